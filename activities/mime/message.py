@@ -1,0 +1,117 @@
+"""A message as data: what `parse` makes of bytes and `compose` makes bytes of."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox of a header. `address` is bare, trimmed, original case; "" if there was none."""
+
+    address: str
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """What addresses are compared by (R3.31)."""
+        return self.address.strip().strip("<>").rstrip(".").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file in a message. `content_id` without angle brackets; `inline`: shown inside the body.
+
+    `content_type` is what the sender claims. For message/rfc822 the content is the whole original.
+    """
+
+    filename: str
+    content_type: str
+    content: bytes = field(repr=False)
+    content_id: str = ""
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Something wrong with the bytes, and what was done about it. `code` is stable snake case."""
+
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedMessage:
+    """All that the product reads from a message. Absent headers are "", (), None or False.
+
+    Texts are NUL-free `str`; nothing is cut to column lengths here. `message_id`, `in_reply_to` and
+    `references` hold bare ids: trimmed, without the outer angle brackets, case kept (R4.4).
+    `date` is aware UTC or None when missing or unreadable; `date_text` is the raw header.
+    `body_size` counts the octets after the header (for R3.20 without a usable id).
+    `headers_json` is R3.13's text: Auto-Submitted and Reply-To where present, at most 500 characters.
+    `calendar_method`: METHOD of a text/calendar part in upper case, "" if none (R3.14).
+    `report_type`: multipart/report's report-type in lower case ("delivery-status", ...), else "".
+    `own_header`: value of our X-Serversync header, e.g. "probe", "" if absent (R2.14).
+    `encrypted`: S/MIME, PGP/MIME or rights-protected wrapper that can't be read (R3.11).
+    `path`: "fast" or "careful", which parser read it.
+    """
+
+    size: int
+    body_size: int
+    message_id: str = ""
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    subject: str = ""
+    senders: tuple[Address, ...] = ()
+    sender_header: Address | None = None
+    reply_to: tuple[Address, ...] = ()
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    date: datetime | None = None
+    date_text: str = ""
+    importance: int = 1
+    auto_submitted: str = ""
+    list_id: str = ""
+    thread_index: str = ""
+    headers_json: str = ""
+    html: str = ""
+    text: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    calendar_method: str = ""
+    report_type: str = ""
+    own_header: str = ""
+    encrypted: str = ""
+    delivered_to: tuple[str, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    path: str = "careful"
+
+    @property
+    def sender(self) -> Address | None:
+        """The first usable From address, or None (R3.12)."""
+        return next((a for a in self.senders if "@" in a.address), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """All that goes into the bytes of an e-mail to send. Ids are bare, times aware.
+
+    `bcc` is not here on purpose: it belongs to the envelope only (R5.22).
+    """
+
+    message_id: str
+    sender: Address
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    subject: str = ""
+    html: str = ""
+    text: str = ""
+    date: datetime
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    importance: int = 1
+    read_receipt_to: str = ""
+    delivery_receipt_to: str = ""
+    charset: str = "utf-8"
+    attachments: tuple[Attachment, ...] = ()
+    extra_headers: tuple[tuple[str, str], ...] = ()

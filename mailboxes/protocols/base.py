@@ -1,0 +1,265 @@
+"""The contracts between the engine and a mail server. Adapters implement them; nothing else does.
+
+Terms
+    remote id   the server's own name of one message within one folder, as text, valid until the
+                server resets its keys: UIDL for POP3, "UIDVALIDITY.UID" for IMAP, item id for EWS.
+    cursor      opaque text made by the adapter and kept by the engine: "what lies before this I have
+                seen". The engine stores it in the transaction that stores the items before it, and
+                gives back the last stored one. "" means: never looked.
+    folder      the adapter's name of a folder as text; INBOX is "INBOX" everywhere.
+
+Promises of every method
+    - Raises only errors of `errors.py`, with the library's exception as `__cause__`.
+    - Changes nothing on the server, except `apply` and `send`. Reading marks nothing as seen.
+    - No call takes longer than about `timeout_seconds` without progress.
+    - Neither errors nor logs nor `repr` hold a password, a token or a message body.
+    - TLS certificates are verified against the system's roots or `ca_pem`; there is no switch for it.
+    - An instance is used by one thread at a time. `close` never raises and may be called twice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, Self
+
+from mailboxes.protocols.errors import MessageError
+from mailboxes.protocols.phases import Watcher
+
+INBOX = "INBOX"
+
+
+class Security(StrEnum):
+    """How the line is protected."""
+
+    IMPLICIT_TLS = "tls"
+    STARTTLS = "starttls"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """All that an adapter needs to reach one account on one server.
+
+    `allow_plain`: the organization allows lines without TLS; `allow_plain_login`: and passwords on
+    them (R1.26). `denied_networks`: CIDR texts; a host that resolves into one is not contacted.
+    `local_hostname`: what we call ourselves in EHLO.
+    """
+
+    host: str
+    port: int
+    security: Security
+    credentials: Credentials | None = None
+    timeout_seconds: float = 100.0
+    ca_pem: str = ""
+    allow_plain: bool = False
+    allow_plain_login: bool = False
+    denied_networks: tuple[str, ...] = ()
+    local_hostname: str = "localhost"
+
+
+# -- incoming ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteItem:
+    """One message as a listing shows it.
+
+    `size`: octets as the server counts them; `received_at`: when the server received it (IMAP
+    INTERNALDATE), None where the protocol has no such thing (POP3).
+    `cursor`: what to store once this item and all before it are safe; "" where a cursor only makes
+    sense at the end of the whole listing (POP3).
+    """
+
+    remote_id: str
+    size: int
+    received_at: datetime | None = None
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds beyond a cursor, oldest first.
+
+    `complete`: the items are everything in the folder, not only what is new; the caller subtracts
+        the keys it knows, and a key it knows that is missing here is gone (POP3).
+    `unchanged`: nothing happened since the cursor; items are empty and the caller's keys still hold.
+    `more`: the limit cut the listing; call again with the last item's cursor.
+    `reset`: the server started new keys (UIDVALIDITY changed): older remote ids mean nothing now, and
+        the listing starts from the beginning (`identify` tells which items are old friends).
+    `cursor`: what to store when all items are safe.
+    `total`: messages in the folder now, where the server said so.
+    """
+
+    items: tuple[RemoteItem, ...]
+    cursor: str
+    complete: bool = False
+    unchanged: bool = False
+    more: bool = False
+    reset: bool = False
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Enough of a message's header to recognise it under another key."""
+
+    remote_id: str
+    message_id: str
+    date: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One message's bytes, or why it could not be had. Exactly one of the two is set."""
+
+    remote_id: str
+    mime: bytes | None
+    error: MessageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder below the inbox. `path`: names from the inbox down; `messages`: None if unknown."""
+
+    folder: str
+    path: tuple[str, ...]
+    messages: int | None = None
+
+
+class ActionKind(StrEnum):
+    DELETE = "delete"
+    MOVE = "move"
+    KEYWORD = "keyword"
+    SEEN = "seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to do to a message on the server. `argument`: target folder or keyword."""
+
+    kind: ActionKind
+    remote_id: str
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """`done` also when there was nothing left to do; `receipt` is the server's word, for the log."""
+
+    action: Action
+    done: bool
+    receipt: str = ""
+    error: MessageError | None = None
+
+
+class IncomingServer(Protocol):
+    """An account whose folders can be read. Constructed unconnected; `open` connects and logs in."""
+
+    protocol: str
+
+    def open(self) -> Self:
+        """Resolve, connect, TLS, log in. Idempotent while connected."""
+
+    def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
+        """What is in `folder` beyond `cursor`, at most `limit` items (a complete listing ignores
+        the limit). Raises FolderMissing, UidlUnusable."""
+
+    def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
+        """Each message whole, in the order asked for, one at a time so that memory holds one.
+        A message that can't be had is yielded with its error, and the rest goes on."""
+
+    def identify(self, folder: str, remote_ids: Sequence[str]) -> list[Identity]:
+        """Headers only, for matching after a reset. Items that vanished are left out."""
+
+    def apply(self, folder: str, actions: Sequence[Action]) -> list[ActionResult]:
+        """Do them and return once the server has made them durable (POP3: after QUIT). Repeatable:
+        what is already done, or gone, counts as done."""
+
+    def folders(self) -> list[RemoteFolder]:
+        """The tree below the inbox; empty where the protocol has none."""
+
+    def close(self) -> None:
+        """Leave politely if possible."""
+
+
+# -- outgoing ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message to hand over. `mime` has no Bcc header (R5.22) and CRLF line ends."""
+
+    message_id: str
+    sender: str
+    recipients: tuple[str, ...]
+    mime: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """What the server said to one recipient. `permanent`: 5xx."""
+
+    address: str
+    accepted: bool
+    code: int
+    text: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Accepted by the server for at least one recipient (R5.16).
+
+    `server_message_id`: the id that the server finally used, where it told us, else "".
+    `filed_copy`: the server filed a copy in sent items as part of the submission (R5.17).
+    """
+
+    reply: str
+    recipients: tuple[RecipientResult, ...]
+    server_message_id: str = ""
+    filed_copy: bool = False
+
+
+class OutgoingServer(Protocol):
+    """An account that mail can be handed to. One connection serves a batch of messages."""
+
+    protocol: str
+
+    def open(self) -> Self:
+        """Resolve, connect, TLS, log in. Idempotent while connected."""
+
+    def send(self, envelope: Envelope, hand_over: Callable[[], None]) -> Sent:
+        """Hand over one message.
+
+        Calls `hand_over` exactly once, directly before the octets after which the server may
+        consider the message its own (SMTP: the final dot). What is raised before that call proves
+        that the message did not leave. After it, MessageError and LoginRefused mean the server
+        refused; any other error means nobody knows (R5.17).
+
+        Raises MessageRefused, MessageDeferred, MessageTooLarge about this message, with the
+        per-recipient results as `recipients` attribute where there are any; the connection stays
+        usable. Any other error concerns the connection or the account.
+        """
+
+    def find_sent(self, message_id: str) -> bool | None:
+        """Is there a copy in sent items? None: this server can't tell (plain SMTP)."""
+
+    def close(self) -> None:
+        """Leave politely if possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterOptions:
+    """What surrounds an adapter: `watcher` hears about phases; `max_fetch_bytes` refuses larger
+    messages before their bytes are read (R3.10)."""
+
+    watcher: Watcher | None = None
+    max_fetch_bytes: int = 150 * 1024 * 1024

@@ -1,0 +1,208 @@
+"""What can go wrong with a mail server, sorted by what the caller does next.
+
+    ServerError
+    ├── TransientError              try again later; the mailbox stays enabled
+    │   ├── ConnectionRefused       nothing listens there now (R8.20 HostNotFound's advice applies)
+    │   ├── SocketTimedOut          no answer in time
+    │   ├── ConnectionLost          the line broke in the middle
+    │   ├── UnexpectedReply         the server said something outside its protocol
+    │   ├── ServerBusy              it asked for patience, perhaps with a back-off
+    │   └── QuotaExceeded           full, or a sending limit was hit: mail waits (R5.13, R5.14)
+    ├── PermanentError              a person is needed; the workload is disabled (R8.2)
+    │   ├── HostNotFound            the name does not exist
+    │   ├── HostDenied              the site does not allow this address
+    │   ├── CertificateRejected     TLS works, but the certificate is not to be trusted
+    │   ├── SecureConnectionFailed  no TLS there: wrong port, STARTTLS missing, old protocol
+    │   ├── InsecureConnection      plain text asked for and not allowed (R1.26)
+    │   ├── LoginRefused            wrong or missing credentials
+    │   ├── FolderMissing           the folder is not there
+    │   ├── UidlUnusable            POP3 without UIDL, or one that repeats
+    │   └── WrongProtocol           another kind of server answers
+    └── MessageError                about one message; the mailbox goes on (R3.67, R8.4)
+        ├── MessageGone             it is no longer on the server
+        ├── MessageUnreadable       the server can't or won't hand it out
+        ├── MessageTooLarge         over a size limit
+        ├── MessageRefused          refused for good (5xx on MAIL, RCPT or DATA)
+        └── MessageDeferred         refused for now (4xx on RCPT or DATA)
+
+Every error carries `code` (a name of docs/behaviour R8.20), the phase of the conversation in which
+it happened, and any back-off that the server asked for. `str(error)` is safe to show: adapters put
+no secret and no message body in it.
+"""
+
+from mailboxes.protocols.phases import Phase
+
+
+class ServerError(Exception):
+    """Base of the tree. `detail` is the server's own words, trimmed; `hint_seconds` its back-off."""
+
+    code = "Unknown"
+    permanent = False
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        phase: Phase | None = None,
+        hint_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail[:1000]
+        self.phase = phase
+        self.hint_seconds = hint_seconds
+
+    def __str__(self) -> str:
+        where = f" [{self.phase.value}]" if self.phase else ""
+        return f"{self.code}{where}: {self.detail}" if self.detail else f"{self.code}{where}"
+
+
+class TransientError(ServerError):
+    """May heal by itself."""
+
+    code = "ServiceUnavailable"
+
+
+class ConnectionRefused(TransientError):
+    """Refused: a wrong port looks the same as a server that restarts, so it is tried again."""
+
+    code = "HostNotFound"
+
+
+class SocketTimedOut(TransientError):
+    """No answer within the profile's time-out."""
+
+    code = "SocketTimedOut"
+
+
+class ConnectionLost(TransientError):
+    """The other side closed or reset the connection."""
+
+
+class UnexpectedReply(TransientError):
+    """An answer outside the protocol, or a line beyond any sane length."""
+
+    code = "UnexpectedReply"
+
+
+class ServerBusy(TransientError):
+    """421, 4xx on login, "too many connections", in-use locks."""
+
+
+class QuotaExceeded(TransientError):
+    """A full mailbox (ErrorQuotaExceeded) or a daily limit (ErrorSubmissionQuotaExceeded)."""
+
+    code = "ErrorQuotaExceeded"
+
+
+class SubmissionQuotaExceeded(QuotaExceeded):
+    """The server takes no more mail from this account for now."""
+
+    code = "ErrorSubmissionQuotaExceeded"
+
+
+class PermanentError(ServerError):
+    """Needs a person."""
+
+    permanent = True
+
+
+class HostNotFound(PermanentError):
+    """The host name does not resolve (a passing resolver fault is a TransientError)."""
+
+    code = "HostNotFound"
+
+
+class HostDenied(PermanentError):
+    """The resolved address lies in a network that the site denies."""
+
+    code = "HostDenied"
+
+
+class CertificateRejected(PermanentError):
+    """Expired, for another name, or signed by nobody we trust."""
+
+    code = "CertificateRejected"
+
+
+class SecureConnectionFailed(PermanentError):
+    """The TLS handshake failed for another reason than the certificate."""
+
+    code = "SecureConnectionFailed"
+
+
+class InsecureConnection(PermanentError):
+    """Would send mail or a password in plain text, which the organization does not allow."""
+
+    code = "InsecureConnection"
+
+
+class LoginRefused(PermanentError):
+    """The server refuses these credentials."""
+
+    code = "InvalidCredentials"
+
+
+class OutgoingLoginRefused(LoginRefused):
+    """The same on the outgoing side, which has a code of its own."""
+
+    code = "OutgoingEmailAuthenticationError"
+
+
+class FolderMissing(PermanentError):
+    """The folder does not exist or can't be opened."""
+
+    code = "FolderMissing"
+
+
+class UidlUnusable(PermanentError):
+    """Without unique UIDLs a POP3 message can't be told from the next one (RFC 1939, section 7)."""
+
+    code = "UidlUnusable"
+
+
+class WrongProtocol(PermanentError):
+    """The greeting belongs to another protocol: the port is wrong (R8.20 SmtpSyntax for SMTP)."""
+
+    code = "WrongProtocol"
+
+
+class SmtpSyntax(WrongProtocol):
+    """The outgoing server does not know our commands."""
+
+    code = "SmtpSyntax"
+
+
+class MessageError(ServerError):
+    """About one message only."""
+
+
+class MessageGone(MessageError):
+    """No longer listed: deleted or moved by somebody else."""
+
+    code = "MessageGone"
+
+
+class MessageUnreadable(MessageError):
+    """The server failed to hand out this one message."""
+
+    code = "MessageUnreadable"
+
+
+class MessageTooLarge(MessageError):
+    """Over R3.10 on the way in, over the server's SIZE on the way out."""
+
+    code = "MessageTooLarge"
+    permanent = True
+
+
+class MessageRefused(MessageError):
+    """5xx for this message or all of its recipients."""
+
+    code = "MessageRefused"
+    permanent = True
+
+
+class MessageDeferred(MessageError):
+    """4xx for this message or all of its recipients."""
+
+    code = "MessageDeferred"

@@ -1,0 +1,45 @@
+"""The steps of a conversation with a mail server, in order. Test & Enable shows them one by one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Protocol
+
+
+class Phase(StrEnum):
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    LOGIN = "login"
+    OPEN = "open"
+    LIST = "list"
+    FETCH = "fetch"
+    APPLY = "apply"
+    SEND = "send"
+    FIND = "find"
+    CLOSE = "close"
+
+
+class Watcher(Protocol):
+    """Told about each phase as it begins and ends, e.g. to time it."""
+
+    def begin(self, phase: Phase) -> None: ...
+
+    def end(self, phase: Phase, error: Exception | None) -> None: ...
+
+
+@contextmanager
+def watched(watcher: Watcher | None, phase: Phase) -> Iterator[None]:
+    """Report `phase` to `watcher` around a block, and write it into a ServerError that lacks one."""
+    if watcher:
+        watcher.begin(phase)
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "phase", phase) is None:
+            error.phase = phase  # type: ignore[attr-defined]
+        if watcher:
+            watcher.end(phase, error)
+        raise
+    if watcher:
+        watcher.end(phase, None)

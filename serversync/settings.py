@@ -1,0 +1,179 @@
+"""The only reader of the environment. What an administrator changes at run time is a column."""
+
+from pathlib import Path
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env(
+    DEBUG=(bool, False),
+    SECRET_KEY=(str, ""),
+    ALLOWED_HOSTS=(list, ["127.0.0.1", "localhost", "[::1]"]),
+    CSRF_TRUSTED_ORIGINS=(list, []),
+    DATABASE_URL=(str, f"sqlite:///{BASE_DIR / 'var' / 'serversync.sqlite3'}"),
+    DATABASE_CONN_MAX_AGE=(int, 60),
+    FIELD_ENCRYPTION_KEYS=(list, []),
+    MAIL_STORAGE_DIR=(str, str(BASE_DIR / "var" / "mail")),
+    MAIL_STORAGE_SHARED=(bool, False),
+    MAIL_DENIED_NETWORKS=(list, []),
+    QUEUE_WORKERS=(int, 2),
+    SECURE=(bool, False),
+    TIME_ZONE=(str, "UTC"),
+    LANGUAGE_CODE=(str, "en"),
+    LOG_LEVEL=(str, "INFO"),
+)
+environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+
+# A missing key stops the start: sessions and stored mail passwords depend on these two.
+SECRET_KEY = env.str("SECRET_KEY")
+FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS")
+DEBUG = env.bool("DEBUG")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "serversync.apps.ServersyncConfig",
+    "tracking.apps.TrackingConfig",
+    "activities.apps.ActivitiesConfig",
+    "mailboxes.apps.MailboxesConfig",
+    "serversync.apps.ConsoleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "serversync.urls"
+WSGI_APPLICATION = "serversync.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database. No pool here: the cluster forks, and a pool shared over a fork stalls its workers.
+DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE")
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+ATOMIC_REQUESTS = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "mailboxes.SystemUser"
+
+# Mail. Records of these models are found by their addresses (R3.30); a site adds its own here.
+EMAIL_ENABLED_MODELS = [
+    "mailboxes.SystemUser",
+    "mailboxes.Queue",
+    "activities.Contact",
+    "activities.Account",
+    "activities.Lead",
+]
+MAIL_DENIED_NETWORKS = env.list("MAIL_DENIED_NETWORKS")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "mail": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": env.str("MAIL_STORAGE_DIR"), "base_url": None},
+    },
+}
+MAIL_STORAGE_SHARED = env.bool("MAIL_STORAGE_SHARED")
+
+# Queue. The truth is in our tables: a job carries ids and may be lost or delivered twice.
+Q_CLUSTER = {
+    "name": "serversync",
+    "orm": "default",
+    "broker_class": "serversync.broker.CountingOrm",
+    "workers": env.int("QUEUE_WORKERS"),
+    "timeout": 240,
+    "retry": 300,
+    "max_attempts": 3,
+    "queue_limit": env.int("QUEUE_WORKERS"),
+    "bulk": 1,
+    "poll": 0.5,
+    "save_limit": 0,
+    "catch_up": False,
+    "recycle": 200,
+    "label": _("Jobs"),
+}
+
+# People
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# Words and time
+LANGUAGE_CODE = env.str("LANGUAGE_CODE")
+LANGUAGES = [("en", _("English")), ("ja", _("Japanese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.str("TIME_ZONE")
+USE_TZ = True
+USE_I18N = True
+
+# Pages
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").exists() else []
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'self'"],
+    },
+}
+X_FRAME_OPTIONS = "SAMEORIGIN"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = env.bool("SECURE")
+SECURE_HSTS_SECONDS = 31_536_000 if env.bool("SECURE") else 0
+SECURE_REFERRER_POLICY = "same-origin"
+
+# Logs: no secrets, no message bodies; see mailboxes.secrets.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL")},
+    "loggers": {"exchangelib": {"level": "WARNING"}},
+}
