@@ -241,8 +241,8 @@ class OutgoingServer(Protocol):
 
         Calls `hand_over` exactly once, directly before the octets after which the server may
         consider the message its own (SMTP: the final dot). What is raised before that call proves
-        that the message did not leave. After it, MessageError and LoginRefused mean the server
-        refused; any other error means nobody knows (R5.17).
+        that the message did not leave. After it, `errors.REFUSALS` mean that the server answered
+        and refused; any other error means nobody knows (R5.17).
 
         Raises MessageRefused, MessageDeferred, MessageTooLarge about this message, with the
         per-recipient results as `recipients` attribute where there are any; the connection stays

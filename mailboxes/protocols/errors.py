@@ -17,10 +17,12 @@
     │   ├── LoginRefused            wrong or missing credentials
     │   ├── FolderMissing           the folder is not there
     │   ├── UidlUnusable            POP3 without UIDL, or one that repeats
-    │   └── WrongProtocol           another kind of server answers
+    │   ├── WrongProtocol           another kind of server answers
+    │   └── ConnectionForbidden     its policy is not to talk to us
     └── MessageError                about one message; the mailbox goes on (R3.67, R8.4)
         ├── MessageGone             it is no longer on the server
         ├── MessageUnreadable       the server can't or won't hand it out
+        ├── ActionRefused           the server won't delete, move or mark it
         ├── MessageTooLarge         over a size limit
         ├── MessageRefused          refused for good (5xx on MAIL, RCPT or DATA)
         └── MessageDeferred         refused for now (4xx on RCPT or DATA)
@@ -172,6 +174,12 @@ class SmtpSyntax(WrongProtocol):
     code = "SmtpSyntax"
 
 
+class ConnectionForbidden(PermanentError):
+    """The server's policy refuses us before any login, e.g. a block list or a closed network."""
+
+    code = "Forbidden"
+
+
 class MessageError(ServerError):
     """About one message only."""
 
@@ -186,6 +194,12 @@ class MessageUnreadable(MessageError):
     """The server failed to hand out this one message."""
 
     code = "MessageUnreadable"
+
+
+class ActionRefused(MessageError):
+    """The server refused to do something to a message that it has, or its protocol can't."""
+
+    code = "ActionRefused"
 
 
 class MessageTooLarge(MessageError):
@@ -206,3 +220,8 @@ class MessageDeferred(MessageError):
     """4xx for this message or all of its recipients."""
 
     code = "MessageDeferred"
+
+
+# What proves, when raised after handing over, that the server answered and did not take the message
+# (R5.17). Every other error there means that nobody knows.
+REFUSALS = (MessageError, LoginRefused, QuotaExceeded, ServerBusy)
