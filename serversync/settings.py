@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env(
+    ENV_FILE=(str, str(BASE_DIR / ".env")),
     DEBUG=(bool, False),
     SECRET_KEY=(str, ""),
     ALLOWED_HOSTS=(list, ["127.0.0.1", "localhost", "[::1]"]),
@@ -24,7 +25,7 @@ env = environ.Env(
     LANGUAGE_CODE=(str, "en"),
     LOG_LEVEL=(str, "INFO"),
 )
-environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+environ.Env.read_env(env.str("ENV_FILE"), overwrite=False)
 
 # A missing key stops the start: sessions and stored mail passwords depend on these two.
 SECRET_KEY = env.str("SECRET_KEY")

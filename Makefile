@@ -1,0 +1,41 @@
+# The doors to the project; the work is in scripts/. Needs Python 3.11 or newer, python3-venv and make.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check lock clean
+
+help:
+	@echo "make run               a running site with mail to look at; stays until Ctrl-C"
+	@echo "make demo              the same, once through, without staying"
+	@echo "make demo MAIL=PATH    with your own mbox, maildir or folder of messages"
+	@echo "make test              the whole suite: SQLite, PostgreSQL, real mail servers, a real browser"
+	@echo "make check             format, lint, types, import contracts, migrations"
+	@echo "make lock              lock the dependencies of pyproject.toml again"
+	@echo "make clean             remove everything that the above has made, but .env and var/"
+
+run:
+	@scripts/quickstart --stay
+
+# Only from the command line: a login shell sets MAIL as well, to the person's own mail.
+ifeq ($(origin MAIL),command line)
+demo: export MAIL := $(MAIL)
+demo:
+	@scripts/quickstart --mail "$$MAIL"
+else
+demo:
+	@scripts/quickstart
+endif
+
+test:
+	@scripts/env test
+	@scripts/install-test-servers || [ "$$CI" != true ]
+	@.venv/bin/python scripts/test
+
+check:
+	@scripts/check
+
+lock:
+	@scripts/lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/static var/test-results var/screenshots
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
