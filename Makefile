@@ -17,7 +17,7 @@ run:
 
 # Only from the command line: a login shell sets MAIL as well, to the person's own mail.
 ifeq ($(origin MAIL),command line)
-demo: export MAIL := $(MAIL)
+demo: override export MAIL := $(value MAIL)
 demo:
 	@scripts/quickstart --mail "$$MAIL"
 else
