@@ -1,0 +1,28 @@
+"""Who has mail, and how we reach it."""
+
+from mailboxes.models.alerts import TraceLog
+from mailboxes.models.base import Owned, Record, Stamped, Stateful, uuid7
+from mailboxes.models.mailboxes import Mailbox
+from mailboxes.models.organization import Organization
+from mailboxes.models.profiles import EmailServerProfile
+from mailboxes.models.queues import Queue
+from mailboxes.models.search import EmailSearch
+from mailboxes.models.users import GroupReach, SystemUser, Team, UserSettings
+
+__all__ = [
+    "EmailSearch",
+    "EmailServerProfile",
+    "GroupReach",
+    "Mailbox",
+    "Organization",
+    "Owned",
+    "Queue",
+    "Record",
+    "Stamped",
+    "Stateful",
+    "SystemUser",
+    "Team",
+    "TraceLog",
+    "UserSettings",
+    "uuid7",
+]

@@ -1,0 +1,200 @@
+"""Dataverse option values of this room. Never renumber, never reuse a value."""
+
+from django.db.models import IntegerChoices, TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class ActivityType(IntegerChoices):
+    """activitypointer.activitytypecode: object type codes."""
+
+    APPOINTMENT = 4201, _("Appointment")
+    EMAIL = 4202, _("Email")
+    FAX = 4204, _("Fax")
+    LETTER = 4207, _("Letter")
+    PHONE_CALL = 4210, _("Phone Call")
+    TASK = 4212, _("Task")
+    SERVICE_APPOINTMENT = 4214, _("Service Activity")
+    RECURRING_APPOINTMENT = 4251, _("Recurring Appointment")
+
+
+class ActivityState(IntegerChoices):
+    """activitypointer.statecode."""
+
+    OPEN = 0, _("Open")
+    COMPLETED = 1, _("Completed")
+    CANCELED = 2, _("Canceled")
+    SCHEDULED = 3, _("Scheduled")
+
+
+class EmailStatus(IntegerChoices):
+    """email.statuscode (R5.1)."""
+
+    DRAFT = 1, _("Draft")
+    COMPLETED = 2, _("Completed")
+    SENT = 3, _("Sent")
+    RECEIVED = 4, _("Received")
+    CANCELED = 5, _("Canceled")
+    PENDING_SEND = 6, _("Pending Send")
+    SENDING = 7, _("Sending")
+    FAILED = 8, _("Failed")
+
+    @property
+    def state(self) -> ActivityState:
+        return EMAIL_STATE[self]
+
+    @property
+    def is_editable(self) -> bool:
+        """Drafts and failed mail may be changed (R5.1)."""
+        return self.state == ActivityState.OPEN
+
+
+#: "Pending send" and "sending" are parts of completed, "failed" is open again (R5.1).
+EMAIL_STATE = {
+    EmailStatus.DRAFT: ActivityState.OPEN,
+    EmailStatus.FAILED: ActivityState.OPEN,
+    EmailStatus.COMPLETED: ActivityState.COMPLETED,
+    EmailStatus.SENT: ActivityState.COMPLETED,
+    EmailStatus.RECEIVED: ActivityState.COMPLETED,
+    EmailStatus.PENDING_SEND: ActivityState.COMPLETED,
+    EmailStatus.SENDING: ActivityState.COMPLETED,
+    EmailStatus.CANCELED: ActivityState.CANCELED,
+}
+
+
+class Direction(IntegerChoices):
+    """email.directioncode (a yes/no column there)."""
+
+    INCOMING = 0, _("Incoming")
+    OUTGOING = 1, _("Outgoing")
+
+
+class CorrelationMethod(IntegerChoices):
+    """email.correlationmethod (R4.2)."""
+
+    NONE = 0, _("None")
+    SKIPPED = 1, _("Skipped")
+    X_HEADER = 2, _("XHeader")
+    IN_REPLY_TO = 3, _("InReplyTo")
+    TRACKING_TOKEN = 4, _("TrackingToken")
+    CONVERSATION_INDEX = 5, _("ConversationIndex")
+    SMART_MATCHING = 6, _("SmartMatching")
+    CUSTOM = 7, _("CustomCorrelation")
+
+
+class Notifications(IntegerChoices):
+    """email.notifications: why the stored copy is incomplete."""
+
+    NONE = 0, _("None")
+    ATTACHMENTS_DROPPED = 1, _("Saved without some attachments (blocked, too large or invalid)")
+    TRUNCATED_BODY = 2, _("Truncated body")
+
+
+class Priority(IntegerChoices):
+    """prioritycode and deliveryprioritycode."""
+
+    LOW = 0, _("Low")
+    NORMAL = 1, _("Normal")
+    HIGH = 2, _("High")
+
+
+class ParticipationType(IntegerChoices):
+    """activityparty.participationtypemask (a single value despite its name)."""
+
+    SENDER = 1, _("Sender")
+    TO = 2, _("To Recipient")
+    CC = 3, _("CC Recipient")
+    BCC = 4, _("BCC Recipient")
+    REQUIRED_ATTENDEE = 5, _("Required attendee")
+    OPTIONAL_ATTENDEE = 6, _("Optional attendee")
+    ORGANIZER = 7, _("Organizer")
+    REGARDING = 8, _("Regarding")
+    OWNER = 9, _("Owner")
+    RESOURCE = 10, _("Resource")
+    CUSTOMER = 11, _("Customer")
+    CHAT_PARTICIPANT = 12, _("Chat Participant")
+    RELATED = 13, _("Related")
+
+
+RECIPIENTS = (ParticipationType.TO, ParticipationType.CC, ParticipationType.BCC)
+
+
+class DeliveryResult(IntegerChoices):
+    """Ours: what became of one recipient (R5.16)."""
+
+    NONE = 0, _("Not sent")
+    ACCEPTED = 1, _("Accepted")
+    REFUSED = 2, _("Refused")
+
+
+class InstanceType(IntegerChoices):
+    """instancetypecode of activities and parties."""
+
+    NOT_RECURRING = 0, _("Not Recurring")
+    MASTER = 1, _("Recurring Master")
+    INSTANCE = 2, _("Recurring Instance")
+    EXCEPTION = 3, _("Recurring Exception")
+    FUTURE_EXCEPTION = 4, _("Recurring Future Exception")
+
+
+class PreferredContactMethod(IntegerChoices):
+    """preferredcontactmethodcode of account, contact and lead."""
+
+    ANY = 1, _("Any")
+    EMAIL = 2, _("Email")
+    PHONE = 3, _("Phone")
+    FAX = 4, _("Fax")
+    MAIL = 5, _("Mail")
+
+
+class Gender(IntegerChoices):
+    """contact.gendercode."""
+
+    MALE = 1, _("Male")
+    FEMALE = 2, _("Female")
+
+
+class FamilyStatus(IntegerChoices):
+    """contact.familystatuscode."""
+
+    SINGLE = 1, _("Single")
+    MARRIED = 2, _("Married")
+    DIVORCED = 3, _("Divorced")
+    WIDOWED = 4, _("Widowed")
+
+
+class LeadState(IntegerChoices):
+    """lead.statecode."""
+
+    OPEN = 0, _("Open")
+    QUALIFIED = 1, _("Qualified")
+    DISQUALIFIED = 2, _("Disqualified")
+
+
+class LeadStatus(IntegerChoices):
+    """lead.statuscode."""
+
+    NEW = 1, _("New")
+    CONTACTED = 2, _("Contacted")
+    QUALIFIED = 3, _("Qualified")
+    LOST = 4, _("Lost")
+    CANNOT_CONTACT = 5, _("Cannot Contact")
+    NO_LONGER_INTERESTED = 6, _("No Longer Interested")
+    CANCELED = 7, _("Canceled")
+
+
+LEAD_STATE = {
+    LeadStatus.NEW: LeadState.OPEN,
+    LeadStatus.CONTACTED: LeadState.OPEN,
+    LeadStatus.QUALIFIED: LeadState.QUALIFIED,
+    LeadStatus.LOST: LeadState.DISQUALIFIED,
+    LeadStatus.CANNOT_CONTACT: LeadState.DISQUALIFIED,
+    LeadStatus.NO_LONGER_INTERESTED: LeadState.DISQUALIFIED,
+    LeadStatus.CANCELED: LeadState.DISQUALIFIED,
+}
+
+
+class BytesPlace(TextChoices):
+    """Ours: where stored bytes lie."""
+
+    DATABASE = "database", _("In the database")
+    STORAGE = "storage", _("In the mail storage")

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class MailboxesConfig(AppConfig):
+    name = "mailboxes"
+    verbose_name = _("Mailboxes")
+
+    def ready(self) -> None:
+        from mailboxes import search, signals
+
+        signals.connect()
+        search.connect()

@@ -1,0 +1,355 @@
+"""Organization: one row with every setting that an administrator changes at run time."""
+
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes.choices import (
+    ActDeliveryMethod,
+    ConnectionChannel,
+    IncomingDeliveryMethod,
+    OutgoingDeliveryMethod,
+)
+from mailboxes.models.base import Record, Stamped
+from mailboxes.models.profiles import EmailServerProfile
+
+#: Executables and scripts (R3.52).
+BLOCKED_ATTACHMENTS = (
+    "ade;adp;app;asa;ashx;asmx;asp;bas;bat;cdx;cer;chm;class;cmd;com;config;cpl;crt;csh;dll;exe;fxp;"
+    "hlp;hta;htr;htw;ida;idc;idq;inf;ins;isp;its;jar;js;jse;ksh;lnk;mad;maf;mag;mam;maq;mar;mas;mat;"
+    "mau;mav;maw;mda;mdb;mde;mdt;mdw;mdz;msc;msh;msh1;msh1xml;msh2;msh2xml;mshxml;msi;msp;mst;ops;"
+    "pcd;pif;prf;prg;printer;pst;reg;rem;scf;scr;sct;shb;shs;shtm;shtml;soap;stm;svg;tmp;url;vb;vbe;"
+    "vbs;vsmacros;vss;vst;vsw;ws;wsc;wsf;wsh;svc"
+)
+
+NOISE = r"^[\s]*([\w]+\s?:[\s]*)+"  # R4.15: any run of leading words that end in a colon
+
+
+def _seconds(label: Any, default: int, help_text: Any) -> "models.PositiveIntegerField[int, int]":
+    return models.PositiveIntegerField(
+        label, default=default, validators=[MinValueValidator(1)], help_text=help_text
+    )
+
+
+class OrganizationManager(models.Manager["Organization"]):
+    def current(self) -> "Organization":
+        """The one row, made with the documented defaults when it is first asked for."""
+        return (
+            self.select_related("default_email_server_profile").first()
+            or (self.get_or_create(singleton=True)[0])
+        )
+
+
+class Organization(Record, Stamped):
+    """organization. Defaults are those of docs/behaviour, appendix A and R9.2."""
+
+    singleton = models.BooleanField(default=True, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=160, default="Organization")
+    email_connection_channel = models.IntegerField(
+        choices=ConnectionChannel.choices,
+        default=ConnectionChannel.SERVER_SIDE_SYNC,
+        editable=False,
+    )
+    strict_parity = models.BooleanField(
+        _("strict parity"),
+        default=False,
+        help_text=_("Behave as the original does wherever this product chose better (appendix C)."),
+    )
+
+    # Defaults of new mailboxes
+    default_email_server_profile = models.ForeignKey(
+        EmailServerProfile,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("default server profile"),
+        help_text=_("New mailboxes of users and queues are tied to it at once (R1.30)."),
+    )
+    default_incoming_email_delivery_method = models.IntegerField(
+        _("default incoming email"),
+        choices=IncomingDeliveryMethod.choices,
+        default=IncomingDeliveryMethod.SERVER_SIDE_SYNC,
+        help_text=_("For new mailboxes; existing ones stay as they are (R1.30)."),
+    )
+    default_outgoing_email_delivery_method = models.IntegerField(
+        _("default outgoing email"),
+        choices=OutgoingDeliveryMethod.choices,
+        default=OutgoingDeliveryMethod.SERVER_SIDE_SYNC,
+        help_text=_("For new mailboxes; existing ones stay as they are (R1.30)."),
+    )
+    default_act_delivery_method = models.IntegerField(
+        _("default appointments, contacts and tasks"),
+        choices=ActDeliveryMethod.choices,
+        default=ActDeliveryMethod.SERVER_SIDE_SYNC,
+        help_text=_("For new user mailboxes whose profile is Exchange; None elsewhere (R1.34)."),
+    )
+
+    # Approval
+    require_approval_for_user_email = models.BooleanField(
+        _("process emails only for approved users"), default=True, help_text=_("R2.3")
+    )
+    require_approval_for_queue_email = models.BooleanField(
+        _("process emails only for approved queues"), default=True, help_text=_("R2.3")
+    )
+
+    # Which incoming mail
+    do_not_auto_track_email = models.BooleanField(
+        _("offer “no email messages” as a filter"), default=True, help_text=_("R3.17")
+    )
+    use_filtering_method_of_syncing_mailbox_only_for_correlation = models.BooleanField(
+        _("only the mailbox being read decides"),
+        default=False,
+        help_text=_("Off: every recipient who is a user or queue may accept a message (R3.22)."),
+    )
+    sss_force_filtering_method_for_user_mailboxes = models.BooleanField(
+        _("force the filter of user mailboxes"), default=False, help_text=_("R3.22")
+    )
+    sender_filters_accept_replies = models.BooleanField(
+        _("sender filters accept replies, too"),
+        default=False,
+        help_text=_("Ours: a reply to tracked mail from an unknown sender is accepted (R3.25)."),
+    )
+    do_not_auto_track_auto_submitted = models.BooleanField(
+        _("do not track automatic replies"), default=False, help_text=_("Ours (R3.13).")
+    )
+    use_date_watermark = models.BooleanField(
+        _("only mail received after the last processed one"),
+        default=False,
+        help_text=_(
+            "Ours: the original's way. Mail that arrives in the inbox late is never seen (R3.9)."
+        ),
+    )
+    ignore_internal_email = models.BooleanField(
+        _("track mail between users once only"), default=False, help_text=_("R3.40")
+    )
+    do_not_ignore_internal_email_to_queues = models.BooleanField(
+        _("but always mail from a user to a queue"), default=True, help_text=_("R3.42")
+    )
+    ignore_internal_email_from_queues = models.BooleanField(
+        _("also once only from a queue to a user"), default=False, help_text=_("R3.43")
+    )
+    ignore_internal_email_detection_enhancement = models.BooleanField(
+        _("drop a colleague's mail only if its sent copy is stored"),
+        default=True,
+        help_text=_("R3.44"),
+    )
+    restrict_irm_email_items = models.BooleanField(
+        _("leave rights-protected mail alone"), default=False, help_text=_("R3.11")
+    )
+    auto_track_sent_folder_items = models.BooleanField(
+        _("track sent items"), default=False, help_text=_("R3.60")
+    )
+    track_categorized_items = models.BooleanField(
+        _("track by category"),
+        default=False,
+        help_text=_("Off until chosen (R10.18); on under strict parity (R7.20)."),
+    )
+    is_folder_based_tracking_enabled = models.BooleanField(
+        _("track by folder"), default=True, help_text=_("R7.1")
+    )
+    max_folder_based_tracking_mappings = models.PositiveIntegerField(
+        _("folder rules per mailbox"), default=25, help_text=_("R7.3")
+    )
+
+    # Addresses
+    ignore_inactive_records_in_resolution = models.BooleanField(
+        _("ignore inactive records"), default=False, help_text=_("R3.39")
+    )
+    unresolve_email_address_if_multiple_match = models.BooleanField(
+        _("leave recipients with several matches unresolved"), default=False, help_text=_("R3.36")
+    )
+    resolve_similar_unresolved_email_address = models.BooleanField(
+        _("resolving one address by hand resolves all equal ones"),
+        default=True,
+        help_text=_("R3.39a"),
+    )
+    unresolve_sender_in_case_of_multiple_match = models.BooleanField(
+        _("leave senders with several matches unresolved"), default=False, help_text=_("R3.35")
+    )
+    auto_create_contact_on_promote = models.BooleanField(
+        _("users may create contacts automatically"), default=True, help_text=_("R3.57")
+    )
+
+    # Correlation
+    email_correlation_enabled = models.BooleanField(
+        _("use correlation"), default=True, help_text=_("In-reply-to, conversation index (R4.3).")
+    )
+    ignore_conversation_index_and_in_reply_to_for_correlation = models.BooleanField(
+        _("ignore in-reply-to and conversation index"), default=False, help_text=_("R4.3")
+    )
+    use_tracking_tokens = models.BooleanField(
+        _("use tracking tokens"), default=True, help_text=_("R4.3")
+    )
+    tracking_prefix = models.CharField(
+        _("token prefix"), max_length=20, default="CRM:", help_text=_("R4.6")
+    )
+    former_tracking_prefixes = models.JSONField(
+        _("former prefixes"), default=list, blank=True, help_text=_("Still recognised (R4.12).")
+    )
+    tracking_token_id_base = models.PositiveIntegerField(
+        _("base tracking number"), default=0, help_text=_("R4.7")
+    )
+    tracking_token_id_digits = models.PositiveIntegerField(
+        _("digits for user number"),
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(10)],
+        help_text=_("R4.6"),
+    )
+    tracking_counter_digits = models.PositiveIntegerField(
+        _("digits for message counter"),
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(9)],
+        help_text=_("R4.6"),
+    )
+    enable_smart_matching = models.BooleanField(
+        _("use smart matching"), default=False, help_text=_("R4.15")
+    )
+    hash_filter_keywords = models.TextField(
+        _("noise in subjects"), default=NOISE, help_text=_("A regular expression (R4.15).")
+    )
+    hash_max_count = models.PositiveIntegerField(_("hashes per list"), default=20)
+    hash_delta_subject_count = models.PositiveIntegerField(
+        _("allowed difference of subject hashes"), default=0
+    )
+    hash_min_address_count = models.PositiveIntegerField(_("matching addresses needed"), default=2)
+    smart_matching_days = models.PositiveIntegerField(
+        _("smart matching looks back (days)"), default=90, help_text=_("R4.17")
+    )
+
+    # What is stored
+    max_upload_file_size_kb = models.PositiveIntegerField(
+        _("maximum attachment size (KB)"),
+        default=5_120,
+        validators=[MinValueValidator(1), MaxValueValidator(131_072)],
+        help_text=_("Larger attachments are left out and listed (R3.51)."),
+    )
+    blocked_attachments = models.TextField(
+        _("blocked attachment extensions"),
+        default=BLOCKED_ATTACHMENTS,
+        blank=True,
+        help_text=_("Separated by semicolons (R3.52)."),
+    )
+    create_queue_items_for_accepting_queue_recipients = models.BooleanField(
+        _("queue items for recipient queues"), default=True, help_text=_("R3.53")
+    )
+    create_queue_item_for_synchronizing_mailbox = models.BooleanField(
+        _("queue item for the queue being read"), default=True, help_text=_("R3.54")
+    )
+    sss_create_additional_queue_items_for_already_tracked_email = models.BooleanField(
+        _("queue items for duplicates, too"), default=False, help_text=_("R3.55")
+    )
+    keep_mime_days = models.PositiveIntegerField(
+        _("keep original messages (days)"),
+        default=0,
+        help_text=_("Ours: the raw message of a tracked email is erased after it. 0: never."),
+    )
+
+    # Sending
+    allow_unresolved_parties_on_email_send = models.BooleanField(
+        _("allow unresolved recipients"), default=False, help_text=_("R5.4")
+    )
+    maximum_subject_length_on_mail_server = models.PositiveIntegerField(
+        _("maximum subject length"), default=255, help_text=_("R4.11")
+    )
+    sss_save_outgoing_email_to_exchange_sent_folder = models.BooleanField(
+        _("save a copy in sent items"), default=True, help_text=_("R5.18")
+    )
+    enable_mailbox_delegation_for_outgoing_email = models.BooleanField(
+        _("send through the submitter's mailbox"), default=False, help_text=_("R5.26")
+    )
+    maximum_email_delivery_attempts = models.PositiveIntegerField(
+        _("delivery attempts per email"),
+        default=10,
+        validators=[MinValueValidator(1)],
+        help_text=_("R5.11"),
+    )
+
+    # Alerts
+    generate_alerts_for_errors = models.BooleanField(_("alerts for errors"), default=True)
+    generate_alerts_for_warnings = models.BooleanField(_("alerts for warnings"), default=False)
+    generate_alerts_for_information = models.BooleanField(_("alerts for information"), default=True)
+    notify_mailbox_owner_of_email_server_level_alerts = models.BooleanField(
+        _("mailbox owners see alerts of the server"), default=False, help_text=_("R8.14")
+    )
+    trace_log_maximum_age_in_days = models.PositiveIntegerField(_("keep alerts (days)"), default=90)
+    enable_sss_item_level_monitoring = models.BooleanField(
+        _("item monitor"), default=True, help_text=_("R8.30")
+    )
+    exchange_sync_id_mapping_persistence_time_in_days = models.PositiveIntegerField(
+        _("keep details of rejected items (days)"),
+        default=3,
+        help_text=_("What is personal is blanked then; state and reason stay (R3.73)."),
+    )
+
+    # Engine (R9.2)
+    active_mailbox_minimum_backoff = _seconds(_("active mailbox: shortest gap (s)"), 120, _("R9.1"))
+    active_mailbox_maximum_backoff = _seconds(_("active mailbox: longest gap (s)"), 300, _("R9.1"))
+    idle_mailbox_minimum_backoff = _seconds(_("idle mailbox: shortest gap (s)"), 300, _("R9.1"))
+    idle_mailbox_maximum_backoff = _seconds(_("idle mailbox: longest gap (s)"), 720, _("R9.1"))
+    mailbox_backoff_on_transient_error = _seconds(
+        _("pause after a transient error (s)"), 300, _("Grows with each failure in a row (R9.5).")
+    )
+    mailbox_backoff_on_timeout = _seconds(_("pause after a time-out (s)"), 300, _("R9.5"))
+    max_mailbox_transient_failures = _seconds(
+        _("transient failures in a row"), 10, _("Then the workload is paused (R8.3, R8.5).")
+    )
+    max_mailboxes_per_profile_at_once = _seconds(
+        _("mailboxes of one profile at a time"),
+        20,
+        _("Ours: so that one slow server can't (R9.8)."),
+    )
+    imap_connections_per_account = _seconds(_("IMAP connections per account"), 4, _("Ours (R9.6)."))
+    messages_per_page = _seconds(_("messages per page"), 50, _("Ours (R9.9)."))
+    messages_per_cycle = _seconds(_("messages per cycle"), 500, _("Ours (R9.9)."))
+    promotion_attempts = _seconds(
+        _("attempts to store a failing message"), 5, _("Then it is quarantined (R3.72).")
+    )
+    promotion_retry_minutes = _seconds(_("minutes between these attempts"), 15, _("R3.72"))
+    allow_non_ssl_email = models.BooleanField(
+        _("allow servers without TLS"), default=False, help_text=_("R1.26")
+    )
+    allow_basic_authentication_on_non_secure_channel = models.BooleanField(
+        _("allow passwords on lines without TLS"), default=False, help_text=_("R1.26")
+    )
+    allow_credentials_entry_via_non_secure_channels = models.BooleanField(
+        _("allow typing credentials over plain HTTP"), default=False, help_text=_("R1.26")
+    )
+
+    objects: ClassVar[OrganizationManager] = OrganizationManager()
+
+    #: What strict parity turns back, and to what (appendix C).
+    PARITY: ClassVar[dict[str, Any]] = {
+        "use_date_watermark": True,  # R3.9
+        "track_categorized_items": True,  # R7.20, R10.18
+        "pause_instead_of_disable": False,  # R8.5
+        "warn_of_waiting_email": False,  # R5.7
+        "references_correlate": False,  # R4.4
+        "one_alert_per_outage": False,  # R8.5
+    }
+    #: Behaviour without a column of its own: always on, but for strict parity.
+    BETTER: ClassVar[dict[str, Any]] = {
+        "pause_instead_of_disable": True,
+        "warn_of_waiting_email": True,
+        "references_correlate": True,
+        "one_alert_per_outage": True,
+    }
+
+    class Meta:
+        verbose_name = _("organization")
+        verbose_name_plural = _("organization")
+        constraints = [
+            models.CheckConstraint(condition=Q(singleton=True), name="organization_is_one_row")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def effective(self, name: str) -> Any:
+        """A setting as it acts: strict parity overrides what we chose better."""
+        if self.strict_parity and name in self.PARITY:
+            return self.PARITY[name]
+        return self.BETTER[name] if name in self.BETTER else getattr(self, name)
