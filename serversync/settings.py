@@ -107,7 +107,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     "mail": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "activities.storage.DurableFileSystemStorage",
         "OPTIONS": {"location": env.str("MAIL_STORAGE_DIR"), "base_url": None},
     },
 }
