@@ -32,7 +32,12 @@ it happened, and any back-off that the server asked for. `str(error)` is safe to
 no secret and no message body in it.
 """
 
+from typing import TYPE_CHECKING
+
 from mailboxes.protocols.phases import Phase
+
+if TYPE_CHECKING:
+    from mailboxes.protocols.base import RecipientResult
 
 
 class ServerError(Exception):
@@ -181,7 +186,9 @@ class ConnectionForbidden(PermanentError):
 
 
 class MessageError(ServerError):
-    """About one message only."""
+    """About one message only. `recipients`: what the server said to each, where it did (R5.16)."""
+
+    recipients: tuple["RecipientResult", ...] = ()
 
 
 class MessageGone(MessageError):

@@ -1,0 +1,747 @@
+"""IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS (4315), MOVE (6851) and CONDSTORE (7162), through
+imapclient, whose connection is replaced by our own line.
+
+A remote id is "UIDVALIDITY.UID". A cursor is "UIDVALIDITY.UID.MODSEQ": the highest UID that was
+listed, and the folder's HIGHESTMODSEQ when everything up to it was, else 0. One EXAMINE then tells
+an unchanged folder, by UIDNEXT or by HIGHESTMODSEQ; neither STATUS nor SEARCH is needed.
+
+Reading uses EXAMINE and BODY.PEEK, which change nothing. Only `apply` selects a folder for writing.
+"""
+
+import imaplib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from typing import Any, Self
+
+from imapclient import IMAPClient
+from imapclient.exceptions import CapabilityError
+from imapclient.imap_utf7 import decode as decode_utf7
+from imapclient.imap_utf7 import encode as encode_utf7
+from imapclient.response_parser import parse_fetch_response, parse_message_list
+
+from mailboxes.protocols.base import (
+    INBOX,
+    Action,
+    ActionKind,
+    ActionResult,
+    AdapterOptions,
+    ConnectionSettings,
+    Fetched,
+    Identity,
+    Listing,
+    RemoteFolder,
+    RemoteItem,
+    Security,
+)
+from mailboxes.protocols.errors import (
+    ActionRefused,
+    ConnectionLost,
+    FolderMissing,
+    LoginRefused,
+    MessageError,
+    MessageGone,
+    MessageTooLarge,
+    MessageUnreadable,
+    SecureConnectionFailed,
+    ServerBusy,
+    ServerError,
+    TransientError,
+    UnexpectedReply,
+    WrongProtocol,
+)
+from mailboxes.protocols.fetching import LINE_FAULTS, fetch_each, identity_of
+from mailboxes.protocols.line import Line, has_controls
+from mailboxes.protocols.phases import Phase, watched
+
+LONGEST_LINE = 16 * 1024 * 1024  # SEARCH answers with all its UIDs on one line
+GROUP_OCTETS = 1024 * 1024  # small messages are fetched together, up to this sum
+GROUP_MESSAGES = 50
+UIDS_PER_COMMAND = 200  # some servers take no command line of more than 8,000 octets
+IDENTITY_FIELDS = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]"
+
+FOREIGN_GREETING = re.compile(rb"\+OK|-ERR|[1-5]\d\d[ -]|SSH-|HTTP/|<", re.IGNORECASE)
+# Response codes (RFC 5530) and words for what passes, in the answer to LOGIN or SELECT.
+PASSING = re.compile(
+    r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\b|too many|try again|try later|temporar|maximum",
+    re.IGNORECASE,
+)
+KEYWORD = re.compile(r"[A-Za-z0-9$_.!#&'+,/:;<=>?@^`|~-]+")
+NOT_SELECTABLE = {b"\\noselect", b"\\nonexistent"}
+
+
+class Overlong(UnexpectedReply):
+    """A literal larger than any that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A cursor taken apart."""
+
+    validity: int
+    uid: int
+    modseq: int
+
+    @classmethod
+    def parse(cls, cursor: str) -> "Position | None":
+        parts = cursor.split(".")
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+            return None
+        return cls(*(int(part) for part in parts))
+
+    def __str__(self) -> str:
+        return f"{self.validity}.{self.uid}.{self.modseq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What the server said about the selected folder. `next_uid`, `modseq`: 0 if it did not."""
+
+    folder: str
+    writable: bool
+    validity: int
+    next_uid: int
+    modseq: int
+    exists: int
+    permanent_flags: frozenset[bytes] | None
+
+    def allows_keyword(self, keyword: str) -> bool:
+        """Without PERMANENTFLAGS, every flag may be set (RFC 3501, 7.1)."""
+        flags = self.permanent_flags
+        return flags is None or rb"\*" in flags or keyword.lower().encode() in flags
+
+
+class Connection(imaplib.IMAP4):
+    """imaplib's dialogue over our line. It asks subclasses to replace just these methods."""
+
+    def __init__(self, line: Line, largest_literal: int) -> None:
+        self.line = line
+        self.largest_literal = largest_literal
+        super().__init__()
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+        """The line is already connected."""
+
+    def read(self, size: int) -> bytes:
+        if size > self.largest_literal:
+            self.line.close()
+            raise Overlong(f"the server sends {size} octets where {self.largest_literal} may come")
+        return self.line.read_exactly(size)
+
+    def readline(self) -> bytes:
+        return self.line.read_line(LONGEST_LINE)
+
+    def send(self, data: Any) -> None:
+        self.line.send(data)
+
+    def shutdown(self) -> None:
+        self.line.close()
+
+    def starttls(self, ssl_context: object = None) -> Any:
+        """All that was learnt on the plain line is forgotten: somebody else could have said it."""
+        status, data = self.xatom("STARTTLS")
+        if status == "OK":
+            self.line.start_tls()
+            self.untagged_responses.clear()
+        return status, data
+
+
+class Client(IMAPClient):  # type: ignore[misc]  # imapclient ships no types
+    """imapclient over our line, and silent: its debug log holds message bodies."""
+
+    def __init__(self, connection: partial[Connection]) -> None:
+        self._make_connection = connection
+        super().__init__("", ssl=False)
+        self._imap.debug = 0
+        self.normalise_times = False
+        self.folder_encode = False
+
+    def _create_IMAP4(self) -> Connection:
+        return self._make_connection()
+
+    def _set_read_timeout(self) -> None:
+        """The line has its own."""
+
+
+class ImapServer:
+    """IncomingServer over IMAP. Constructed unconnected."""
+
+    protocol = "imap"
+
+    def __init__(self, settings: ConnectionSettings, options: AdapterOptions | None = None) -> None:
+        self.settings = settings
+        self.options = options or AdapterOptions()
+        self._line = Line(settings)
+        self._client: Any = None
+        self._selected: Selected | None = None
+        self._sizes: dict[str, int] = {}
+        self._one_by_one = False  # after a line broke while several messages were on their way
+
+    def __repr__(self) -> str:
+        return f"<ImapServer {self.settings.host}:{self.settings.port}>"
+
+    # -- the contract ------------------------------------------------------------------------------
+
+    def open(self) -> Self:
+        if self._line.usable:
+            return self
+        watcher = self.options.watcher
+        self._line = Line(self.settings, watcher)
+        self._selected = None
+        try:
+            self._line.connect()
+            if self.settings.security is Security.STARTTLS:
+                with watched(watcher, Phase.TLS), self._translated(greeting=True):
+                    self._greet()
+                    self._start_tls()
+                with watched(watcher, Phase.LOGIN), self._translated(greeting=True):
+                    self._log_in()
+            else:
+                with watched(watcher, Phase.LOGIN), self._translated(greeting=True):
+                    self._greet()
+                    self._log_in()
+        except BaseException:
+            self._line.close()
+            raise
+        return self
+
+    def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
+        self.open()
+        with watched(self.options.watcher, Phase.LIST), self._translated():
+            state = self._select(folder, writable=False, fresh=True)
+            known = Position.parse(cursor)
+            reset = bool(cursor) and (known is None or known.validity != state.validity)
+            if known is None or reset:
+                known = Position(state.validity, 0, 0)
+            elif state.next_uid == known.uid + 1 or (state.modseq and state.modseq == known.modseq):
+                return Listing((), cursor, unchanged=True, total=state.exists)
+            items, more = self._items_above(state, known.uid, max(limit, 1))
+        last = int(items[-1].remote_id.partition(".")[2]) if items else known.uid
+        end = Position(state.validity, last, 0 if more else state.modseq)
+        self._sizes.update((item.remote_id, item.size) for item in items)
+        return Listing(items, str(end), more=more, reset=reset, total=state.exists)
+
+    def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
+        self._one_by_one = False
+        return fetch_each(
+            remote_ids, partial(self._prepare, folder), partial(self._retrieve, folder)
+        )
+
+    def identify(self, folder: str, remote_ids: Sequence[str]) -> list[Identity]:
+        self._prepare(folder)
+        identities: list[Identity] = []
+        with watched(self.options.watcher, Phase.FETCH), self._translated():
+            uids = self._uids(remote_ids)
+            wanted = [each for each in remote_ids if each in uids]
+            for start in range(0, len(wanted), UIDS_PER_COMMAND):
+                part = wanted[start : start + UIDS_PER_COMMAND]
+                _, rows = self._fetch(
+                    uid_set([uids[each] for each in part]), f"(UID RFC822.SIZE {IDENTITY_FIELDS})"
+                )
+                for each in part:
+                    row = rows.get(uids[each], {})
+                    head = next((row[key] for key in row if key.startswith(b"BODY[HEADER")), None)
+                    if isinstance(head, bytes):
+                        identities.append(identity_of(each, head, size_of(row)))
+        return identities
+
+    def apply(self, folder: str, actions: Sequence[Action]) -> list[ActionResult]:
+        if not actions:
+            return []
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY), self._translated():
+            try:
+                self._select(folder, writable=True)
+            except imaplib.IMAP4.readonly:
+                error = ActionRefused(f"the folder {folder} is read-only for us")
+                return [ActionResult(action, False, "", error) for action in actions]
+            results: dict[Action, ActionResult] = {}
+            in_order = sorted(actions, key=lambda each: (each.kind.value, each.argument))
+            for (kind, argument), group in groupby(in_order, lambda a: (a.kind, a.argument)):
+                for result in self._apply_alike(kind, argument, list(dict.fromkeys(group))):
+                    results[result.action] = result
+        return [results[action] for action in actions]
+
+    def folders(self) -> list[RemoteFolder]:
+        """Below INBOX. Gmail keeps none there: its labels stand beside it (R7.30)."""
+        self.open()
+        with watched(self.options.watcher, Phase.LIST), self._translated():
+            gmail = self._client.has_capability("X-GM-EXT-1")
+            root = self._client.list_folders("", "")
+            delimiter = text_of(root[0][1]) if root and root[0][1] else ""
+            if not delimiter:
+                return []
+            prefix = "" if gmail else f"{INBOX}{delimiter}"
+            listed = self._client.list_folders("", f"{prefix}*")
+            folders = [self._remote_folder(row, prefix, delimiter) for row in listed]
+        return [folder for folder in folders if folder]
+
+    def close(self) -> None:
+        if not self._line.usable:
+            return
+        self._line.hurry()
+        try:
+            with self._translated():
+                self._client.logout()
+        except ServerError:
+            pass
+        finally:
+            self._line.close()
+
+    # -- opening -----------------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        self._line.await_greeting()
+        greeting = self._line.peek_line()
+        if FOREIGN_GREETING.match(greeting):
+            raise WrongProtocol(f"this is no IMAP server; it says: {self._line.said(greeting)}")
+        if re.match(rb"\* BYE\b", greeting, re.IGNORECASE):
+            raise ServerBusy(f"the server refuses the connection: {self._line.said(greeting[5:])}")
+        # Twice what is asked for at most, since sizes are not exact everywhere.
+        largest = 2 * max(self.options.max_fetch_bytes, GROUP_OCTETS)
+        self._client = Client(partial(Connection, self._line, largest))
+        if self._imap.state != "NONAUTH":
+            raise UnexpectedReply("the server says that we are logged in already")
+
+    def _start_tls(self) -> None:
+        try:
+            self._client.starttls(ssl_context=object())
+        except CapabilityError as error:
+            raise SecureConnectionFailed("the server does not offer STARTTLS") from error
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            text = self._words(error)
+            if PASSING.search(text):
+                raise TransientError(f"the server can't start TLS now: {text}") from error
+            raise SecureConnectionFailed(f"the server refuses STARTTLS: {text}") from error
+
+    def _log_in(self) -> None:
+        """LOGIN, or AUTHENTICATE PLAIN where LOGIN is disabled or can't carry the characters."""
+        credentials = self.settings.credentials
+        if credentials is None:
+            raise LoginRefused("no user name and password are stored")
+        user, password = credentials.username, credentials.password
+        if has_controls(user + password):
+            raise LoginRefused("the user name or password holds control characters")
+        plain_login = (user + password).isascii() and not self._client.has_capability(
+            "LOGINDISABLED"
+        )
+        try:
+            if plain_login:
+                self._imap.login(quoted(user), password)
+            elif self._client.has_capability("AUTH=PLAIN"):
+                answer = f"\0{user}\0{password}".encode()
+                self._imap.authenticate("PLAIN", lambda challenge: answer)
+            else:
+                raise LoginRefused("the server offers neither LOGIN nor AUTH=PLAIN for this login")
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            text = self._words(error)
+            refused = ServerBusy(text) if PASSING.search(text) else LoginRefused(text)
+            # The library's error repeats the server's words, which may repeat the password.
+            raise refused from (None if password in str(error) else error)
+
+    # -- folders -----------------------------------------------------------------------------------
+
+    def _select(self, folder: str, *, writable: bool, fresh: bool = False) -> Selected:
+        """Unless it is selected well enough. `fresh`: its state is wanted as it is now."""
+        now = self._selected
+        if now and now.folder == folder and not fresh and (now.writable or not writable):
+            return now
+        self._selected = None
+        try:
+            answer = self._client.select_folder(encode_utf7(folder), readonly=not writable)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            text = self._words(error)
+            if PASSING.search(text):
+                raise TransientError(f"the folder {folder} can't be opened now: {text}") from error
+            raise FolderMissing(f"the folder {folder} can't be opened: {text}") from error
+        if not answer.get(b"UIDVALIDITY"):
+            raise UnexpectedReply(f"the server gives the folder {folder} no UIDVALIDITY")
+        flags = answer.get(b"PERMANENTFLAGS")
+        self._selected = Selected(
+            folder=folder,
+            writable=writable,
+            validity=answer[b"UIDVALIDITY"],
+            next_uid=answer.get(b"UIDNEXT", 0),
+            modseq=answer.get(b"HIGHESTMODSEQ", 0),
+            exists=answer.get(b"EXISTS", 0),
+            permanent_flags=None if flags is None else frozenset(each.lower() for each in flags),
+        )
+        return self._selected
+
+    def _remote_folder(
+        self, row: tuple[Sequence[bytes], bytes, bytes], prefix: str, delimiter: str
+    ) -> RemoteFolder | None:
+        """None for one that holds no messages, or whose name is not in modified UTF-7: it could be
+        listed but not opened."""
+        flags, _, raw = row
+        if NOT_SELECTABLE & {flag.lower() for flag in flags}:
+            return None
+        try:
+            name: str = decode_utf7(raw if isinstance(raw, bytes) else str(raw).encode())
+            if encode_utf7(name) != raw:
+                return None
+        except ValueError:
+            return None
+        if name.upper() == INBOX or not name.upper().startswith(prefix):
+            return None
+        return RemoteFolder(name, tuple(name[len(prefix) :].split(delimiter)))
+
+    # -- listing -----------------------------------------------------------------------------------
+
+    def _items_above(
+        self, state: Selected, last: int, limit: int
+    ) -> tuple[tuple[RemoteItem, ...], bool]:
+        """The first `limit` messages above UID `last`, and whether there may be more.
+
+        A first look at a large folder must not list all of it for every page, so UIDs are asked for
+        in windows, as wide as `limit` messages are on average and eight times wider after an empty
+        one. The last window is open, for what arrived meanwhile.
+        """
+        if not state.exists:
+            return (), False
+        if not state.next_uid:
+            uids = sorted(uid for uid in self._search(f"UID {last + 1}:*") if uid > last)
+            some = uids[:limit]
+            items = self._items(uid_set(some), state) if some else []
+            return tuple(items), len(uids) > len(some)
+        start = last + 1
+        width = limit * max(1, state.next_uid // state.exists)
+        while True:
+            end = start + width - 1
+            is_last = end >= state.next_uid - 1
+            items = self._items(f"{start}:{'*' if is_last else end}", state)
+            # "N:*" means the last message even where that is below N (RFC 3501, 6.4.8).
+            items = [each for each in items if int(each.remote_id.partition(".")[2]) >= start]
+            if items or is_last:
+                return tuple(items[:limit]), len(items) > limit or not is_last
+            start, width = end + 1, width * 8
+
+    def _items(self, uids: str, state: Selected) -> list[RemoteItem]:
+        """By UID, which is the order in which they came into this folder."""
+        complete, rows = self._fetch(uids, "(UID RFC822.SIZE INTERNALDATE)")
+        found = {uid: row for uid, row in rows.items() if b"RFC822.SIZE" in row}
+        if not complete:  # it fails over one of them, which must not hide the others nor itself
+            found |= {uid: {} for uid in self._search(f"UID {uids}") if uid not in found}
+        return [
+            RemoteItem(
+                remote_id=f"{state.validity}.{uid}",
+                size=size_of(row),
+                received_at=received_at(row),
+                cursor=str(Position(state.validity, uid, 0)),
+            )
+            for uid, row in sorted(found.items())
+        ]
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _prepare(self, folder: str) -> None:
+        self.open()
+        with watched(self.options.watcher, Phase.OPEN), self._translated():
+            self._select(folder, writable=False)
+
+    def _retrieve(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
+        uids = self._uids(remote_ids)
+        with watched(self.options.watcher, Phase.FETCH), self._translated():
+            sizes = self._known_sizes([each for each in remote_ids if each in uids], uids)
+        for group in self._groups(remote_ids, sizes):
+            wanted = [each for each in group if self._may_be_fetched(each, uids, sizes)]
+            try:
+                with watched(self.options.watcher, Phase.FETCH), self._translated():
+                    bodies = self._bodies({each: uids[each] for each in wanted})
+            except LINE_FAULTS:
+                if len(wanted) < 2:
+                    raise
+                self._one_by_one = True
+                self._line.close()
+                return
+            for each in group:
+                body = bodies.pop(each, None) or self._why_not(each, uids, sizes)
+                if isinstance(body, bytes):
+                    yield Fetched(each, body)
+                else:
+                    yield Fetched(each, None, body)
+            if not self._line.usable:
+                return
+
+    def _groups(self, remote_ids: Sequence[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+        """A message each, except that small ones share a round trip."""
+        group: list[str] = []
+        octets = 0
+        for each in remote_ids:
+            size = sizes.get(each, 0) or GROUP_OCTETS  # unknown: as if it were large
+            full = len(group) >= (1 if self._one_by_one else GROUP_MESSAGES)
+            if group and (full or octets + size > GROUP_OCTETS):
+                yield group
+                group, octets = [], 0
+            group.append(each)
+            octets += size
+        if group:
+            yield group
+
+    def _known_sizes(self, remote_ids: Sequence[str], uids: dict[str, int]) -> dict[str, int]:
+        """From the last listing, else from the server; absent for a message that it has not got."""
+        unknown = [each for each in remote_ids if each not in self._sizes]
+        sizes = {each: self._sizes[each] for each in remote_ids if each in self._sizes}
+        for start in range(0, len(unknown), UIDS_PER_COMMAND):
+            part = unknown[start : start + UIDS_PER_COMMAND]
+            complete, rows = self._fetch(
+                uid_set([uids[each] for each in part]), "(UID RFC822.SIZE)"
+            )
+            for each in part:
+                if uids[each] in rows or not complete:
+                    sizes[each] = size_of(rows.get(uids[each], {}))
+        return sizes
+
+    def _may_be_fetched(self, each: str, uids: dict[str, int], sizes: dict[str, int]) -> bool:
+        return each in uids and each in sizes and sizes[each] <= self.options.max_fetch_bytes
+
+    def _why_not(self, each: str, uids: dict[str, int], sizes: dict[str, int]) -> MessageError:
+        if each not in uids:
+            return MessageGone("the server has given its messages new keys", phase=Phase.FETCH)
+        size = sizes.get(each, 0)
+        if size > self.options.max_fetch_bytes:
+            limit = self.options.max_fetch_bytes
+            return MessageTooLarge(
+                f"{size} octets are more than the limit of {limit}", phase=Phase.FETCH
+            )
+        return MessageGone("the server does not have it any more", phase=Phase.FETCH)
+
+    def _bodies(self, wanted: dict[str, int]) -> dict[str, bytes | MessageError]:
+        """Those that the server hands out. What it leaves out of several is asked for alone."""
+        if not wanted:
+            return {}
+        answers: dict[str, bytes | MessageError] = {}
+        try:
+            complete, rows = self._fetch(uid_set(list(wanted.values())), "(UID BODY.PEEK[])")
+            text = self._refusal
+        except Overlong as error:
+            if len(wanted) > 1:
+                raise
+            too_large = MessageTooLarge(error.detail, phase=Phase.FETCH)
+            too_large.__cause__ = error
+            return dict.fromkeys(wanted, too_large)
+        for each, uid in wanted.items():
+            row = rows.get(uid, {})
+            body = row.get(b"BODY[]")
+            if isinstance(body, bytes):
+                answers[each] = self._within_limit(body)
+            elif not complete and len(wanted) > 1:
+                answers |= self._bodies({each: uid})
+            elif not complete or b"BODY[]" in row:
+                answers[each] = MessageUnreadable(text or "the server sends NIL", phase=Phase.FETCH)
+        return answers
+
+    def _within_limit(self, body: bytes) -> bytes | MessageError:
+        limit = self.options.max_fetch_bytes
+        if len(body) <= limit:
+            return body
+        return MessageTooLarge(
+            f"{len(body)} octets are more than the limit of {limit}", phase=Phase.FETCH
+        )
+
+    def _uids(self, remote_ids: Sequence[str]) -> dict[str, int]:
+        """Remote id -> UID, without those of an earlier UIDVALIDITY."""
+        assert self._selected is not None
+        uids = {}
+        for each in remote_ids:
+            validity, _, uid = each.partition(".")
+            if validity == str(self._selected.validity) and uid.isdecimal():
+                uids[each] = int(uid)
+        return uids
+
+    # -- actions -----------------------------------------------------------------------------------
+
+    def _apply_alike(
+        self, kind: ActionKind, argument: str, actions: list[Action]
+    ) -> Iterator[ActionResult]:
+        uids = self._uids([action.remote_id for action in actions])
+        present = [action for action in actions if action.remote_id in uids]
+        for action in actions:
+            if action.remote_id not in uids:
+                gone = MessageGone("the server has given its messages new keys", phase=Phase.APPLY)
+                yield ActionResult(action, False, "", gone)
+        for start in range(0, len(present), UIDS_PER_COMMAND):
+            part = present[start : start + UIDS_PER_COMMAND]
+            done, text = self._do(kind, argument, [uids[each.remote_id] for each in part])
+            for action in part:
+                if not done and len(part) > 1:  # one of them is to blame
+                    done_alone, text_alone = self._do(kind, argument, [uids[action.remote_id]])
+                    yield result_of(action, done_alone, text_alone)
+                else:
+                    yield result_of(action, done, text)
+
+    def _do(self, kind: ActionKind, argument: str, uids: list[int]) -> tuple[bool, str]:
+        try:
+            if kind is ActionKind.DELETE:
+                return True, self._delete(uids)
+            if kind is ActionKind.MOVE:
+                return True, self._move(uids, argument)
+            if kind is ActionKind.SEEN:
+                self._client.add_flags(uids, [rb"\Seen"], silent=True)
+                return True, "marked as seen"
+            return self._set_keyword(uids, argument)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            return False, self._words(error)
+
+    def _set_keyword(self, uids: list[int], keyword: str) -> tuple[bool, str]:
+        assert self._selected is not None
+        if not KEYWORD.fullmatch(keyword):
+            return False, f"{keyword!r} is not an IMAP keyword"
+        if not self._selected.allows_keyword(keyword):
+            return False, f"the server does not allow the keyword {keyword} in this folder"
+        self._client.add_flags(uids, [keyword.encode()], silent=True)
+        return True, f"keyword {keyword} set"
+
+    def _delete(self, uids: list[int]) -> str:
+        self._client.add_flags(uids, [rb"\Deleted"], silent=True)
+        return self._expunge(uids)
+
+    def _expunge(self, uids: list[int]) -> str:
+        """EXPUNGE without UIDs removes whatever anybody has marked as deleted. So without UIDPLUS it
+        is used only when that is ours alone; else ours stay marked until somebody expunges."""
+        if self._client.has_capability("UIDPLUS"):
+            self._client.uid_expunge(uids)
+            return "expunged"
+        if set(self._search("DELETED")) <= set(uids):
+            self._client.expunge()
+            return "expunged"
+        return "marked as deleted; others are too, so the folder was not expunged"
+
+    def _move(self, uids: list[int], folder: str) -> str:
+        target = encode_utf7(folder)
+        if self._client.has_capability("MOVE"):
+            return self._into(target, lambda: self._client.move(uids, target))
+        receipt = self._into(target, lambda: self._client.copy(uids, target))
+        return f"{receipt}; {self._delete(uids)}"
+
+    def _into(self, target: bytes, command: Any) -> str:
+        """Run it, and again after creating the folder if the server says so (RFC 3501, 6.4.7)."""
+        try:
+            return self._line.said(command() or b"")
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            if "[TRYCREATE]" not in str(error).upper():
+                raise
+        self._client.create_folder(target)
+        return self._line.said(command() or b"")
+
+    # -- commands and replies ----------------------------------------------------------------------
+
+    @property
+    def _imap(self) -> Connection:
+        connection: Connection = self._client._imap
+        return connection
+
+    _refusal = ""  # the server's words, when the last FETCH was incomplete
+
+    def _fetch(self, uids: str, items: str) -> tuple[bool, dict[int, dict[bytes, Any]]]:
+        """Whether the server could answer in full, and what it answered, by UID.
+
+        imapclient's own fetch takes no ranges and throws away what came before a NO. An answer to
+        something else may be among the rows, so look for the item that was asked for.
+        """
+        self._imap.response("FETCH")  # what is left over from other commands
+        self._refusal = ""
+        try:
+            status, data = self._imap.uid("FETCH", uids, items)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            self._refusal = self._words(error)
+            return False, {}
+        if status != "OK":
+            self._refusal = self._line.said(text_of(data[-1]))
+            data = self._imap.response("FETCH")[1]
+        return status == "OK", dict(parse_fetch_response(data, normalise_times=False))
+
+    def _search(self, criteria: str) -> list[int]:
+        status, data = self._imap.uid("SEARCH", criteria)
+        if status != "OK":
+            raise UnexpectedReply(f"SEARCH was refused: {self._line.said(text_of(data[-1]))}")
+        return [uid for line in data if line for uid in parse_message_list([line])]
+
+    def _words(self, error: Exception) -> str:
+        """The server's words in a library's error, whose argument may be text, bytes or neither."""
+        word = error.args[0] if error.args else ""
+        return self._line.said(word if isinstance(word, (bytes, str)) else str(word))
+
+    @contextmanager
+    def _translated(self, *, greeting: bool = False) -> Iterator[None]:
+        """The one place where what the libraries raise becomes our errors. Their parsers meet any
+        garbage with some ValueError, LookupError or the like."""
+        try:
+            yield
+        except ServerError:
+            raise
+        except imaplib.IMAP4.abort as error:
+            farewell = self._client and self._imap.untagged_responses.get("BYE")
+            self._line.close()
+            if not farewell:
+                raise UnexpectedReply(self._words(error)) from error
+            text = self._line.said(text_of(farewell[-1]))
+            kind = ServerBusy if greeting or PASSING.search(text) else ConnectionLost
+            raise kind(f"the server ends the connection: {text}") from error
+        except imaplib.IMAP4.error as error:
+            raise UnexpectedReply(self._words(error)) from error
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            RecursionError,
+        ) as error:
+            self._line.close()
+            detail = self._line.said(f"not an IMAP reply ({type(error).__name__}: {error})"[:300])
+            raise UnexpectedReply(detail) from error
+
+
+# -- reading what servers say ----------------------------------------------------------------------
+
+
+def uid_set(uids: Sequence[int]) -> str:
+    return ",".join(str(uid) for uid in uids)
+
+
+def size_of(row: dict[bytes, Any]) -> int:
+    size = row.get(b"RFC822.SIZE")
+    return size if isinstance(size, int) else 0
+
+
+def received_at(row: dict[bytes, Any]) -> datetime | None:
+    moment = row.get(b"INTERNALDATE")
+    if not isinstance(moment, datetime):
+        return None
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+def result_of(action: Action, done: bool, text: str) -> ActionResult:
+    if done:
+        return ActionResult(action, True, text)
+    return ActionResult(action, False, "", ActionRefused(text, phase=Phase.APPLY))
+
+
+def text_of(raw: Any) -> str:
+    """Of what the libraries return for text: bytes, a str, or None."""
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw or "")
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
