@@ -1,0 +1,140 @@
+"""Words of this room: why a message is accepted, rejected, skipped, correlated, owned."""
+
+from django.db.models import IntegerChoices, TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class AcceptReason(IntegerChoices):
+    """Reasons of CheckIncomingEmail, with its codes (R3.15). `code` is the published name."""
+
+    UNKNOWN = -1, _("Unknown")
+    DUPLICATE = 0, _("Duplicate")
+    NO_CORRELATION_MATCH = 1, _("Nobody accepted it")
+    CORRELATION_MATCH = 2, _("Answers tracked email")
+    NO_RECIPIENT_MATCH = 3, _("No recipient is a user or queue here")
+    INTERNAL_EMAIL_REJECT = 4, _("Mail between own users")
+    SENDER_MATCH = 5, _("The sender is known")
+    ACCEPT_ALL = 6, _("A filter accepts everything")
+    INVALID_SENDER = 7, _("No usable sender")
+
+    @property
+    def code(self) -> str:
+        return self.name.title().replace("_", "")
+
+    @property
+    def accepts(self) -> bool:
+        return self in (self.CORRELATION_MATCH, self.SENDER_MATCH, self.ACCEPT_ALL)
+
+
+class SubReason(TextChoices):
+    """Ours: what stands behind a reason (R3.15)."""
+
+    NONE = "", ""
+    TOKEN_UNKNOWN = "token_unknown", _("Its tracking token is unknown")
+    FILTER_NONE = "filter_none", _("The filter accepts nothing")
+    FILTER_REPLIES_ONLY = "filter_replies_only", _("The filter accepts replies only")
+    FILTER_SENDER_UNKNOWN = "filter_sender_unknown", _("The sender is unknown")
+    AUTO_SUBMITTED = "auto_submitted", _("Automatic mail is not tracked")
+    ONLY_READING_PARTY = "only_reading_party", _("Only the mailbox being read decides")
+    PARTY_INACTIVE = "party_inactive", _("The recipients are inactive")
+    MANUAL = "manual", _("Tracked by hand")
+
+
+class Why(TextChoices):
+    """What one candidate said to a message (R3.24)."""
+
+    ALL = "all", _("accepts all email")
+    CORRELATED = "correlated", _("it answers tracked email")
+    SENDER_KNOWN = "sender_known", _("the sender is known")
+    FILTER_NONE = "filter_none", _("accepts no email")
+    FILTER_REPLIES_ONLY = "filter_replies_only", _("accepts replies only")
+    FILTER_SENDER_UNKNOWN = "filter_sender_unknown", _("the sender is unknown")
+    AUTO_SUBMITTED = "auto_submitted", _("automatic mail is not tracked")
+    NOT_READING = "not_reading", _("only the mailbox being read decides")
+    INACTIVE = "inactive", _("inactive")
+
+
+class InternalCheck(TextChoices):
+    """Whether mail between own users was told apart (R3.40-R3.44)."""
+
+    TWO_ACTIVITIES = "two_activities", _("each copy is an activity of its own")
+    NOT_CHECKED = "not_checked", _("not checked yet")
+
+
+class PartyKind(TextChoices):
+    """Who can accept mail. The value is the label of the model."""
+
+    USER = "mailboxes.systemuser", _("User")
+    QUEUE = "mailboxes.queue", _("Queue")
+
+
+class ResolvedBecause(TextChoices):
+    """Why an address stands for the record or records that it does (R3.32-R3.39)."""
+
+    ONLY_MATCH = "only_match", _("the only record with this address")
+    FIRST_IN_ORDER = "first_in_order", _("the first of several records with this address")
+    ALL_MATCHES = "all_matches", _("every record with this address")
+    NO_MATCH = "no_match", _("no record has this address")
+    TOO_MANY = "too_many", _("more than 100 records have this address")
+    NO_ADDRESS = "no_address", _("no usable address")
+
+
+class AttemptOutcome(TextChoices):
+    """What one step of the correlation came to."""
+
+    FOUND = "found", _("found")
+    NOT_FOUND = "not_found", _("not stored here")
+    NOTHING_TO_LOOK_FOR = "nothing", _("the message has none")
+    SWITCHED_OFF = "off", _("switched off")
+
+
+class CorrelationStep(TextChoices):
+    """What was compared. References count as in-reply-to in the stored method (R4.4)."""
+
+    IN_REPLY_TO = "in_reply_to", _("In-Reply-To")
+    REFERENCES = "references", _("References")
+    TRACKING_TOKEN = "tracking_token", _("tracking token")
+    CONVERSATION_INDEX = "conversation_index", _("conversation index")
+    SMART_MATCHING = "smart_matching", _("smart matching")
+
+
+class OwnerBecause(TextChoices):
+    """Why a record's owner is who it is (R3.48)."""
+
+    CORRELATED_OWNER = "correlated_owner", _("owns the email that this one answers")
+    SENDER_OWNER = "sender_owner", _("owns the sender's record")
+    FIRST_ELIGIBLE = "first_eligible", _("first recipient who may own email")
+    MAILBOX_OWNER = "mailbox_owner", _("owner of the mailbox it was read from")
+
+
+class SkipReason(TextChoices):
+    """Why an item on a server is no candidate at all (R3.6-R3.14)."""
+
+    BEFORE_START = "before_start", _("Before the start date")
+    BEFORE_WATERMARK = "before_watermark", _("Before the last processed message")
+    OWN_PROBE = "own_probe", _("Our own test message")
+    CALENDAR = "calendar", _("Calendar traffic")
+    TOO_LARGE = "too_large", _("Too large")
+    RIGHTS_PROTECTED = "rights_protected", _("Rights-protected")
+    FORWARD_WRAPPER = "forward_wrapper", _("Forward of an original")
+
+
+class Outcome(TextChoices):
+    """Where an item ended: the words of the ledger."""
+
+    TRACKED = "tracked", _("Tracked")
+    REJECTED = "rejected", _("Rejected")
+    DUPLICATE = "duplicate", _("Duplicate")
+    SKIPPED = "skipped", _("Skipped")
+    QUARANTINED = "quarantined", _("Quarantined")
+    RETRYING = "retrying", _("Retrying")
+    GONE = "gone", _("Gone")
+
+
+class QueueItemBecause(TextChoices):
+    """Why an email waits in a queue."""
+
+    RECIPIENT = "recipient", _("the queue is a recipient")
+    READING = "reading", _("its mailbox was read")
+    DUPLICATE = "duplicate", _("an additional item for mail stored before")
+    OWNER = "owner", _("the default queue of the owner")
