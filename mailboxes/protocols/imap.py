@@ -121,6 +121,7 @@ class Connection(imaplib.IMAP4):
     def __init__(self, line: Line, largest_literal: int) -> None:
         self.line = line
         self.largest_literal = largest_literal
+        self.with_condstore = False
         super().__init__()
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
@@ -140,6 +141,12 @@ class Connection(imaplib.IMAP4):
 
     def shutdown(self) -> None:
         self.line.close()
+
+    def select(self, mailbox: str = INBOX, readonly: bool = False) -> Any:
+        """Dovecot tells HIGHESTMODSEQ only to those who ask (RFC 7162, 3.1.8)."""
+        return super().select(
+            f"{mailbox} (CONDSTORE)" if self.with_condstore else mailbox, readonly
+        )
 
     def starttls(self, ssl_context: object = None) -> Any:
         """All that was learnt on the plain line is forgotten: somebody else could have said it."""
@@ -346,6 +353,9 @@ class ImapServer:
             refused = ServerBusy(text) if PASSING.search(text) else LoginRefused(text)
             # The library's error repeats the server's words, which may repeat the password.
             raise refused from (None if password in str(error) else error)
+        # Only if the server told its capabilities unasked: asking costs more than it saves.
+        if "CAPABILITY" in self._imap.untagged_responses:
+            self._imap.with_condstore = self._client.has_capability("CONDSTORE")
 
     # -- folders -----------------------------------------------------------------------------------
 
