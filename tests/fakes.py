@@ -35,6 +35,7 @@ from mailboxes.protocols.base import (
     Sent,
 )
 from mailboxes.protocols.errors import (
+    REFUSALS,
     ActionRefused,
     FolderMissing,
     MessageDeferred,
@@ -263,7 +264,8 @@ class FakeIncomingServer(Failing):
             return ActionResult(action, False, "", error)
         found = self.mailbox.find(folder, action.remote_id)
         if found is None:
-            if action.remote_id.partition(".")[0] != str(self.mailbox.validity):
+            key = action.remote_id.partition(".")[0]
+            if not self.complete and key != str(self.mailbox.validity):
                 return ActionResult(action, False, "", MessageGone("new keys", phase=Phase.APPLY))
             return ActionResult(action, True, "not there")
         if action.kind is ActionKind.KEYWORD:
@@ -334,8 +336,8 @@ class FakeOutgoingServer(Failing):
         with watched(self.options.watcher, Phase.SEND):
             try:
                 self._raise_planned("after")
-            except Exception:
-                if self.accept_when_lost:
+            except Exception as error:
+                if self.accept_when_lost and not isinstance(error, REFUSALS):
                     self.sent.append(envelope)
                 raise
         self.sent.append(envelope)
