@@ -1,0 +1,354 @@
+"""Who runs a workload: at most one worker, for five minutes at a time (R9.7).
+
+A claim is taken by the process that runs it at once, never by one that puts it into a queue: so a lease
+always means "running", the connection caps count what really runs, and an emptied queue loses nothing.
+
+    free ──claim──> leased ──renew, before every page──> leased ──finish──> free, with its next run
+                       └──five minutes without renewal──> taken over by the next claim, and counted
+
+Whoever lost the lease learns it at the next `renew`, which begins each page's transaction.
+"""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from django.db import connection, transaction
+from django.db.models import Case, F, Q, QuerySet, UUIDField, Value, When, Window
+from django.db.models.functions import RowNumber
+
+from mailboxes.choices import CredentialRetrieval, Operation, ServerType
+from mailboxes.models import Organization
+from serversync.choices import WorkloadState
+from serversync.due import SLOW_MS, Cap, DueRow, choose
+from serversync.models import Workload
+
+LEASE = timedelta(minutes=5)
+#: The workloads that the engine runs.
+OPERATIONS = (Operation.INCOMING, Operation.OUTGOING)
+#: Claims take turns on PostgreSQL, so that two workers can't both take an account's last connection.
+CLAIM_LOCK = 0x73657276657273
+
+#: Credentials that a mailbox holds itself; with the others, its mailboxes share the profile's account.
+HELD_BY_MAILBOX = (CredentialRetrieval.USER_OR_QUEUE, CredentialRetrieval.GMAIL_OAUTH)
+
+
+class LeaseLost(Exception):
+    """Somebody else has this workload now, or nobody: write nothing more."""
+
+
+class Busy(Exception):
+    """The workload can't be claimed now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one workload. `requested`: somebody asked for this run; `taken_over`: the last
+    holder never came back; `failures`: in a row, that one included."""
+
+    workload_id: int
+    mailbox_id: UUID
+    operation: Operation
+    token: UUID
+    claimed_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    requested: bool = False
+    taken_over: bool = False
+    failures: int = 0
+
+
+class Candidate(NamedTuple):
+    """What the choice needs to know of a workload that is due or running."""
+
+    pk: int
+    mailbox_id: UUID
+    operation: int
+    next_run_at: datetime
+    run_requested_at: datetime | None
+    lease_token: UUID | None
+    lease_expires_at: datetime | None
+    lease_holder: str
+    consecutive_failures: int
+    last_duration_ms: int
+    profile_id: UUID | None
+    server_type: int | None
+    same_settings: bool | None
+    incoming_retrieval: int | None
+    outgoing_retrieval: int | None
+    connections: int | None
+
+    def is_running(self, now: datetime) -> bool:
+        return self.lease_expires_at is not None and self.lease_expires_at > now
+
+
+_PROFILE = "mailbox__email_server_profile__"
+_COLUMNS = (
+    "pk",
+    "mailbox_id",
+    "operation",
+    "next_run_at",
+    "run_requested_at",
+    "lease_token",
+    "lease_expires_at",
+    "lease_holder",
+    "consecutive_failures",
+    "last_duration_ms",
+    "mailbox__email_server_profile_id",
+    f"{_PROFILE}server_type",
+    f"{_PROFILE}use_same_settings_for_outgoing_connections",
+    f"{_PROFILE}incoming_credential_retrieval",
+    f"{_PROFILE}outgoing_credential_retrieval",
+    f"{_PROFILE}max_concurrent_connections",
+)
+
+
+def this_worker() -> str:
+    """The name under which this process holds leases."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:256]
+
+
+def is_free(now: datetime) -> Q:
+    return Q(lease_token__isnull=True) | Q(lease_expires_at__lte=now)
+
+
+def is_due(now: datetime) -> Q:
+    """May start by itself: enabled, its time has come, and no pause is left."""
+    return (
+        Q(operation__in=OPERATIONS, enabled=True, next_run_at__lte=now)
+        & ~Q(state=WorkloadState.DISABLED)
+        & (Q(postponed_until__isnull=True) | Q(postponed_until__lte=now))
+    )
+
+
+def is_running(now: datetime) -> Q:
+    return Q(lease_token__isnull=False, lease_expires_at__gt=now)
+
+
+# -- claim
+
+
+def claim(
+    now: datetime,
+    limit: int,
+    holder: str,
+    *,
+    organization: Organization | None = None,
+    workers: int = 2,
+) -> list[Claim]:
+    """Take at most `limit` due workloads, fairly over the profiles, within every cap.
+
+    Two statements, three on PostgreSQL. `workers`: how many this machine has; one of them stays free of
+    workloads that are known to be slow.
+    """
+    organization = organization or Organization.objects.current()
+    share = organization.max_mailboxes_per_profile_at_once
+    with transaction.atomic():
+        _take_turns()
+        rows = _candidates(is_due(now) & is_free(now) | is_running(now), now, share)
+        running = [row for row in rows if row.is_running(now)]
+        waiting = {row.pk: row for row in rows if not row.is_running(now)}
+        caps = {row.pk: caps_of(row, organization, workers, holder) for row in rows}
+        choice = choose(
+            [
+                DueRow(
+                    row.pk,
+                    profile_key(row),
+                    row.run_requested_at or row.next_run_at,
+                    row.run_requested_at is not None,
+                    caps[row.pk],
+                )
+                for row in waiting.values()
+            ],
+            _running_counts(running, caps),
+            limit,
+        )
+        return _take([waiting[pk] for pk in choice.chosen], is_due(now) & is_free(now), now, holder)
+
+
+def claim_one(
+    mailbox_id: UUID | str,
+    operation: Operation,
+    now: datetime,
+    holder: str,
+    force: bool = False,
+    *,
+    organization: Organization | None = None,
+) -> Claim:
+    """Take one workload, for a person or a command.
+
+    `force` takes it even if it is not due, postponed, paused or not enabled; it never takes it from
+    another worker and never exceeds the connections of an account. Raises Busy, Workload.DoesNotExist.
+    """
+    organization = organization or Organization.objects.current()
+    wanted = is_free(now) if force else is_free(now) & is_due(now)
+    with transaction.atomic():
+        _take_turns()
+        this = Q(mailbox_id=mailbox_id, operation=operation)
+        rows = _candidates(this | is_running(now), now)
+        row = next(
+            (r for r in rows if str(r.mailbox_id) == str(mailbox_id) and r.operation == operation),
+            None,
+        )
+        if row is None:
+            raise Workload.DoesNotExist(f"{mailbox_id} {operation!r}")
+        if row.is_running(now):
+            raise Busy(f"It is running now, in worker {row.lease_holder}.")
+        caps = {r.pk: caps_of(r, organization, 0, holder) for r in rows}
+        counts = _running_counts([r for r in rows if r.is_running(now)], caps)
+        for cap in caps[row.pk]:
+            if cap.key.startswith(("account", "imap")) and counts[cap.key] >= cap.most:
+                raise Busy(f"All {cap.most} connections of its account are in use.")
+        claims = _take([row], wanted, now, holder)
+        if not claims:
+            raise Busy("It is not due, or another worker was faster.")
+        return claims[0]
+
+
+def _take_turns() -> None:
+    """Until the transaction ends. SQLite's transactions take turns by themselves (IMMEDIATE)."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
+
+
+def _candidates(which: Q, now: datetime, per_profile: int | None = None) -> list[Candidate]:
+    """`per_profile`: no more due rows of one profile than its share, the requested and oldest first,
+    so that a crowded profile doesn't hide the others."""
+    queryset: QuerySet[Workload, Any] = Workload.objects.filter(which)
+    if per_profile is not None:
+        queryset = queryset.alias(
+            rank=Window(
+                RowNumber(),
+                partition_by=[
+                    F("mailbox__email_server_profile_id"),
+                    Case(When(is_running(now), then=Value(1)), default=Value(0)),
+                ],
+                order_by=[F("run_requested_at").asc(nulls_last=True), "next_run_at", "pk"],
+            )
+        ).filter(rank__lte=per_profile)
+    return [Candidate(*row) for row in queryset.values_list(*_COLUMNS)]
+
+
+def _take(rows: Sequence[Candidate], still: Q, now: datetime, holder: str) -> list[Claim]:
+    """The conditional UPDATE. Rows that somebody else locks or took meanwhile are left to them."""
+    if not rows:
+        return []
+    tokens = {row.pk: uuid4() for row in rows}
+    lost = Q(lease_token__isnull=False)
+    unlocked = (
+        Workload.objects.select_for_update(skip_locked=True)
+        .filter(still, pk__in=tokens)
+        .values("pk")
+    )
+    taken = Workload.objects.filter(pk__in=unlocked).update(
+        lease_token=Case(
+            *(When(pk=pk, then=Value(token, UUIDField())) for pk, token in tokens.items()),
+            output_field=UUIDField(),
+        ),
+        lease_expires_at=now + LEASE,
+        lease_holder=holder[:256],
+        last_started_at=now,
+        # What was asked for is being done; asked for again meanwhile, it is seen at the end.
+        run_requested_at=None,
+        leases_broken=Case(When(lost, then=F("leases_broken") + 1), default=F("leases_broken")),
+        consecutive_failures=Case(
+            When(lost, then=F("consecutive_failures") + 1), default=F("consecutive_failures")
+        ),
+    )
+    if taken < len(rows):
+        mine = set(
+            Workload.objects.filter(lease_token__in=tokens.values()).values_list("pk", flat=True)
+        )
+        rows = [row for row in rows if row.pk in mine]
+    return [
+        Claim(
+            workload_id=row.pk,
+            mailbox_id=row.mailbox_id,
+            operation=Operation(row.operation),
+            token=tokens[row.pk],
+            claimed_at=now,
+            scheduled_at=row.next_run_at,
+            requested=row.run_requested_at is not None,
+            taken_over=row.lease_token is not None,
+            failures=row.consecutive_failures + (row.lease_token is not None),
+        )
+        for row in rows
+    ]
+
+
+# -- what a workload counts against
+
+
+def profile_key(row: Candidate) -> str:
+    return f"profile:{row.profile_id}"
+
+
+def account_key(row: Candidate) -> str:
+    """The account that a workload logs in with (R1.29): the mailbox's own or its profile's."""
+    same = row.operation == Operation.INCOMING or row.same_settings
+    retrieval = row.incoming_retrieval if same else row.outgoing_retrieval
+    side = "" if same else ":outgoing"
+    if retrieval is None or retrieval in HELD_BY_MAILBOX:
+        return f"account:mailbox:{row.mailbox_id}{side}"
+    return f"account:profile:{row.profile_id}{side}"
+
+
+def caps_of(
+    row: Candidate, organization: Organization, workers: int, holder: str
+) -> tuple[Cap, ...]:
+    """Every limit that a workload counts against, where it runs or where `holder` would run it."""
+    account = account_key(row)
+    caps = [
+        Cap(profile_key(row), organization.max_mailboxes_per_profile_at_once),
+        Cap(account, row.connections or 1),
+    ]
+    if row.operation == Operation.INCOMING and row.server_type == ServerType.IMAP_SMTP:
+        caps.append(Cap(f"imap:{account}", organization.imap_connections_per_account))
+    if row.last_duration_ms > SLOW_MS and workers > 1:
+        machine = (row.lease_holder if row.lease_token else holder).partition(":")[0]
+        caps.append(Cap(f"slow:{machine}", workers - 1))
+    return tuple(caps)
+
+
+def _running_counts(running: Iterable[Candidate], caps: dict[int, tuple[Cap, ...]]) -> Counter[str]:
+    return Counter(cap.key for row in running for cap in caps[row.pk])
+
+
+# -- keep, give back, finish
+
+
+def renew(token: UUID, now: datetime) -> None:
+    """Five more minutes, and the row's lock until the transaction ends. Raises LeaseLost."""
+    if not Workload.objects.filter(lease_token=token).update(lease_expires_at=now + LEASE):
+        raise LeaseLost("The lease of this workload is gone; another worker may have it.")
+
+
+def finish(claim: Claim, next_run_at: datetime, now: datetime, **learned: Any) -> bool:
+    """Free the workload and store what the run taught. False: the lease was lost, nothing is written.
+
+    If somebody asked for another run meanwhile, that one is due at once.
+    """
+    learned["next_run_at"] = Case(
+        When(run_requested_at__isnull=False, then=Value(now)), default=Value(next_run_at)
+    )
+    return bool(
+        Workload.objects.filter(lease_token=claim.token).update(
+            lease_token=None, lease_expires_at=None, **learned
+        )
+    )
+
+
+def give_back(claims: Sequence[Claim], now: datetime) -> None:
+    """Free workloads that were claimed but not begun; they are as due as before."""
+    for requested in (True, False):
+        tokens = [claim.token for claim in claims if claim.requested is requested]
+        if tokens:
+            again: dict[str, Any] = {"run_requested_at": now} if requested else {}
+            Workload.objects.filter(lease_token__in=tokens).update(
+                lease_token=None, lease_expires_at=None, **again
+            )
