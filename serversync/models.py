@@ -117,6 +117,9 @@ class FolderCursor(models.Model):
     resets = models.PositiveIntegerField(
         _("key resets"), default=0, help_text=_("How often the server renumbered its messages.")
     )
+    onboarded = models.BooleanField(
+        default=False, help_text=_("What was there at first contact has been gone through.")
+    )
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
 
     class Meta:

@@ -1,0 +1,108 @@
+"""From e-mail rows to envelopes: the bytes and addresses of what is to be sent.
+
+Reads what a batch needs in a fixed number of statements. Bcc goes into the envelope only (R5.22).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from activities import blobs
+from activities.choices import RECIPIENTS, ParticipationType
+from activities.html import html_of
+from activities.mime.compose import compose
+from activities.mime.message import Address, Attachment, OutgoingMessage
+from activities.models import ActivityMimeAttachment, ActivityParty, Email
+from mailboxes.models import Mailbox, Organization
+from mailboxes.protocols.base import Envelope
+
+
+class UnsendableError(Exception):
+    """This e-mail can't be turned into a message; the text says why and what to do."""
+
+    code = "MessageRefused"
+
+
+def envelopes(
+    emails: Sequence[Email], mailbox: Mailbox, organization: Organization
+) -> dict[UUID, Envelope | UnsendableError]:
+    """E-mail key -> what to hand over, or why not. Two statements and the attachments' bytes."""
+    parties: dict[UUID, list[ActivityParty]] = defaultdict(list)
+    keys = [email.pk for email in emails]
+    for party in ActivityParty.objects.filter(activity_id__in=keys):
+        parties[party.activity_id].append(party)
+    files: dict[UUID, list[ActivityMimeAttachment]] = defaultdict(list)
+    if any(email.attachment_count for email in emails):
+        rows = ActivityMimeAttachment.objects.filter(activity_id__in=keys)
+        for file in rows.select_related("attachment"):
+            files[file.activity_id].append(file)
+    profile = mailbox.email_server_profile
+    charset = (profile.encoding_code_page if profile else "") or "utf-8"
+    made: dict[UUID, Envelope | UnsendableError] = {}
+    for email in emails:
+        try:
+            made[email.pk] = _envelope(email, parties[email.pk], files[email.pk], mailbox, charset)
+        except UnsendableError as error:
+            made[email.pk] = error
+        except (ValueError, blobs.BytesMissing) as error:
+            made[email.pk] = UnsendableError(str(error))
+    return made
+
+
+def _envelope(
+    email: Email,
+    parties: Sequence[ActivityParty],
+    files: Sequence[ActivityMimeAttachment],
+    mailbox: Mailbox,
+    charset: str,
+) -> Envelope:
+    def of(role: ParticipationType) -> tuple[Address, ...]:
+        return tuple(
+            Address(party.address_used, party.unresolved_party_name)
+            for party in parties
+            if party.participation_type_mask == role and party.address_used
+        )
+
+    recipients = tuple(
+        dict.fromkeys(
+            party.address_used
+            for party in parties
+            if party.participation_type_mask in RECIPIENTS and party.address_used
+        )
+    )
+    if not recipients:
+        raise UnsendableError(_("No recipient has an address. Add one and send again. (R5.3)"))
+    senders = of(ParticipationType.SENDER)
+    name = senders[0].name if senders else ""
+    address = mailbox.email_address
+    is_html = email.mime_type == "text/html"
+    message = OutgoingMessage(
+        message_id=email.message_id,
+        sender=Address(address, name),
+        to=of(ParticipationType.TO),
+        cc=of(ParticipationType.CC),
+        subject=email.activity.subject,
+        html=email.description if is_html else html_of(email.description),
+        text="" if is_html else email.description,
+        date=timezone.now(),
+        in_reply_to=email.in_reply_to,
+        references=tuple(email.references),
+        importance=email.priority_code,
+        read_receipt_to=address if email.read_receipt_requested else "",
+        delivery_receipt_to=address if email.delivery_receipt_requested else "",
+        charset=charset,
+        attachments=tuple(
+            Attachment(
+                filename=file.file_name,
+                content_type=file.mime_type or "application/octet-stream",
+                content=blobs.read(file.attachment),
+                content_id=file.attachment_content_id,
+                inline=file.is_inline,
+            )
+            for file in files
+        ),
+    )
+    return Envelope(email.message_id, address, recipients, compose(message))

@@ -1,0 +1,469 @@
+"""One outgoing cycle of one mailbox: claim, hand over, note the outcome; never twice.
+
+    pending ──claim──> claimed ──just before the last byte──> handed over ──reply──> accepted │ refused
+       ▲                  │                                        │
+       └────released◀─────┘ (proof that it did not leave)          └─ no reply ─> unknown (R5.17)
+
+Each attempt is a `Submission` row. Handing over is committed one message at a time, directly before
+its last byte; the result of one and the handing over of the next share a transaction, so a kill
+leaves at most one message per connection unknown. An unknown one is never sent again silently.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import Case, F, IntegerField, Q, Value, When
+from django.utils import timezone
+from mailboxes.connect import outgoing_server
+
+from activities.choices import (
+    RECIPIENTS,
+    ActivityState,
+    DeliveryResult,
+    EmailStatus,
+    Priority,
+)
+from activities.models import ActivityParty, ActivityPointer, Email
+from activities.outgoing import UnsendableError, envelopes
+from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
+from mailboxes.protocols.errors import (
+    LoginRefused,
+    MessageDeferred,
+    MessageError,
+    ServerError,
+)
+from serversync import alarms
+from serversync.choices import SubmissionState
+from serversync.context import Context
+from serversync.cycle import Clock, CycleResult
+from serversync.due import back_off
+from serversync.leases import renew
+from serversync.models import Submission
+
+log = logging.getLogger(__name__)
+
+BATCH = 50  # messages claimed at once; a lost batch is released within one cycle
+BATCHES = 10  # keeps one cycle under the job's time-out
+CLAIM = timedelta(minutes=10)
+RENEW_EVERY = timedelta(seconds=60)
+
+Connect = Callable[..., OutgoingServer]
+
+
+class ClaimLost(Exception):
+    """Another worker took the claim back; nothing was handed over for it."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one attempt came to, not yet stored."""
+
+    submission_id: UUID
+    state: SubmissionState
+    reply: str = ""
+    error_code: str = ""
+    permanent: bool = False
+    server_message_id: str = ""
+    recipients: list[dict[str, object]] = field(default_factory=list)
+
+
+def send(
+    context: Context,
+    token: UUID,
+    *,
+    clock: Clock = timezone.now,
+    connect: Connect = outgoing_server,
+) -> CycleResult:
+    """Run one cycle. Raises ServerError when the server or the account fails: the mail that was not
+    handed over is pending again (R5.13). LeaseLost: somebody else has the mailbox."""
+    return OutgoingCycle(context, token, clock, connect).run()
+
+
+class OutgoingCycle:
+    """The state of one cycle; `run` is the story."""
+
+    def __init__(self, context: Context, token: UUID, clock: Clock, connect: Connect) -> None:
+        self.context = context
+        self.mailbox = context.mailbox
+        self.organization = context.organization
+        self.token = token
+        self.clock = clock
+        self.connect = connect
+        self.result = CycleResult()
+        self.server: OutgoingServer | None = None
+        self.pending_outcome: Outcome | None = None
+        self.renewed_at = clock()
+
+    def run(self) -> CycleResult:
+        try:
+            self._recover()
+            for _batch in range(BATCHES):
+                claimed = self._claim()
+                if not claimed:
+                    break
+                try:
+                    self._hand_over_all(claimed)
+                finally:
+                    self._store_last_outcome()
+                    self._release(claimed)
+                    self._settle()
+            else:
+                self.result.more = True
+        finally:
+            if self.server is not None:
+                self.server.close()
+        return self.result
+
+    # -- what an earlier worker left behind
+
+    def _recover(self) -> None:
+        """We hold the mailbox, so every unsettled attempt belongs to a worker that is gone."""
+        unsettled = list(
+            Submission.objects.filter(mailbox=self.mailbox, settled=False).select_related(
+                "email__activity"
+            )
+        )
+        if not unsettled:
+            return
+        self._look_for([row for row in unsettled if row.state == SubmissionState.UNKNOWN])
+        lost = [row for row in unsettled if row.state == SubmissionState.HANDED_OVER]
+        stale = [row.pk for row in unsettled if row.state == SubmissionState.CLAIMED]
+        now = self.clock()
+        with transaction.atomic():
+            renew(self.token, now)
+            Submission.objects.filter(pk__in=stale, state=SubmissionState.CLAIMED).update(
+                state=SubmissionState.RELEASED, finished_at=now
+            )
+            Submission.objects.filter(
+                pk__in=[row.pk for row in lost], state=SubmissionState.HANDED_OVER
+            ).update(state=SubmissionState.UNKNOWN)
+        self._settle()
+        for row in lost:
+            alarms.delivery_unknown(row.email, self.mailbox, self.organization, now)
+
+    def _look_for(self, unknown: Sequence[Submission]) -> None:
+        """Finding our message id in sent items proves that it left; not finding proves nothing."""
+        if not unknown:
+            return
+        server = self.connect(self.mailbox, self.organization)
+        try:
+            for row in unknown:
+                if server.find_sent(row.email.message_id):
+                    _store(
+                        Outcome(
+                            row.pk,
+                            SubmissionState.ACCEPTED,
+                            reply="Found in sent items by its message id.",
+                        ),
+                        self.clock(),
+                    )
+        finally:
+            server.close()
+
+    # -- claim
+
+    def _due(self, now: datetime) -> Q:
+        return (
+            Q(sender_mailbox=self.mailbox, status_code=EmailStatus.PENDING_SEND)
+            & (Q(delayed_email_send_time__isnull=True) | Q(delayed_email_send_time__lte=now))
+            & (
+                Q(postpone_email_processing_until__isnull=True)
+                | Q(postpone_email_processing_until__lte=now)
+            )
+        )
+
+    def _claim(self) -> list[tuple[Email, Submission]]:
+        """Up to a batch, high priority first, then in the order of submission (R5.9)."""
+        now = self.clock()
+        emails = list(
+            Email.objects.filter(self._due(now))
+            .select_related("activity")
+            .order_by(
+                Case(
+                    When(delivery_priority_code=Priority.HIGH, then=Value(0)),
+                    When(delivery_priority_code=Priority.NORMAL, then=Value(1)),
+                    default=Value(2),
+                    output_field=IntegerField(),
+                ),
+                "submitted_at",
+                "pk",
+            )[:BATCH]
+        )
+        if not emails:
+            return []
+        claim = uuid4()
+        with transaction.atomic():
+            renew(self.token, now)
+            won = set(
+                Email.objects.select_for_update()
+                .filter(pk__in=[email.pk for email in emails], status_code=EmailStatus.PENDING_SEND)
+                .values_list("pk", flat=True)
+            )
+            Email.objects.filter(pk__in=won).update(
+                status_code=EmailStatus.SENDING, delivery_attempts=F("delivery_attempts") + 1
+            )
+            claimed = []
+            for email in emails:
+                if email.pk in won:
+                    email.status_code = EmailStatus.SENDING
+                    email.delivery_attempts += 1
+                    submission = Submission(
+                        email=email,
+                        mailbox=self.mailbox,
+                        attempt=email.delivery_attempts,
+                        claim_token=claim,
+                        claimed_at=now,
+                        claim_expires_at=now + CLAIM,
+                    )
+                    claimed.append((email, submission))
+            Submission.objects.bulk_create([submission for _email, submission in claimed])
+        return claimed
+
+    # -- hand over
+
+    def _hand_over_all(self, claimed: Sequence[tuple[Email, Submission]]) -> None:
+        made = envelopes([email for email, _submission in claimed], self.mailbox, self.organization)
+        for email, submission in claimed:
+            envelope = made[email.pk]
+            if isinstance(envelope, UnsendableError):
+                self._note(
+                    Outcome(
+                        submission.pk,
+                        SubmissionState.REFUSED,
+                        reply=str(envelope),
+                        error_code=envelope.code,
+                        permanent=True,
+                    )
+                )
+                continue
+            self._hand_over(submission, envelope)
+
+    def _hand_over(self, submission: Submission, envelope: Envelope) -> None:
+        handed = False
+
+        def hand_over() -> None:
+            nonlocal handed
+            self._commit_hand_over(submission)
+            handed = True
+
+        try:
+            server = self._open()
+            sent = server.send(envelope, hand_over)
+        except ClaimLost:
+            self._drop_connection()  # it stands in the middle of a message that must not end
+            return
+        except MessageError as error:
+            self._note(_refusal(submission.pk, error))
+        except ServerError as error:
+            if handed and not isinstance(error, LoginRefused):
+                self._note(
+                    Outcome(
+                        submission.pk,
+                        SubmissionState.UNKNOWN,
+                        reply=str(error),
+                        error_code="DeliveryUnknown",
+                    )
+                )
+                alarms.delivery_unknown(
+                    submission.email, self.mailbox, self.organization, self.clock()
+                )
+                self._drop_connection()
+                return
+            raise
+        else:
+            self._note(_acceptance(submission.pk, sent))
+
+    def _open(self) -> OutgoingServer:
+        if self.server is None:
+            self.server = self.connect(self.mailbox, self.organization)
+        return self.server.open()
+
+    def _drop_connection(self) -> None:
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+    def _commit_hand_over(self, submission: Submission) -> None:
+        """The one commit per message: the result of the one before, and this one's handing over."""
+        now = self.clock()
+        with transaction.atomic():
+            if now - self.renewed_at >= RENEW_EVERY:
+                renew(self.token, now)
+                self.renewed_at = now
+            if self.pending_outcome is not None:
+                _store(self.pending_outcome, now)
+            won = Submission.objects.filter(
+                pk=submission.pk,
+                state=SubmissionState.CLAIMED,
+                claim_token=submission.claim_token,
+            ).update(state=SubmissionState.HANDED_OVER, handed_over_at=now)
+            if not won:
+                raise ClaimLost
+        self.pending_outcome = None
+
+    def _note(self, outcome: Outcome) -> None:
+        """Keep a result until the next commit; store the one that waits if there is one."""
+        self._store_last_outcome()
+        self.pending_outcome = outcome
+
+    def _store_last_outcome(self) -> None:
+        if self.pending_outcome is not None:
+            _store(self.pending_outcome, self.clock())
+            self.pending_outcome = None
+
+    # -- note what came of it
+
+    def _release(self, claimed: Sequence[tuple[Email, Submission]]) -> None:
+        """Whatever of the batch was not handed over may be tried again."""
+        Submission.objects.filter(
+            pk__in=[submission.pk for _email, submission in claimed],
+            state=SubmissionState.CLAIMED,
+        ).update(state=SubmissionState.RELEASED, finished_at=self.clock())
+
+    def _settle(self) -> None:
+        """Let the e-mails say what their attempts came to (R5.12, R5.16, R5.18)."""
+        now = self.clock()
+        final = [
+            SubmissionState.ACCEPTED,
+            SubmissionState.REFUSED,
+            SubmissionState.RELEASED,
+        ]
+        rows = list(
+            Submission.objects.filter(
+                mailbox=self.mailbox, settled=False, state__in=final
+            ).select_related("email__activity")
+        )
+        if not rows:
+            return
+        failed: list[Submission] = []
+        for row in rows:
+            if self._settle_one(row, now):
+                failed.append(row)
+        with transaction.atomic():
+            renew(self.token, now)
+            Email.objects.bulk_update([row.email for row in rows], SETTLED)
+            Submission.objects.filter(pk__in=[row.pk for row in rows]).update(settled=True)
+            if failed:
+                ActivityPointer.objects.filter(pk__in=[row.email_id for row in failed]).update(
+                    state_code=ActivityState.OPEN
+                )
+            self._settle_recipients(rows)
+        for row in failed:
+            alarms.email_failed(row.email, row, self.mailbox, self.organization, now)
+
+    def _settle_one(self, row: Submission, now: datetime) -> bool:
+        """Change the e-mail in memory; True if it failed for good."""
+        email = row.email
+        if row.state == SubmissionState.ACCEPTED:
+            email.status_code = EmailStatus.SENT
+            email.sent_on = email.actual_end = row.finished_at or now
+            email.server_message_id = row.server_message_id
+            email.postpone_email_processing_until = None
+            email.last_error_code = email.last_error_text = ""
+            refused = [r for r in row.recipients if not r["accepted"]]
+            if refused:
+                email.last_error_code = "RecipientsRefused"
+                email.last_error_text = ", ".join(
+                    f"{r['address']}: {r['code']} {r['text']}" for r in refused
+                )[:2048]
+            self.result.count("sent", "partly_refused" if refused else "")
+            return False
+        if row.state == SubmissionState.RELEASED:
+            # It never left, so the attempt does not count against the e-mail.
+            email.status_code = EmailStatus.PENDING_SEND
+            email.delivery_attempts = max(0, email.delivery_attempts - 1)
+            return False
+        email.last_error_code, email.last_error_text = row.error_code, row.server_reply[:2048]
+        limit: int = self.organization.maximum_email_delivery_attempts
+        if row.permanent or email.delivery_attempts >= limit:
+            email.status_code = EmailStatus.FAILED
+            self.result.count("failed", row.error_code)
+            self.result.failed += 1
+            self.result.processed -= 1
+            return True
+        email.status_code = EmailStatus.PENDING_SEND
+        wait = back_off(
+            self.organization.mailbox_backoff_on_transient_error, email.delivery_attempts, None
+        )
+        email.postpone_email_processing_until = now + timedelta(seconds=wait)
+        self.result.count("deferred", row.error_code)
+        return False
+
+    def _settle_recipients(self, rows: Sequence[Submission]) -> None:
+        accepted = [row.email_id for row in rows if row.state == SubmissionState.ACCEPTED]
+        parties = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS)
+        if accepted:
+            parties.filter(activity_id__in=accepted).update(delivery_result=DeliveryResult.ACCEPTED)
+        for row in rows:
+            for one in row.recipients:
+                if not one["accepted"]:
+                    parties.filter(
+                        activity_id=row.email_id, address_used__iexact=str(one["address"])
+                    ).update(
+                        delivery_result=DeliveryResult.REFUSED,
+                        delivery_detail=f"{one['code']} {one['text']}"[:500],
+                    )
+
+
+#: Columns of an e-mail that settling may change.
+SETTLED = [
+    "status_code",
+    "sent_on",
+    "actual_end",
+    "server_message_id",
+    "postpone_email_processing_until",
+    "delivery_attempts",
+    "last_error_code",
+    "last_error_text",
+]
+
+
+def _store(outcome: Outcome, now: datetime) -> None:
+    """One statement. Also resolves an attempt that a successor took for unknown meanwhile."""
+    Submission.objects.filter(
+        pk=outcome.submission_id,
+        state__in=[
+            SubmissionState.CLAIMED,
+            SubmissionState.HANDED_OVER,
+            SubmissionState.UNKNOWN,
+        ],
+    ).update(
+        state=outcome.state,
+        finished_at=now,
+        server_reply=outcome.reply[:1000],
+        server_message_id=outcome.server_message_id[:320],
+        error_code=outcome.error_code,
+        permanent=outcome.permanent,
+        recipients=outcome.recipients,
+    )
+
+
+def _acceptance(submission_id: UUID, sent: Sent) -> Outcome:
+    return Outcome(
+        submission_id,
+        SubmissionState.ACCEPTED,
+        reply=sent.reply,
+        server_message_id=sent.server_message_id,
+        recipients=[
+            {"address": r.address, "accepted": r.accepted, "code": r.code, "text": r.text}
+            for r in sent.recipients
+        ],
+    )
+
+
+def _refusal(submission_id: UUID, error: MessageError) -> Outcome:
+    return Outcome(
+        submission_id,
+        SubmissionState.REFUSED,
+        reply=str(error),
+        error_code=error.code,
+        permanent=error.permanent and not isinstance(error, MessageDeferred),
+        recipients=[
+            {"address": r.address, "accepted": r.accepted, "code": r.code, "text": r.text}
+            for r in getattr(error, "recipients", ())
+        ],
+    )
