@@ -1,0 +1,207 @@
+"""The sandbox itself: six listening ports on 127.0.0.1, one store, one set of faults."""
+
+import json
+import selectors
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serversync.sandbox.certificates import Flaw, load_authority, server_context
+from serversync.sandbox.conversation import Conversation, Site
+from serversync.sandbox.faults import Faults
+from serversync.sandbox.imap import Imap
+from serversync.sandbox.outside import Outside, Person
+from serversync.sandbox.pop3 import Pop3
+from serversync.sandbox.smtp import Smtp
+from serversync.sandbox.store import Store
+
+HOST = "127.0.0.1"
+LOCAL_DOMAIN = "sandbox.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    conversation: type[Conversation]
+    secure: bool
+
+
+#: Names of the ports. With an "s" TLS begins at once, without by STARTTLS or STLS.
+SERVICES = {
+    "smtp": Service(Smtp, False),
+    "smtps": Service(Smtp, True),
+    "pop3": Service(Pop3, False),
+    "pop3s": Service(Pop3, True),
+    "imap": Service(Imap, False),
+    "imaps": Service(Imap, True),
+}
+PORTS_NOTE = "ports"
+
+
+class Sandbox:
+    """`folder`: where mail, keys and ports outlive this process; None for a sandbox of the moment.
+
+    `allow_plain_login`: passwords without TLS are taken, for tests of lines without TLS.
+    """
+
+    host = HOST
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        people: Mapping[str, Person] | None = None,
+        flaw: Flaw = Flaw.NONE,
+        local_domains: tuple[str, ...] = (LOCAL_DOMAIN,),
+        allow_plain_login: bool = False,
+        max_message_bytes: int = 36 * 1024 * 1024,
+    ) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-") if folder is None else None
+        self.folder = Path(self._scratch.name) if self._scratch else Path(folder or "")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        authority = load_authority(self.folder)
+        self.ca_pem = authority.pem
+        self.store = Store(None if self._scratch else self.folder / "mail.sqlite3")
+        self.faults = Faults()
+        self.outside = Outside(people)
+        self.sent: list[tuple[str, tuple[str, ...], bytes]] = []
+        self.ports: dict[str, int] = {}
+        self._site = Site(
+            store=self.store,
+            faults=self.faults,
+            tls=server_context(authority, self.folder, flaw),
+            accept_mail=self.accept_mail,
+            local_domains=tuple(domain.lower() for domain in local_domains),
+            allow_plain_login=allow_plain_login,
+            max_message_bytes=max_message_bytes,
+        )
+        self._listening: dict[socket.socket, Service] = {}
+        self._connections: dict[threading.Thread, Conversation] = {}
+        self._acceptor: threading.Thread | None = None
+        self._wake, self._woken = socket.socketpair()
+
+    # -- running
+
+    def start(self) -> "Sandbox":
+        """Listen on the ports of last time where they are free, else on any."""
+        wanted = json.loads(self.store.note(PORTS_NOTE, "{}"))
+        for name, service in SERVICES.items():
+            listening = _listen(int(wanted.get(name, 0)))
+            self._listening[listening] = service
+            self.ports[name] = listening.getsockname()[1]
+        self.store.set_note(PORTS_NOTE, json.dumps(self.ports))
+        self._acceptor = threading.Thread(target=self._accept, name="sandbox", daemon=True)
+        self._acceptor.start()
+        return self
+
+    def stop(self) -> None:
+        """Close every port and line; may be called twice."""
+        if self._site.stopping.is_set():
+            return
+        self._site.stopping.set()
+        self._wake.send(b"x")
+        if self._acceptor is not None:
+            self._acceptor.join(10)
+        for listening in self._listening:
+            listening.close()
+        self.drop_connections()
+        for thread in list(self._connections):
+            thread.join(5)
+        self._wake.close()
+        self._woken.close()
+        self.store.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def drop_connections(self) -> None:
+        """Cut every line, as a server does that restarts."""
+        for conversation in list(self._connections.values()):
+            with suppress(OSError):
+                conversation.connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def connection_count(self) -> int:
+        return sum(thread.is_alive() for thread in list(self._connections))
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._woken, selectors.EVENT_READ)
+            for listening in self._listening:
+                selector.register(listening, selectors.EVENT_READ)
+            while not self._site.stopping.is_set():
+                for key, _ in selector.select():
+                    if isinstance(key.fileobj, socket.socket) and key.fileobj in self._listening:
+                        self._serve(key.fileobj)
+
+    def _serve(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # gone again before we looked
+            return
+        connection.setblocking(True)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        service = self._listening[listening]
+        conversation = service.conversation(self._site, connection, secure=service.secure)
+        for ended in [thread for thread in self._connections if not thread.is_alive()]:
+            del self._connections[ended]
+        thread = threading.Thread(target=conversation.serve, name="sandbox-line", daemon=True)
+        thread.start()
+        self._connections[thread] = conversation
+
+    # -- mail
+
+    def accept_mail(self, sender: str, recipients: list[str], mime: bytes) -> None:
+        """What SMTP has taken: into the inboxes here, or to the people outside, who may answer."""
+        now = datetime.now(UTC)
+        self.sent.append((sender, tuple(recipients), mime))
+        for recipient in recipients:
+            if self.store.has_account(recipient):
+                self.store.deliver(recipient, mime, received_at=now)
+                continue
+            answer = self.outside.take(sender, recipient, mime, now)
+            if answer is not None and self.store.has_account(answer.to):
+                self.store.deliver(answer.to, answer.mime, received_at=now)
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError:
+        listening.bind((HOST, 0))
+    listening.listen(128)
+    listening.setblocking(False)
+    return listening
+
+
+@contextmanager
+def running_sandbox(
+    folder: Path | None = None,
+    *,
+    accounts: Mapping[str, str] | None = None,
+    people: Mapping[str, Person] | None = None,
+    flaw: Flaw = Flaw.NONE,
+    local_domains: tuple[str, ...] = (LOCAL_DOMAIN,),
+    allow_plain_login: bool = False,
+    max_message_bytes: int = 36 * 1024 * 1024,
+) -> Iterator[Sandbox]:
+    """A started sandbox with these accounts (address -> password), stopped at the end."""
+    sandbox = Sandbox(
+        folder,
+        people=people,
+        flaw=flaw,
+        local_domains=local_domains,
+        allow_plain_login=allow_plain_login,
+        max_message_bytes=max_message_bytes,
+    )
+    try:
+        for address, password in (accounts or {}).items():
+            sandbox.store.add_account(address, password)
+        yield sandbox.start()
+    finally:
+        sandbox.stop()
