@@ -4,6 +4,7 @@ The order of the checks is R3.19's:
 
     1  sender valid                 else InvalidSender
     2  already stored               the caller knows it: Duplicate
+    -  tracked by hand (R3.18)      accepted, no filter asked, no accepting entity
     3  candidates (R3.22, R3.27)    none: NoRecipientMatch
     4  mail between own users       `_internal`: its place; R3.40-R3.45 are not judged here yet
     5  the filter of each (R3.24)   any accepts: the first of R3.26's order is the accepting entity
@@ -23,9 +24,11 @@ from activities.mime.message import ParsedMessage
 from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod
 from tracking.choices import AcceptReason, InternalCheck, PartyKind, SubReason, Why
 from tracking.correlate import Correlation
-from tracking.resolution import RecipientResolution, Resolution
+from tracking.resolution import ACCOUNT, CONTACT, LEAD, RecipientResolution, Resolution
 
 PartyKey = tuple[str, str]
+
+BUSINESS_RECORDS = frozenset({LEAD, CONTACT, ACCOUNT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,38 @@ class Settings(Protocol):
 
 
 def rules_of(organization: Settings) -> AcceptanceRules:
-    raise NotImplementedError
+    return AcceptanceRules(
+        only_reading_party=bool(
+            organization.effective("use_filtering_method_of_syncing_mailbox_only_for_correlation")
+            or organization.effective("sss_force_filtering_method_for_user_mailboxes")
+        ),
+        sender_filters_accept_replies=organization.effective("sender_filters_accept_replies"),
+        reject_auto_submitted=organization.effective("do_not_auto_track_auto_submitted"),
+        ignore_internal_email=organization.effective("ignore_internal_email"),
+    )
 
 
 def facts_of(
     message: ParsedMessage, *, already_stored: bool = False, manually_tracked: bool = False
 ) -> MessageFacts:
-    raise NotImplementedError
+    address = message.sender.address if message.sender else ""
+    return MessageFacts(
+        sender=address if is_usable(address) else "",
+        auto_submitted=message.auto_submitted,
+        already_stored=already_stored,
+        manually_tracked=manually_tracked,
+    )
+
+
+def is_usable(address: str) -> bool:
+    """Has it a local part and a domain, and nothing that no address has (R3.12)?"""
+    local, at, domain = address.rpartition("@")
+    return bool(at and local and domain.strip(".")) and address.isprintable() and " " not in domain
+
+
+def is_automatic(auto_submitted: str) -> bool:
+    """RFC 3834, section 5: every keyword but "no" means that no person wrote it."""
+    return auto_submitted.partition(";")[0].strip().lower() not in ("", "no")
 
 
 def candidates_of(
@@ -131,17 +159,154 @@ def candidates_of(
     parties: Mapping[PartyKey, Party],
     reading: Party | None,
 ) -> tuple[Candidate, ...]:
-    """Users and queues behind the recipients, each once, in the order of R3.26; and the party being
-    read if it accepts all mail (R3.27)."""
-    raise NotImplementedError
+    """Users and queues behind the recipients, each once, in the order of R3.26. The party being read
+    is always among them, without a role if it is no recipient (list mail, Bcc: R3.27)."""
+    found: dict[PartyKey, Candidate] = {}
+    for recipient in sorted(recipients, key=lambda r: (r.role, r.position)):
+        for match in recipient.matches:
+            party = parties.get((match.kind, match.id))
+            if party is None or party.key in found:
+                continue
+            found[party.key] = Candidate(
+                party=party,
+                address=recipient.address,
+                role=recipient.role,
+                position=recipient.position,
+                is_reading=reading is not None and party.key == reading.key,
+            )
+    if reading is not None and reading.key not in found:
+        found[reading.key] = Candidate(party=reading, is_reading=True)
+    return tuple(sorted(found.values(), key=_precedence))
+
+
+def _precedence(candidate: Candidate) -> tuple[bool, int, int, bool, str]:
+    """R3.26: the mailbox being read, then To, Cc, Bcc; inside one address user before queue."""
+    return (
+        not candidate.is_reading,
+        candidate.role or 0,
+        candidate.position,
+        candidate.party.kind is PartyKind.QUEUE,
+        candidate.party.id,
+    )
 
 
 def accept(
     facts: MessageFacts,
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     correlation: Correlation | None,
     sender: Resolution,
     rules: AcceptanceRules,
 ) -> Acceptance:
     """Decide one message. `correlation` None: not tried, counts as no match."""
-    raise NotImplementedError
+    if not facts.sender:
+        return Acceptance(reason=AcceptReason.INVALID_SENDER)
+    if facts.already_stored:
+        return Acceptance(reason=AcceptReason.DUPLICATE)
+    if facts.manually_tracked:
+        return Acceptance(reason=AcceptReason.ACCEPT_ALL, sub_reason=SubReason.MANUAL)
+
+    internal = _internal(rules)
+    verdicts = tuple(
+        _judge(candidate, facts, correlation, sender, rules)
+        for candidate in sorted(candidates, key=_precedence)
+    )
+    judged = [verdict for verdict in verdicts if verdict.why not in NO_CANDIDATE]
+    winner = next((verdict for verdict in judged if verdict.accepted), None)
+    if winner is not None:
+        return Acceptance(
+            reason=ACCEPTS[winner.why],
+            entity=winner.candidate.party,
+            verdicts=verdicts,
+            internal=internal,
+        )
+    if not judged:
+        return Acceptance(
+            reason=AcceptReason.NO_RECIPIENT_MATCH,
+            sub_reason=_why_no_candidate(verdicts),
+            verdicts=verdicts,
+            internal=internal,
+        )
+    return Acceptance(
+        reason=AcceptReason.NO_CORRELATION_MATCH,
+        sub_reason=_why_nobody(judged[0], correlation),
+        verdicts=verdicts,
+        internal=internal,
+    )
+
+
+#: Verdicts that mean: this party was no candidate for this message (R3.22, R3.27).
+NO_CANDIDATE = frozenset({Why.INACTIVE, Why.NOT_READING, Why.NOT_RECIPIENT})
+ACCEPTS = {
+    Why.ALL: AcceptReason.ACCEPT_ALL,
+    Why.CORRELATED: AcceptReason.CORRELATION_MATCH,
+    Why.SENDER_KNOWN: AcceptReason.SENDER_MATCH,
+}
+
+
+def _internal(rules: AcceptanceRules) -> InternalCheck:
+    """The place of R3.40-R3.44: with the switch on, user candidates drop out here."""
+    return (
+        InternalCheck.NOT_CHECKED if rules.ignore_internal_email else InternalCheck.TWO_ACTIVITIES
+    )
+
+
+def _judge(
+    candidate: Candidate,
+    facts: MessageFacts,
+    correlation: Correlation | None,
+    sender: Resolution,
+    rules: AcceptanceRules,
+) -> PartyVerdict:
+    why = _no_candidate(candidate, rules)
+    if why is None and rules.reject_auto_submitted and is_automatic(facts.auto_submitted):
+        why = Why.AUTO_SUBMITTED
+    if why is None:
+        why = _filter(candidate.party.filtering, correlation, sender, rules)
+    return PartyVerdict(candidate, why in ACCEPTS, why)
+
+
+def _no_candidate(candidate: Candidate, rules: AcceptanceRules) -> Why | None:
+    if not candidate.party.active:
+        return Why.INACTIVE
+    if rules.only_reading_party and not candidate.is_reading:
+        return Why.NOT_READING
+    if candidate.role is None and candidate.party.filtering != FilteringMethod.ALL:
+        return Why.NOT_RECIPIENT
+    return None
+
+
+def _filter(
+    filtering: FilteringMethod,
+    correlation: Correlation | None,
+    sender: Resolution,
+    rules: AcceptanceRules,
+) -> Why:
+    """R3.24 and R3.25."""
+    answers = correlation is not None and correlation.matched
+    if filtering == FilteringMethod.ALL:
+        return Why.ALL
+    if filtering == FilteringMethod.NONE:
+        return Why.FILTER_NONE
+    if filtering == FilteringMethod.RESPONSES:
+        return Why.CORRELATED if answers else Why.FILTER_REPLIES_ONLY
+    if sender.match is not None and (
+        filtering == FilteringMethod.EMAIL_ENABLED or sender.match.kind in BUSINESS_RECORDS
+    ):
+        return Why.SENDER_KNOWN
+    if answers and rules.sender_filters_accept_replies:
+        return Why.CORRELATED
+    return Why.FILTER_SENDER_UNKNOWN
+
+
+def _why_no_candidate(verdicts: Sequence[PartyVerdict]) -> SubReason:
+    whys = {verdict.why for verdict in verdicts}
+    if Why.NOT_READING in whys:
+        return SubReason.ONLY_READING_PARTY
+    return SubReason.PARTY_INACTIVE if Why.INACTIVE in whys else SubReason.NONE
+
+
+def _why_nobody(first: PartyVerdict, correlation: Correlation | None) -> SubReason:
+    """What the first candidate said; its own kind of "no" where a token was found but not known."""
+    if first.why == Why.FILTER_REPLIES_ONLY and correlation and correlation.has_unknown_token:
+        return SubReason.TOKEN_UNKNOWN
+    return SubReason(first.why.value)

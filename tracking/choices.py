@@ -50,6 +50,7 @@ class Why(TextChoices):
     FILTER_REPLIES_ONLY = "filter_replies_only", _("accepts replies only")
     FILTER_SENDER_UNKNOWN = "filter_sender_unknown", _("the sender is unknown")
     AUTO_SUBMITTED = "auto_submitted", _("automatic mail is not tracked")
+    NOT_RECIPIENT = "not_recipient", _("no recipient")
     NOT_READING = "not_reading", _("only the mailbox being read decides")
     INACTIVE = "inactive", _("inactive")
 

@@ -4,11 +4,11 @@ Of the rule's three steps the last is built: the first eligible recipient. The o
 correlated email and the owner of the sender's record go before it in `choose_owner`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracking.acceptance import Candidate, Owner, Party
-from tracking.choices import OwnerBecause
+from tracking.choices import OwnerBecause, PartyKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,19 @@ class OwnerChoice:
     party: Party | None = None
 
 
-def choose_owner(candidates: Sequence[Candidate], mailbox_owner: Owner) -> OwnerChoice:
+def choose_owner(candidates: Iterable[Candidate], mailbox_owner: Owner) -> OwnerChoice:
     """`candidates` as `candidates_of` gives them, in any order."""
-    raise NotImplementedError
+    for candidate in sorted(candidates, key=_recipient_order):
+        if candidate.role is not None and candidate.party.active and candidate.party.can_own:
+            return OwnerChoice(candidate.party.owner, OwnerBecause.FIRST_ELIGIBLE, candidate.party)
+    return OwnerChoice(mailbox_owner, OwnerBecause.MAILBOX_OWNER)
+
+
+def _recipient_order(candidate: Candidate) -> tuple[int, int, bool, str]:
+    """To, then Cc, then Bcc, whoever's mailbox is being read; inside one address user first."""
+    return (
+        candidate.role or 0,
+        candidate.position,
+        candidate.party.kind is PartyKind.QUEUE,
+        candidate.party.id,
+    )

@@ -104,18 +104,94 @@ def addresses_of(message: ParsedMessage) -> set[str]:
 
 def resolve_sender(sender: Address | None, book: AddressBook) -> Resolution:
     """The one record behind the sender, or none (R3.32, R3.34)."""
-    raise NotImplementedError
+    if sender is None or not sender.key:
+        return Resolution(address="", because=ResolvedBecause.NO_ADDRESS)
+    chosen, others, ignored, because = _choose(sender, book)
+    return Resolution(
+        address=sender.address,
+        name=sender.name,
+        match=chosen,
+        others=others,
+        ignored=ignored,
+        because=because,
+    )
+
+
+def _choose(
+    sender: Address, book: AddressBook
+) -> tuple[Match | None, tuple[Match, ...], tuple[Match, ...], ResolvedBecause]:
+    if book.exceeds(sender.address):
+        return None, (), (), ResolvedBecause.TOO_MANY
+    usable, ignored = _matches(sender, book)
+    if not usable:
+        return None, (), ignored, ResolvedBecause.NO_MATCH
+    if len(usable) == 1:
+        return usable[0], (), ignored, ResolvedBecause.ONLY_MATCH
+    return usable[0], usable[1:], ignored, ResolvedBecause.FIRST_IN_ORDER
+
+
+def _matches(address: Address, book: AddressBook) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+    """Those that count, best first, and those that never do."""
+    found = sorted(book.at(address.address), key=lambda match: match.rank)
+    usable = tuple(match for match in found if not match.is_ignored)
+    return usable, tuple(match for match in found if match.is_ignored)
 
 
 def resolve_recipients(
     message: ParsedMessage, book: AddressBook
 ) -> tuple[RecipientResolution, ...]:
-    """To, Cc and Bcc in the order of the message, with every record behind each address."""
-    raise NotImplementedError
+    """To, Cc and Bcc in the order of the message, with every record behind each address.
+
+    An address that one header repeats counts once. Over R3.34's limit it stays unresolved, too.
+    """
+    roles = (
+        (ParticipationType.TO, message.to),
+        (ParticipationType.CC, message.cc),
+        (ParticipationType.BCC, message.bcc),
+    )
+    resolved = []
+    for role, addresses in roles:
+        for position, address in enumerate(_once_each(addresses)):
+            matches, ignored, because = _all_matches(address, book)
+            resolved.append(
+                RecipientResolution(
+                    role=role,
+                    position=position,
+                    address=address.address,
+                    name=address.name,
+                    matches=matches,
+                    ignored=ignored,
+                    because=because,
+                )
+            )
+    return tuple(resolved)
+
+
+def _once_each(addresses: Iterable[Address]) -> list[Address]:
+    seen: set[str] = set()
+    kept = []
+    for address in addresses:
+        identity = address.key or f"\0{address.name}"
+        if identity not in seen:
+            seen.add(identity)
+            kept.append(address)
+    return kept
+
+
+def _all_matches(
+    address: Address, book: AddressBook
+) -> tuple[tuple[Match, ...], tuple[Match, ...], ResolvedBecause]:
+    if not address.key:
+        return (), (), ResolvedBecause.NO_ADDRESS
+    if book.exceeds(address.address):
+        return (), (), ResolvedBecause.TOO_MANY
+    usable, ignored = _matches(address, book)
+    because = {0: ResolvedBecause.NO_MATCH, 1: ResolvedBecause.ONLY_MATCH}
+    return usable, ignored, because.get(len(usable), ResolvedBecause.ALL_MATCHES)
 
 
 def stored_recipients(
     recipients: Iterable[RecipientResolution], *, incoming: bool
 ) -> Sequence[RecipientResolution]:
     """Those that become parties: received mail has no Bcc (R3.38)."""
-    raise NotImplementedError
+    return [r for r in recipients if not (incoming and r.role == ParticipationType.BCC)]
