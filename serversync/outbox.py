@@ -442,7 +442,7 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
         )
         _check_editable(email)
         sender = _sender_party(email)
-        reasons, recipients = _missing(email, sender, actor, organization)
+        reasons = _missing(email, sender, actor, organization)
         if reasons:
             raise Refused(reasons)
         mailbox = sender.default_mailbox
@@ -471,7 +471,7 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
 
 def _missing(
     email: Email, sender: Any, actor: SystemUser, organization: Organization
-) -> tuple[list[str], list[ActivityParty]]:
+) -> list[str]:
     reasons: list[str] = []
     if not isinstance(sender, SystemUser | Queue):
         reasons.append(_("The sender must be a user or a queue. Choose one as From. (R5.3)"))
@@ -505,7 +505,7 @@ def _missing(
             _("These recipients do not want email: %(addresses)s. Remove them. (R5.5)")
             % {"addresses": ", ".join(unwanted)}
         )
-    return reasons, recipients
+    return reasons
 
 
 def _waits(mailbox: Any, organization: Organization, now: datetime) -> list[str]:
