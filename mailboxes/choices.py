@@ -148,6 +148,14 @@ class Operation(IntegerChoices):
     ACT = 2, _("Appointments, contacts and tasks")
 
 
+class WorkloadState(TextChoices):
+    """Ours: whether the engine runs a workload by itself."""
+
+    READY = "ready", _("Ready")
+    PAUSED = "paused", _("Paused after repeated failures; probed by itself")
+    DISABLED = "disabled", _("Disabled until tested again")
+
+
 class FilteringMethod(IntegerChoices):
     """usersettings and queue.incomingemailfilteringmethod (R3.16)."""
 

@@ -3,6 +3,10 @@
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes.choices import WorkloadState
+
+__all__ = ["ActionState", "ItemState", "SubmissionState", "WorkloadState"]
+
 
 class ItemState(TextChoices):
     """Where one item seen on a server ended (docs/design, the ledger). All but RETRYING are final."""
@@ -33,11 +37,3 @@ class SubmissionState(TextChoices):
     REFUSED = "refused", _("Refused by the server")
     RELEASED = "released", _("Not handed over; may be tried again")
     UNKNOWN = "unknown", _("Unknown whether it left")
-
-
-class WorkloadState(TextChoices):
-    """Whether the engine runs a workload by itself."""
-
-    READY = "ready", _("Ready")
-    PAUSED = "paused", _("Paused after repeated failures; probed by itself")
-    DISABLED = "disabled", _("Disabled until tested again")

@@ -1,0 +1,903 @@
+"""PURE  every condition that the product can report: what it means, and what to do about it.
+
+The table of R8.20, with the conditions that are ours beside the original's. A number belongs to its
+code for good: never renumber, never reuse. Hundreds: 1 configuration and approval, 2 the connection,
+3 logging in, 4 the server's account, 5 one incoming message, 6 one outgoing message, 7 decisions about
+mail, 8 appointments, contacts and tasks, 9 what only informs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes.choices import TraceLevel
+from mailboxes.protocols.errors import MessageError, ServerError
+
+Words = str | Promise
+
+
+class Nature(StrEnum):
+    """What happens next (R8.1)."""
+
+    TRANSIENT = "transient"  # tried again by itself
+    PERMANENT = "permanent"  # needs a person; the workload is disabled (R8.2)
+    EMAIL = "email"  # about one item; the mailbox goes on (R8.4)
+    INFORMATION = "information"
+
+
+class Scope(StrEnum):
+    """Whose condition it is (R8.1, R8.12)."""
+
+    EMAIL = "email"
+    MAILBOX = "mailbox"
+    PROFILE = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`meaning` may name parameters as %(name)s; `explain(...).sentence` fills them in."""
+
+    code: str
+    number: int
+    nature: Nature
+    level: Scope
+    meaning: Words
+    advice: Words
+
+    @property
+    def permanent(self) -> bool:
+        return self.nature == Nature.PERMANENT
+
+    @property
+    def trace_level(self) -> TraceLevel:
+        return trace_level_of(self.nature)
+
+    def sentence(self, parameters: Mapping[str, Any] | None = None) -> str:
+        """Meaning and advice in the active language."""
+        known = _Parameters({"code": self.code, **(parameters or {})})
+        parts = (str(self.meaning) % known, str(self.advice) % known)
+        return " ".join(part for part in parts if part)
+
+
+class _Parameters(dict[str, Any]):
+    """A parameter that the caller did not know leaves an ellipsis, not an exception."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def trace_level_of(nature: Nature) -> TraceLevel:
+    """Transient: warning, permanent: error (R8.11). One failed e-mail is an error of its own."""
+    return {
+        Nature.TRANSIENT: TraceLevel.WARNING,
+        Nature.PERMANENT: TraceLevel.ERROR,
+        Nature.EMAIL: TraceLevel.ERROR,
+        Nature.INFORMATION: TraceLevel.INFORMATION,
+    }[nature]
+
+
+T, P, E, I = Nature.TRANSIENT, Nature.PERMANENT, Nature.EMAIL, Nature.INFORMATION  # noqa: E741
+ITEM, MAILBOX, PROFILE = Scope.EMAIL, Scope.MAILBOX, Scope.PROFILE
+NONE_NEEDED = _("Nothing needs to be done.")
+
+_ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
+    # -- 1xx configuration and approval
+    (
+        "EmailAddressNotApproved",
+        101,
+        P,
+        MAILBOX,
+        _("The address of this mailbox isn't approved, and the organization asks for it (R2.3)."),
+        _("Approve the address, then run Test & Enable."),
+    ),
+    (
+        "TenantAdminApprovalRequired",
+        102,
+        P,
+        MAILBOX,
+        _("The mail tenant's administrator hasn't approved this address."),
+        _("Have an authorised administrator approve it, then run Test & Enable."),
+    ),
+    (
+        "MailboxDisabled",
+        103,
+        P,
+        MAILBOX,
+        _("This mailbox is inactive, so nothing of it is processed (R1.40)."),
+        _("Activate the mailbox, then run Test & Enable."),
+    ),
+    (
+        "UserDisabled",
+        104,
+        P,
+        MAILBOX,
+        _("The user of this mailbox is disabled (R1.41)."),
+        _("Enable the user, which activates the mailbox; then run Test & Enable."),
+    ),
+    (
+        "InvalidIncomingEmailServerProfile",
+        105,
+        P,
+        MAILBOX,
+        _("This mailbox has no server profile for incoming mail, or an inactive one (R1.32)."),
+        _("Set a profile or activate it, then run Test & Enable."),
+    ),
+    (
+        "InvalidOutgoingEmailServerProfile",
+        106,
+        P,
+        MAILBOX,
+        _("This mailbox has no server profile for outgoing mail, or an inactive one (R1.32)."),
+        _("Set a profile or activate it, then run Test & Enable."),
+    ),
+    (
+        "MailboxLocationNotDetermined",
+        107,
+        P,
+        MAILBOX,
+        _("The server of this mailbox could not be discovered (R1.24)."),
+        _("Check autodiscover, or switch it off in the profile and enter the location."),
+    ),
+    (
+        "DeliveryMethodNotServerSide",
+        108,
+        I,
+        MAILBOX,
+        _("The delivery method of this workload isn't server-side synchronization (R1.39)."),
+        _("If it should run, choose server-side synchronization, then run Test & Enable."),
+    ),
+    (
+        "EmailAddressMissing",
+        109,
+        P,
+        MAILBOX,
+        _("This mailbox has no email address (R2.1)."),
+        _("Enter the address, have it approved, then run Test & Enable."),
+    ),
+    (
+        "NotTested",
+        110,
+        I,
+        MAILBOX,
+        _("This workload hasn't been tested since it was set up or changed (R1.42)."),
+        _("Run Test & Enable."),
+    ),
+    (
+        "TestFailed",
+        111,
+        P,
+        MAILBOX,
+        _("The last test of this workload failed, so it is switched off (R2.17)."),
+        _("Look at the steps of the test, cure the failing one, then run Test & Enable again."),
+    ),
+    (
+        "NotSupported",
+        112,
+        P,
+        MAILBOX,
+        _("This server type or way of authenticating can't be used yet: %(what)s."),
+        _("Choose POP3 or IMAP with a user name and password in the server profile."),
+    ),
+    (
+        "ForwardMailboxMisconfigured",
+        113,
+        P,
+        MAILBOX,
+        _("Mail for this address should arrive in a forward mailbox, and there is none (R1.35)."),
+        _("Create and enable a forward mailbox, or choose another delivery method."),
+    ),
+    (
+        "ActNotSupported",
+        114,
+        P,
+        MAILBOX,
+        _(
+            "Appointments, contacts and tasks need an Exchange profile and a user's mailbox (R1.34)."
+        ),
+        _("Set the delivery method of appointments, contacts and tasks to None."),
+    ),
+    (
+        "UserNotLicensed",
+        115,
+        P,
+        MAILBOX,
+        _("The user of this mailbox has no licence, or doesn't have read-write access (R2.19)."),
+        _("Assign a licence and read-write access, then run Test & Enable."),
+    ),
+    # -- 2xx the connection
+    (
+        "HostNotFound",
+        201,
+        P,
+        PROFILE,
+        _("The mail server can't be found: the host is unknown, or nothing answers at its port."),
+        _("Check location and port in the server profile."),
+    ),
+    (
+        "SocketTimedOut",
+        202,
+        T,
+        PROFILE,
+        _("The mail server didn't answer in time."),
+        _("It is tried again by itself. If this lasts, check port, firewall and time-out."),
+    ),
+    (
+        "SecureConnectionFailed",
+        203,
+        P,
+        PROFILE,
+        _("No secure connection could be made to the mail server."),
+        _("Check the port, how TLS starts, and which TLS versions the server offers."),
+    ),
+    (
+        "CertificateRejected",
+        204,
+        P,
+        PROFILE,
+        _(
+            "The mail server's certificate can't be trusted: expired, for another name, or signed "
+            "by nobody we trust."
+        ),
+        _("Renew it, enter the name that it is for, or give its authority in the profile."),
+    ),
+    (
+        "InsecureConnection",
+        205,
+        P,
+        PROFILE,
+        _(
+            "Mail or a password would travel without TLS, which the organization doesn't allow "
+            "(R1.26)."
+        ),
+        _("Use TLS in the server profile. Lines without TLS are allowed in the organization."),
+    ),
+    (
+        "HostDenied",
+        206,
+        P,
+        PROFILE,
+        _("This site doesn't allow connections to the network of that server."),
+        _("Use another location, or have the operator change MAIL_DENIED_NETWORKS."),
+    ),
+    (
+        "WrongProtocol",
+        207,
+        P,
+        PROFILE,
+        _("Another kind of server answers there."),
+        _("Check server type and port: 993 for IMAP, 995 for POP3, 587 or 465 for SMTP."),
+    ),
+    (
+        "SmtpSyntax",
+        208,
+        P,
+        PROFILE,
+        _("The outgoing server doesn't know our commands: wrong port, or not a mail server."),
+        _("Check the outgoing port: 587 with STARTTLS, 465 with TLS from the first byte."),
+    ),
+    (
+        "Forbidden",
+        209,
+        P,
+        PROFILE,
+        _("The server's policy refuses to talk to us."),
+        _("Check access policy, allow-list and block lists for the address of this site."),
+    ),
+    (
+        "ServiceUnavailable",
+        210,
+        T,
+        PROFILE,
+        _("The mail server has a passing fault or asks for patience."),
+        _("It is tried again by itself."),
+    ),
+    (
+        "UnexpectedReply",
+        211,
+        T,
+        PROFILE,
+        _("The server answered something outside its protocol."),
+        _("It is tried again by itself. If this lasts, check server type, port and proxies."),
+    ),
+    (
+        "ErrorServerBusy",
+        212,
+        T,
+        PROFILE,
+        _("The mail server is busy and asked us to wait."),
+        _("It is tried again when the server said."),
+    ),
+    # -- 3xx logging in
+    (
+        "InvalidCredentials",
+        301,
+        P,
+        MAILBOX,
+        _("The server refuses user name or password, or one of them is missing (R1.16)."),
+        _(
+            "Check user name, password and “allow to use credentials”, that the address and the "
+            "profile are the right ones, and that the account may log in this way; then run "
+            "Test & Enable."
+        ),
+    ),
+    (
+        "OutgoingEmailAuthenticationError",
+        302,
+        P,
+        MAILBOX,
+        _("The outgoing server refuses user name or password."),
+        _("Check them; many providers want an app password. Then run Test & Enable."),
+    ),
+    (
+        "ImpersonationDenied",
+        303,
+        P,
+        MAILBOX,
+        _("The profile's account may not impersonate this mailbox (R1.17)."),
+        _("Grant it the right for this mailbox on the server, then run Test & Enable."),
+    ),
+    (
+        "SecretUnreadable",
+        304,
+        P,
+        MAILBOX,
+        _("The stored password can't be decrypted with the site's keys."),
+        _("Put the former key back into FIELD_ENCRYPTION_KEYS, or enter the password again."),
+    ),
+    (
+        "8005E272",
+        305,
+        P,
+        PROFILE,
+        _("The server refuses the profile's own account."),
+        _("Correct user name and password of the server profile, then run Test & Enable."),
+    ),
+    (
+        "8005E259",
+        306,
+        P,
+        MAILBOX,
+        _("The user or team of this mailbox lacks privileges."),
+        _("Assign a group that may read and create email, then run Test & Enable."),
+    ),
+    (
+        "OwnerTeamHasNoRole",
+        307,
+        P,
+        MAILBOX,
+        _("The team that owns this queue has no privileges (original: −2147209462)."),
+        _("Give the team's members a group that may own email."),
+    ),
+    # -- 4xx the server's account
+    (
+        "ErrorNonExistentMailbox",
+        401,
+        P,
+        MAILBOX,
+        _("The server knows no mailbox with this address."),
+        _("Correct the address, and use the mail-style user name."),
+    ),
+    (
+        "NoUserFound",
+        402,
+        P,
+        MAILBOX,
+        _("No account with this address exists in the mail tenant."),
+        _("Correct the address, or use a profile for the other tenant."),
+    ),
+    (
+        "ErrorInvalidLicense",
+        403,
+        P,
+        MAILBOX,
+        _("The account on the server has no licence, or the user isn't read-write."),
+        _("License it (a queue: use a shared mailbox), or set the user's access mode."),
+    ),
+    (
+        "8005E276",
+        404,
+        P,
+        MAILBOX,
+        _("The account on the server has no licence, or the user isn't read-write."),
+        _("License it (a queue: use a shared mailbox), or set the user's access mode."),
+    ),
+    (
+        "8005E273",
+        405,
+        P,
+        MAILBOX,
+        _("The account is disabled on the server."),
+        _("Enable it on the server, then run Test & Enable."),
+    ),
+    (
+        "MailboxNotEnabledForRESTAPI",
+        406,
+        P,
+        MAILBOX,
+        _("The account is inactive, on-premises or unlicensed (original: 8005E274)."),
+        _("Choose the right profile, or license the account."),
+    ),
+    (
+        "ErrorQuotaExceeded",
+        407,
+        T,
+        MAILBOX,
+        _("The account on the server is full."),
+        _("Free some space. Mail waits meanwhile and is tried again (R5.13)."),
+    ),
+    (
+        "ErrorSubmissionQuotaExceeded",
+        408,
+        T,
+        MAILBOX,
+        _("The server takes no more mail from this account for now (R5.14)."),
+        _("Mail waits and goes out later. Use another channel for bulk mail."),
+    ),
+    (
+        "FolderMissing",
+        409,
+        P,
+        MAILBOX,
+        _("A folder of this account doesn't exist or can't be opened: %(folder)s."),
+        _("Create it on the server, or correct the folder rule."),
+    ),
+    (
+        "UidlUnusable",
+        410,
+        P,
+        PROFILE,
+        _(
+            "This POP3 server gives its messages no unique names (UIDL), so none could be told "
+            "from the next."
+        ),
+        _("Use IMAP for this account, or switch UIDL on at the server."),
+    ),
+    (
+        "ErrorInternalServerTransientError",
+        411,
+        T,
+        MAILBOX,
+        _("The mail server had a passing fault."),
+        _("It is tried again by itself."),
+    ),
+    (
+        "ErrorMailboxStoreUnavailable",
+        412,
+        T,
+        MAILBOX,
+        _("The server's store of this account is not available at the moment."),
+        _("It is tried again by itself."),
+    ),
+    (
+        "ErrorTimeoutExpired",
+        413,
+        T,
+        MAILBOX,
+        _("The mail server ran out of time."),
+        _("It is tried again by itself."),
+    ),
+    (
+        "ErrorImpersonateUserDenied",
+        414,
+        P,
+        MAILBOX,
+        _("The profile's account may not impersonate this mailbox (R1.17)."),
+        _("Grant it the right for this mailbox on the server, then run Test & Enable."),
+    ),
+    # -- 5xx one incoming message
+    (
+        "InvalidSender",
+        501,
+        E,
+        ITEM,
+        _("The message has no usable From address (R3.12)."),
+        _("Ignore it, or correct whatever sends such mail."),
+    ),
+    (
+        "InvalidForwardMailItem",
+        502,
+        E,
+        ITEM,
+        _(
+            "The message in the forward mailbox holds no forwarded original, or its recipient "
+            "doesn't use a forward mailbox (R3.75)."
+        ),
+        _("Forward as attachment, and set incoming email of the recipient to Forward Mailbox."),
+    ),
+    (
+        "MessageTooLarge",
+        503,
+        E,
+        ITEM,
+        _("The message is larger than what is taken (R3.10, or the outgoing server's limit)."),
+        _("Track it without the attachment, or send it with smaller ones."),
+    ),
+    (
+        "MessageGone",
+        504,
+        E,
+        ITEM,
+        _("The message is no longer on the server: somebody deleted or moved it."),
+        NONE_NEEDED,
+    ),
+    (
+        "MessageUnreadable",
+        505,
+        E,
+        ITEM,
+        _("The server could not hand out this message."),
+        _("It is tried again. If it stays so, open it in a mail program and move it."),
+    ),
+    (
+        "ActionRefused",
+        506,
+        E,
+        ITEM,
+        _("The server refused to delete, move or mark a message."),
+        _("Check the account's rights on the folder. The message itself is stored."),
+    ),
+    (
+        "HookFailed",
+        507,
+        E,
+        ITEM,
+        _("Custom code refused the record (original: −2147220891, 80040265)."),
+        _("Correct the code, then retry the item."),
+    ),
+    (
+        "PrivilegeDenied",
+        508,
+        E,
+        ITEM,
+        _("The owner may not hold the record (R3.29)."),
+        _("Give the owner a group that may own email, then retry the item."),
+    ),
+    (
+        "Quarantined",
+        509,
+        E,
+        MAILBOX,
+        _("%(count)s message(s) could not be stored and are kept in quarantine (R3.72)."),
+        _("Open the quarantine: retry, download or dismiss them."),
+    ),
+    (
+        "MessageIdReused",
+        510,
+        I,
+        ITEM,
+        _(
+            "Another message with the same Message-ID but another Date or sender is stored; both "
+            "are kept (R3.20)."
+        ),
+        _("Look at both if you don't trust the sender."),
+    ),
+    (
+        "IncomingMailboxInternalCrmError",
+        511,
+        T,
+        MAILBOX,
+        _("The site itself failed while it processed this mailbox."),
+        _("It is tried again by itself. If this lasts, tell the operator the time and the text."),
+    ),
+    (
+        "80040216",
+        512,
+        T,
+        MAILBOX,
+        _("The site itself had an unexpected fault."),
+        _("It is tried again by itself."),
+    ),
+    (
+        "MessageKeysReset",
+        513,
+        I,
+        MAILBOX,
+        _("The server renumbered its messages; they were matched with what is stored."),
+        NONE_NEEDED,
+    ),
+    # -- 6xx one outgoing message
+    (
+        "ErrorSendAsDenied",
+        601,
+        E,
+        ITEM,
+        _("The account has no right to send as that sender."),
+        _("Grant the right on the server, or change From."),
+    ),
+    (
+        "SendAsPrivilegeMissing",
+        602,
+        E,
+        ITEM,
+        _("Whoever pressed Send may not use that sender (R5.24)."),
+        _("The submitter needs “send email as another user”, and that user must allow it."),
+    ),
+    (
+        "MessageRefused",
+        603,
+        E,
+        ITEM,
+        _("The server refused this message for good."),
+        _("Read the server's answer at the email, correct it and send it again."),
+    ),
+    (
+        "MessageDeferred",
+        604,
+        T,
+        ITEM,
+        _("The server put this message off."),
+        _("It is tried again by itself (R5.11)."),
+    ),
+    (
+        "RecipientsRefused",
+        605,
+        E,
+        ITEM,
+        _("The server refused some of the recipients; the others got the message (R5.16)."),
+        _("Correct the marked addresses and send to them again."),
+    ),
+    (
+        "DeliveryUnknown",
+        606,
+        E,
+        ITEM,
+        _(
+            "The connection broke after the message was handed over: nobody knows whether it left "
+            "(R5.17)."
+        ),
+        _("Look in the sent items or ask a recipient; then mark it as sent, or send it again."),
+    ),
+    (
+        "EmailWaiting",
+        607,
+        T,
+        ITEM,
+        _("Email of this mailbox waits because outgoing mail doesn't run (R5.7)."),
+        _("See on the mailbox why, cure it and run Test & Enable; then it goes out by itself."),
+    ),
+    (
+        "DeliveryAttemptsExhausted",
+        608,
+        E,
+        ITEM,
+        _("The message was tried as often as the organization allows (R5.11)."),
+        _("Read the last answer, cure it and send the email again."),
+    ),
+    (
+        "ErrorInvalidRecipients",
+        609,
+        E,
+        ITEM,
+        _("The server accepts none of the recipients."),
+        _("Correct the addresses and send the email again."),
+    ),
+    (
+        "MailboxMissing",
+        610,
+        E,
+        ITEM,
+        _("The sender of this email has no mailbox that can send (R5.23)."),
+        _("Choose another From, or set outgoing email of that mailbox."),
+    ),
+    # -- 7xx decisions about mail (R3.15; the decision itself carries Dataverse's own number)
+    (
+        "NoCorrelationMatch",
+        701,
+        I,
+        ITEM,
+        _("No recipient's filter accepted the message (R3.24)."),
+        _("Change the filter of the user or queue, or track the message by hand."),
+    ),
+    (
+        "NoRecipientMatch",
+        702,
+        I,
+        ITEM,
+        _("No known user or queue is among the recipients (R3.22)."),
+        _("Add the address to the user or queue, or track the message by hand."),
+    ),
+    (
+        "InternalEmailReject",
+        703,
+        I,
+        ITEM,
+        _("Mail between own users is stored once only (R3.40)."),
+        _("To store both copies, switch two activities on in the organization."),
+    ),
+    (
+        "Duplicate",
+        704,
+        I,
+        ITEM,
+        _("This message is already stored (R3.20)."),
+        NONE_NEEDED,
+    ),
+    # -- 8xx appointments, contacts and tasks
+    (
+        "OrganizerMissing",
+        801,
+        E,
+        ITEM,
+        _("The appointment has no organizer (R6.20)."),
+        _("Fill in the organizer."),
+    ),
+    (
+        "ExchangeSyncSchedulingConflictsError",
+        802,
+        E,
+        ITEM,
+        _("A party of the appointment is busy here at that time (R6.26)."),
+        _("Decide whether it should be stored all the same."),
+    ),
+    (
+        "DuplicateRecordsFound",
+        803,
+        E,
+        ITEM,
+        _("An item on the server looks like a record that exists already (R6.51)."),
+        _("Decide whether both are the same."),
+    ),
+    (
+        "PreviouslyLinkedItems",
+        804,
+        E,
+        ITEM,
+        _("The item was linked before (R6.51)."),
+        _("Decide whether to link it again."),
+    ),
+    (
+        "ConfiguredWithOtherOrganization",
+        805,
+        P,
+        MAILBOX,
+        _(
+            "The account synchronizes its appointments, contacts and tasks with another "
+            "organization (R6.61)."
+        ),
+        _("Run Test & Enable with the override, or set appointments, contacts and tasks to None."),
+    ),
+    (
+        "ServerError383",
+        806,
+        E,
+        ITEM,
+        _("The server refused the time zone of an appointment (R6.35)."),
+        _("Retry the item."),
+    ),
+    (
+        "MassDeleteStopped",
+        807,
+        P,
+        MAILBOX,
+        _("The synchronization would delete or cancel unusually much and was stopped (R6.46)."),
+        _("Look at the list, then confirm or cancel."),
+    ),
+    # -- 9xx what only informs
+    (
+        "AddressMovedToOtherMailbox",
+        901,
+        I,
+        MAILBOX,
+        _(
+            "The address %(address)s moved from mailbox “%(from_mailbox)s” to “%(to_mailbox)s” "
+            "(R1.5)."
+        ),
+        _("Approve the address where it is now, then run Test & Enable."),
+    ),
+    (
+        "AddressChanged",
+        902,
+        I,
+        MAILBOX,
+        _(
+            "The address changed from “%(before)s” to “%(after)s”; approval and tests start over "
+            "(R1.43)."
+        ),
+        _("Approve the new address, then run Test & Enable."),
+    ),
+    (
+        "TestAndEnableSucceeded",
+        903,
+        I,
+        MAILBOX,
+        _("Test & Enable succeeded (R2.16)."),
+        NONE_NEEDED,
+    ),
+    (
+        "CategoryEnabled",
+        904,
+        I,
+        MAILBOX,
+        _("The tracking category was added to the account."),
+        NONE_NEEDED,
+    ),
+    (
+        "WorkloadPaused",
+        905,
+        T,
+        MAILBOX,
+        _("This workload is paused after repeated failures and probed by itself (R8.5)."),
+        _("It recovers by itself once the cause is gone."),
+    ),
+    (
+        "Postponed",
+        906,
+        I,
+        MAILBOX,
+        _("This workload waits until %(until)s."),
+        _("It runs then by itself."),
+    ),
+    (
+        "InProgress",
+        907,
+        I,
+        MAILBOX,
+        _("A worker is processing this workload right now."),
+        NONE_NEEDED,
+    ),
+    (
+        "MailboxRetired",
+        908,
+        I,
+        MAILBOX,
+        _("The user or queue of this mailbox was deleted; its history is kept (R1.45)."),
+        NONE_NEEDED,
+    ),
+    (
+        "Eligible",
+        909,
+        I,
+        MAILBOX,
+        _("This workload runs."),
+        "",
+    ),
+    (
+        "LeaseLost",
+        910,
+        T,
+        MAILBOX,
+        _("Another worker took this workload over, so this run stopped before its next write."),
+        NONE_NEEDED,
+    ),
+    (
+        "ProfileRecovered",
+        911,
+        I,
+        PROFILE,
+        _("The mail server answers again."),
+        NONE_NEEDED,
+    ),
+)
+
+TABLE: Mapping[str, Condition] = {row[0]: Condition(*row) for row in _ROWS}
+
+#: 0 belongs to whatever has no row: a server's error that this version doesn't know.
+_UNKNOWN = (
+    _("An error that this version doesn't know: %(code)s."),
+    _("It is tried again by itself. If this lasts, look at the details."),
+)
+
+
+def explain(code: str) -> Condition:
+    """The condition of a code. An unknown one is transient (R5.15) and says its own name."""
+    if found := TABLE.get(code):
+        return found
+    meaning, advice = _UNKNOWN
+    return Condition(code or "Unknown", 0, T, MAILBOX, meaning, advice)
+
+
+def nature_of(error: ServerError, *, strict_parity: bool = False) -> Nature:
+    """What an adapter's error means for the workload.
+
+    The adapter knows more than the code: "refused" is HostNotFound, too, but may be a restart, and is
+    tried again. Under strict parity the code alone decides, as in the original.
+    """
+    if isinstance(error, MessageError):
+        return Nature.EMAIL
+    if strict_parity and error.code in TABLE:
+        return TABLE[error.code].nature
+    return Nature.PERMANENT if error.permanent else Nature.TRANSIENT
