@@ -7,6 +7,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests.servers.fixtures import authority, dovecot, postfix
+
+__all__ = ["authority", "dovecot", "postfix"]
+
 
 @pytest.fixture
 def database_url(transactional_db) -> str:

@@ -136,15 +136,16 @@ class Dovecot:
         configuration.write_text(self._configuration())
         self._own_all()
         as_root = os.geteuid() == 0
-        self._process = subprocess.Popen(
-            [DOVECOT, "-F", "-c", str(configuration)],
-            user=self.account.pw_uid if as_root else None,
-            group=self.account.pw_gid if as_root else None,
-            extra_groups=[] if as_root else None,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "start.log").open("wb"),
-        )
+        with (self.folder / "start.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [DOVECOT, "-F", "-c", str(configuration)],
+                user=self.account.pw_uid if as_root else None,
+                group=self.account.pw_gid if as_root else None,
+                extra_groups=[] if as_root else None,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         try:
             wait_for(self._is_ready, "Dovecot's start")
         except BaseException:

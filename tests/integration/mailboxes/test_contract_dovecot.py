@@ -1,0 +1,294 @@
+"""The incoming contract over a real Dovecot, and what only its protocols can."""
+
+import dataclasses
+import itertools
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from mailboxes.protocols.base import (
+    INBOX,
+    Action,
+    ActionKind,
+    AdapterOptions,
+    ConnectionSettings,
+    Credentials,
+    Security,
+)
+from mailboxes.protocols.errors import ActionRefused, FolderMissing, LoginRefused, MessageGone
+from mailboxes.protocols.imap import ImapServer
+from mailboxes.protocols.pop3 import Pop3Server
+from tests.contracts import IncomingContract, message
+from tests.servers.dovecot import PASSWORDS, Dovecot
+
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
+
+USER = "ada@example.com"
+
+
+class DovecotAccount:
+    password = PASSWORDS[USER]
+
+    def __init__(self, dovecot: Dovecot, adapter, port: int, security: Security) -> None:
+        self.dovecot = dovecot
+        self.adapter = adapter
+        self.settings = settings(dovecot, port, security)
+        self.servers = []
+
+    def deliver(self, mime, folder=INBOX, received_at=None):
+        self.dovecot.deliver(USER, mime, folder, received_at)
+
+    def stored(self):
+        return self.dovecot.stored(USER)
+
+    def server(self, *, max_fetch_bytes=10_000_000):
+        server = self.adapter(self.settings, AdapterOptions(max_fetch_bytes=max_fetch_bytes))
+        self.servers.append(server)
+        return server
+
+
+def settings(
+    dovecot: Dovecot, port: int, security: Security, user: str = USER
+) -> ConnectionSettings:
+    return ConnectionSettings(
+        host=dovecot.host,
+        port=port,
+        security=security,
+        credentials=Credentials(user, PASSWORDS[user]),
+        timeout_seconds=10,
+        ca_pem=dovecot.ca_pem,
+    )
+
+
+@pytest.fixture
+def make_account(dovecot):
+    accounts = []
+
+    def make(adapter, port, security):
+        dovecot.empty(USER)
+        accounts.append(DovecotAccount(dovecot, adapter, port, security))
+        return accounts[-1]
+
+    yield make
+    for server in itertools.chain.from_iterable(account.servers for account in accounts):
+        server.close()
+
+
+class TestPop3OverTls(IncomingContract):
+    complete = True
+
+    @pytest.fixture
+    def account(self, make_account, dovecot):
+        return make_account(Pop3Server, dovecot.ports.pop3s, Security.IMPLICIT_TLS)
+
+    def test_pipelined_retrieval_of_many(self, account):
+        for number in range(1, 36):
+            account.deliver(message(number))
+        server = account.server()
+        keys = [item.remote_id for item in self.list_from(server).items]
+        assert [each.mime for each in server.fetch(INBOX, keys)] == [
+            message(number) for number in range(1, 36)
+        ]
+
+    def test_only_deleting_is_possible(self, account):
+        account.deliver(message(1))
+        server = account.server()
+        key = self.list_from(server).items[0].remote_id
+        (result,) = server.apply(INBOX, [Action(ActionKind.SEEN, key)])
+        assert not result.done
+        assert isinstance(result.error, ActionRefused)
+        assert server.folders() == []
+
+
+class TestPop3OverStls(IncomingContract):
+    complete = True
+
+    @pytest.fixture
+    def account(self, make_account, dovecot):
+        return make_account(Pop3Server, dovecot.ports.pop3, Security.STARTTLS)
+
+
+class ImapContract(IncomingContract):
+    """What IMAP has beyond the contract's common part."""
+
+    def keys(self, server, folder=INBOX):
+        return [item.remote_id for item in server.list_new(folder, "", 1000).items]
+
+    def test_listing_knows_when_a_message_was_received(self, account):
+        moment = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+        account.deliver(message(1), received_at=moment.timestamp())
+        assert self.list_from(account.server()).items[0].received_at == moment
+
+    def test_many_messages_are_listed_in_pages_and_fetched_in_groups(self, account):
+        for number in range(1, 131):
+            account.deliver(message(number))
+        server = account.server()
+        pages, cursor, more = [], "", True
+        while more:
+            listing = self.list_from(server, cursor, limit=50)
+            pages.append([item.remote_id for item in listing.items])
+            cursor, more = listing.cursor, listing.more
+        keys = [key for page in pages for key in page]
+        assert len(pages[0]) == 50
+        assert len(set(keys)) == 130
+        mimes = [each.mime for each in server.fetch(INBOX, keys)]
+        assert mimes == [message(number) for number in range(1, 131)]
+
+    def test_new_mail_above_a_gap_is_found(self, account):
+        for number in range(1, 21):
+            account.deliver(message(number))
+        server = account.server()
+        items = self.list_from(server).items
+        server.apply(INBOX, [Action(ActionKind.DELETE, each.remote_id) for each in items[1:]])
+        account.deliver(message(99))
+        after = self.list_from(account.server(), items[0].cursor, limit=1)
+        assert [each.remote_id.split(".")[1] for each in after.items] == ["21"]
+
+    def test_deleting_the_last_message_changes_nothing_to_see(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2))
+        server = account.server()
+        listing = self.list_from(server)
+        server.apply(INBOX, [Action(ActionKind.DELETE, listing.items[1].remote_id)])
+        after = self.list_from(server, listing.cursor)
+        assert after.items == ()
+        assert not after.reset
+
+    def test_new_uidvalidity_resets_the_listing(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2))
+        before = self.list_from(account.server())
+        account.dovecot.reset_keys(USER)
+        server = account.server()
+        after = self.list_from(server, before.cursor)
+        assert after.reset
+        assert len(after.items) == 2
+        new = server.identify(INBOX, [item.remote_id for item in after.items])
+        assert [each.message_id for each in new] == ["<1@example.com>", "<2@example.com>"]
+        old = [item.remote_id for item in before.items]
+        assert all(isinstance(each.error, MessageGone) for each in server.fetch(INBOX, old))
+        (result,) = server.apply(INBOX, [Action(ActionKind.DELETE, old[0])])
+        assert not result.done
+        assert len(account.stored()) == 2
+
+    def test_folders_below_the_inbox(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2), "INBOX/Customers")
+        account.deliver(message(3), "INBOX/Customers/K&APY-ln")
+        account.deliver(message(4), "Elsewhere")
+        server = account.server()
+        folders = sorted(server.folders(), key=lambda each: each.path)
+        assert [each.path for each in folders] == [("Customers",), ("Customers", "Köln")]
+        listing = server.list_new(folders[1].folder, "", 50)
+        fetched = list(server.fetch(folders[1].folder, [listing.items[0].remote_id]))
+        assert fetched[0].mime == message(3)
+
+    def test_moved_message_is_in_the_other_folder_only(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2))
+        server = account.server()
+        move = Action(ActionKind.MOVE, self.keys(server)[0], "INBOX/Done & Över")
+        assert [result.done for result in server.apply(INBOX, [move])] == [True]
+        assert account.stored() == [message(2)]
+        assert len(self.keys(server, "INBOX/Done & Över")) == 1
+        assert [result.done for result in server.apply(INBOX, [move])] == [True]
+        assert len(self.keys(server, "INBOX/Done & Över")) == 1
+
+    def test_keyword_and_seen_are_set_and_reading_sets_neither(self, account):
+        for number in (1, 2, 3):
+            account.deliver(message(number))
+        server = account.server()
+        keys = self.keys(server)
+        list(server.fetch(INBOX, keys))
+        actions = [
+            Action(ActionKind.KEYWORD, keys[0], "$Tracked"),
+            Action(ActionKind.SEEN, keys[1]),
+            Action(ActionKind.KEYWORD, keys[2], "not a keyword"),
+        ]
+        results = server.apply(INBOX, actions)
+        assert [result.action for result in results] == actions
+        assert [result.done for result in results] == [True, True, False]
+        assert isinstance(results[2].error, ActionRefused)
+        rows = server._client.fetch([int(key.split(".")[1]) for key in keys], ["FLAGS"])
+        flags = [set(rows[uid][b"FLAGS"]) - {b"\\Recent"} for uid in sorted(rows)]
+        assert flags == [{b"$Tracked"}, {b"\\Seen"}, set()]
+
+    def test_unchanged_folder_costs_one_command(self, account):
+        account.deliver(message(1))
+        cursor = self.list_from(account.server()).cursor
+        server = account.server().open()
+        commands = []
+        send = server._line.send
+        server._line.send = lambda data: (commands.append(data), send(data))
+        assert self.list_from(server, cursor).unchanged
+        assert [command.split()[1] for command in commands] == [b"EXAMINE"]
+
+    def test_expunged_newest_message_is_no_reason_to_ask_again(self, account):
+        """UIDNEXT alone would say that there may be something new, HIGHESTMODSEQ knows better."""
+        account.deliver(message(1))
+        server = account.server()
+        first = self.list_from(server)
+        account.deliver(message(2))
+        account.server().apply(INBOX, [Action(ActionKind.DELETE, self.keys(account.server())[1])])
+        settled = self.list_from(account.server(), first.cursor)
+        assert settled.items == ()
+        again = self.list_from(account.server(), settled.cursor)
+        assert again.unchanged
+
+
+class TestImapOverTls(ImapContract):
+    @pytest.fixture
+    def account(self, make_account, dovecot):
+        return make_account(ImapServer, dovecot.ports.imaps, Security.IMPLICIT_TLS)
+
+
+class TestImapOverStarttls(ImapContract):
+    @pytest.fixture
+    def account(self, make_account, dovecot):
+        return make_account(ImapServer, dovecot.ports.imap, Security.STARTTLS)
+
+
+ADAPTERS = pytest.mark.parametrize("adapter", [Pop3Server, ImapServer])
+
+
+def tls_port(dovecot: Dovecot, adapter) -> int:
+    return dovecot.ports.pop3s if adapter is Pop3Server else dovecot.ports.imaps
+
+
+@ADAPTERS
+@pytest.mark.parametrize("user", PASSWORDS)
+def test_every_kind_of_password_logs_in(dovecot, adapter, user):
+    server = adapter(settings(dovecot, tls_port(dovecot, adapter), Security.IMPLICIT_TLS, user))
+    server.open().close()
+
+
+@ADAPTERS
+def test_wrong_password_is_refused_and_not_repeated(dovecot, adapter):
+    wrong = Credentials(USER, "wrong-and-secret")
+    place = settings(dovecot, tls_port(dovecot, adapter), Security.IMPLICIT_TLS)
+    with pytest.raises(LoginRefused) as caught:
+        adapter(dataclasses.replace(place, credentials=wrong)).open()
+    assert caught.value.code == "InvalidCredentials"
+    assert "wrong-and-secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_folder_missing_from_apply_is_named(dovecot):
+    server = ImapServer(settings(dovecot, dovecot.ports.imaps, Security.IMPLICIT_TLS))
+    with pytest.raises(FolderMissing):
+        server.apply("INBOX/nowhere", [Action(ActionKind.SEEN, "1.1")])
+    server.close()
+
+
+def test_connection_that_idled_out_is_made_anew_for_a_fetch(dovecot):
+    """The server may have hung up since the listing; that is no fault of the message."""
+    dovecot.empty(USER)
+    dovecot.deliver(USER, message(1))
+    for adapter in (Pop3Server, ImapServer):
+        server = adapter(settings(dovecot, tls_port(dovecot, adapter), Security.IMPLICIT_TLS))
+        key = server.list_new(INBOX, "", 50).items[0].remote_id
+        server._line._socket.shutdown(2)
+        started = time.monotonic()
+        assert next(iter(server.fetch(INBOX, [key]))).mime == message(1)
+        assert time.monotonic() - started < 5
+        server.close()
