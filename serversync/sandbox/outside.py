@@ -129,6 +129,21 @@ def _bounce(person: Person, message: Message, mime: bytes) -> EmailMessage:
     return answer
 
 
+def forwarded(mime: bytes, sender: str, to: str, now: datetime) -> bytes:
+    """What a server rule "forward as an attachment" makes of a message; its bytes stay as they are."""
+    digest = hashlib.sha256(sender.encode() + mime).hexdigest()
+    boundary = f"=_forwarded_{digest[:16]}"
+    head = (
+        f"From: {sender}\r\nTo: {to}\r\nSubject: Fwd: a message\r\n"
+        f"Date: {format_datetime(now)}\r\nMessage-ID: <fwd-{digest[:24]}@{sender.partition('@')[2]}>"
+        f'\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'
+        f"--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nForwarded by rule.\r\n"
+        f"\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n"
+        'Content-Disposition: attachment; filename="message.eml"\r\n\r\n'
+    )
+    return head.encode() + mime + f"\r\n--{boundary}--\r\n".encode()
+
+
 WRITERS: dict[Manner, Callable[[Person, Message, bytes], EmailMessage]] = {
     Manner.REPLY: _reply,
     Manner.REPLY_BY_REFERENCES: _reply,

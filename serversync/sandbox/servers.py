@@ -15,7 +15,7 @@ from serversync.sandbox.certificates import Flaw, load_authority, server_context
 from serversync.sandbox.conversation import Conversation, Site
 from serversync.sandbox.faults import Faults
 from serversync.sandbox.imap import Imap
-from serversync.sandbox.outside import Outside, Person
+from serversync.sandbox.outside import Outside, Person, forwarded
 from serversync.sandbox.pop3 import Pop3
 from serversync.sandbox.smtp import Smtp
 from serversync.sandbox.store import Store
@@ -46,6 +46,7 @@ class Sandbox:
     """`folder`: where mail, keys and ports outlive this process; None for a sandbox of the moment.
 
     `allow_plain_login`: passwords without TLS are taken, for tests of lines without TLS.
+    `forwarding`: address -> address, a rule "forward as an attachment" of that account.
     """
 
     host = HOST
@@ -68,6 +69,7 @@ class Sandbox:
         self.store = Store(None if self._scratch else self.folder / "mail.sqlite3")
         self.faults = Faults()
         self.outside = Outside(people)
+        self.forwarding: dict[str, str] = {}
         self.sent: list[tuple[str, tuple[str, ...], bytes]] = []
         self.ports: dict[str, int] = {}
         self._site = Site(
@@ -160,11 +162,20 @@ class Sandbox:
         self.sent.append((sender, tuple(recipients), mime))
         for recipient in recipients:
             if self.store.has_account(recipient):
-                self.store.deliver(recipient, mime, received_at=now)
+                self.deliver(recipient, mime, now)
                 continue
             answer = self.outside.take(sender, recipient, mime, now)
             if answer is not None and self.store.has_account(answer.to):
-                self.store.deliver(answer.to, answer.mime, received_at=now)
+                self.deliver(answer.to, answer.mime, now)
+
+    def deliver(self, address: str, mime: bytes, received_at: datetime | None = None) -> int:
+        """Into an inbox, and where its owner has a rule for it, forwarded as an attachment."""
+        with self.store.batch():
+            uid = self.store.deliver(address, mime, received_at=received_at)
+            if target := self.forwarding.get(address.lower()):
+                wrapper = forwarded(mime, address, target, received_at or datetime.now(UTC))
+                self.store.deliver(target, wrapper, received_at=received_at)
+        return uid
 
 
 def _listen(port: int) -> socket.socket:

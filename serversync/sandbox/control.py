@@ -1,0 +1,96 @@
+"""The sandbox's switchboard: one JSON object per line on a loopback port, one JSON object back.
+
+{"do": "fault", "kind": "hang", "protocol": "imap", "command": "SELECT", "times": 1}
+{"do": "clear"}                                          forget all faults
+{"do": "faults"}                                         those that wait
+{"do": "accounts"}                                       addresses and how much mail they hold
+{"do": "deliver", "address": ..., "mime": ...}           put a message into an inbox
+{"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
+"""
+
+import json
+import socket
+import socketserver
+import threading
+from typing import Any, cast
+
+from serversync.sandbox.faults import Fault
+from serversync.sandbox.servers import HOST, Sandbox
+from serversync.sandbox.store import INBOX
+
+TIMEOUT_SECONDS = 10
+
+
+def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
+    """Do what one line asks for. Raises ValueError or LookupError with what is wrong."""
+    values = dict(order)
+    match values.pop("do", None):
+        case "fault":
+            sandbox.faults.add(Fault.from_dict(values))
+            return {}
+        case "clear":
+            sandbox.faults.clear()
+            return {}
+        case "faults":
+            return {"faults": [fault.as_dict() for fault in sandbox.faults.waiting()]}
+        case "accounts":
+            store = sandbox.store
+            return {"accounts": {name: len(store.uids(name)) for name in store.accounts()}}
+        case "deliver":
+            mime = str(values["mime"]).encode("utf-8", "surrogateescape")
+            return {"uid": sandbox.deliver(str(values["address"]), mime)}
+        case "renumber":
+            sandbox.store.renumber(str(values["address"]), str(values.get("folder", INBOX)))
+            return {}
+        case unknown:
+            raise ValueError(f"{unknown!r} is nothing that can be asked for")
+
+
+class _Line(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            try:
+                order = json.loads(line)
+                if not isinstance(order, dict):
+                    raise ValueError("one JSON object per line")
+                sandbox = cast("Switchboard", self.server).sandbox
+                answer: dict[str, object] = {"ok": True, **obey(sandbox, order)}
+            except (ValueError, LookupError, TypeError) as error:
+                answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+class Switchboard(socketserver.ThreadingTCPServer):
+    """Used with `with`; `port` is chosen by the system unless given."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, sandbox: Sandbox, port: int = 0) -> None:
+        super().__init__((HOST, port), _Line)
+        self.sandbox = sandbox
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.1,), name="switchboard", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def server_close(self) -> None:
+        self.shutdown()
+        self._thread.join(TIMEOUT_SECONDS)
+        super().server_close()
+
+
+def ask(port: int, **order: object) -> dict[str, Any]:
+    """Ask a running sandbox. Raises ValueError with its words if it can't."""
+    with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as line:
+        line.sendall(json.dumps(order).encode() + b"\n")
+        with line.makefile("rb") as answers:
+            answer = cast("dict[str, Any]", json.loads(answers.readline() or b"{}"))
+    if not answer.pop("ok", False):
+        raise ValueError(answer.get("error", "no answer"))
+    return answer
