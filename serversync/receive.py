@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
 WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
+INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
 LISTING = 500  # keys per listing round trip
 
 Connect = Callable[..., IncomingServer]
@@ -340,7 +341,7 @@ class IncomingCycle:
                 raise
             except Exception as error:
                 log.exception("mailbox %s: item %s failed", self.mailbox.pk, one.item.remote_id)
-                one.error, one.error_code = f"{type(error).__name__}: {error}", "PromotionFailed"
+                one.error, one.error_code = f"{type(error).__name__}: {error}", INTERNAL
                 self._try_page([one], here)
 
     def _try_page(self, seen: Sequence[Seen], place: Place | None) -> None:
@@ -428,7 +429,7 @@ class IncomingCycle:
             if one.gone:
                 row.state, row.reason, row.next_attempt_at = ItemState.GONE, "gone", None
             elif failed:
-                if self._fail(row, failed, one.error_code or "PromotionFailed", one, now):
+                if self._fail(row, failed, one.error_code or INTERNAL, one, now):
                     poisoned.append(one)
             else:
                 for plan in one.plans:

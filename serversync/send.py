@@ -352,8 +352,20 @@ class OutgoingCycle:
                     state_code=ActivityState.OPEN
                 )
             self._settle_recipients(rows)
+        self._tell(rows, failed, now)
+
+    def _tell(
+        self, rows: Sequence[Submission], failed: Sequence[Submission], now: datetime
+    ) -> None:
         for row in failed:
             alarms.email_failed(row.email, row, self.mailbox, self.organization, now)
+        for row in rows:
+            if row.state != SubmissionState.ACCEPTED:
+                continue
+            if row.attempt > 1 or row.handed_over_at is None:
+                alarms.settled(row.email, self.mailbox, now)
+            if row.email.last_error_code == "RecipientsRefused":
+                alarms.recipients_refused(row.email, self.mailbox, self.organization, now)
 
     def _settle_one(self, row: Submission, now: datetime) -> bool:
         """Change the e-mail in memory; True if it failed for good."""
