@@ -27,18 +27,16 @@ def distinct_key(message_id: str, sender: str, date: str) -> UUID:
 def same_message(
     sender: str, date: datetime | None, other_sender: str, other_date: datetime | None
 ) -> bool:
-    """Whether two messages of one Message-ID are copies: the same sender and the same instant.
+    """Whether two messages of one Message-ID are copies: the same sender and the same Date.
 
-    A Date that either of them lacks decides nothing.
+    A Date that only one of them has is another Date: the doubt must not make a message vanish.
     """
-    if _key(sender) != _key(other_sender):
-        return False
-    # Stores differ in how finely they keep a time; the header has whole seconds.
-    return (
-        date is None
-        or other_date is None
-        or date.replace(microsecond=0) == other_date.replace(microsecond=0)
-    )
+    return _key(sender) == _key(other_sender) and _seconds(date) == _seconds(other_date)
+
+
+def _seconds(date: datetime | None) -> datetime | None:
+    """Stores differ in how finely they keep a time; the header has whole seconds."""
+    return None if date is None else date.replace(microsecond=0)
 
 
 def bare_message_id(message_id: str) -> str:
@@ -63,4 +61,7 @@ def _digest(*parts: str) -> UUID:
     for part in parts:
         octets = part.encode("utf-8", "surrogatepass")
         digest.update(b"%d:" % len(octets) + octets)
-    return UUID(bytes=digest.digest()[:16], version=8)
+    # RFC 9562, 5.8: version 8 is for contents of one's own making.
+    number = int.from_bytes(digest.digest()[:16])
+    number = number & ~(0xF << 76) | 8 << 76
+    return UUID(int=number & ~(0b11 << 62) | 0b10 << 62)

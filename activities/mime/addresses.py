@@ -180,7 +180,9 @@ class _Reader:
             self._append(name, "")
 
     def _add(self, written: str, name: str) -> None:
-        address = _BLANKS.sub("", written)
+        address = written.strip()
+        if not address.startswith('"'):  # a quoted local part may hold blanks
+            address = _BLANKS.sub("", address)
         if address != written.strip():
             self._defect("blank_in_address")
         if address[:7].lower() == "mailto:":
@@ -218,4 +220,4 @@ def _address_in_phrase(written: list[str]) -> tuple[str, str]:
     address = next((w for w in words if "@" in w.strip("@")), "")
     if not address:
         return "", ""
-    return address.strip(",;<>"), " ".join(w for w in words if w != address)
+    return address.strip(",;<>"), " ".join(w.strip('"') for w in words if w != address)

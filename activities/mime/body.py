@@ -240,7 +240,9 @@ def unflow(text: str, *, delsp: bool) -> str:
 
 
 def _attachments(parts: Sequence[Part], html: str, report: Report) -> tuple[Attachment, ...]:
-    shown = {unquote(m.group(1)) for m in _CID.finditer(html)} if parts and html else set()
+    shown: set[str] = set()
+    if any(part.content_id for part in parts):
+        shown = {unquote(match.group(1)) for match in _CID.finditer(html)}
     return tuple(
         Attachment(
             filename=_filename(part, number, report),

@@ -26,6 +26,9 @@ class Defects:
         elif len(self._found) == MAX_DEFECTS:
             self._found[Defect("more_defects")] = None
 
+    def any(self) -> bool:
+        return bool(self._found)
+
     def all(self) -> tuple[Defect, ...]:
         return tuple(self._found)
 
@@ -39,7 +42,7 @@ def parse_carefully(raw: bytes) -> ParsedMessage:
     elif not any(name == "from" for name, _ in fields):
         defects(Defect("missing_from"))
     root = read_tree(octets, fields, body_start, defects)
-    values = read_fields(fields, _charset_of(root), defects)
+    values = read_fields(fields, charset_of(root), defects)
     body = read_body(root, defects)
     return ParsedMessage(
         size=len(raw),
@@ -82,7 +85,7 @@ def _prepare(raw: bytes, report: Defects) -> tuple[bytes, int]:
     return raw, start
 
 
-def _charset_of(root: Part) -> str:
+def charset_of(root: Part) -> str:
     """The charset the sender's program names first in the message."""
     part = root
     while part.children:

@@ -60,8 +60,33 @@ _CODECS: dict[str, str] = {
     "x_mac_cyrillic": "mac_cyrillic",
     "iso_8859_1_windows_3_1_latin_1": "cp1252",
 }
-_JAPANESE = ("cp932", "euc_jp")
-_KANA = re.compile("[\u3040-\u30ff]")
+# Scripts whose letters give their charset away, and how much of the text they are at least.
+_BY_SCRIPT = (
+    ("cp932", re.compile("[\u3040-\u30ff]"), 0.12),
+    ("euc_jp", re.compile("[\u3040-\u30ff]"), 0.12),
+    ("euc_kr", re.compile("[\uac00-\ud7a3]"), 0.85),
+)
+# What mail without a label is written in; detection among all codecs finds oddities.
+_CANDIDATES = [
+    "big5", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp874", "cp932",
+    "euc_jp", "gb18030", "koi8_r",
+]  # fmt: skip
+_LATIN = {"cp1250", "cp1252", "cp1254"}
+# Of the letters of cp1252, those that aren't frequent ones of Central Europe in disguise.
+_WESTERN = frozenset("äöüßÄÖÜÉÈÀÇÑéêëàâáãåçîïíñóôõúûèùÿÅÆæœ€„“”‚‘’–—…«»°§£©®·´\xa0¿¡½²³µ")
+# Charsets that only fit what was written in them, more or less.
+_HINTS = {
+    "cp932",
+    "euc_jp",
+    "cp949",
+    "gb18030",
+    "cp950",
+    "koi8_r",
+    "cp1250",
+    "cp1251",
+    "cp1253",
+    "cp1252",
+}
 _C1 = re.compile(rb"[\x80-\x9f]")
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\$\([DO@BQ]|\([BJI]|\([A-Z])")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -81,7 +106,7 @@ def decode_text(data: bytes, label: str = "", hint: str = "") -> tuple[str, list
     if "\0" in text:
         text = text.replace("\0", "")
         defects = [*defects, Defect("nul_removed")]
-    if _SURROGATES.search(text):
+    if codec_for(label) == "utf_7" and _SURROGATES.search(text):  # other codecs refuse them
         text = _SURROGATES.sub("\ufffd", text)
         defects = [*defects, Defect("lone_surrogates", label)]
     return text, defects
@@ -137,18 +162,20 @@ def guess(data: bytes, hint: str = "") -> tuple[str, str]:
     text = _strictly(data, "utf_8")
     if text is not None:
         return text, "utf_8"
-    for codec in (codec_for(hint), *_JAPANESE):
-        if not codec or codec in ("ascii", "utf_8", "utf_7", "utf_16", "iso2022_jp", "latin_1"):
-            continue
+    hinted = codec_for(hint)
+    text = _strictly(data, hinted) if hinted in _HINTS else None
+    if text is not None:
+        return text, hinted
+    for codec, letters, share in _BY_SCRIPT:
         text = _strictly(data, codec)
-        if text is not None and (codec not in _JAPANESE or _mostly_kana(text)):
+        if text is not None and _share(letters, text) >= share:
             return text, codec
     codec = _detected(data)
     text = _strictly(data, codec) if codec else None
     if text is not None:
         return text, codec
     text = _around_strays(data, "utf_8")
-    if text is not None:
+    if text is not None and len(text) < len(data) - MAX_STRAY_BYTES:
         return text, "utf_8"
     return _cp1252(data), "cp1252"
 
@@ -158,16 +185,22 @@ def _detected(data: bytes) -> str:
     sample = data[:GUESS_BYTES]
     if len(sample) - len(sample.translate(None, _HIGH)) < 8:
         return ""
-    best = from_bytes(sample, enable_fallback=False).best()
-    return "" if best is None else codec_for(best.encoding)
+    best = from_bytes(sample, cp_isolation=_CANDIDATES, enable_fallback=False).best()
+    if best is None:
+        return ""
+    if best.encoding in _LATIN:
+        western = _strictly(sample, "cp1252")
+        if western is not None and _WESTERN.issuperset(c for c in western if c > "\x7f"):
+            return "cp1252"
+    return codec_for(best.encoding)
 
 
 _HIGH = bytes(range(128, 256))
 
 
-def _mostly_kana(text: str) -> bool:
+def _share(letters: re.Pattern[str], text: str) -> float:
     beyond_ascii = sum(1 for c in text[:2000] if c > "\x7f")
-    return len(_KANA.findall(text[:2000])) * 4 >= beyond_ascii > 0
+    return len(letters.findall(text[:2000])) / beyond_ascii if beyond_ascii else 0.0
 
 
 def _strictly(data: bytes, codec: str) -> str | None:

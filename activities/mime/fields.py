@@ -22,6 +22,10 @@ _SINGLE = frozenset(
         "subject", "date",
     }
 )  # fmt: skip
+READ_FIELDS = _SINGLE | {
+    "auto-submitted", "list-id", "thread-index", "x-serversync", "delivered-to", "x-original-to",
+    "importance", "x-priority", "priority", "x-msmail-priority",
+}  # fmt: skip
 _IMPORTANCE = {"high": 2, "urgent": 2, "low": 0, "non-urgent": 0, "normal": 1}
 
 
@@ -83,7 +87,8 @@ class _Header:
         self._hint = hint
         self._report = report
         for name, value in raw_fields:
-            self._values.setdefault(name, []).append(value)
+            if name in READ_FIELDS:
+                self._values.setdefault(name, []).append(value)
         for name in _SINGLE & self._values.keys():
             if len(self._values[name]) > 1:
                 report(Defect("repeated_header", name))

@@ -19,7 +19,9 @@ MAX_BOUNDARY = 1_000
 
 Fields = list[tuple[str, bytes]]
 
-_FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
+_WHOLE_FIELD = re.compile(
+    rb"([!-9;-~]{1,200}+)[ \t]*+:([^\n]*+(?:\n|\Z)(?:[ \t][^\n]*+(?:\n|\Z))*+)"
+)
 _KNOWN_FIELD = re.compile(
     rb"(?:from|to|cc|subject|date|message-id|received|return-path|mime-version|reply-to|sender|"
     rb"in-reply-to|references|content-[a-z-]{2,30}|x-[!-9;-~]{1,60}|dkim-signature|delivered-to)[ \t]*:",
@@ -58,51 +60,46 @@ def read_header(
     `delimiters`: boundaries that end the header of a part that has no blank line.
     """
     fields: Fields = []
-    pieces: list[bytes] = []
     begin, size = position, len(raw)
-    name = ""
     while position < size:
-        newline = raw.find(b"\n", position)
-        end, following = (size, size) if newline < 0 else (newline, newline + 1)
-        line = raw[position : end - 1] if raw[end - 1 : end] == b"\r" else raw[position:end]
-        if not line:
-            position = following
-            break
-        if line[0] in b" \t":
-            if name:
-                pieces.append(line)
-            elif line.strip():
-                report(Defect("stray_continuation", _shown(line)))
+        match = _WHOLE_FIELD.match(raw, position)
+        if match is None or (delimiters and raw[position : position + 2] == b"--"):
+            newline = raw.find(b"\n", position)
+            following = size if newline < 0 else newline + 1
+            line = raw[position:following].rstrip(b"\r\n")
+            if not line:
+                position = following
+                break
+            if line[:2] == b"--" and _boundary_in(line, delimiters):
+                break
+            if line[0] in b" \t":
+                if line.strip():
+                    report(Defect("stray_continuation", _shown(line)))
+            elif match is None:
+                if not _field_follows(raw, following):
+                    report(Defect("missing_separator", _shown(line)))
+                    break
+                report(Defect("malformed_header_line", _shown(line)))
+        if match is None:
             position = following
             continue
-        match = _FIELD.match(line)
-        if delimiters and line[:2] == b"--" and _boundary_in(line, delimiters):
-            break
-        if match is None and not _field_follows(raw, following):
-            report(Defect("missing_separator", _shown(line)))
-            break
-        _keep(fields, name, pieces, report)
-        if match is None:
-            report(Defect("malformed_header_line", _shown(line)))
-            name, pieces = "", []
-        else:
-            name, pieces = match.group(1).decode("ascii").lower(), [line[match.end() :]]
-        position = following
+        name, value = match.groups()
+        _keep(fields, name.decode("ascii").lower(), value.strip(), report)
+        position = match.end()
         if position - begin > MAX_HEADER_BYTES:
             report(Defect("header_too_long", f"over {MAX_HEADER_BYTES} octets"))
             position = _after_blank_line(raw, position)
             break
-    _keep(fields, name, pieces, report)
     return fields, position
 
 
-def _keep(fields: Fields, name: str, pieces: list[bytes], report: Report) -> None:
-    if not name:
-        return
+def _keep(fields: Fields, name: str, value: bytes, report: Report) -> None:
     if len(fields) >= MAX_FIELDS:
         report(Defect("too_many_fields", f"{MAX_FIELDS} kept"))
         return
-    fields.append((name, pieces[0].strip() if len(pieces) == 1 else b"".join(pieces).strip()))
+    if b"\n" in value:
+        value = value.replace(b"\r\n", b"").replace(b"\n", b"")
+    fields.append((name, value))
 
 
 def _shown(line: bytes) -> str:
@@ -112,7 +109,9 @@ def _shown(line: bytes) -> str:
 def _field_follows(raw: bytes, position: int) -> bool:
     """Whether a well-known field comes before the next blank line: then a bad line is only that."""
     for _ in range(20):
-        if raw[position : position + 1] in (b"", b"\n") or raw[position : position + 2] == b"\r\n":
+        if raw[position : position + 1] in (b"", b"\n"):
+            return False
+        if raw[position : position + 2] in (b"\r\n", b"--"):
             return False
         if _KNOWN_FIELD.match(raw, position):
             return True

@@ -9,8 +9,14 @@ _WHITE = b" \t\r\n"
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 )
+# Lists and gateways add lines of prose below; no line of base64 holds a blank between words.
+_FOOTER = re.compile(
+    rb"^(?:--[ \t]*\r?|_{5,}[ \t]*\r?|[^\s]{1,80}[ \t]{1,8}[^\s][^\n]*)$", re.MULTILINE
+)
+_PADDED_RUN = re.compile(rb"[^=]+=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+_BLANK_ENDS = (b" \r\n", b" \n", b"\t\r\n", b"\t\n")
 _IDENTITY = {"", "7bit", "8bit", "binary"}
 _UUENCODE = {"x-uuencode", "uuencode", "x-uue", "uue"}
 _UU_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255})\r?$", re.MULTILINE)
@@ -36,24 +42,35 @@ def decode_base64(data: bytes) -> tuple[bytes, list[Defect]]:
     try:
         return binascii.a2b_base64(compact, strict_mode=True), []
     except binascii.Error:
-        return _broken_base64(compact)
+        footer = _FOOTER.search(data)
+        if footer is None:
+            return _broken_base64(compact)
+        content, _ = decode_base64(data[: footer.start()])
+        left_out = len(data) - footer.start()
+        return content, [Defect("text_after_base64", f"{left_out} octets left out")]
 
 
 def _broken_base64(compact: bytes) -> tuple[bytes, list[Defect]]:
     """Each run up to its padding by itself: the library drops whatever follows the first padding."""
     letters = compact.translate(None, _NOT_BASE64)
     foreign = len(compact) - len(letters)
-    pieces = []
-    for run in letters.split(b"="):
-        whole = run[: len(run) - 1] if len(run) % 4 == 1 else run
+    runs = _PADDED_RUN.findall(letters)
+    pieces, torn = [], letters[:1] == b"="
+    for run in runs:
+        bare = run.rstrip(b"=")
+        torn = torn or len(run) % 4 != 0
+        whole = bare[:-1] if len(bare) % 4 == 1 else bare
         pieces.append(binascii.a2b_base64(whole + b"=" * (-len(whole) % 4)))
+    if not foreign and not torn:  # well-formed pieces one after the other: nothing was repaired
+        return b"".join(pieces), []
     detail = f"{foreign} foreign characters" if foreign else "wrong padding"
     return b"".join(pieces), [Defect("bad_base64", detail)]
 
 
 def decode_quoted_printable(data: bytes) -> tuple[bytes, list[Defect]]:
     # RFC 2045, 6.7 (3): blanks at the end of a line were added on the way.
-    data = _TRAILING_BLANKS.sub(b"", data)
+    if any(blanks in data for blanks in _BLANK_ENDS):
+        data = _TRAILING_BLANKS.sub(b"", data)
     bad = _BAD_ESCAPE.search(data)
     defects = (
         [Defect("bad_quoted_printable", ascii(data[bad.start() : bad.start() + 3])[2:-1])]

@@ -23,7 +23,7 @@ _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 def one_line(text: str) -> str:
     """Without line ends and other controls, trimmed."""
-    return _CONTROLS.sub(" ", text).strip()
+    return text.strip() if text.isprintable() else _CONTROLS.sub(" ", text).strip()
 
 
 def to_text(value: bytes, hint: str, report: Report, field: str) -> str:
