@@ -22,13 +22,14 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
-from mailboxes.connect import incoming_server
 
 from activities import blobs
+from activities.identity import bare_message_id
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import parse
+from mailboxes.connect import incoming_server
 from mailboxes.protocols.base import INBOX, ActionKind, IncomingServer, Listing, RemoteItem
-from mailboxes.protocols.errors import MessageGone, ServerError
+from mailboxes.protocols.errors import MessageGone, MessageTooLarge, ServerError
 from serversync import alarms
 from serversync.act import act
 from serversync.choices import ActionState, ItemState
@@ -37,6 +38,8 @@ from serversync.cycle import Clock, CycleResult
 from serversync.leases import LeaseLost, renew
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe
+from tracking import trace
+from tracking.choices import SkipReason
 from tracking.promote import Incoming, Outcome, Plan, Reading, plan_page, reading_of, write_page
 
 log = logging.getLogger(__name__)
@@ -81,13 +84,14 @@ class Seen:
     error: str = ""
     error_code: str = ""
     gone: bool = False
+    too_large: bool = False
     plans: list[Plan] = field(default_factory=list)
     children: list[SyncItem] = field(default_factory=list)
 
 
 def identity_of(message_id: str, date: str, size: int) -> UUID:
     """Recognises a message under another key: same id, same Date text, same size."""
-    text = "\0".join((message_id, " ".join(date.split()), str(size)))
+    text = "\0".join((bare_message_id(message_id), " ".join(date.split()), str(size)))
     return UUID(bytes=hashlib.sha256(text.encode("utf-8", "replace")).digest()[:16])
 
 
@@ -250,10 +254,13 @@ class IncomingCycle:
         gone = [pk for pk, key in waiting if key not in listed]
         if gone:
             SyncItem.objects.filter(pk__in=gone).update(
-                state=ItemState.GONE, reason="gone", next_attempt_at=None, decided_at=self.clock()
+                state=ItemState.GONE,
+                reason="MessageGone",
+                next_attempt_at=None,
+                decided_at=self.clock(),
             )
             for _pk in gone:
-                self.result.count(ItemState.GONE, "gone")
+                self.result.count(ItemState.GONE, "MessageGone")
 
     def _start(self) -> datetime:
         """The later of the profile's and the mailbox's date (R3.6)."""
@@ -314,6 +321,7 @@ class IncomingCycle:
                 if fetched.error is not None:
                     one.error, one.error_code = str(fetched.error), fetched.error.code
                     one.gone = isinstance(fetched.error, MessageGone)
+                    one.too_large = isinstance(fetched.error, MessageTooLarge)
         with self._timed("parse"):
             for one in seen:
                 if one.raw is not None:
@@ -340,7 +348,7 @@ class IncomingCycle:
             except (LeaseLost, ServerError):
                 raise
             except Exception as error:
-                log.exception("mailbox %s: item %s failed", self.mailbox.pk, one.item.remote_id)
+                log.exception("mailbox %s: item %s failed", self.mailbox.pk, one.row.pk)
                 one.error, one.error_code = f"{type(error).__name__}: {error}", INTERNAL
                 self._try_page([one], here)
 
@@ -427,7 +435,11 @@ class IncomingCycle:
             self._describe(row, one)
             failed = next((plan.error for plan in one.plans if plan.error), "") or one.error
             if one.gone:
-                row.state, row.reason, row.next_attempt_at = ItemState.GONE, "gone", None
+                row.state, row.reason, row.next_attempt_at = ItemState.GONE, "MessageGone", None
+                row.trace = self._why(row, one)
+            elif one.too_large:
+                row.state, row.reason = ItemState.SKIPPED, SkipReason.TOO_LARGE.value
+                row.trace = self._why(row, one)
             elif failed:
                 if self._fail(row, failed, one.error_code or INTERNAL, one, now):
                     poisoned.append(one)
@@ -476,9 +488,30 @@ class IncomingCycle:
             row.state = ItemState.RETRYING
             minutes = self.organization.promotion_retry_minutes
             row.next_attempt_at = now + timedelta(minutes=minutes)
-            return False
-        row.state, row.next_attempt_at = ItemState.QUARANTINED, None
-        return one.raw is not None
+        else:
+            row.state, row.next_attempt_at = ItemState.QUARANTINED, None
+        row.trace = self._why(row, one)
+        return row.state == ItemState.QUARANTINED and one.raw is not None
+
+    def _why(self, row: SyncItem, one: Seen) -> dict[str, Any]:
+        """The decision record of an item that tracking never saw, or could not finish."""
+        decision = trace.Decision(
+            outcome=trace.Outcome(row.state),
+            reason=row.reason,
+            decided_at=row.decided_at,
+            mailbox=trace.Named("mailboxes.mailbox", str(self.mailbox.pk), self.mailbox.name),
+            size=row.size,
+            received_at=row.received_at,
+            message=one.message,
+            failure=trace.Failure(
+                code=row.reason,
+                text=row.last_error[:500],
+                attempt=row.attempts,
+                attempts=self.organization.promotion_attempts,
+                next_attempt_at=row.next_attempt_at,
+            ),
+        )
+        return trace.to_data(decision)
 
     def _actions_for(self, one: Seen, now: datetime) -> list[ServerAction]:
         """R3.66: delete only what was stored or was there already; rejected mail on request only."""

@@ -13,12 +13,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import random
 from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.utils import timezone
-from mailboxes.connect import outgoing_server
 
 from activities.choices import (
     RECIPIENTS,
@@ -29,13 +29,9 @@ from activities.choices import (
 )
 from activities.models import ActivityParty, ActivityPointer, Email
 from activities.outgoing import UnsendableError, envelopes
+from mailboxes.connect import outgoing_server
 from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
-from mailboxes.protocols.errors import (
-    LoginRefused,
-    MessageDeferred,
-    MessageError,
-    ServerError,
-)
+from mailboxes.protocols.errors import REFUSALS, MessageDeferred, MessageError, ServerError
 from serversync import alarms
 from serversync.choices import SubmissionState
 from serversync.context import Context
@@ -259,7 +255,7 @@ class OutgoingCycle:
         except MessageError as error:
             self._note(_refusal(submission.pk, error))
         except ServerError as error:
-            if handed and not isinstance(error, LoginRefused):
+            if handed and not isinstance(error, REFUSALS):
                 self._note(
                     Outcome(
                         submission.pk,
@@ -399,7 +395,10 @@ class OutgoingCycle:
             return True
         email.status_code = EmailStatus.PENDING_SEND
         wait = back_off(
-            self.organization.mailbox_backoff_on_transient_error, email.delivery_attempts, None
+            self.organization.mailbox_backoff_on_transient_error,
+            email.delivery_attempts,
+            None,
+            random(),
         )
         email.postpone_email_processing_until = now + timedelta(seconds=wait)
         self.result.count("deferred", row.error_code)
