@@ -15,14 +15,25 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
-from django.db.models import Case, F, Q, QuerySet, UUIDField, Value, When, Window
+from django.db.models import (
+    Case,
+    F,
+    PositiveIntegerField,
+    Q,
+    QuerySet,
+    UUIDField,
+    Value,
+    When,
+    Window,
+)
 from django.db.models.functions import RowNumber
 
-from mailboxes.choices import CredentialRetrieval, Operation, ServerType
+from mailboxes.choices import Operation
+from mailboxes.connect import Direction, account_key, connection_cap
 from mailboxes.models import Organization
 from serversync.choices import WorkloadState
 from serversync.due import SLOW_MS, Cap, DueRow, choose
@@ -34,8 +45,11 @@ OPERATIONS = (Operation.INCOMING, Operation.OUTGOING)
 #: Claims take turns on PostgreSQL, so that two workers can't both take an account's last connection.
 CLAIM_LOCK = 0x73657276657273
 
-#: Credentials that a mailbox holds itself; with the others, its mailboxes share the profile's account.
-HELD_BY_MAILBOX = (CredentialRetrieval.USER_OR_QUEUE, CredentialRetrieval.GMAIL_OAUTH)
+DIRECTIONS = {
+    Operation.INCOMING: Direction.INCOMING,
+    Operation.OUTGOING: Direction.OUTGOING,
+    Operation.ACT: Direction.INCOMING,
+}
 
 
 class LeaseLost(Exception):
@@ -62,33 +76,9 @@ class Claim:
     failures: int = 0
 
 
-class Candidate(NamedTuple):
-    """What the choice needs to know of a workload that is due or running."""
-
-    pk: int
-    mailbox_id: UUID
-    operation: int
-    next_run_at: datetime
-    run_requested_at: datetime | None
-    lease_token: UUID | None
-    lease_expires_at: datetime | None
-    lease_holder: str
-    consecutive_failures: int
-    last_duration_ms: int
-    profile_id: UUID | None
-    server_type: int | None
-    same_settings: bool | None
-    incoming_retrieval: int | None
-    outgoing_retrieval: int | None
-    connections: int | None
-
-    def is_running(self, now: datetime) -> bool:
-        return self.lease_expires_at is not None and self.lease_expires_at > now
-
-
+#: What the choice needs to know of a workload that is due or running.
 _PROFILE = "mailbox__email_server_profile__"
 _COLUMNS = (
-    "pk",
     "mailbox_id",
     "operation",
     "next_run_at",
@@ -150,8 +140,8 @@ def claim(
     with transaction.atomic():
         _take_turns()
         rows = _candidates(is_due(now) & is_free(now) | is_running(now), now, share)
-        running = [row for row in rows if row.is_running(now)]
-        waiting = {row.pk: row for row in rows if not row.is_running(now)}
+        running = [row for row in rows if row.is_leased(now)]
+        waiting = {row.pk: row for row in rows if not row.is_leased(now)}
         caps = {row.pk: caps_of(row, organization, workers, holder) for row in rows}
         choice = choose(
             [
@@ -196,12 +186,12 @@ def claim_one(
         )
         if row is None:
             raise Workload.DoesNotExist(f"{mailbox_id} {operation!r}")
-        if row.is_running(now):
+        if row.is_leased(now):
             raise Busy(f"It is running now, in worker {row.lease_holder}.")
         caps = {r.pk: caps_of(r, organization, 0, holder) for r in rows}
-        counts = _running_counts([r for r in rows if r.is_running(now)], caps)
+        counts = _running_counts([r for r in rows if r.is_leased(now)], caps)
         for cap in caps[row.pk]:
-            if cap.key.startswith(("account", "imap")) and counts[cap.key] >= cap.most:
+            if cap.key.startswith("account:") and counts[cap.key] >= cap.most:
                 raise Busy(f"All {cap.most} connections of its account are in use.")
         claims = _take([row], wanted, now, holder)
         if not claims:
@@ -216,10 +206,10 @@ def _take_turns() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
 
 
-def _candidates(which: Q, now: datetime, per_profile: int | None = None) -> list[Candidate]:
+def _candidates(which: Q, now: datetime, per_profile: int | None = None) -> list[Workload]:
     """`per_profile`: no more due rows of one profile than its share, the requested and oldest first,
     so that a crowded profile doesn't hide the others."""
-    queryset: QuerySet[Workload, Any] = Workload.objects.filter(which)
+    queryset: QuerySet[Workload] = Workload.objects.filter(which)
     if per_profile is not None:
         queryset = queryset.alias(
             rank=Window(
@@ -231,10 +221,10 @@ def _candidates(which: Q, now: datetime, per_profile: int | None = None) -> list
                 order_by=[F("run_requested_at").asc(nulls_last=True), "next_run_at", "pk"],
             )
         ).filter(rank__lte=per_profile)
-    return [Candidate(*row) for row in queryset.values_list(*_COLUMNS)]
+    return list(queryset.select_related("mailbox__email_server_profile").only(*_COLUMNS))
 
 
-def _take(rows: Sequence[Candidate], still: Q, now: datetime, holder: str) -> list[Claim]:
+def _take(rows: Sequence[Workload], still: Q, now: datetime, holder: str) -> list[Claim]:
     """The conditional UPDATE. Rows that somebody else locks or took meanwhile are left to them."""
     if not rows:
         return []
@@ -255,10 +245,8 @@ def _take(rows: Sequence[Candidate], still: Q, now: datetime, holder: str) -> li
         last_started_at=now,
         # What was asked for is being done; asked for again meanwhile, it is seen at the end.
         run_requested_at=None,
-        leases_broken=Case(When(lost, then=F("leases_broken") + 1), default=F("leases_broken")),
-        consecutive_failures=Case(
-            When(lost, then=F("consecutive_failures") + 1), default=F("consecutive_failures")
-        ),
+        leases_broken=_one_more_if(lost, "leases_broken"),
+        consecutive_failures=_one_more_if(lost, "consecutive_failures"),
     )
     if taken < len(rows):
         mine = set(
@@ -281,41 +269,37 @@ def _take(rows: Sequence[Candidate], still: Q, now: datetime, holder: str) -> li
     ]
 
 
+def _one_more_if(condition: Q, column: str) -> Case:
+    return Case(
+        When(condition, then=F(column) + 1),
+        default=F(column),
+        output_field=PositiveIntegerField(),
+    )
+
+
 # -- what a workload counts against
 
 
-def profile_key(row: Candidate) -> str:
-    return f"profile:{row.profile_id}"
-
-
-def account_key(row: Candidate) -> str:
-    """The account that a workload logs in with (R1.29): the mailbox's own or its profile's."""
-    same = row.operation == Operation.INCOMING or row.same_settings
-    retrieval = row.incoming_retrieval if same else row.outgoing_retrieval
-    side = "" if same else ":outgoing"
-    if retrieval is None or retrieval in HELD_BY_MAILBOX:
-        return f"account:mailbox:{row.mailbox_id}{side}"
-    return f"account:profile:{row.profile_id}{side}"
+def profile_key(row: Workload) -> str:
+    return f"profile:{row.mailbox.email_server_profile_id}"
 
 
 def caps_of(
-    row: Candidate, organization: Organization, workers: int, holder: str
+    row: Workload, organization: Organization, workers: int, holder: str
 ) -> tuple[Cap, ...]:
     """Every limit that a workload counts against, where it runs or where `holder` would run it."""
-    account = account_key(row)
-    caps = [
-        Cap(profile_key(row), organization.max_mailboxes_per_profile_at_once),
-        Cap(account, row.connections or 1),
-    ]
-    if row.operation == Operation.INCOMING and row.server_type == ServerType.IMAP_SMTP:
-        caps.append(Cap(f"imap:{account}", organization.imap_connections_per_account))
+    caps = [Cap(profile_key(row), organization.max_mailboxes_per_profile_at_once)]
+    if profile := row.mailbox.email_server_profile:
+        direction = DIRECTIONS[Operation(row.operation)]
+        account = account_key(row.mailbox, profile, direction)
+        caps.append(Cap(f"account:{account}", connection_cap(profile, organization, direction)))
     if row.last_duration_ms > SLOW_MS and workers > 1:
         machine = (row.lease_holder if row.lease_token else holder).partition(":")[0]
         caps.append(Cap(f"slow:{machine}", workers - 1))
     return tuple(caps)
 
 
-def _running_counts(running: Iterable[Candidate], caps: dict[int, tuple[Cap, ...]]) -> Counter[str]:
+def _running_counts(running: Iterable[Workload], caps: dict[int, tuple[Cap, ...]]) -> Counter[str]:
     return Counter(cap.key for row in running for cap in caps[row.pk])
 
 

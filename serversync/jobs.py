@@ -1,0 +1,66 @@
+"""django-q's entry points. Each takes ids and plain values, calls one function, and says in a sentence
+what happened; the sentence is what the admin shows as the job's result.
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django_q.models import Task
+
+from activities import blobs
+from mailboxes.models import Mailbox
+from mailboxes.search import enabled_models, reindex
+from serversync import engine, testing
+from serversync.models import MailboxStatistics
+
+KEEP_SUCCEEDED = timedelta(days=1)
+KEEP_FAILED = timedelta(days=30)
+KEEP_STATISTICS = timedelta(days=30)  # R8.32
+CHUNK = 5_000
+
+
+def dispatch() -> str:
+    """Each minute: find what is due and say so in the queue."""
+    return engine.dispatch(timezone.now())
+
+
+def work() -> str:
+    """Claim and run what is due."""
+    tally = engine.work()
+    if tally.more:
+        engine.continue_later()
+    return tally.summary()
+
+
+def test_mailbox(mailbox_id: str) -> str:
+    """Test & Enable of one mailbox."""
+    return testing.test_mailbox(Mailbox.objects.get(pk=mailbox_id)).summary()
+
+
+def heartbeat() -> str:
+    """Answers the supervisor by having begun."""
+    return "alive"
+
+
+def check_addresses() -> str:
+    """Nightly: find what wrote addresses past the index (R3.30)."""
+    repaired = {model._meta.label: reindex(model) for model in enabled_models()}
+    return f"{sum(repaired.values())} rows repaired: {repaired}"
+
+
+def sweep_bytes() -> str:
+    """Nightly: remove stored bytes that nothing refers to."""
+    return f"{blobs.sweep(timezone.now())} contents removed"
+
+
+def prune() -> str:
+    """Nightly: forget old job results and cycle statistics."""
+    now = timezone.now()
+    jobs = 0
+    for success, age in ((True, KEEP_SUCCEEDED), (False, KEEP_FAILED)):
+        jobs += Task.objects.filter(success=success, stopped__lt=now - age).delete()[0]
+    old = MailboxStatistics.objects.filter(mailbox_process_started_on__lt=now - KEEP_STATISTICS)
+    rows = 0
+    while keys := list(old.values_list("pk", flat=True)[:CHUNK]):
+        rows += MailboxStatistics.objects.filter(pk__in=keys).delete()[0]
+    return f"{jobs} job results and {rows} cycles removed"

@@ -1,0 +1,377 @@
+"""Test & Enable (section 2.2): prove that a workload can run, step by step, and switch it on.
+
+    scheduled ──> preconditions ──> lease ──> the steps of the conversation ──┬─> success: enabled
+                       │                          │ passing fault, 3 times    ├─> failure: disabled
+                       └──> failure               └──> again in 1, 2, 5 min   ┘
+
+Each workload is judged alone. The test holds the lease of the workload it tests, so that no cycle uses
+the account at the same time. A job that dies leaves the mailbox scheduled, and the next one tests again.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from activities.mime.compose import compose
+from activities.mime.message import Address, OutgoingMessage
+from mailboxes import alerts
+from mailboxes.choices import Operation, TestStatus
+from mailboxes.conditions import Condition, explain
+from mailboxes.connect import incoming_server, outgoing_server
+from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
+from mailboxes.models import Mailbox, Organization
+from mailboxes.protocols.base import INBOX, Envelope, IncomingServer, OutgoingServer
+from mailboxes.protocols.errors import ServerError
+from mailboxes.protocols.phases import Phase
+from serversync.choices import WorkloadState
+from serversync.cycle import Clock
+from serversync.engine import INTERNAL, clear_told, tell_owners
+from serversync.leases import Busy, Claim, claim_one, finish, this_worker
+from serversync.models import FolderCursor, Workload
+from serversync.probe import HEADER, probe_header
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = (timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=5))  # R2.18
+BUSY_AGAIN = timedelta(seconds=30)
+
+Step = dict[str, Any]  # as stored: step, ms, ok, and for a failed one code, text, cause, cure
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One workload's outcome. `status` None: not decided yet, it is tried again at `again_at`."""
+
+    operation: Operation
+    status: TestStatus | None
+    text: str
+    steps: list[Step] = field(default_factory=list)
+    code: str = ""
+    again_at: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.operation.label}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """What one round of a mailbox's test found. `ok`: nothing failed and nothing is left to try."""
+
+    __test__ = False  # no test class
+
+    mailbox: str
+    results: tuple[Result, ...]
+
+    @property
+    def ok(self) -> bool:
+        decided = {result.status for result in self.results}
+        return decided <= {TestStatus.SUCCESS, TestStatus.NOT_RUN}
+
+    def summary(self) -> str:
+        return f"{self.mailbox}: " + (
+            "; ".join(str(result) for result in self.results) or _("nothing to test")
+        )
+
+
+class StepWatcher:
+    """Times the phases of a conversation, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._began: dict[Phase, float] = {}
+
+    def begin(self, phase: Phase) -> None:
+        self._began[phase] = monotonic()
+        if not any(step["step"] == phase.value for step in self.steps):
+            self.steps.append({"step": phase.value, "ms": 0, "ok": True})
+
+    def end(self, phase: Phase, error: Exception | None) -> None:
+        step = next(step for step in self.steps if step["step"] == phase.value)
+        step["ms"] += int((monotonic() - self._began.pop(phase, monotonic())) * 1000)
+        if error is not None:
+            step |= told(error)
+
+
+def told(error: Exception) -> Step:
+    """A failed step in plain words: what happened, what that means, what to do."""
+    code = error.code if isinstance(error, ServerError) else INTERNAL
+    detail = error.detail if isinstance(error, ServerError) else f"{type(error).__name__}: {error}"
+    condition = explain(code)
+    return {
+        "ok": False,
+        "code": code,
+        "text": detail.replace("\0", "�")[:1000],
+        "cause": cause_of(condition, {"folder": INBOX, "what": detail}),
+        "cure": str(condition.advice),
+    }
+
+
+def cause_of(condition: Condition, parameters: dict[str, Any] | None = None) -> str:
+    return replace(condition, advice="").sentence(parameters)
+
+
+ConnectIn = Callable[[Mailbox, Organization, StepWatcher], IncomingServer]
+ConnectOut = Callable[[Mailbox, Organization, StepWatcher], OutgoingServer]
+
+
+def test_mailbox(
+    mailbox: Mailbox,
+    *,
+    clock: Clock = timezone.now,
+    reset_watermark: bool | None = None,
+    connect_incoming: ConnectIn = incoming_server,
+    connect_outgoing: ConnectOut = outgoing_server,
+) -> TestReport:
+    """One round of Test & Enable of a mailbox: every workload it has to be tested, or those whose
+    retry is due. `reset_watermark`: look again at older mail (R2.21); None: only at the first test."""
+    mailbox = Mailbox.objects.select_related(
+        "email_server_profile", "regarding_user", "regarding_queue"
+    ).get(pk=mailbox.pk)
+    tester = _Tester(
+        mailbox,
+        Organization.objects.current(),
+        clock,
+        reset_watermark,
+        {Operation.INCOMING: connect_incoming, Operation.OUTGOING: connect_outgoing},
+    )
+    return tester.run()
+
+
+test_mailbox.__test__ = False  # type: ignore[attr-defined]  # no test function
+
+
+class _Tester:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        organization: Organization,
+        clock: Clock,
+        reset_watermark: bool | None,
+        connect: dict[Operation, Callable[..., Any]],
+    ) -> None:
+        self.mailbox = mailbox
+        self.organization = organization
+        self.clock = clock
+        self.reset_watermark = reset_watermark
+        self.connect = connect
+
+    def run(self) -> TestReport:
+        requested_on = self.mailbox.test_and_enable_last_attempted_on
+        rows = list(Workload.objects.filter(mailbox=self.mailbox).order_by("operation"))
+        chosen = [row for row in rows if is_server_side(self.mailbox, Operation(row.operation))]
+        # After a first round only what it left undecided is tested again.
+        undecided = [row for row in chosen if row.test_postponed_until is not None]
+        now = self.clock()
+        results = [
+            self._test(row)
+            for row in undecided or chosen
+            if row.test_postponed_until is None or row.test_postponed_until <= now
+        ]
+        still = Workload.objects.filter(mailbox=self.mailbox, test_postponed_until__isnull=False)
+        if not still.exists():
+            # Unless somebody has asked for another test meanwhile.
+            Mailbox.objects.filter(
+                pk=self.mailbox.pk, test_and_enable_last_attempted_on=requested_on
+            ).update(test_email_configuration_scheduled=False)
+        return TestReport(self.mailbox.name, tuple(results))
+
+    def _test(self, row: Workload) -> Result:
+        operation = Operation(row.operation)
+        now = self.clock()
+        try:
+            claim = claim_one(
+                self.mailbox.pk,
+                operation,
+                now,
+                this_worker(),
+                force=True,
+                organization=self.organization,
+            )
+        except Busy as busy:
+            again = now + BUSY_AGAIN
+            Workload.objects.filter(pk=row.pk).update(test_postponed_until=again)
+            return Result(operation, None, str(busy), again_at=again)
+        verdict = testable(facts_of(self.mailbox, row, self.organization))
+        if not verdict:
+            return self._refused(row, claim, verdict)
+        watcher = StepWatcher()
+        try:
+            self._converse(operation, watcher)
+        except Exception as error:  # the outermost frame: each workload is judged alone
+            if not isinstance(error, ServerError):
+                log.exception("%s: test of %s failed", self.mailbox, operation.label)
+            return self._failed(row, claim, error, watcher.steps)
+        return self._succeeded(row, claim, watcher.steps)
+
+    # -- the conversation
+
+    def _converse(self, operation: Operation, watcher: StepWatcher) -> None:
+        if operation == Operation.OUTGOING:
+            self._send_probe(self.connect[operation](self.mailbox, self.organization, watcher))
+        else:
+            # Without an adapter for appointments, contacts and tasks, connecting says so.
+            server = self.connect[Operation.INCOMING](self.mailbox, self.organization, watcher)
+            self._look_into_inbox(server)
+
+    def _look_into_inbox(self, server: IncomingServer) -> None:
+        """R2.13: log in, open the inbox, list one item."""
+        try:
+            server.open()
+            server.list_new(INBOX, "", 1)
+        finally:
+            server.close()
+
+    def _send_probe(self, server: OutgoingServer) -> None:
+        """R2.14: one short message from the mailbox to itself, which the incoming side ignores."""
+        address = self.mailbox.email_address
+        message = OutgoingMessage(
+            message_id=f"probe.{uuid.uuid4().hex}@{address.rpartition('@')[2] or 'localhost'}",
+            sender=Address(address),
+            to=(Address(address),),
+            subject=_("This mailbox is now connected"),
+            text=_(
+                "Mail of this mailbox can be sent. This message was sent by Test & Enable and needs "
+                "no answer; it is not tracked."
+            ),
+            date=self.clock(),
+            extra_headers=(
+                ("Auto-Submitted", "auto-generated"),
+                (HEADER, probe_header(self.mailbox)),
+            ),
+        )
+        envelope = Envelope(message.message_id, address, (address,), compose(message))
+        try:
+            server.open()
+            server.send(envelope, hand_over=lambda: None)
+        finally:
+            server.close()
+
+    # -- the outcome
+
+    def _refused(self, row: Workload, claim: Claim, verdict: Verdict) -> Result:
+        """A precondition is missing (R2.19); no network."""
+        condition = explain(verdict.code)
+        step: Step = {
+            "step": "preconditions",
+            "ms": 0,
+            "ok": False,
+            "code": verdict.code,
+            "text": str(verdict.because),
+            "cause": cause_of(condition),
+            "cure": str(condition.advice),
+        }
+        return self._store_failure(row, claim, verdict.code, str(verdict.because), [step])
+
+    def _failed(self, row: Workload, claim: Claim, error: Exception, steps: list[Step]) -> Result:
+        if not any(not step["ok"] for step in steps):
+            # Refused before the first phase, e.g. nothing to log in with, or between two.
+            steps = [*steps, {"step": "settings" if not steps else "conversation", "ms": 0}]
+            steps[-1] |= told(error)
+        failed = next(step for step in steps if not step["ok"])
+        text = f"{failed['cause']} {failed['cure']} [{failed['text']}]"
+        transient = not getattr(error, "permanent", False)
+        if transient and row.test_attempts < len(RETRY_AFTER):
+            return self._again(row, claim, failed["code"], text, steps)
+        return self._store_failure(row, claim, failed["code"], text, steps)
+
+    def _again(
+        self, row: Workload, claim: Claim, code: str, text: str, steps: list[Step]
+    ) -> Result:
+        """R2.18: a passing fault. What was known of the workload stays until it is decided."""
+        now = self.clock()
+        again = now + RETRY_AFTER[row.test_attempts]
+        finish(
+            claim,
+            row.next_run_at,
+            now,
+            test_attempts=F("test_attempts") + 1,
+            test_postponed_until=again,
+            test_steps=steps,
+        )
+        operation = Operation(row.operation)
+        return Result(operation, None, text, steps, code, again)
+
+    def _store_failure(
+        self, row: Workload, claim: Claim, code: str, text: str, steps: list[Step]
+    ) -> Result:
+        """R2.17."""
+        now = self.clock()
+        operation = Operation(row.operation)
+        with transaction.atomic():
+            if finish(
+                claim,
+                row.next_run_at,
+                now,
+                test_status=TestStatus.FAILURE,
+                enabled=False,
+                state=WorkloadState.DISABLED,
+                state_code=code,
+                state_since=now,
+                tested_at=now,
+                test_steps=steps,
+                test_postponed_until=None,
+                last_error_code=code,
+                last_error_text=text[:2048],
+                last_error_at=now,
+                last_error_host=this_worker(),
+            ):
+                tell_owners(self.mailbox, self.organization, code, text, now)
+        return Result(operation, TestStatus.FAILURE, text, steps, code)
+
+    def _succeeded(self, row: Workload, claim: Claim, steps: list[Step]) -> Result:
+        """R2.16."""
+        now = self.clock()
+        operation = Operation(row.operation)
+        reset = self.reset_watermark
+        if reset is None:
+            reset = row.tested_at is None
+        with transaction.atomic():
+            if finish(
+                claim,
+                now,
+                now,
+                test_status=TestStatus.SUCCESS,
+                enabled=True,
+                state=WorkloadState.READY,
+                state_code="",
+                state_since=now,
+                tested_at=now,
+                test_steps=steps,
+                test_attempts=0,
+                test_postponed_until=None,
+                consecutive_failures=0,
+                postponed_until=None,
+                last_error_code="",
+                last_error_text="",
+            ):
+                if reset and operation == Operation.INCOMING:
+                    self._look_again()
+                if codes := {row.state_code, row.last_error_code} - {""}:
+                    clear_told(self.mailbox, codes, now)
+                alerts.raise_alert(
+                    self.mailbox,
+                    "TestAndEnableSucceeded",
+                    now=now,
+                    organization=self.organization,
+                    object_key=operation.name.lower(),
+                    machine=this_worker(),
+                )
+        took = sum(step["ms"] for step in steps)
+        text = _("success, enabled (%(ms)d ms)") % {"ms": took}
+        return Result(operation, TestStatus.SUCCESS, text, steps)
+
+    def _look_again(self) -> None:
+        """R2.21: everything on the server is looked at once more, as at first contact. What the
+        ledger knows is recognised, so that nothing is doubled."""
+        FolderCursor.objects.filter(
+            mailbox=self.mailbox, generation=self.mailbox.account_generation
+        ).update(cursor="", watermark=None, onboarded=False, before_start=0)
