@@ -38,6 +38,9 @@ class SubReason(TextChoices):
     ONLY_READING_PARTY = "only_reading_party", _("Only the mailbox being read decides")
     PARTY_INACTIVE = "party_inactive", _("The recipients are inactive")
     MANUAL = "manual", _("Tracked by hand")
+    NOT_ATTACHED = "not_attached", _("No original is attached")
+    METHOD_NOT_FORWARD = "method_not_forward", _("The incoming method is not Forward Mailbox")
+    FORWARDER_UNKNOWN = "forwarder_unknown", _("The forwarder is no user or queue")
 
 
 class Why(TextChoices):

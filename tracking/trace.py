@@ -409,12 +409,25 @@ def _rejected(data: Mapping[str, Any]) -> Sentence:
         )
         return Sentence(text, "R3.40")
     if reason == "InvalidForwardMailItem":
-        text = _(
-            "Rejected, InvalidForwardMailItem: a forward mailbox takes originals that a user or"
-            " queue with the incoming method “Forward Mailbox” forwarded as an attachment."
-        )
-        return Sentence(text, "R3.75")
+        return Sentence(_invalid_forward(_text(data, "sub")), "R3.75")
     return Sentence(_("Rejected, %(reason)s.") % {"reason": reason or _("no reason recorded")})
+
+
+def _invalid_forward(sub: str) -> str:
+    if sub == SubReason.FORWARDER_UNKNOWN:
+        return _(
+            "Rejected, InvalidForwardMailItem: the sender is no user or queue here, so nobody can"
+            " have forwarded it to this forward mailbox."
+        )
+    if sub == SubReason.METHOD_NOT_FORWARD:
+        return _(
+            "Rejected, InvalidForwardMailItem: the incoming method of the user or queue who sent it"
+            " to this forward mailbox is not “Forward Mailbox”."
+        )
+    return _(
+        "Rejected, InvalidForwardMailItem: it came to a forward mailbox, but has no original"
+        " attached to it."
+    )
 
 
 def _no_recipient_match(data: Mapping[str, Any]) -> Sentence:
@@ -777,6 +790,11 @@ def _what_to_do(data: Mapping[str, Any]) -> str:
 def _after_rejection(reason: str, sub: str) -> str:
     if reason == AcceptReason.INVALID_SENDER.code:
         return _("If it matters, ask its author to send it again with a proper From address.")
+    if reason == "InvalidForwardMailItem":
+        return _(
+            "Set the incoming method to “Forward Mailbox”, and let the server's rule forward each"
+            " message as an attachment."
+        )
     if reason == AcceptReason.NO_RECIPIENT_MATCH.code:
         return _(
             "To track such mail, add the address to a user or queue, activate them, or set the"
@@ -820,7 +838,7 @@ def _number(data: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _label(choices: type[IntegerChoices] | type[TextChoices], value: object) -> str:
+def _label(choices: type[IntegerChoices] | type[TextChoices], value: Any) -> str:
     try:
         return str(choices(value).label)
     except ValueError:
@@ -849,10 +867,9 @@ def _record(match: Mapping[str, Any]) -> str:
 
 def _moment(iso: str) -> str:
     try:
-        moment = datetime.fromisoformat(iso)
-    except ValueError:
+        return date_format(localtime(datetime.fromisoformat(iso)), "DATETIME_FORMAT")
+    except (ValueError, OverflowError):
         return iso or "?"
-    return date_format(localtime(moment), "DATETIME_FORMAT") if moment.tzinfo else iso
 
 
 def _octets(number: str) -> str:

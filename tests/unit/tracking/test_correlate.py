@@ -1,0 +1,194 @@
+from uuid import UUID
+
+import pytest
+
+from activities.choices import CorrelationMethod, Direction
+from tests.unit.tracking.builders import STORED_ID, message, stored
+from tracking.choices import AttemptOutcome, CorrelationStep
+from tracking.correlate import (
+    MAX_REFERENCES,
+    CorrelationCandidates,
+    CorrelationSwitches,
+    correlate,
+    ids_to_look_up,
+    key_of,
+    switches_of,
+)
+
+ON = CorrelationSwitches()
+IN_REPLY_TO, REFERENCES = CorrelationStep.IN_REPLY_TO, CorrelationStep.REFERENCES
+
+
+def tried(correlation):
+    return [(attempt.step, attempt.outcome) for attempt in correlation.tried]
+
+
+def find(one, *emails, switches=ON):
+    return correlate(one, CorrelationCandidates(emails), switches)
+
+
+@pytest.mark.rule("R4.4")
+def test_in_reply_to_finds_the_email_with_that_id():
+    found = find(message(in_reply_to="old@example.com"), stored("old@example.com"))
+    assert (found.email_id, found.method) == (STORED_ID, CorrelationMethod.IN_REPLY_TO)
+    assert found.method == 3
+    assert found.because == IN_REPLY_TO
+    assert found.parent_id == STORED_ID
+    assert tried(found) == [(IN_REPLY_TO, AttemptOutcome.FOUND)]
+
+
+@pytest.mark.rule("R4.4")
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize(
+    ("written", "matches"),
+    [
+        ("old@example.com", True),
+        ("  <old@example.com> ", True),
+        ("Old@example.com", False),
+        ("old@EXAMPLE.com", False),
+        ("old@example.com.", False),
+        ("old@example.co", False),
+    ],
+)
+def test_ids_compare_exactly_after_trimming(written, matches, direction):
+    email = stored("old@example.com", direction=direction)
+    assert find(message(in_reply_to=written), email).matched is matches
+
+
+def test_long_ids_compare_to_their_last_character():
+    long = "a" * 900
+    assert find(message(in_reply_to=long), stored(long)).matched
+    assert not find(message(in_reply_to=long + "b"), stored(long)).matched
+
+
+@pytest.mark.rule("R4.4")
+def test_references_are_tried_from_last_to_first_after_in_reply_to():
+    first, last = stored("1@x", id=UUID(int=1)), stored("3@x", id=UUID(int=3))
+    one = message(in_reply_to="unknown@x", references=("1@x", "2@x", "3@x", "4@x"))
+    found = find(one, first, last)
+    assert found.email_id == last.id
+    assert (found.method, found.because) == (CorrelationMethod.IN_REPLY_TO, REFERENCES)
+    assert tried(found) == [
+        (IN_REPLY_TO, AttemptOutcome.NOT_FOUND),
+        (REFERENCES, AttemptOutcome.FOUND),
+    ]
+    assert found.tried[1].looked_for == ("4@x", "3@x", "2@x", "1@x")
+    assert found.tried[1].found == "3@x"
+
+
+def test_in_reply_to_wins_over_references():
+    answered, other = stored("a@x", id=UUID(int=1)), stored("b@x", id=UUID(int=2))
+    one = message(in_reply_to="a@x", references=("a@x", "b@x"))
+    assert find(one, answered, other).email_id == answered.id
+
+
+def test_strict_parity_tries_no_references():
+    one = message(references=("old@example.com",))
+    found = find(one, stored("old@example.com"), switches=CorrelationSwitches(references=False))
+    assert not found.matched
+    assert tried(found) == [
+        (IN_REPLY_TO, AttemptOutcome.NOTHING_TO_LOOK_FOR),
+        (REFERENCES, AttemptOutcome.SWITCHED_OFF),
+    ]
+
+
+@pytest.mark.parametrize(
+    "switches", [CorrelationSwitches(headers=False), CorrelationSwitches(ignore_headers=True)]
+)
+def test_switched_off_headers_are_not_compared(switches):
+    one = message(in_reply_to="old@example.com", references=("old@example.com",))
+    found = find(one, stored("old@example.com"), switches=switches)
+    assert (found.matched, found.method) == (False, CorrelationMethod.NONE)
+    assert tried(found) == [
+        (IN_REPLY_TO, AttemptOutcome.SWITCHED_OFF),
+        (REFERENCES, AttemptOutcome.SWITCHED_OFF),
+    ]
+
+
+class Site:
+    def __init__(self, **values: bool) -> None:
+        self.values = values
+
+    def effective(self, name: str) -> bool:
+        return self.values[name]
+
+
+def test_switches_come_from_the_organization():
+    names = {
+        "email_correlation_enabled": "headers",
+        "ignore_conversation_index_and_in_reply_to_for_correlation": "ignore_headers",
+        "references_correlate": "references",
+        "use_tracking_tokens": "tokens",
+        "enable_smart_matching": "smart_matching",
+    }
+    for chosen, field in names.items():
+        switches = switches_of(Site(**{name: name == chosen for name in names}))
+        assert {f for f in names.values() if getattr(switches, f)} == {field}
+
+
+def test_message_without_headers_answers_nothing():
+    found = find(message(), stored())
+    assert (found.matched, found.email_id, found.parent_id) == (False, None, None)
+    assert {outcome for _, outcome in tried(found)} == {AttemptOutcome.NOTHING_TO_LOOK_FOR}
+
+
+def test_message_that_names_itself_does_not_answer_its_own_copy():
+    one = message(message_id="same@x", in_reply_to="same@x", references=("same@x",))
+    assert ids_to_look_up(one) == ()
+    assert not find(one, stored("same@x")).matched
+
+
+def test_the_id_that_the_server_gave_finds_the_email_too():
+    email = stored(keys=(key_of("ours@x"), key_of("servers@x")))
+    assert find(message(in_reply_to="servers@x"), email).matched
+    assert find(message(in_reply_to="ours@x"), email).matched
+
+
+def test_of_two_copies_the_sent_one_is_answered():
+    received = stored("m@x", id=UUID(int=1), direction=Direction.INCOMING)
+    sent = stored("m@x", id=UUID(int=2), direction=Direction.OUTGOING)
+    for order in ((sent, received), (received, sent)):
+        assert find(message(in_reply_to="m@x"), *order).email_id == sent.id
+
+
+def test_reply_finds_mail_that_was_decided_right_before_it():
+    candidates = CorrelationCandidates()
+    one = message(in_reply_to="new@x")
+    assert not correlate(one, candidates, ON).matched
+    candidates.add(stored("new@x"))
+    assert correlate(one, candidates, ON).matched
+
+
+def test_ids_to_look_up_cover_all_that_is_compared_and_no_more():
+    one = message(in_reply_to="<a@x>", references=("b@x", "a@x", " c@x ", "b@x", ""))
+    assert ids_to_look_up(one) == ("a@x", "b@x", "c@x")
+    for message_id in ids_to_look_up(one):
+        assert find(one, stored(message_id)).matched
+
+
+def test_endless_references_keep_the_last_and_the_very_first():
+    many = message(references=tuple(f"{n}@x" for n in range(5000)))
+    ids = ids_to_look_up(many)
+    assert len(ids) == MAX_REFERENCES
+    assert (ids[0], ids[-2], ids[-1]) == ("4999@x", "4981@x", "0@x")
+    assert find(many, stored("0@x")).matched
+
+
+@pytest.mark.parametrize(
+    ("subject", "earlier", "changed"),
+    [
+        ("Re: Offer", "Offer", False),
+        ("AW: WG: Offer", "RE: offer", False),
+        ("Re[2]:  Offer  for\tyou", "Offer for you", False),
+        ("Re：見積", "見積", False),
+        ("Offer", "Re: Offer", False),
+        ("Re: Offer CRM:0001001", "Offer", False),
+        ("Re: Offer", "Offer crm:0001001", False),
+        ("Invoice", "Offer", True),
+        ("Re: Invoice: March", "Invoice: April", True),
+        ("", "Offer", True),
+    ],
+)
+def test_changed_subject_is_seen_through_prefixes_and_token(subject, earlier, changed):
+    email = stored("m@x", subject=earlier, tracking_token="CRM:0001001")
+    assert find(message(subject=subject, in_reply_to="m@x"), email).subject_changed is changed

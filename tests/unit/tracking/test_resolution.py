@@ -1,0 +1,134 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activities.mime.message import Address
+from tests.unit.tracking.builders import BCC, CC, TO, addresses, match, message
+from tracking.choices import ResolvedBecause
+from tracking.resolution import (
+    ACCOUNT,
+    CONTACT,
+    LEAD,
+    QUEUE,
+    USER,
+    AddressBook,
+    addresses_of,
+    resolve_recipients,
+    resolve_sender,
+    stored_recipients,
+)
+
+ADA = Address("Ada@Example.com", "Ada")
+KEY = "ada@example.com"
+
+
+def book(*matches):
+    return AddressBook({KEY: matches})
+
+
+@pytest.mark.parametrize("written", ["ADA@example.COM", "<ada@example.com>", "ada@example.com.."])
+def test_addresses_compare_bare_in_lower_case_without_trailing_dots(written):
+    assert resolve_sender(Address(written), book(match())).match == match()
+
+
+@pytest.mark.parametrize("written", ["ada+news@example.com", "a.da@example.com"])
+def test_plus_addresses_and_dots_are_addresses_of_their_own(written):
+    assert resolve_sender(Address(written), book(match())).match is None
+
+
+def test_one_match_is_taken_whatever_its_state():
+    resolved = resolve_sender(ADA, book(match(active=False)))
+    assert (resolved.match, resolved.because) == (match(active=False), ResolvedBecause.ONLY_MATCH)
+
+
+def test_address_without_match_stays_unresolved_and_keeps_address_and_name():
+    resolved = resolve_sender(ADA, AddressBook())
+    assert resolved.match is None
+    assert (resolved.address, resolved.name) == ("Ada@Example.com", "Ada")
+    (recipient,) = resolve_recipients(message(to=(ADA,)), AddressBook())
+    assert recipient.matches == ()
+    assert (recipient.address, recipient.name) == ("Ada@Example.com", "Ada")
+    assert recipient.because == ResolvedBecause.NO_MATCH
+
+
+def test_disabled_users_are_ignored_even_alone():
+    disabled = match(USER, active=False)
+    resolved = resolve_sender(ADA, book(disabled))
+    assert (resolved.match, resolved.ignored) == (None, (disabled,))
+    (recipient,) = resolve_recipients(message(to=(ADA,)), book(disabled))
+    assert (recipient.matches, recipient.ignored) == ((), (disabled,))
+
+
+def test_several_matches_take_the_first_of_the_order_of_kinds():
+    kinds = (QUEUE, "shop.customer", LEAD, ACCOUNT, CONTACT, USER)
+    chosen = []
+    while kinds:
+        resolved = resolve_sender(ADA, book(*(match(kind) for kind in kinds)))
+        chosen.append(resolved.match.kind)
+        kinds = tuple(kind for kind in kinds if kind != resolved.match.kind)
+    assert chosen == [USER, CONTACT, ACCOUNT, LEAD, QUEUE, "shop.customer"]
+
+
+def test_several_matches_take_active_before_inactive_then_the_oldest():
+    inactive = match(CONTACT, "1", active=False)
+    older, newer = match(LEAD, "2"), match(LEAD, "3")
+    resolved = resolve_sender(ADA, book(newer, inactive, older))
+    assert resolved.match == older
+    assert resolved.others == (newer, inactive)
+    assert resolved.because == ResolvedBecause.FIRST_IN_ORDER
+
+
+@given(st.permutations([match(k, i) for k in (USER, CONTACT, "shop.customer") for i in "123"]))
+def test_the_choice_does_not_depend_on_the_order_of_reading(matches):
+    assert resolve_sender(ADA, book(*matches)).match == match(USER, "1")
+
+
+def test_address_over_the_limit_stays_unresolved():
+    crowded = AddressBook({}, frozenset({KEY}))
+    assert resolve_sender(ADA, crowded).because == ResolvedBecause.TOO_MANY
+    (recipient,) = resolve_recipients(message(to=(ADA,)), crowded)
+    assert (recipient.matches, recipient.because) == ((), ResolvedBecause.TOO_MANY)
+
+
+def test_missing_sender_resolves_to_nothing():
+    assert resolve_sender(None, book(match())).because == ResolvedBecause.NO_ADDRESS
+
+
+def test_recipient_address_stands_for_every_record_that_has_it():
+    (recipient,) = resolve_recipients(message(to=(ADA,)), book(match(QUEUE), match(USER)))
+    assert [m.kind for m in recipient.matches] == [USER, QUEUE]
+    assert recipient.because == ResolvedBecause.ALL_MATCHES
+
+
+def test_recipients_keep_roles_and_order_and_repeats_count_once():
+    found = resolve_recipients(
+        message(
+            to=addresses("b@example.com", "a@example.com", "B@example.com"),
+            cc=addresses("a@example.com"),
+            bcc=addresses("c@example.com"),
+        ),
+        AddressBook(),
+    )
+    assert [(r.role, r.position, r.address) for r in found] == [
+        (TO, 0, "b@example.com"),
+        (TO, 1, "a@example.com"),
+        (CC, 0, "a@example.com"),
+        (BCC, 0, "c@example.com"),
+    ]
+
+
+def test_recipients_without_address_are_kept_by_name():
+    found = resolve_recipients(message(to=(Address("", "Ada"), Address("", "Ben"))), AddressBook())
+    assert [r.name for r in found] == ["Ada", "Ben"]
+    assert {r.because for r in found} == {ResolvedBecause.NO_ADDRESS}
+
+
+def test_received_mail_stores_no_bcc():
+    found = resolve_recipients(message(to=addresses(KEY), bcc=addresses(KEY)), AddressBook())
+    assert [r.role for r in stored_recipients(found, incoming=True)] == [TO]
+    assert [r.role for r in stored_recipients(found, incoming=False)] == [TO, BCC]
+
+
+def test_addresses_to_look_up_are_keys_each_once():
+    one = message(to=addresses("Ada@example.com", ""), cc=addresses("b@example.com."))
+    assert addresses_of(one) == {"ada@example.com", "b@example.com"}
