@@ -119,12 +119,18 @@ class Draft:
             self.message.set_content(text)
 
     def write(self, at: datetime) -> bytes:
+        """With the Received field that the last server puts on top, where there is a header."""
         date = format_datetime(at)
         if self.raw is not None:
-            return self.raw.replace(b"%DATE%", date.encode())
-        if "Date" not in self.message:
-            self.message["Date"] = date
-        return self.message.as_bytes()
+            made = self.raw.replace(b"%DATE%", date.encode())
+            if not made.startswith(b"From:"):
+                return made
+        else:
+            if "Date" not in self.message:
+                self.message["Date"] = date
+            made = self.message.as_bytes()
+        received = f"Received: from mail.example by sandbox.example;\r\n\t{date}\r\n"
+        return received.encode() + made
 
 
 def _business() -> Iterator[Draft]:

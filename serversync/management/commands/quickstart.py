@@ -1,0 +1,370 @@
+"""A whole synchronization on a site of its own, against mail servers on this machine."""
+
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from activities.models import Email
+from mailboxes.choices import IncomingDeliveryMethod
+from mailboxes.models import Mailbox, Queue
+from serversync.choices import ItemState
+from serversync.sandbox import children, story
+from serversync.sandbox.balance import STATES, Balance, balances
+from serversync.sandbox.beside import (
+    forget_without_site,
+    refuse_foreign_profiles,
+    sandbox_folder,
+)
+from serversync.sandbox.seeds import PEOPLE
+from serversync.sandbox.servers import Sandbox
+from serversync.sandbox.site import ADMIN, Prepared, prepare
+from serversync.sandbox.story import Run, Step
+
+WIDTH = 150  # where the output is no terminal
+
+
+class Command(BaseCommand):
+    help = (
+        "Prepares a demonstration site on local mail servers, synchronizes it once, and prints what "
+        "became of every message and why. The database must hold no server profiles but its own."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--stay", action="store_true", help="leave the console and the worker running"
+        )
+        parser.add_argument(
+            "--mail",
+            type=Path,
+            metavar="PATH",
+            help="an mbox, a maildir or a folder of messages instead of the seeded mail",
+        )
+        parser.add_argument("--port", type=int, help="of the console (default: 8000 or a free one)")
+        parser.add_argument("--folder", type=Path, help="where the mail servers keep their mail")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        began = time.monotonic()
+        mail: Path | None = options["mail"]
+        if mail is not None and not mail.exists():
+            raise CommandError(_("There is nothing at %(path)s.") % {"path": mail})
+        folder = options["folder"] or sandbox_folder()
+        refuse_foreign_profiles(folder)
+        forget_without_site(folder)
+        try:
+            port = children.free_port(options["port"]) if options["stay"] else 0
+        except OSError as error:
+            raise CommandError(
+                _("Port %(port)s is taken: %(error)s. Choose another one with --port.")
+                % {"port": options["port"], "error": error}
+            ) from error
+        console = self._console()
+        with _quiet_logs(), _ending_on_signals():
+            sandbox = Sandbox(folder, people=PEOPLE)
+            try:
+                sandbox.start()
+                even = self._run(console, sandbox, mail, began, port)
+            finally:
+                sandbox.stop()
+        if not even:
+            raise SystemExit(1)
+
+    def _console(self) -> Console:
+        console = Console(file=self.stdout._out, highlight=False, emoji=False, markup=False)
+        if not console.is_terminal:
+            console.width = WIDTH
+        return console
+
+    def _run(
+        self, console: Console, sandbox: Sandbox, mail: Path | None, began: float, port: int
+    ) -> bool:
+        run = Run()
+        bars = Bars(console)
+        prepared = prepare(sandbox, timezone.now(), archive_only=mail is not None)
+        mailboxes = prepared.mailboxes
+        before = balances(mailboxes, sandbox.store)
+        if mail is None:
+            story.deliver_seeds(sandbox, bars)
+        else:
+            story.deliver_files(sandbox, mail, bars)
+        story.enable(mailboxes, run, bars)
+        story.receive_all(mailboxes, sandbox, run, bars, _("Receiving"))
+        if mail is None:
+            story.compose(sandbox, bars, timezone.now())
+            story.send_all(mailboxes, run, bars)
+            story.receive_all(mailboxes, sandbox, run, bars, _("Receiving the answers"))
+        found = balances(mailboxes, sandbox.store)
+        even = all(balance.is_even for balance in found)
+        tell(console, found, before)
+        if mail is not None:
+            tell_defects(console, mailboxes)
+        tell_examples(console, mailboxes)
+        for problem in run.problems:
+            console.print(_("Problem: %(problem)s") % {"problem": problem}, style="red")
+        console.print(_("Done in %(seconds).0f s.") % {"seconds": time.monotonic() - began})
+        if port:
+            self._stay(console, prepared, port)
+        return even and not run.problems
+
+    def _stay(self, console: Console, prepared: Prepared, port: int) -> None:
+        call_command("setup_schedules", verbosity=0)
+        connections.close_all()  # the children open their own
+        url = f"http://127.0.0.1:{port}/"
+        log = Path(settings.BASE_DIR) / "var" / "quickstart.log"
+        commands = {
+            "console": children.console_command(port),
+            "worker": children.worker_command(),
+        }
+        with children.running(commands, log) as running:
+            try:
+                children.wait_until_ready(running, url)
+                password = prepared.password or _("the one you have set")
+                console.print()
+                console.print(_("Console:   %(url)s") % {"url": url}, style="bold")
+                console.print(_("Sign in:   %(name)s") % {"name": ADMIN})
+                console.print(_("Password:  %(password)s") % {"password": password})
+                console.print(_("Log:       %(path)s") % {"path": log})
+                console.print(_("Ctrl-C ends everything."))
+                while True:
+                    children.check(running)
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                console.print(_("Ending …"))
+            except (children.ChildEnded, TimeoutError) as error:
+                raise CommandError(
+                    _("%(error)s. Its last words are in %(path)s.") % {"error": error, "path": log}
+                ) from error
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+class Bars:
+    """Progress bars on a terminal, one line per finished step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        began = time.monotonic()
+        if not self.console.is_terminal:
+            yield Silent()
+            spent = time.monotonic() - began
+            self.console.print(f"{title}: {spent:.1f} s")
+            return
+        with Progress(
+            TextColumn("{task.description:24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[now_doing]}"),
+            console=self.console,
+        ) as progress:
+            task = progress.add_task(title, total=None, now_doing="")
+            yield Bar(progress, task)
+            seen = progress.tasks[0]
+            progress.update(task, total=seen.total or seen.completed, now_doing="")
+
+
+class Bar:
+    def __init__(self, progress: Progress, task: Any) -> None:
+        self.progress, self.task = progress, task
+
+    def expect(self, total: int) -> None:
+        self.progress.update(self.task, total=total)
+
+    def advance(self, by: int = 1, now_doing: str = "") -> None:
+        if now_doing:
+            self.progress.update(self.task, now_doing=now_doing)
+        self.progress.advance(self.task, by)
+
+
+class Silent:
+    def expect(self, total: int) -> None:
+        pass
+
+    def advance(self, by: int = 1, now_doing: str = "") -> None:
+        pass
+
+
+# -- telling -------------------------------------------------------------------------------------
+
+
+def tell(console: Console, found: list[Balance], before: list[Balance]) -> None:
+    """One table per mailbox, then the sum."""
+    for balance, earlier in zip(found, before, strict=True):
+        console.print(_table(balance, earlier))
+        _tell_reasons(console, balance)
+        if not balance.is_even:
+            difference = balance.seen - balance.accounted
+            console.print(
+                _("  DOES NOT BALANCE: %(difference)d of %(seen)d are not accounted for.")
+                % {"difference": difference, "seen": balance.seen},
+                style="red",
+            )
+    seen = sum(balance.seen for balance in found)
+    parts = " + ".join(
+        f"{state.label.lower()} {sum(balance.states[state] for balance in found)}"
+        for state in STATES
+    )
+    even = all(balance.is_even for balance in found)
+    console.print()
+    console.print(
+        _("All mailboxes: seen %(seen)d = %(parts)s; sent %(sent)d. %(verdict)s")
+        % {
+            "seen": seen,
+            "parts": parts,
+            "sent": sum(balance.sent for balance in found),
+            "verdict": _("It balances.") if even else _("It does NOT balance."),
+        },
+        style="bold",
+    )
+
+
+def _table(balance: Balance, before: Balance) -> Table:
+    mailbox = balance.mailbox
+    table = Table(
+        title=f"{mailbox.email_address}  {_describe(mailbox)}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("")
+    for name in (_("seen"), "=", *(state.label.lower() for state in STATES), "", _("sent")):
+        table.add_column(name, justify="right")
+    table.add_column(_("to be sent"), justify="right")
+    table.add_column(_("not sent"), justify="right")
+    new = balance.since(before)
+    table.add_row(
+        _("this run"),
+        str(new.total()),
+        "=",
+        *(str(new[state]) for state in STATES),
+        "",
+        str(balance.sent - before.sent),
+    )
+    table.add_row(
+        _("in all"),
+        str(balance.seen),
+        "=" if balance.is_even else "≠",
+        *(str(balance.states[state]) for state in STATES),
+        "",
+        str(balance.sent),
+        str(balance.waiting),
+        str(balance.failed),
+        style="bold",
+    )
+    return table
+
+
+def _describe(mailbox: Mailbox) -> str:
+    profile = mailbox.email_server_profile
+    parts = [str(profile.kind.label)] if profile else []
+    if mailbox.incoming_email_delivery_method == IncomingDeliveryMethod.FORWARD_MAILBOX:
+        parts.append(_("read through the forward mailbox"))
+    party = mailbox.regarding_object
+    if mailbox.is_forward_mailbox:
+        parts.append(_("forward mailbox"))
+    elif isinstance(party, Queue):
+        parts.append(
+            _("queue: %(filter)s") % {"filter": party.get_incoming_email_filtering_method_display()}
+        )
+    elif party is not None:
+        options = party.settings
+        parts.append(
+            _("user: %(filter)s")
+            % {"filter": options.get_incoming_email_filtering_method_display()}
+        )
+    return " · ".join(parts)
+
+
+def _tell_reasons(console: Console, balance: Balance) -> None:
+    told = (
+        ItemState.REJECTED,
+        ItemState.SKIPPED,
+        ItemState.QUARANTINED,
+        ItemState.RETRYING,
+        ItemState.GONE,
+    )
+    for state in told:
+        if counts := balance.reasons.get(state):
+            reasons = ", ".join(f"{name} {n}" for name, n in counts.most_common())
+            console.print(f"  {state.label}: {reasons}")
+    if balance.inside:
+        console.print(
+            _("  Seen: %(on_server)d on the server, %(inside)d inside forwards")
+            % {"on_server": balance.on_server, "inside": balance.inside}
+        )
+
+
+def tell_defects(console: Console, mailboxes: list[Mailbox]) -> None:
+    """What was wrong with stored messages, by kind."""
+    counts: Counter[str] = Counter()
+    touched = 0
+    rows = Email.objects.filter(receiving_mailbox__in=mailboxes).exclude(defects=[])
+    for defects in rows.values_list("defects", flat=True).iterator(chunk_size=1000):
+        touched += 1
+        counts.update({defect["code"] for defect in defects})
+    console.print()
+    console.print(_("Stored although something was wrong with them: %(n)d") % {"n": touched})
+    for code, number in counts.most_common():
+        console.print(f"  {code} {number}")
+
+
+def tell_examples(console: Console, mailboxes: list[Mailbox]) -> None:
+    if sentences := story.examples(mailboxes):
+        console.print()
+        console.print(_("For example:"))
+        for sentence in sentences:
+            console.print(f"  • {sentence}", soft_wrap=True)
+        console.print()
+
+
+# -- surroundings --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Warnings would tear the progress bars; what matters stands in the tables."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """A termination ends like Ctrl-C does: everything that was started is stopped."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread: the caller's signals are the caller's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

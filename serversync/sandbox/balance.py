@@ -1,0 +1,105 @@
+"""Does the ledger account for every message on the servers? Counted on both sides, mailbox by mailbox."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Sum
+
+from activities.choices import EmailStatus
+from activities.models import Email
+from mailboxes.choices import IncomingDeliveryMethod
+from mailboxes.models import Mailbox
+from serversync.choices import ItemState
+from serversync.models import FolderCursor, SyncItem
+from serversync.sandbox.store import Store
+from tracking.choices import SkipReason
+
+STATES = tuple(ItemState)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """`on_server`: messages that the server ever had in the inbox, by its own count of UIDs;
+    `inside`: originals found in forwards, which the ledger counts by themselves (R3.75)."""
+
+    mailbox: Mailbox
+    on_server: int
+    inside: int
+    states: Counter[str]
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    sent: int = 0
+    waiting: int = 0
+    failed: int = 0
+
+    @property
+    def seen(self) -> int:
+        return self.on_server + self.inside
+
+    @property
+    def accounted(self) -> int:
+        return sum(self.states[state] for state in STATES)
+
+    def since(self, before: "Balance") -> Counter[str]:
+        """How many items reached each state since an earlier look."""
+        return Counter({state: self.states[state] - before.states[state] for state in STATES})
+
+    @property
+    def is_even(self) -> bool:
+        return self.seen == self.accounted
+
+
+def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
+    """A handful of statements for all mailboxes together."""
+    ids = [mailbox.pk for mailbox in mailboxes]
+    states: dict[object, Counter[str]] = {pk: Counter() for pk in ids}
+    reasons: dict[object, dict[str, Counter[str]]] = {pk: {} for pk in ids}
+    items = SyncItem.objects.filter(mailbox__in=ids)
+    for row in (
+        items.values("mailbox", "state", "reason", "sub_reason").annotate(n=Count("pk")).order_by()
+    ):
+        states[row["mailbox"]][row["state"]] += row["n"]
+        detail = f"{row['reason']} ({row['sub_reason']})" if row["sub_reason"] else row["reason"]
+        reasons[row["mailbox"]].setdefault(row["state"], Counter())[detail] += row["n"]
+    for row in (
+        FolderCursor.objects.filter(mailbox__in=ids)
+        .values("mailbox")
+        .annotate(n=Sum("before_start"))
+        .order_by()
+    ):
+        if row["n"]:
+            states[row["mailbox"]][ItemState.SKIPPED] += row["n"]
+            skipped = reasons[row["mailbox"]].setdefault(ItemState.SKIPPED, Counter())
+            skipped[SkipReason.BEFORE_START] += row["n"]
+    inside = _counts(items.filter(parent__isnull=False), "mailbox")
+    outgoing = Email.objects.filter(sender_mailbox__in=ids)
+    sent = _counts(outgoing.filter(status_code=EmailStatus.SENT), "sender_mailbox")
+    failed = _counts(outgoing.filter(status_code=EmailStatus.FAILED), "sender_mailbox")
+    waiting = _counts(
+        outgoing.filter(status_code__in=[EmailStatus.PENDING_SEND, EmailStatus.SENDING]),
+        "sender_mailbox",
+    )
+    return [
+        Balance(
+            mailbox=mailbox,
+            on_server=_on_server(mailbox, store),
+            inside=inside[mailbox.pk],
+            states=states[mailbox.pk],
+            reasons=reasons[mailbox.pk],
+            sent=sent[mailbox.pk],
+            waiting=waiting[mailbox.pk],
+            failed=failed[mailbox.pk],
+        )
+        for mailbox in mailboxes
+    ]
+
+
+def _on_server(mailbox: Mailbox, store: Store) -> int:
+    """UIDs are given once and never again, so the next one tells how many there were."""
+    if mailbox.incoming_email_delivery_method != IncomingDeliveryMethod.SERVER_SIDE_SYNC:
+        return 0
+    return store.folder(mailbox.email_address).uidnext - 1
+
+
+def _counts(queryset: object, column: str) -> Counter[object]:
+    rows = queryset.values(column).annotate(n=Count("pk")).order_by()  # type: ignore[attr-defined]
+    return Counter({row[column]: row["n"] for row in rows})

@@ -1,0 +1,282 @@
+"""The rows of the quick start: people, queues, profiles and mailboxes that use the sandbox.
+
+Everything is looked up by its address or name first, and written only where it differs, so that a
+second run changes nothing.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from activities.models import Account, Contact, Lead
+from mailboxes import services
+from mailboxes.choices import (
+    ActDeliveryMethod,
+    CredentialRetrieval,
+    FilteringMethod,
+    IncomingDeliveryMethod,
+    OutgoingDeliveryMethod,
+    ServerType,
+    TlsMode,
+)
+from mailboxes.models import (
+    EmailServerProfile,
+    Mailbox,
+    Organization,
+    Queue,
+    SystemUser,
+    UserSettings,
+)
+from serversync.sandbox import seeds
+from serversync.sandbox.beside import IMAP_PROFILE, POP3_PROFILE
+from serversync.sandbox.servers import Sandbox
+
+ADMIN = "admin"
+ADMIN_PASSWORD_NOTE = "admin-password"
+ARCHIVE = "archive@sandbox.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One mailbox to be. `profile`: the name of its profile; `outgoing`: whether it sends."""
+
+    address: str
+    name: str
+    profile: str
+    filter: FilteringMethod | None
+    incoming: IncomingDeliveryMethod = IncomingDeliveryMethod.SERVER_SIDE_SYNC
+    outgoing: bool = True
+    deletes: bool = False
+
+
+#: In the order in which they are read: what a queue tracks, the users' mailboxes can then answer.
+QUEUES = (
+    Place(seeds.SUPPORT, "Support", POP3_PROFILE, FilteringMethod.ALL, deletes=True),
+    Place(seeds.SALES, "Sales", IMAP_PROFILE, FilteringMethod.RESPONSES),
+)
+USERS = (
+    Place(seeds.ADA, "Ada Example", IMAP_PROFILE, FilteringMethod.RESPONSES),
+    Place(seeds.BEN, "Ben Example", IMAP_PROFILE, FilteringMethod.LEADS_CONTACTS_ACCOUNTS),
+    Place(seeds.CHLOE, "Chloe Example", POP3_PROFILE, FilteringMethod.EMAIL_ENABLED),
+    Place(seeds.DAN, "Dan Example", POP3_PROFILE, FilteringMethod.NONE),
+    Place(
+        seeds.EMI,
+        "Emi Example",
+        IMAP_PROFILE,
+        FilteringMethod.LEADS_CONTACTS_ACCOUNTS,
+        incoming=IncomingDeliveryMethod.FORWARD_MAILBOX,
+    ),
+)
+FORWARD = Place(seeds.FORWARD, "Forwarded mail", IMAP_PROFILE, None, outgoing=False)
+ARCHIVE_QUEUE = Place(ARCHIVE, "Archive", IMAP_PROFILE, FilteringMethod.ALL, outgoing=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`password`: of the administrator, "" if somebody else has set it."""
+
+    mailboxes: list[Mailbox]
+    admin: SystemUser
+    password: str
+
+
+def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> Prepared:
+    """Make the site what the quick start needs. `archive_only`: one queue that accepts everything."""
+    admin, password = _administrator(sandbox, now)
+    profiles = {profile.name: profile for profile in _profiles(sandbox, admin, now)}
+    organization = Organization.objects.current()
+    if organization.default_email_server_profile_id is None:
+        Organization.objects.filter(pk=organization.pk).update(
+            name="Sandbox", default_email_server_profile=profiles[IMAP_PROFILE]
+        )
+    queues = (ARCHIVE_QUEUE,) if archive_only else QUEUES
+    users = {} if archive_only else {place.address: _user(place, now) for place in USERS}
+    mailboxes = []
+    for place in queues:
+        owner = users.get(seeds.ADA, admin)
+        mailboxes.append(_queue(place, owner, users.values(), now).default_mailbox)
+    mailboxes += [user.default_mailbox for user in users.values()]
+    if not archive_only:
+        mailboxes.append(_forward_mailbox(profiles[IMAP_PROFILE], admin, now))
+        _records(users)
+        sandbox.forwarding[seeds.EMI] = seeds.FORWARD
+    places = {place.address: place for place in (*queues, *USERS, FORWARD)}
+    for mailbox in mailboxes:
+        place = places[mailbox.email_address]
+        _equip(mailbox, place, profiles[place.profile], sandbox, now)
+    ids = [mailbox.pk for mailbox in mailboxes]
+    services.approve(mailboxes=Mailbox.objects.filter(pk__in=ids), now=now, actor=admin)
+    rows = Mailbox.objects.select_related(
+        "email_server_profile", "regarding_user__settings", "regarding_queue"
+    ).in_bulk(ids)
+    return Prepared([rows[pk] for pk in ids], admin, password)
+
+
+def _administrator(sandbox: Sandbox, now: datetime) -> tuple[SystemUser, str]:
+    user = SystemUser.objects.filter(domain_name=ADMIN).first()
+    if user is None:
+        password = secrets.token_urlsafe(9)
+        user = SystemUser.objects.create_superuser(ADMIN, password, first_name="Administrator")
+        sandbox.store.set_note(ADMIN_PASSWORD_NOTE, password)
+    password = sandbox.store.note(ADMIN_PASSWORD_NOTE)
+    # The administrator has no mail here.
+    _change_mailbox(
+        user.default_mailbox,
+        now,
+        incoming_email_delivery_method=IncomingDeliveryMethod.NONE,
+        outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE,
+        act_delivery_method=ActDeliveryMethod.NONE,
+    )
+    return user, password if user.check_password(password) else ""
+
+
+def _profiles(sandbox: Sandbox, owner: SystemUser, now: datetime) -> Iterable[EmailServerProfile]:
+    """One of each kind, and among them both ways to begin TLS."""
+    implicit, upgraded = TlsMode.IMPLICIT, TlsMode.STARTTLS
+    for name, server_type, incoming, outgoing in (
+        (IMAP_PROFILE, ServerType.IMAP_SMTP, ("imaps", implicit), ("smtp", upgraded)),
+        (POP3_PROFILE, ServerType.POP3_SMTP, ("pop3", upgraded), ("smtps", implicit)),
+    ):
+        wanted: dict[str, Any] = {
+            "server_type": server_type,
+            "incoming_server_location": sandbox.host,
+            "incoming_port_number": sandbox.ports[incoming[0]],
+            "incoming_tls_mode": incoming[1],
+            "incoming_credential_retrieval": CredentialRetrieval.USER_OR_QUEUE,
+            "outgoing_server_location": sandbox.host,
+            "outgoing_port_number": sandbox.ports[outgoing[0]],
+            "outgoing_tls_mode": outgoing[1],
+            "ca_certificate": sandbox.ca_pem,
+        }
+        profile = EmailServerProfile.objects.filter(name=name).first()
+        if profile is None:
+            profile = EmailServerProfile(
+                name=name,
+                owning_user=owner,
+                process_emails_received_after=now - timedelta(days=seeds.START_DAYS),
+                timeout_mailbox_connection_after_amount=30_000,
+                **wanted,
+            )
+            changed: list[str] = []
+        else:
+            changed = _assign(profile, wanted)
+        services.save_profile(profile=profile, changed_fields=changed, now=now, actor=owner)
+        yield profile
+
+
+def _user(place: Place, now: datetime) -> SystemUser:
+    user = SystemUser.objects.filter(internal_email_address=place.address).first()
+    if user is None:
+        first_name, _, last_name = place.name.partition(" ")
+        user = SystemUser.objects.create_user(
+            place.address.partition("@")[0],
+            internal_email_address=place.address,
+            first_name=first_name,
+            last_name=last_name,
+        )
+    UserSettings.objects.filter(system_user=user).exclude(
+        incoming_email_filtering_method=place.filter
+    ).update(incoming_email_filtering_method=place.filter)
+    return user
+
+
+def _queue(place: Place, owner: SystemUser, members: Iterable[SystemUser], now: datetime) -> Queue:
+    queue = Queue.objects.filter(email_address=place.address).first()
+    if queue is None:
+        queue = Queue(
+            name=place.name,
+            email_address=place.address,
+            incoming_email_filtering_method=place.filter,
+            owning_user=owner,
+        )
+        services.save_queue(queue=queue, changed_fields=[], now=now)
+        queue.members.set(members)
+    return queue
+
+
+def _forward_mailbox(profile: EmailServerProfile, owner: SystemUser, now: datetime) -> Mailbox:
+    mailbox = Mailbox.objects.filter(email_address=FORWARD.address).first()
+    if mailbox is None:
+        mailbox = Mailbox(
+            name=FORWARD.name,
+            email_address=FORWARD.address,
+            owning_user=owner,
+            email_server_profile=profile,
+        )
+        services.save_mailbox(mailbox=mailbox, changed_fields=[], now=now)
+    return mailbox
+
+
+def _equip(
+    mailbox: Mailbox, place: Place, profile: EmailServerProfile, sandbox: Sandbox, now: datetime
+) -> None:
+    """Methods, profile and credentials, the same here and in the sandbox."""
+    password = sandbox.store.password_of(place.address)
+    if password is None:
+        password = secrets.token_urlsafe(16)
+        sandbox.store.add_account(place.address, password)
+    wanted: dict[str, Any] = {
+        "email_server_profile": profile,
+        "incoming_email_delivery_method": place.incoming,
+        "outgoing_email_delivery_method": (
+            OutgoingDeliveryMethod.SERVER_SIDE_SYNC
+            if place.outgoing
+            else OutgoingDeliveryMethod.NONE
+        ),
+        "act_delivery_method": ActDeliveryMethod.NONE,
+        "process_and_delete_emails": place.deletes,
+        "user_name": place.address,
+        "allow_email_connector_to_use_credentials": True,
+    }
+    if not mailbox.password or mailbox.password.reveal() != password:
+        wanted["password"] = password
+    _change_mailbox(mailbox, now, **wanted)
+
+
+def _change_mailbox(mailbox: Mailbox, now: datetime, **wanted: Any) -> None:
+    if changed := _assign(mailbox, wanted):
+        services.save_mailbox(mailbox=mailbox, changed_fields=changed, now=now)
+
+
+def _assign(row: Any, wanted: Mapping[str, Any]) -> list[str]:
+    changed = [name for name, value in wanted.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, wanted[name])
+    return changed
+
+
+def _records(users: Mapping[str, SystemUser]) -> None:
+    """Who the known senders are."""
+    account, _ = Account.objects.get_or_create(
+        email_address1=seeds.OFFICE,
+        defaults={"name": "Customer Ltd", "owning_user": users[seeds.ADA]},
+    )
+    for address, owner, company in (
+        (seeds.RITA, seeds.ADA, account),
+        (seeds.NOOR, seeds.BEN, account),
+        (seeds.ANN, seeds.CHLOE, account),
+        (seeds.GUS, seeds.DAN, account),
+        (seeds.HANA, seeds.BEN, None),
+    ):
+        person = seeds.PEOPLE.get(address)
+        first_name, _, last_name = (person.name if person else "Hana Rei").partition(" ")
+        Contact.objects.get_or_create(
+            email_address1=address,
+            defaults={
+                "first_name": first_name,
+                "last_name": last_name,
+                "parent_account": company,
+                "owning_user": users[owner],
+            },
+        )
+    Lead.objects.get_or_create(
+        email_address1=seeds.LENA,
+        defaults={
+            "subject": "Fifty pieces",
+            "first_name": "Lena",
+            "last_name": "Example",
+            "owning_user": users[seeds.BEN],
+        },
+    )
