@@ -7,7 +7,7 @@ class MailboxesConfig(AppConfig):
     verbose_name = _("Mailboxes")
 
     def ready(self) -> None:
-        from mailboxes import search, signals
+        from mailboxes import checks, search, signals  # noqa: F401 - registers the checks
 
         signals.connect()
         search.connect()

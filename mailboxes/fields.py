@@ -16,6 +16,7 @@ class SecretField(models.TextField):  # type: ignore[type-arg]
     """
 
     description = _("Encrypted text")
+    is_secret = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("blank", True)

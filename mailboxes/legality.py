@@ -4,6 +4,7 @@ Called by the models' `clean`, so the admin forms show the faults beside their f
 services before they write.
 """
 
+import ssl
 from typing import Protocol
 
 from django.utils.functional import Promise
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import (
     ActDeliveryMethod,
+    AuthenticationProtocol,
     CredentialRetrieval,
     IncomingDeliveryMethod,
     OutgoingDeliveryMethod,
@@ -51,8 +53,17 @@ INCOMING_RETRIEVALS = {
 }
 
 
+#: Ways to authenticate that POP3, IMAP and SMTP know here (R1.20); OAuth comes with its retrieval.
+PLAIN_PROTOCOLS = {AuthenticationProtocol.AUTO_DETECT, AuthenticationProtocol.BASIC}
+
+
 class ProfileFacts(Protocol):
     server_type: int
+    incoming_uses_ssl: bool
+    outgoing_uses_ssl: bool
+    incoming_authentication_protocol: int
+    outgoing_authentication_protocol: int
+    ca_certificate: str
     use_auto_discover: bool
     incoming_server_location: str
     outgoing_server_location: str
@@ -75,8 +86,21 @@ class MailboxFacts(Protocol):
     def serves_queue(self) -> bool: ...
 
 
-def profile_faults(profile: ProfileFacts) -> Faults:
-    """What is wrong with a profile by itself: field name -> message."""
+class PortFacts(Protocol):
+    server_type: int
+    incoming_port_number: int | None
+    outgoing_port_number: int | None
+    incoming_user_name: str
+    outgoing_user_name: str
+
+
+def profile_faults(
+    profile: ProfileFacts, *, allow_plain: bool = True, allow_plain_login: bool = True
+) -> Faults:
+    """What is wrong with a profile: field name -> message.
+
+    `allow_plain`, `allow_plain_login`: the organization's switches (R1.26); the model itself doesn't
+    know them, the services do."""
     faults: Faults = {}
     kind = ServerType(profile.server_type)
     incoming = CredentialRetrieval(profile.incoming_credential_retrieval)
@@ -124,7 +148,98 @@ def profile_faults(profile: ProfileFacts) -> Faults:
                 "%(kind)s can't authenticate outgoing mail with “%(method)s”. Choose another way. "
                 "(section 1.3)"
             ) % {"kind": kind.label, "method": outgoing.label}
+    faults |= _line_faults(profile, kind, allow_plain, allow_plain_login)
+    faults |= _protocol_faults(profile, kind, incoming, outgoing)
+    if profile.ca_certificate and not _is_pem(profile.ca_certificate):
+        faults["ca_certificate"] = _(
+            "This is no certificate authority in PEM form. Paste the whole text from BEGIN "
+            "CERTIFICATE to END CERTIFICATE, or leave it empty for the public ones."
+        )
     return faults
+
+
+def profile_warnings(profile: PortFacts) -> Faults:
+    """What is legal and yet likely to fail: field name -> message."""
+    warnings: Faults = {}
+    if profile.outgoing_port_number == 25:
+        warnings["outgoing_port_number"] = _(
+            "Port 25 is for mail between servers; many networks block it. Use 587 or 465 where the "
+            "server offers them. (R1.25)"
+        )
+    if ServerType(profile.server_type).is_exchange:
+        for field in ("incoming_user_name", "outgoing_user_name"):
+            if "\\" in getattr(profile, field):
+                warnings[field] = _(
+                    "Exchange may answer that no mailbox has this SMTP address. Use the mail-style "
+                    "name (ada@example.com) instead of domain\\user. (R1.19)"
+                )
+    return warnings
+
+
+def _line_faults(
+    profile: ProfileFacts, kind: ServerType, allow_plain: bool, allow_plain_login: bool
+) -> Faults:
+    faults: Faults = {}
+    outgoing_logs_in = (
+        profile.use_same_settings_for_outgoing_connections
+        or profile.outgoing_credential_retrieval != CredentialRetrieval.ANONYMOUS
+    )
+    sides = (
+        ("incoming_uses_ssl", profile.incoming_uses_ssl, True),
+        ("outgoing_uses_ssl", profile.outgoing_uses_ssl, outgoing_logs_in),
+    )
+    for field, uses_tls, logs_in in sides:
+        if uses_tls:
+            continue
+        if kind.is_exchange:
+            faults[field] = _("Exchange is reached by TLS only. Switch it on. (R1.27)")
+        elif not allow_plain:
+            faults[field] = _(
+                "Without TLS, mail travels in plain text, which the organization doesn't allow. Use "
+                "TLS, or allow servers without TLS in the organization. (R1.26)"
+            )
+        elif logs_in and not allow_plain_login:
+            faults[field] = _(
+                "Without TLS, the password would travel in plain text, which the organization "
+                "doesn't allow. Use TLS, or allow passwords on such lines in the organization. "
+                "(R1.26)"
+            )
+    if kind.is_exchange and not profile.use_auto_discover:
+        for field in ("incoming_server_location", "outgoing_server_location"):
+            if getattr(profile, field).lower().startswith("http://"):
+                faults[field] = _("Exchange is reached by TLS only: use https://. (R1.27)")
+    return faults
+
+
+def _protocol_faults(
+    profile: ProfileFacts,
+    kind: ServerType,
+    incoming: CredentialRetrieval,
+    outgoing: CredentialRetrieval,
+) -> Faults:
+    if kind.is_exchange:
+        return {}
+    faults: Faults = {}
+    sides = [("incoming_authentication_protocol", incoming)]
+    if not profile.use_same_settings_for_outgoing_connections:
+        sides.append(("outgoing_authentication_protocol", outgoing))
+    for field, retrieval in sides:
+        protocol = AuthenticationProtocol(getattr(profile, field))
+        oauth = retrieval == CredentialRetrieval.GMAIL_OAUTH
+        if protocol in PLAIN_PROTOCOLS or (oauth and protocol == AuthenticationProtocol.OAUTH):
+            continue
+        faults[field] = _(
+            "%(kind)s can't log in by %(protocol)s here. Choose Auto Detect or Basic. (R1.20)"
+        ) % {"kind": kind.label, "protocol": protocol.label}
+    return faults
+
+
+def _is_pem(text: str) -> bool:
+    try:
+        ssl.create_default_context(cadata=text)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def mailbox_faults(mailbox: MailboxFacts, server_type: int | None) -> Faults:

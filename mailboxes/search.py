@@ -4,7 +4,7 @@ The one permitted signal between rooms: saves and deletes of every model in EMAI
 Bulk writers bypass signals and call `reindex`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.apps import apps
@@ -18,6 +18,8 @@ from mailboxes.models import EmailSearch
 
 def address_key(address: str) -> str:
     """What addresses are compared by: bare, lower case, without trailing dots (R3.31)."""
+    if "<" in address:  # with a display name, which may itself hold anything
+        address = address.rpartition("<")[2].partition(">")[0]
     return address.strip().strip("<>").strip().rstrip(".").lower()[:320]
 
 
@@ -38,9 +40,16 @@ def connect() -> None:
         post_delete.connect(_deleted, sender=model, dispatch_uid=f"emailsearch-delete-{label}")
 
 
-def _saved(sender: type[models.Model], instance: models.Model, raw: bool = False, **_: Any) -> None:
-    if not raw:
-        _write(sender, [instance])
+def _saved(
+    sender: type[models.Model],
+    instance: models.Model,
+    raw: bool = False,
+    update_fields: Collection[str] | None = None,
+    **_: Any,
+) -> None:
+    if raw or (update_fields is not None and not {*email_columns(sender)} & {*update_fields}):
+        return
+    _write(sender, [instance])
 
 
 def _deleted(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
@@ -58,7 +67,7 @@ def rows_of(record: models.Model) -> dict[str, int]:
     return found
 
 
-def _write(model: type[models.Model], records: Iterable[models.Model]) -> int:
+def _write(model: type[models.Model], records: Collection[models.Model]) -> int:
     """Make the index rows of these records right, touching only what differs."""
     kind = ContentType.objects.get_for_model(model)
     wanted = {
@@ -67,7 +76,7 @@ def _write(model: type[models.Model], records: Iterable[models.Model]) -> int:
         for address, number in rows_of(record).items()
     }
     ids = {str(record.pk) for record in records}
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         have = {
             (row.parent_id, row.email_address): row
             for row in EmailSearch.objects.filter(parent_type=kind, parent_id__in=ids)

@@ -4,13 +4,17 @@ Keys come from settings.FIELD_ENCRYPTION_KEYS, newest first. A stored value is a
 carries the time it was made; so "set on" needs no column, and rotation keeps it.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import models, transaction
 
 
 class SecretUnreadable(Exception):
@@ -97,5 +101,65 @@ class Secret:
 
     __str__ = __repr__
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Secret":
+        return self
+
     def __reduce__(self) -> Any:
         raise TypeError("A secret is not pickled.")
+
+
+# -- rotation ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What happened to one model. `unreadable`: (key of the row, column) that no key opens."""
+
+    label: str
+    rotated: int = 0
+    unreadable: list[tuple[Any, str]] = field(default_factory=list)
+
+
+def rotate(*, batch: int = 500) -> Iterator[Rotation]:
+    """Re-encrypt every secret of every model with the first key, `batch` rows at a time.
+
+    A column is written only if it still holds what was read, so that a password entered meanwhile
+    stays."""
+    for model in apps.get_models():
+        if columns := _secret_columns(model):
+            yield _rotate_model(model, columns, batch)
+
+
+def _rotate_model(model: type[models.Model], columns: list[str], batch: int) -> Rotation:
+    result = Rotation(model._meta.label)
+    rows = model._default_manager.order_by("pk").values_list("pk", *columns)
+    last: Any = None
+    while page := list((rows if last is None else rows.filter(pk__gt=last))[:batch]):
+        last = page[-1][0]
+        with transaction.atomic():
+            for key, *secrets in page:
+                for column, secret in zip(columns, secrets, strict=True):
+                    _rotate_one(model, key, column, secret, result)
+    return result
+
+
+def _rotate_one(
+    model: type[models.Model], key: Any, column: str, secret: Secret, result: Rotation
+) -> None:
+    if not secret:
+        return
+    try:
+        rotated = secret.rotated()
+    except SecretUnreadable:
+        result.unreadable.append((key, column))
+        return
+    result.rotated += model._default_manager.filter(pk=key, **{column: secret}).update(
+        **{column: rotated}
+    )
+
+
+def _secret_columns(model: type[models.Model]) -> list[str]:
+    return [one.attname for one in model._meta.concrete_fields if getattr(one, "is_secret", False)]

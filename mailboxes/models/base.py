@@ -1,10 +1,10 @@
 """What records have in common: keys, stamps, owners, an active state."""
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +28,12 @@ class Record(models.Model):
 
     class Meta:
         abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """The row and what receivers write because of it (its mailbox, its addresses), or nothing:
+        Django sends `post_save` after its own transaction has ended."""
+        with transaction.atomic(using=kwargs.get("using"), savepoint=False):
+            super().save(*args, **kwargs)
 
 
 class Stamped(models.Model):

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import (
@@ -25,6 +26,7 @@ from mailboxes.choices import (
 from mailboxes.fields import SecretField
 from mailboxes.legality import mailbox_faults
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
+from mailboxes.models.deleting import pass_on
 from mailboxes.models.profiles import EmailServerProfile
 from mailboxes.models.queues import Queue
 
@@ -41,6 +43,16 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         max_length=100,
         blank=True,
         help_text=_("The same as the address of its user or queue, on both records (R1.4)."),
+    )
+    # In place of Owned's: a user's own mailbox does not hold back the user (R1.45).
+    owning_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        pass_on,
+        null=True,
+        blank=True,
+        related_name="owned_mailboxes",
+        verbose_name=_("owner"),
+        help_text=_("The user who owns this record. Leave empty if a team owns it."),
     )
     regarding_user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -188,6 +200,21 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         ]
         constraints = [
             *Owned.Meta.constraints,
+            models.UniqueConstraint(
+                Lower("email_address"),
+                # A mailbox whose user or queue was deleted keeps its address as history.
+                condition=~Q(email_address="")
+                & (
+                    Q(is_forward_mailbox=True)
+                    | Q(regarding_user__isnull=False)
+                    | Q(regarding_queue__isnull=False)
+                ),
+                name="mailbox_address_once",
+                violation_error_message=_(
+                    "Another mailbox has this address. Take it over there first: one account "
+                    "belongs to one user or queue. (R1.5)"
+                ),
+            ),
             models.CheckConstraint(
                 condition=Q(regarding_user__isnull=True) | Q(regarding_queue__isnull=True),
                 name="mailbox_serves_user_or_queue",

@@ -16,9 +16,9 @@ from mailboxes.choices import (
     TlsMode,
     ValidationStatus,
 )
+from mailboxes.fields import SecretField
 from mailboxes.legality import profile_faults
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
-from mailboxes.fields import SecretField
 
 PORT = [MinValueValidator(1), MaxValueValidator(65_535)]  # R1.25
 
