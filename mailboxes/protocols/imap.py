@@ -475,7 +475,9 @@ class ImapServer:
                 self._line.close()
                 return
             for each in group:
-                body = bodies.pop(each, None) or self._why_not(each, uids, sizes)
+                body = bodies.pop(each, None)
+                if body is None:  # b"" is a message, too
+                    body = self._why_not(each, uids, sizes)
                 if isinstance(body, bytes):
                     yield Fetched(each, body)
                 else:
