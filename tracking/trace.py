@@ -151,7 +151,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         "v": VERSION,
         "outcome": decision.outcome.value,
         "reason": reason,
-        "sub": sub_reason,
+        "sub_reason": sub_reason,
         "at": _time(decision.decided_at),
         "mailbox": _named(decision.mailbox),
         "forwarded_by": _named(decision.forwarded_by),
@@ -315,7 +315,18 @@ def _failure(failure: Failure) -> dict[str, Any]:
 # What may stay when the retention ends, at any depth: no names, addresses, ids of messages, texts.
 _IMPERSONAL = frozenset(
     {
-        *("v", "outcome", "reason", "sub", "at", "size", "received", "skip", "detail", "limit"),
+        *(
+            "v",
+            "outcome",
+            "reason",
+            "sub_reason",
+            "at",
+            "size",
+            "received",
+            "skip",
+            "detail",
+            "limit",
+        ),
         *("duplicate_of", "id_reused", "internal", "n", "list", "kind", "role", "reading"),
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
@@ -369,7 +380,7 @@ def summary(data: Mapping[str, Any]) -> Sentence:
 
 def _tracked(data: Mapping[str, Any]) -> Sentence:
     reason, who = _text(data, "reason"), _who(_map(data, "entity"))
-    if _text(data, "sub") == SubReason.MANUAL:
+    if _text(data, "sub_reason") == SubReason.MANUAL:
         return Sentence(_("Tracked by hand: no filter was asked."), "R3.18")
     if reason == AcceptReason.CORRELATION_MATCH.code:
         text = _("Tracked, CorrelationMatch: %(who)s takes replies, and this answers stored email.")
@@ -409,7 +420,7 @@ def _rejected(data: Mapping[str, Any]) -> Sentence:
         )
         return Sentence(text, "R3.40")
     if reason == "InvalidForwardMailItem":
-        return Sentence(_invalid_forward(_text(data, "sub")), "R3.75")
+        return Sentence(_invalid_forward(_text(data, "sub_reason")), "R3.75")
     return Sentence(_("Rejected, %(reason)s.") % {"reason": reason or _("no reason recorded")})
 
 
@@ -431,7 +442,7 @@ def _invalid_forward(sub: str) -> str:
 
 
 def _no_recipient_match(data: Mapping[str, Any]) -> Sentence:
-    sub = _text(data, "sub")
+    sub = _text(data, "sub_reason")
     reading = next((p for p in _entries(data, "parties") if p.get("reading")), None)
     if sub == SubReason.ONLY_READING_PARTY:
         text = _(
@@ -457,7 +468,7 @@ def _no_recipient_match(data: Mapping[str, Any]) -> Sentence:
 def _no_correlation_match(data: Mapping[str, Any]) -> Sentence:
     judged = [p for p in _entries(data, "parties") if _text(p, "why") not in NO_CANDIDATE]
     first = judged[0] if judged else {}
-    sub = _text(data, "sub")
+    sub = _text(data, "sub_reason")
     said, rule = _refusal(sub, first)
     values = {"who": _who(first), "more": len(judged) - 1}
     text = _("Rejected, NoCorrelationMatch: %(said)s") % {"said": said % values}
@@ -510,6 +521,8 @@ def _skipped(data: Mapping[str, Any]) -> Sentence:
     reason, skip = _text(data, "reason"), _map(data, "skip")
     detail, limit = _text(skip, "detail"), _text(skip, "limit")
     if reason == SkipReason.BEFORE_START:
+        if not (detail and limit):
+            return Sentence(_("Skipped: received before the start date."), "R3.6")
         text = _("Skipped: received %(at)s, before the start date %(limit)s.")
         return Sentence(text % {"at": _moment(detail), "limit": _moment(limit)}, "R3.6")
     if reason == SkipReason.BEFORE_WATERMARK:
@@ -523,8 +536,11 @@ def _skipped(data: Mapping[str, Any]) -> Sentence:
         )
         return Sentence(text % {"method": detail or "?"}, "R3.14")
     if reason == SkipReason.TOO_LARGE:
+        size = _octets(detail or str(_number(data, "size")))
+        if not limit:
+            return Sentence(_("Skipped: %(size)s is too large.") % {"size": size}, "R3.10")
         text = _("Skipped: the message has %(size)s, and %(limit)s is the most that is read.")
-        return Sentence(text % {"size": _octets(detail), "limit": _octets(limit)}, "R3.10")
+        return Sentence(text % {"size": size, "limit": _octets(limit)}, "R3.10")
     if reason == SkipReason.RIGHTS_PROTECTED:
         text = _("Skipped: rights-protected mail is left alone in this organization.")
         return Sentence(text, "R3.11")
@@ -723,8 +739,8 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
             "why": _label(OwnerBecause, owner.get("why")),
             "via": _who(_map(owner, "via")),
         }
-        text = _("Owner: %(owner)s (%(why)s).")
-        if _map(owner, "via").get("kind") == PartyKind.QUEUE:
+        text = _("Owner: %(owner)s (%(why)s).") if _text(owner, "name") else _("Owner: %(why)s.")
+        if _text(owner, "name") and _map(owner, "via").get("kind") == PartyKind.QUEUE:
             text = _("Owner: %(owner)s, who owns %(via)s (%(why)s).")
         yield Sentence(text % values, "R3.48", Kind.RESULT)
     if regarding := _record(_map(data, "regarding")):
@@ -768,7 +784,7 @@ def _advice(data: Mapping[str, Any]) -> Iterator[Sentence]:
 
 
 def _what_to_do(data: Mapping[str, Any]) -> str:
-    outcome, reason, sub = (_text(data, key) for key in ("outcome", "reason", "sub"))
+    outcome, reason, sub = (_text(data, key) for key in ("outcome", "reason", "sub_reason"))
     if outcome == Outcome.REJECTED:
         return _after_rejection(reason, sub)
     if outcome == Outcome.SKIPPED and reason == SkipReason.BEFORE_START:

@@ -367,7 +367,7 @@ def test_data_is_json_and_comes_back_the_same():
     assert json.loads(json.dumps(data)) == data
     assert data["v"] == 1
     assert (data["outcome"], data["reason"]) == ("tracked", "CorrelationMatch")
-    assert "sub" not in data
+    assert "sub_reason" not in data
 
 
 def test_subject_and_body_are_never_in_the_data():
@@ -439,7 +439,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
     max_leaves=4,
 )
-KEYS = [*to_data(whole()), "sub", "skip", "failure", "duplicate_of", "internal", "blanked"]
+KEYS = [*to_data(whole()), "sub_reason", "skip", "failure", "duplicate_of", "internal", "blanked"]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), json_values), st.sampled_from(list(Outcome)))
@@ -462,3 +462,23 @@ def test_whatever_part_is_missing_or_new_the_rest_is_told(draw):
     else:
         node[key] = draw.draw(json_values)
     assert all(told.text for told in sentences(data))
+
+
+def test_skip_without_details_still_says_why():
+    large = decided(Outcome.SKIPPED, reason="too_large", size=200 * 1024**2)
+    assert line(large) == "Skipped: 200.0 MB is too large. (R3.10)"
+    early = decided(Outcome.SKIPPED, reason="before_start")
+    assert line(early) == "Skipped: received before the start date. (R3.6)"
+
+
+def test_owner_whose_name_was_not_at_hand_is_told_by_role():
+    choice = OwnerChoice(Owner(user_id=UUID(int=5)), OwnerBecause.MAILBOX_OWNER)
+    assert texts(decided(Outcome.TRACKED, owner=choice), Kind.RESULT) == [
+        "Owner: owner of the mailbox it was read from. (R3.48)"
+    ]
+
+
+def test_sub_reason_stands_in_the_data_under_the_name_of_its_column():
+    decision = rejected(candidate(SUPPORT))
+    assert to_data(decision)["sub_reason"] == "filter_replies_only"
+    assert reasons_of(decision) == ("NoCorrelationMatch", "filter_replies_only")
