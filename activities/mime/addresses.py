@@ -48,6 +48,7 @@ class _Reader:
         self._report = report
         self._in_group = False
         self._comments_broken = False
+        self._after_semicolon = False
         self._held = ""  # a name that may go on after an unquoted comma
         self._clear()
 
@@ -116,8 +117,7 @@ class _Reader:
         if mark == ";":
             self._end_mailbox(mark)
             self._drop_held()
-            if not self._in_group and self.text[position:].strip():
-                self._defect("semicolon_separator")
+            self._after_semicolon = not self._in_group
             self._in_group = False
             return position
         self._end_mailbox(mark)
@@ -200,6 +200,9 @@ class _Reader:
         self._append(address, name)
 
     def _append(self, address: str, name: str) -> None:
+        if self._after_semicolon:
+            self._defect("semicolon_separator")
+            self._after_semicolon = False
         shown = one_line(decode_words(name, self._report)) if name else ""
         self.found.append(Address(one_line(address), shown))
 

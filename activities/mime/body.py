@@ -82,7 +82,7 @@ def read_body(root: Part, report: Report) -> Body:
         text=text,
         attachments=_attachments(reader.attached, html, report),
         calendar_method=reader.calendar_method,
-        report_type=one_line(report_type),
+        report_type=_without_surrogates(report_type),
         encrypted=reader.encrypted or ("pgp" if _PGP in text else ""),
     )
 
@@ -248,11 +248,16 @@ def _attachments(parts: Sequence[Part], html: str, report: Report) -> tuple[Atta
             filename=_filename(part, number, report),
             content_type=part.content_type,
             content=part.content,
-            content_id=one_line(part.content_id),
+            content_id=_without_surrogates(part.content_id),
             inline=part.content_id in shown,
         )
         for number, part in enumerate(parts, start=1)
     )
+
+
+def _without_surrogates(text: str) -> str:
+    """Parameters keep octets that are no UTF-8 as surrogates until here."""
+    return one_line(decode_text(text.encode("utf-8", "surrogateescape"))[0])
 
 
 def _filename(part: Part, number: int, report: Report) -> str:

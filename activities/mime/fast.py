@@ -17,13 +17,17 @@ from activities.mime.message import ParsedMessage
 from activities.mime.structure import Fields, Part, describe, read_header
 
 MAX_BYTES = 32 * 1024 * 1024
-MAX_DELIMITERS = 2_000
+MAX_HEADER_BYTES = 64 * 1024
+MAX_ENCODED_WORDS = 500
+MAX_DELIMITERS = 200
+MAX_PART_HEADER = 4_096
 
 _SANE_MULTIPARTS = frozenset(
     {"multipart/mixed", "multipart/alternative", "multipart/related", "multipart/signed"}
 )
 _TEXTS = ("text/plain", "text/html")
-_ENCODINGS = frozenset({"", "7bit", "8bit", "base64", "quoted-printable"})
+_ENCODINGS = frozenset({b"7bit", b"8bit", b"base64", b"quoted-printable"})
+_CONTROLS = bytes(set(range(32)) - set(b"\t\r\n")) + b"\x7f"
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
 
 
@@ -47,9 +51,28 @@ def _header_of(raw: bytes) -> tuple[Fields, int] | None:
         return None
     if not raw[:body_start].isascii() or not raw[:body_start].endswith((b"\n\n", b"\n\r\n")):
         return None
+    if raw.count(b"=?", 0, body_start) > MAX_ENCODED_WORDS or body_start > MAX_HEADER_BYTES:
+        return None
     if raw.find(b"=?", body_start) >= 0:  # perhaps encoded words in the header of a part
         return None
-    return fields, body_start
+    return (fields, body_start) if _parts_look_sane(raw, body_start) else None
+
+
+def _parts_look_sane(raw: bytes, body_start: int) -> bool:
+    """Few parts with short headers and no message inside: on deep nesting the library overflows its
+    stack, and that ends the process."""
+    hit = max(0, body_start - 1)
+    for _ in range(MAX_DELIMITERS):
+        hit = raw.find(b"\n--", hit)
+        if hit < 0:
+            return True
+        head = raw[hit : hit + MAX_PART_HEADER].lower()
+        if b"message/" in head:
+            return False
+        if len(head) == MAX_PART_HEADER and b"\n\n" not in head and b"\n\r\n" not in head:
+            return False
+        hit += 1
+    return False
 
 
 def parse_fast(raw: bytes) -> ParsedMessage | None:
@@ -58,13 +81,19 @@ def parse_fast(raw: bytes) -> ParsedMessage | None:
     if header is None:
         return None
     fields, body_start = header
+    defects = Defects()
+    described = describe(fields, defects)
+    if defects.any() or described.content_type.startswith("message/"):
+        return None
     try:
         tree = parse_email_tree(raw)
     except ParseError:
         return None
-    defects = Defects()
+    content_fields = _content_fields(tree)
+    if content_fields is None or not _agree(fields, content_fields):
+        return None
     builder = _Builder(raw, body_start, defects)
-    root = builder.build(tree, describe(fields, defects))
+    root = builder.build(tree, described)
     if root is None or defects.any() or not builder.agrees_with_lines(root):
         return None
     values = read_fields(fields, charset_of(root), defects)
@@ -93,6 +122,9 @@ class _Builder:
         self._body_start = body_start
         self._report = report
         self._quoted: list[Part] = []
+        self._plain: list[Part] = []
+        self._fields: list[Fields] = []  # of the parts, in the order of their boundary lines
+        self._dangling = False
 
     def build(self, node: PyMimePart, part: Part, depth: int = 0) -> Part | None:
         if node.is_message or node.content_type != part.content_type or depth > 10:
@@ -101,21 +133,24 @@ class _Builder:
             if part.content_type not in _SANE_MULTIPARTS or not node.children:
                 return None
             for child_node in node.children:
-                fields = _fields_of(child_node)
+                fields = _content_fields(child_node)
                 if fields is None:
                     return None
+                self._fields.append(fields)
                 child = self.build(child_node, describe(fields, self._report), depth + 1)
                 if child is None:
                     return None
                 part.children.append(child)
             return part
-        if node.content is None or part.encoding not in _ENCODINGS:
+        if node.content is None:
             return None
         if part.content_type.startswith("message/"):
             return None
         part.content = node.content
         if part.encoding == "quoted-printable":
             self._quoted.append(part)
+        elif part.encoding != "base64":
+            self._plain.append(part)
         return part
 
     def agrees_with_lines(self, root: Part) -> bool:
@@ -130,50 +165,70 @@ class _Builder:
         if len(boundaries) != sum(1 for _ in _multiparts(root)) or b"--" in boundaries:
             return False
         openings = tuple(boundaries)
+        bare = {boundary[2:] for boundary in boundaries}
         found: list[bytes] = []
         end = hit = self._body_start - 1
         while (hit := self._raw.find(b"\n--", hit)) >= 0:
-            if len(found) > MAX_DELIMITERS:
-                return False
             newline = self._raw.find(b"\n", hit + 1)
             line_end = len(self._raw) if newline < 0 else newline
             line = self._raw[hit + 1 : line_end].removesuffix(b"\r")
             if line in boundaries or (line[:-2] in boundaries and line.endswith(b"--")):
                 found.append(line)
                 end = line_end
+                if line in boundaries:  # the library skips lines it can't read in a part's header
+                    ours, _ = read_header(self._raw, line_end + 1, self._report, bare)
+                    if (
+                        self._report.any()
+                        or not self._fields
+                        or not _agree(ours, self._fields.pop(0))
+                    ):
+                        return False
+                before = self._raw[hit - 4 : hit].replace(b"\r", b"")
+                self._dangling = self._dangling or before.endswith(b"=\n")
             elif line.startswith(openings):
                 return False
             hit += 1
         return found == expected and not self._raw[end:].strip()
 
     def _quoted_is_sound(self) -> bool:
-        """The library leaves a broken escape as it is, drops 8-bit octets, makes CRLF of line feeds
-        (no matter in text) and a line end of a soft break that nothing follows."""
+        """The library leaves a broken escape as it is, drops 8-bit octets and controls, makes CRLF of
+        line feeds (no matter in text) and a line end of a soft break that nothing follows."""
         raw = self._raw
-        if not raw.isascii() or raw.endswith((b"=\n", b"=\r\n")) or b"=3d" in raw:
-            return False
-        if b"\n\r\n--" in raw and b"=\r\n\r\n--" in raw:
-            return False
-        if b"\n\n--" in raw and b"=\n\n--" in raw:
+        if self._dangling or not raw.isascii() or raw.endswith((b"=\n", b"=\r\n")):
             return False
         if any(p.content_type not in _TEXTS or p.disposition == "attachment" for p in self._quoted):
+            return False
+        if len(raw.translate(None, _CONTROLS)) != len(raw):
+            return False
+        if any(b"=3D" in part.content for part in self._plain):
             return False
         # As many equals signs as were escaped: then no other one is left over.
         decoded = sum(part.content.count(b"=") for part in self._quoted)
         return decoded == raw.count(b"=3D", self._body_start)
 
 
-def _fields_of(node: PyMimePart) -> Fields | None:
+def _content_fields(node: PyMimePart) -> Fields | None:
+    """The Content-* fields as the library read them; None if one isn't plain."""
     fields: Fields = []
     for name, values in node.headers.items():
         lowered = name.lower()
-        if not lowered.startswith(("content-", "x-", "mime-version")) or " " in lowered:
-            return None
+        if not lowered.startswith("content-"):
+            continue
         for value in values:
             if not value.isascii():
                 return None
-            fields.append((lowered, value.encode("ascii")))
+            octets = value.encode("ascii")
+            # With comments, quotes or blanks around it the library takes it for another encoding.
+            if lowered == "content-transfer-encoding" and octets.lower() not in _ENCODINGS:
+                return None
+            fields.append((lowered, octets))
     return fields
+
+
+def _agree(ours: Fields, theirs: Fields) -> bool:
+    """Whether both read the same Content-* fields, however they unfolded them."""
+    read = [(name, value.split()) for name, value in ours if name.startswith("content-")]
+    return sorted(read) == sorted((name, value.split()) for name, value in theirs)
 
 
 def _multiparts(part: Part) -> Iterator[Part]:

@@ -13,7 +13,7 @@ from activities.mime.words import Report, one_line, parse_parameters
 MAX_DEPTH = 50  # deeper multiparts stay one attachment
 MAX_PARTS = 5_000
 MAX_FIELDS = 10_000
-MAX_HEADER_BYTES = 8 * 1024 * 1024
+MAX_HEADER_BYTES = 4 * 1024 * 1024
 MAX_DASH_LINES = 2_000_000  # that are no boundary; ends the search in absurd input
 MAX_BOUNDARY = 1_000
 
@@ -60,7 +60,8 @@ def read_header(
     `delimiters`: boundaries that end the header of a part that has no blank line.
     """
     fields: Fields = []
-    begin, size = position, len(raw)
+    seen: set[str] = set()
+    begin, size, dropped = position, len(raw), 0
     while position < size:
         match = _WHOLE_FIELD.match(raw, position)
         if match is None or (delimiters and raw[position : position + 2] == b"--"):
@@ -84,22 +85,24 @@ def read_header(
             position = following
             continue
         name, value = match.groups()
-        _keep(fields, name.decode("ascii").lower(), value.strip(), report)
+        lowered = name.decode("ascii").lower()
+        if len(fields) < MAX_FIELDS or (lowered not in seen and len(seen) < MAX_FIELDS):
+            fields.append((lowered, _unfolded(value.strip())))
+            seen.add(lowered)
+        else:
+            dropped += 1
         position = match.end()
         if position - begin > MAX_HEADER_BYTES:
             report(Defect("header_too_long", f"over {MAX_HEADER_BYTES} octets"))
             position = _after_blank_line(raw, position)
             break
+    if dropped:
+        report(Defect("too_many_fields", f"{len(fields)} kept, {dropped} left out"))
     return fields, position
 
 
-def _keep(fields: Fields, name: str, value: bytes, report: Report) -> None:
-    if len(fields) >= MAX_FIELDS:
-        report(Defect("too_many_fields", f"{MAX_FIELDS} kept"))
-        return
-    if b"\n" in value:
-        value = value.replace(b"\r\n", b"").replace(b"\n", b"")
-    fields.append((name, value))
+def _unfolded(value: bytes) -> bytes:
+    return value.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in value else value
 
 
 def _shown(line: bytes) -> str:

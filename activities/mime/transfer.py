@@ -11,11 +11,11 @@ _NOT_BASE64 = bytes(
 )
 # Lists and gateways add lines of prose below; no line of base64 holds a blank between words.
 _FOOTER = re.compile(
-    rb"^(?:--[ \t]*\r?|_{5,}[ \t]*\r?|[^\s]{1,80}[ \t]{1,8}[^\s][^\n]*)$", re.MULTILINE
+    rb"^(?:--[ \t]*\r?|_{5,100}[ \t]{0,8}\r?|[^\s]{1,80}[ \t]{1,8}[^\s][^\n]*)$", re.MULTILINE
 )
 _PADDED_RUN = re.compile(rb"[^=]+=*")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
-_TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+_TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _BLANK_ENDS = (b" \r\n", b" \n", b"\t\r\n", b"\t\n")
 _IDENTITY = {"", "7bit", "8bit", "binary"}
 _UUENCODE = {"x-uuencode", "uuencode", "x-uue", "uue"}
@@ -42,12 +42,14 @@ def decode_base64(data: bytes) -> tuple[bytes, list[Defect]]:
     try:
         return binascii.a2b_base64(compact, strict_mode=True), []
     except binascii.Error:
-        footer = _FOOTER.search(data)
-        if footer is None:
-            return _broken_base64(compact)
-        content, _ = decode_base64(data[: footer.start()])
-        left_out = len(data) - footer.start()
-        return content, [Defect("text_after_base64", f"{left_out} octets left out")]
+        content, defects = _broken_base64(compact)
+    footer = _FOOTER.search(data) if defects else None
+    if footer is None:
+        return content, defects
+    if not data[: footer.start()].strip():
+        return data, [Defect("not_base64")]
+    content, _ = decode_base64(data[: footer.start()])
+    return content, [Defect("text_after_base64", f"{len(data) - footer.start()} octets left out")]
 
 
 def _broken_base64(compact: bytes) -> tuple[bytes, list[Defect]]:
@@ -69,7 +71,7 @@ def _broken_base64(compact: bytes) -> tuple[bytes, list[Defect]]:
 
 def decode_quoted_printable(data: bytes) -> tuple[bytes, list[Defect]]:
     # RFC 2045, 6.7 (3): blanks at the end of a line were added on the way.
-    if any(blanks in data for blanks in _BLANK_ENDS):
+    if data.endswith((b" ", b"\t")) or any(blanks in data for blanks in _BLANK_ENDS):
         data = _TRAILING_BLANKS.sub(b"", data)
     bad = _BAD_ESCAPE.search(data)
     defects = (

@@ -170,13 +170,14 @@ def _pairs(rest: str) -> list[tuple[str, str]]:
 
 def _join_sections(numbered: dict[int, tuple[str, bool]], report: Report) -> str:
     """RFC 2231, 3 and 4: sections in order, percent-encoded ones in the charset of the first."""
-    charset, octets = "", b""
+    charset, octets = "", bytearray()
     for order, number in enumerate(sorted(numbered)):
         text, encoded = numbered[number]
         if order == 0 and encoded and text.count("'") >= 2:
             charset, _, text = text.split("'", 2)
-        octets += unquote_to_bytes(text) if encoded else text.encode("utf-8", "replace")
-    text, defects = decode_text(octets, charset)
+        written = text.encode("utf-8", "surrogateescape")
+        octets += unquote_to_bytes(written) if encoded else written
+    text, defects = decode_text(bytes(octets), charset)
     for defect in defects:
         report(Defect(defect.code, f"parameter, {defect.detail}"))
     return text
