@@ -72,25 +72,24 @@ class Verdict:
     because: str | Promise
     permanent: bool = False
 
-    def __bool__(self) -> bool:
-        return self.ok
-
 
 def eligible(facts: WorkloadFacts, now: datetime) -> Verdict:
     """May it run now?"""
-    # A refusal is false, so `or` would run past it.
-    for refusal in (_not_set_up(facts), _not_enabled(facts), _not_now(facts, now)):
-        if refusal is not None:
-            return refusal
-    return Verdict(True, "Eligible", _("It runs: everything that R1.39 asks for holds."))
+    return (
+        _not_set_up(facts)
+        or _not_enabled(facts)
+        or _not_now(facts, now)
+        or Verdict(True, "Eligible", _("It runs: everything that R1.39 asks for holds."))
+    )
 
 
 def testable(facts: WorkloadFacts) -> Verdict:
     """May it be tested? The preconditions of a test (R2.19), which looks further than a run does."""
-    for refusal in (_not_set_up(facts), _not_worth_testing(facts)):
-        if refusal is not None:
-            return refusal
-    return Verdict(True, "Eligible", _("It can be tested."))
+    return (
+        _not_set_up(facts)
+        or _not_worth_testing(facts)
+        or Verdict(True, "Eligible", _("It can be tested."))
+    )
 
 
 def _not_set_up(facts: WorkloadFacts) -> Verdict | None:

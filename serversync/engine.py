@@ -266,8 +266,9 @@ def run_claim(
             str(claim.mailbox_id), claim.operation, False, "The mailbox is gone.", ran=False
         )
     run = _Run(claim, context, began, clock, jitter)
-    if refusal := run.refusal():
-        return run.refuse(refusal)
+    verdict = run.verdict()
+    if not verdict.ok:
+        return run.refuse(verdict)
     if claim.taken_over and run.is_exhausted():
         return run.fail(
             Failure("80040216"), "The worker that ran it was killed, again and again.", counted=True
@@ -313,11 +314,10 @@ class _Run:
 
     # -- refused
 
-    def refusal(self) -> Verdict | None:
+    def verdict(self) -> Verdict:
         facts = facts_of(self.mailbox, self.workload, self.organization)
         # Whoever claimed it has looked at pauses, and the lease is our own.
-        verdict = eligible(replace(facts, leased_until=None, postponed_until=None), self.clock())
-        return None if verdict else verdict
+        return eligible(replace(facts, leased_until=None, postponed_until=None), self.clock())
 
     def refuse(self, verdict: Verdict) -> Report:
         """No network. What needs a person is disabled and told once (R2.7)."""
