@@ -183,7 +183,8 @@ class IncomingCycle:
         suspicious = listing.reset or first_contact or (listing.complete and not known)
         if not fresh or not suspicious:
             return fresh
-        recognised = self._recognise(server, folder, fresh, {item.remote_id for item in items})
+        forgotten = self._forgotten(listing, known)
+        recognised = self._recognise(server, folder, fresh, forgotten)
         return [item for item in fresh if item.remote_id not in recognised]
 
     def _known_keys(self, folder: str, keys: Sequence[str]) -> set[str]:
@@ -199,8 +200,22 @@ class IncomingCycle:
             )
         return known
 
+    def _forgotten(self, listing: Listing, known: set[str]) -> Callable[[str], bool]:
+        """Tells keys of this very folder that the server no longer uses. A message that is there
+        twice is two items: the first one's row must not be taken for the second's."""
+        listed = {item.remote_id for item in listing.items}
+        if listing.epoch:
+            return lambda key: not key.startswith(listing.epoch)
+        if listing.reset or (listing.complete and not known):
+            return lambda key: key not in listed
+        return lambda key: False
+
     def _recognise(
-        self, server: IncomingServer, folder: str, fresh: list[RemoteItem], listed: set[str]
+        self,
+        server: IncomingServer,
+        folder: str,
+        fresh: list[RemoteItem],
+        is_forgotten: Callable[[str], bool],
     ) -> set[str]:
         """Give rows of old friends their new keys, one to one, before anything is decided again."""
         found: set[str] = set()
@@ -219,7 +234,7 @@ class IncomingCycle:
                         mailbox=self.mailbox, identity__in=identities, parent__isnull=True
                     ).order_by("first_seen_at", "pk")
                     if (row.generation, row.folder) != (generation, folder)
-                    or row.source_key not in listed
+                    or is_forgotten(row.source_key)
                 ]
                 moved = []
                 for row in rows:

@@ -95,6 +95,8 @@ class Listing:
         the listing starts from the beginning (`identify` tells which items are old friends).
     `cursor`: what to store when all items are safe.
     `total`: messages in the folder now, where the server said so.
+    `epoch`: what all remote ids begin with until the next reset ("UIDVALIDITY." for IMAP); "" where
+        keys don't tell.
     """
 
     items: tuple[RemoteItem, ...]
@@ -104,6 +106,7 @@ class Listing:
     more: bool = False
     reset: bool = False
     total: int | None = None
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

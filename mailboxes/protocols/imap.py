@@ -230,7 +230,14 @@ class ImapServer:
         last = int(items[-1].remote_id.partition(".")[2]) if items else known.uid
         end = Position(state.validity, last, 0 if more else state.modseq)
         self._sizes.update((item.remote_id, item.size) for item in items)
-        return Listing(items, str(end), more=more, reset=reset, total=state.exists)
+        return Listing(
+            items,
+            str(end),
+            more=more,
+            reset=reset,
+            total=state.exists,
+            epoch=f"{state.validity}.",
+        )
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         self._one_by_one = False
