@@ -357,7 +357,12 @@ def _broken() -> Iterator[Draft]:
     """What must neither stop a mailbox nor vanish."""
     yield Draft("no_sender", [SUPPORT], subject="Who am I?", headers={"From": "", "Message-ID": ""})
     yield Draft("no_message_id", [SUPPORT], subject="Nameless", headers={"Message-ID": ""})
-    yield Draft("bad_date", [SUPPORT], subject="When?", headers={"Date": "yesterday, 25:99"})
+    yield Draft(
+        "bad_date",
+        [SUPPORT],
+        raw=b"From: rita@customer.example\r\nTo: support@sandbox.example\r\nSubject: When?\r\n"
+        b"Date: yesterday, 25:99\r\nMessage-ID: <bad-date@customer.example>\r\n\r\nSoon.\r\n",
+    )
     yield Draft("message_id_first_use", [SUPPORT], subject="Offer", headers={"Message-ID": REUSED})
     yield Draft(
         "message_id_reused_by_another_sender",
