@@ -96,6 +96,9 @@ AFFECTED_BY_PROFILE: dict[str, tuple[Operation, ...]] = {
 OTHER_SERVER = frozenset({"server_type", "incoming_server_location", "incoming_user_name"})
 
 
+INACTIVE_CODES = ("MailboxDisabled", "UserDisabled")
+
+
 class AddressTaken(ValidationError):
     """The address belongs to another mailbox; only `take_over_address` moves it (R1.5)."""
 
@@ -231,6 +234,7 @@ def follow_party(
             _deactivate(Mailbox.objects.filter(pk=mailbox.pk), now, actor)
         else:
             _update([mailbox.pk], now, actor, state_code=StateCode.ACTIVE)
+            _cured([mailbox.pk], INACTIVE_CODES, now)
 
 
 @transaction.atomic
@@ -560,7 +564,7 @@ def approve(
         email_address_approved_by=actor,
         email_address_approved_on=now,
     )
-    _clear(ids, ("EmailAddressNotApproved",), now)
+    _cured(ids, ("EmailAddressNotApproved",), now)
     return Outcome(
         len(ids),
         total - len(ids),
@@ -610,7 +614,7 @@ def activate(
         ).values_list("pk", flat=True)
     )
     _update(ids, now, actor, state_code=StateCode.ACTIVE)
-    _clear(ids, ("MailboxDisabled",), now)
+    _cured(ids, INACTIVE_CODES, now)
     return Outcome(
         len(ids),
         total - len(ids),
@@ -899,11 +903,17 @@ def _workload_rows(ids: Collection[Any]) -> Any:
     return related._default_manager.filter(mailbox__in=ids)  # type: ignore[union-attr]
 
 
-def _clear(ids: Collection[Any], codes: Collection[str], now: datetime) -> None:
-    if ids:
-        TraceLog.objects.filter(
-            regarding_mailbox__in=ids, code__in=codes, closed_on__isnull=True
-        ).update(closed_on=now)
+def _cured(ids: Collection[Any], codes: Collection[str], now: datetime) -> None:
+    """These conditions no longer hold: their alerts close, and a workload that they disabled asks for
+    its test instead of for a cure that is done."""
+    if not ids:
+        return
+    TraceLog.objects.filter(
+        regarding_mailbox__in=ids, code__in=codes, closed_on__isnull=True
+    ).update(closed_on=now)
+    _workload_rows(ids).filter(state=WorkloadState.DISABLED, state_code__in=codes).update(
+        state=WorkloadState.READY, state_code="", state_since=now
+    )
 
 
 def _refuse_taken(address: str, *, besides: Mailbox | None) -> None:

@@ -201,7 +201,7 @@ class _Tester:
             Workload.objects.filter(pk=row.pk).update(test_postponed_until=again)
             return Result(operation, None, str(busy), again_at=again)
         verdict = testable(facts_of(self.mailbox, row, self.organization))
-        if not verdict:
+        if not verdict.ok:
             return self._refused(row, claim, verdict)
         watcher = StepWatcher()
         try:
