@@ -603,7 +603,10 @@ def _about_message(data: Mapping[str, Any]) -> Iterator[Sentence]:
         yield Sentence(text, "R3.20", Kind.MESSAGE)
     for defect in _entries(message, "defects"):
         text = _("Not as it should be: %(code)s. %(detail)s")
-        values = {"code": _text(defect, "code"), "detail": _text(defect, "detail")}
+        values = {
+            "code": _text(defect, "code").replace("_", " "),
+            "detail": _text(defect, "detail"),
+        }
         yield Sentence((text % values).rstrip(), "", Kind.MESSAGE)
 
 
@@ -648,7 +651,7 @@ def _about_sender(sender: Mapping[str, Any]) -> Sentence:
 
 def _about_recipient(recipient: Mapping[str, Any]) -> Sentence:
     values = {
-        "role": _label(ParticipationType, recipient.get("role")),
+        "role": _header(recipient.get("role")),
         "address": _text(recipient, "address"),
         "records": ", ".join(_record(match) for match in _entries(recipient, "matches")),
     }
@@ -686,8 +689,10 @@ def _about_correlation(data: Mapping[str, Any]) -> Iterator[Sentence]:
             text = _("%(step)s: no email stored here has the id %(ids)s.")
         elif outcome == AttemptOutcome.SWITCHED_OFF:
             text, rule = _("%(step)s: switched off in the organization."), "R4.3"
+        elif attempt.get("step") == CorrelationStep.REFERENCES:
+            text = _("%(step)s: the message names no further ids.")
         else:
-            text = _("%(step)s: the message has none that could be looked up.")
+            text = _("%(step)s: the message has none.")
         yield Sentence(text % values, rule, Kind.CORRELATION)
     if correlation.get("subject_changed"):
         text = _("Its subject is another one than that of the email it answers.")
@@ -726,7 +731,7 @@ _RULE_OF: dict[str, str] = {
 def _role(party: Mapping[str, Any]) -> str:
     if "role" not in party:
         return _("whose mailbox is being read")
-    role = _label(ParticipationType, party.get("role"))
+    role = _header(party.get("role"))
     if party.get("reading"):
         return _("%(role)s, whose mailbox is being read") % {"role": role}
     return role
@@ -859,6 +864,13 @@ def _label(choices: type[IntegerChoices] | type[TextChoices], value: Any) -> str
         return str(choices(value).label)
     except ValueError:
         return "" if value is None else str(value)
+
+
+def _header(role: Any) -> str:
+    """The header that names a recipient, as mail programs write it."""
+    if role in (ParticipationType.TO, ParticipationType.CC, ParticipationType.BCC):
+        return ParticipationType(role).name.title()
+    return _label(ParticipationType, role)
 
 
 def _who(party: Mapping[str, Any]) -> str:

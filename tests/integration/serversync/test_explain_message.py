@@ -48,7 +48,7 @@ def test_first_line_is_the_whole_story_and_the_steps_follow(organization, explai
         "Rejected, NoCorrelationMatch: the filter of queue Support accepts replies only, and this"
         " message answers nothing stored here. (R3.24)"
     )
-    assert any("To Recipient support@example.com: queue Support." in step for step in lines[1:])
+    assert any("To support@example.com: queue Support." in step for step in lines[1:])
     assert all(step.startswith("  ") for step in lines[1:])
 
 

@@ -296,7 +296,7 @@ def test_addresses_tell_what_they_stand_for_and_why():
     told = texts(whole(), Kind.ADDRESS)
     assert told[0].startswith("Sender ada@example.com: contact Ada Example, being first")
     assert "lead Ada Lead" in told[0]
-    assert told[1] == "To Recipient support@example.org: queue Support. (R3.36)"
+    assert told[1] == "To support@example.org: queue Support. (R3.36)"
     assert "nobody@example.net: no record has this address" in told[2]
     assert told[4] == (
         "gone@example.org also belongs to user Ben (inactive), who is disabled and does not"
@@ -331,9 +331,9 @@ def test_candidates_tell_role_filter_and_answer():
         candidate(queue("q1", active=False, name="Old"), CC),
     )
     assert texts(decision, Kind.CANDIDATE) == [
-        "User Ben, To Recipient, whose mailbox is being read, filter “No email messages”: does not"
+        "User Ben, To, whose mailbox is being read, filter “No email messages”: does not"
         " accept (accepts no email). (R3.24)",
-        "Queue Old, CC Recipient: not asked (inactive). (R3.22)",
+        "Queue Old, Cc: not asked (inactive). (R3.22)",
     ]
 
 
