@@ -1,10 +1,37 @@
-"""The one admin site."""
+"""The one admin site: its front page, and a navigation by task on every page."""
+
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from serversync.console import front, navigation, rules
 
 
 class ConsoleSite(admin.AdminSite):
     site_header = _("Server-side synchronization")
     site_title = _("serversync")
     index_title = _("Overview")
+    index_template = "console/front.html"
+    site_url = None
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        if context["has_permission"]:
+            context["navigation"] = navigation.sections(self, request)
+        return context
+
+    def get_urls(self) -> list[Any]:
+        return [path("rules/", self.admin_view(self.rules), name="rules"), *super().get_urls()]
+
+    def rules(self, request: HttpRequest) -> HttpResponse:
+        return rules.page(request, self.each_context(request))
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = front.overview(self, request, timezone.now())
+        return super().index(request, {**context, **(extra_context or {})})

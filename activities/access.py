@@ -1,0 +1,65 @@
+"""Which rows of this room a user reaches. Registered with `mailboxes.access` when applications start."""
+
+from django.db.models import Q
+
+from activities.models import (
+    Account,
+    ActivityMimeAttachment,
+    ActivityParty,
+    ActivityPointer,
+    Contact,
+    Email,
+    Lead,
+    QueueItem,
+    StoredBytes,
+)
+from mailboxes.access import EVERYTHING, NOTHING, Asker, by_owner, content_readers, rows
+from mailboxes.choices import Reach
+from mailboxes.models import Mailbox
+
+rows(Account, Contact, Lead)(by_owner)
+
+
+@rows(ActivityPointer)
+def _activities(asker: Asker) -> Q:
+    """By owner; members of a queue look at what waits or waited in it."""
+    allowed = asker.owned()
+    if asker.viewing and asker.reach not in (None, Reach.ALL):
+        allowed |= Q(pk__in=QueueItem.objects.filter(queue__in=asker.queues).values("object"))
+    return allowed
+
+
+@rows(Email)
+def _emails(asker: Asker) -> Q:
+    """As its activity; whose mailbox it came or goes through may look, too."""
+    allowed = asker.owned("activity__")
+    if asker.viewing and asker.reach not in (None, Reach.ALL):
+        mine = Mailbox.objects.filter(content_readers(asker.user)).values("pk")
+        allowed |= (
+            Q(pk__in=QueueItem.objects.filter(queue__in=asker.queues).values("object"))
+            | Q(receiving_mailbox__in=mine)
+            | Q(sender_mailbox__in=mine)
+        )
+    return allowed
+
+
+@rows(ActivityParty, ActivityMimeAttachment)
+def _parts_of_activities(asker: Asker) -> Q:
+    """They go with their activity: who sees the one sees the other."""
+    return Q(activity__in=asker.seen(ActivityPointer)) if asker.viewing else NOTHING
+
+
+@rows(QueueItem)
+def _queue_items(asker: Asker) -> Q:
+    """Those of own queues, and of queues that one is a member of."""
+    if asker.reach is None:
+        return NOTHING
+    if asker.reach == Reach.ALL:
+        return EVERYTHING
+    return asker.owned("queue__") | Q(queue__in=asker.queues) | Q(worker_user=asker.user.pk)
+
+
+@rows(StoredBytes)
+def _stored_bytes(asker: Asker) -> Q:
+    """Sizes and digests of everybody's files: only reach over all rows opens the table."""
+    return EVERYTHING if asker.reach == Reach.ALL else NOTHING

@@ -1,0 +1,412 @@
+"""Screens for the records of this room. The e-mail's own page stands in the console, which can send."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from activities.choices import Direction, EmailStatus
+from activities.models import (
+    ActivityPointer,
+    Email,
+    QueueItem,
+    StoredBytes,
+)
+from activities.timeline import timeline_of
+from mailboxes.choices import StateCode
+from mailboxes.screens import (
+    EMPTY,
+    OWNER,
+    ReadOnlyScreen,
+    Screen,
+    badge,
+    bytes_in_words,
+    joined,
+    link,
+    moment,
+)
+
+STATUS_KIND = {
+    EmailStatus.DRAFT: "quiet",
+    EmailStatus.COMPLETED: "good",
+    EmailStatus.SENT: "good",
+    EmailStatus.RECEIVED: "info",
+    EmailStatus.CANCELED: "quiet",
+    EmailStatus.PENDING_SEND: "warn",
+    EmailStatus.SENDING: "warn",
+    EmailStatus.FAILED: "bad",
+}
+
+
+def record_link(kind: ContentType | None, key: str, words: Any = None) -> SafeString | str:
+    """A link to any record that has a screen; its words where it has none."""
+    if kind is None or not key:
+        return words or EMPTY
+    words = words or kind.name
+    try:
+        return link(reverse(f"admin:{kind.app_label}_{kind.model}_change", args=[key]), words)
+    except NoReverseMatch:
+        return str(words)
+
+
+# -- business records ----------------------------------------------------------------------------
+
+
+class RecordScreen(Screen):
+    """Accounts, contacts and leads: their data, and a timeline of what happened with them."""
+
+    change_form_template = "admin/activities/record/change_form.html"
+    list_select_related: Any = ["owning_user", "owning_team"]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        return {"owning_user": request.user.pk, **initial}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.modified_by = request.user
+        if not change:
+            obj.created_by = request.user
+        super().save_model(request, obj, form, change)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        record = kw.get("obj")
+        if record is not None:
+            context["timeline"] = timeline_of(record, request.user, request.GET.get("before"))
+        return super().render_change_form(request, context, *args, **kw)
+
+    @admin.display(description=_("owner"))
+    def owner_words(self, record: Any) -> str:
+        return str(record.owner)
+
+
+_REACHABLE = (
+    _("How to reach them"),
+    {
+        "description": _("Mail from and to these addresses is filed under this record."),
+        "fields": [
+            ("email_address1", "email_address2", "email_address3"),
+            ("do_not_email", "do_not_bulk_email", "follow_email"),
+            "preferred_contact_method_code",
+        ],
+    },
+)
+_STREET = [
+    "address1_line1",
+    "address1_line2",
+    ("address1_postal_code", "address1_city"),
+    ("address1_state_or_province", "address1_country"),
+]
+
+
+class AccountScreen(RecordScreen):
+    search_fields = ["name", "account_number", "email_address1", "email_address2", "email_address3"]
+    list_display: Any = ["name", "email_address1", "telephone1", "primary_contact", "owner_words"]
+    list_select_related: Any = ["owning_user", "owning_team", "primary_contact"]
+    autocomplete_fields = ["primary_contact", "parent_account"]
+    fieldsets: Any = [
+        (
+            _("Account"),
+            {
+                "description": _("A company or organisation."),
+                "fields": [
+                    "name",
+                    ("account_number", "telephone1"),
+                    "website_url",
+                    ("primary_contact", "parent_account"),
+                    "description",
+                ],
+            },
+        ),
+        _REACHABLE,
+        (_("Address"), {"classes": ["collapse"], "fields": _STREET}),
+        OWNER,
+    ]
+
+
+class ContactScreen(RecordScreen):
+    search_fields = [
+        "first_name", "last_name", "email_address1", "email_address2", "email_address3",
+    ]  # fmt: skip
+    list_display: Any = ["name", "email_address1", "parent_account", "telephone1", "owner_words"]
+    list_select_related: Any = ["owning_user", "owning_team", "parent_account"]
+    autocomplete_fields = ["parent_account"]
+    fieldsets: Any = [
+        (
+            _("Contact"),
+            {
+                "description": _("A person."),
+                "fields": [
+                    ("first_name", "last_name"),
+                    ("salutation", "job_title"),
+                    "parent_account",
+                    ("telephone1", "mobile_phone"),
+                    "description",
+                ],
+            },
+        ),
+        _REACHABLE,
+        (_("Address"), {"classes": ["collapse"], "fields": _STREET}),
+        OWNER,
+    ]
+
+    @admin.display(description=_("name"), ordering="last_name")
+    def name(self, contact: Any) -> str:
+        return str(contact)
+
+
+class LeadScreen(RecordScreen):
+    search_fields = ["subject", "first_name", "last_name", "company_name", "email_address1"]
+    list_display: Any = ["subject", "name", "company_name", "email_address1", "status_code"]
+    list_filter: Any = ["status_code"]
+    autocomplete_fields = ["parent_account", "parent_contact"]
+    fieldsets: Any = [
+        (
+            _("Lead"),
+            {
+                "description": _("Somebody who may become a customer."),
+                "fields": [
+                    "subject",
+                    "status_code",
+                    ("first_name", "last_name"),
+                    ("company_name", "job_title"),
+                    ("parent_account", "parent_contact"),
+                    ("telephone1", "mobile_phone"),
+                    "description",
+                ],
+            },
+        ),
+        _REACHABLE,
+        (_("Address"), {"classes": ["collapse"], "fields": _STREET}),
+        OWNER,
+    ]
+
+    @admin.display(description=_("name"), ordering="last_name")
+    def name(self, lead: Any) -> str:
+        return lead.full_name or EMPTY
+
+
+# -- e-mail --------------------------------------------------------------------------------------
+
+
+class EmailListScreen(Screen):
+    """The list of e-mails; writing, reading and sending is the console's."""
+
+    search_fields = ["activity__subject", "sender", "to_recipients", "=message_id"]
+    list_display: Any = ["subject", "direction", "who", "status", "mailbox", "files", "date"]
+    list_display_links = ["subject"]
+    list_filter: Any = [
+        "direction_code",
+        "status_code",
+        ("receiving_mailbox", admin.RelatedOnlyFieldListFilter),
+        ("activity__sort_date", admin.DateFieldListFilter),
+    ]
+    list_select_related: Any = ["activity", "receiving_mailbox", "sender_mailbox"]
+    ordering = ["-activity__sort_date"]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        # Bodies may be a megabyte each, and the list shows none.
+        return super().get_queryset(request).defer("description", "decision", "references")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only drafts and failed mail can be changed (R5.1)."""
+        if obj is not None and not obj.status.is_editable:
+            return False
+        return super().has_change_permission(request, obj)
+
+    @admin.display(description=_("subject"), ordering="activity__subject")
+    def subject(self, email: Email) -> SafeString:
+        return format_html(
+            '<span class="row-title">{}</span>', email.activity.subject or __("(no subject)")
+        )
+
+    @admin.display(description=_("direction"), ordering="direction_code")
+    def direction(self, email: Email) -> str:
+        return __("In") if email.direction_code == Direction.INCOMING else __("Out")
+
+    @admin.display(description=_("from / to"))
+    def who(self, email: Email) -> SafeString:
+        words = email.sender if email.is_incoming else email.to_recipients
+        return format_html('<span class="one-line">{}</span>', words or EMPTY)
+
+    @admin.display(description=_("status"), ordering="status_code")
+    def status(self, email: Email) -> SafeString:
+        return badge(email.status.label, STATUS_KIND[email.status])
+
+    @admin.display(description=_("mailbox"))
+    def mailbox(self, email: Email) -> str:
+        return str(email.receiving_mailbox or email.sender_mailbox or EMPTY)
+
+    @admin.display(description=_("files"), ordering="attachment_count")
+    def files(self, email: Email) -> str:
+        return str(email.attachment_count or "")
+
+    @admin.display(description=_("date"), ordering="activity__sort_date")
+    def date(self, email: Email) -> SafeString | str:
+        return moment(email.activity.sort_date)
+
+
+# -- queue items ---------------------------------------------------------------------------------
+
+
+class WorkFilter(admin.SimpleListFilter):
+    title = _("worked on")
+    parameter_name = "work"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("free", _("By nobody")), ("mine", _("By me")), ("done", _("Done"))]
+
+    def choices(self, changelist: Any) -> Any:
+        everything, *others = super().choices(changelist)
+        yield {**everything, "display": _("Waiting")}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        if self.value() == "done":
+            return queryset.filter(state_code=StateCode.INACTIVE)
+        waiting = queryset.filter(state_code=StateCode.ACTIVE)
+        if self.value() == "free":
+            return waiting.filter(worker_user=None, worker_team=None)
+        if self.value() == "mine":
+            return waiting.filter(worker_user=request.user)
+        return waiting
+
+
+class QueueItemScreen(ReadOnlyScreen):
+    """What waits in queues. Working on it is picking, releasing and being done; no forms."""
+
+    list_display: Any = ["subject", "queue", "sender_words", "worker", "entered", "state"]
+    list_display_links = None
+    list_filter: Any = [WorkFilter, ("queue", admin.RelatedOnlyFieldListFilter)]
+    list_select_related: Any = ["queue", "object", "worker_user", "worker_team"]
+    search_fields = ["sender", "to_recipients", "object__subject"]
+    ordering = ["-entered_on"]
+    actions: Any = ["pick", "release", "done"]
+
+    @admin.display(description=_("email"))
+    def subject(self, item: QueueItem) -> SafeString:
+        url = reverse("admin:activities_email_change", args=[item.object_id])
+        return format_html(
+            '<a class="row-title" href="{}">{}</a>', url, item.title or __("(no subject)")
+        )
+
+    @admin.display(description=_("from"), ordering="sender")
+    def sender_words(self, item: QueueItem) -> str:
+        return item.sender or EMPTY
+
+    @admin.display(description=_("worked on by"))
+    def worker(self, item: QueueItem) -> str:
+        return joined([item.worker_user, item.worker_team])
+
+    @admin.display(description=_("in the queue since"), ordering="entered_on")
+    def entered(self, item: QueueItem) -> SafeString | str:
+        return moment(item.entered_on)
+
+    @admin.display(description=_("state"), ordering="state_code")
+    def state(self, item: QueueItem) -> SafeString:
+        if item.state_code == StateCode.INACTIVE:
+            return badge(_("Done"), "quiet")
+        return badge(_("Waiting"), "info")
+
+    @admin.action(description=_("Pick: I work on it"))
+    def pick(self, request: HttpRequest, queryset: "QuerySet[QueueItem]") -> None:
+        free = self._workable(request, queryset)
+        if free is None:
+            return
+        done = free.filter(worker_user=None, worker_team=None).update(
+            worker_user=request.user, worker_modified_on=timezone.now()
+        )
+        self._say(
+            request,
+            done,
+            ngettext("Picked %(count)d item.", "Picked %(count)d items.", done),
+            __("Nothing was picked: somebody works on it already."),
+        )
+
+    @admin.action(description=_("Release: back to the queue"))
+    def release(self, request: HttpRequest, queryset: "QuerySet[QueueItem]") -> None:
+        taken = self._workable(request, queryset)
+        if taken is None:
+            return
+        mine = Q(worker_user=request.user) | Q(worker_team__members=request.user)
+        keys = list(taken.filter(mine).values_list("pk", flat=True))
+        done = QueueItem.objects.filter(pk__in=keys).update(
+            worker_user=None, worker_team=None, worker_modified_on=timezone.now()
+        )
+        self._say(
+            request,
+            done,
+            ngettext("Released %(count)d item.", "Released %(count)d items.", done),
+            __("Nothing was released: you work on none of them."),
+        )
+
+    @admin.action(description=_("Done: leave the queue"))
+    def done(self, request: HttpRequest, queryset: "QuerySet[QueueItem]") -> None:
+        open_items = self._workable(request, queryset)
+        if open_items is None:
+            return
+        done = open_items.update(state_code=StateCode.INACTIVE, modified_by=request.user)
+        self._say(
+            request,
+            done,
+            ngettext("Closed %(count)d item.", "Closed %(count)d items.", done),
+            __("Nothing was closed: it was done already."),
+        )
+
+    def _workable(
+        self, request: HttpRequest, queryset: "QuerySet[QueueItem]"
+    ) -> "QuerySet[QueueItem] | None":
+        if self.missing(request, "change"):
+            return None
+        chosen = self.within_reach(request, queryset, "change")
+        return chosen.filter(state_code=StateCode.ACTIVE)
+
+    def _say(self, request: HttpRequest, done: int, words: str, nothing: str) -> None:
+        if done:
+            self.message_user(request, words % {"count": done}, messages.SUCCESS)
+        else:
+            self.message_user(request, nothing, messages.WARNING)
+
+
+# -- behind the scenes ---------------------------------------------------------------------------
+
+
+class ActivityScreen(ReadOnlyScreen):
+    list_display: Any = ["title", "activity_type_code", "state_code", "sort_date", "owner_words"]
+    list_filter: Any = ["activity_type_code", "state_code"]
+    list_select_related: Any = ["owning_user", "owning_team"]
+    search_fields = ["subject"]
+    ordering = ["-sort_date"]
+    date_hierarchy = None
+
+    @admin.display(description=_("subject"), ordering="subject")
+    def title(self, activity: ActivityPointer) -> str:
+        return activity.subject or __("(no subject)")
+
+    @admin.display(description=_("owner"))
+    def owner_words(self, activity: ActivityPointer) -> str:
+        return str(activity.owner)
+
+
+class StoredBytesScreen(ReadOnlyScreen):
+    """Sizes and digests. The bytes are had from the e-mail or item that they belong to."""
+
+    list_display: Any = ["sha256", "octets", "place", "created_on", "unreferenced_since"]
+    list_filter: Any = ["place"]
+    search_fields = ["=sha256"]
+    fields = ["sha256", "octets", "place", "created_on", "unreferenced_since"]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).defer("content")
+
+    @admin.display(description=_("size"), ordering="size")
+    def octets(self, stored: StoredBytes) -> str:
+        return bytes_in_words(stored.size)

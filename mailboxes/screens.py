@@ -1,0 +1,284 @@
+"""What every screen of the console has in common: row rules, read-only rows, small pieces of HTML.
+
+Rooms subclass `Screen` in their `admin.py` and register nothing; the console does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import NestedObjects
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, router
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from mailboxes import access
+from mailboxes.choices import StateCode
+
+Words = str | Promise
+EMPTY = "–"
+
+
+class Screen(admin.ModelAdmin[Any]):
+    """A screen on which everybody meets only the rows that their permissions reach."""
+
+    list_per_page = 100
+    show_full_result_count = False
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
+
+    #: Whether a user without any permission on the model may look at the rows that are theirs anyway.
+    open_to_all = False
+
+    # -- row rules: the list, the page, choosers, search and actions all start from these
+
+    def get_queryset(self, request: HttpRequest) -> "models.QuerySet[Any]":
+        return access.visible_to(request.user, super().get_queryset(request), "view")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not (self.open_to_all or super().has_view_permission(request, obj)):
+            return False
+        return self._reaches(request, obj, "view") or self._reaches(request, obj, "change")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and self._reaches(request, obj, "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._reaches(request, obj, "delete")
+
+    def _reaches(self, request: HttpRequest, obj: Any, action: str) -> bool:
+        """Asked many times while one page is made, so the answers are kept on the request."""
+        if obj is None:
+            return True
+        answers: dict[Any, bool] = request.__dict__.setdefault("_reach_answers", {})
+        key = (type(obj), obj.pk, action)
+        if key not in answers:
+            answers[key] = access.may(request.user, action, obj)
+        return answers[key]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        self._limit_choices(db_field, request, kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        self._limit_choices(db_field, request, kwargs)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def _limit_choices(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
+        """A chooser offers what its user may see, and a forged choice is no valid one."""
+        queryset = kwargs.get("queryset")
+        if queryset is None:
+            queryset = db_field.remote_field.model._default_manager.all()
+        if queryset.model not in (Permission, ContentType):
+            kwargs["queryset"] = access.visible_to(request.user, queryset, "view")
+
+    # -- deleting
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> "tuple[list[str], dict[str, int], set[str], list[str]]":
+        """Counts in place of names: some of the rows that go along are not the reader's to see."""
+        collector = NestedObjects(using=router.db_for_write(self.model), origin=objs)
+        collector.collect(objs)
+        gone = Counter({model: len(rows) for model, rows in collector.data.items()})
+        for query in collector.fast_deletes:
+            if count := query.count():
+                gone[query.model] += count
+        lines, counts, missing = [], {}, set()
+        for model, count in gone.items():
+            plural = str(model._meta.verbose_name_plural)
+            lines.append(f"{capfirst(plural)}: {count}")
+            counts[plural] = count
+            screen = self.admin_site._registry.get(model)
+            if isinstance(screen, ReadOnlyScreen) or screen is None:
+                continue
+            if not screen.has_delete_permission(request):
+                missing.add(str(model._meta.verbose_name))
+        kept = Counter(str(row._meta.verbose_name_plural) for row in collector.protected)
+        return lines, counts, missing, [f"{capfirst(name)}: {n}" for name, n in kept.items()]
+
+    # -- saving: services raise what a form could not foresee, e.g. that somebody was faster
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:
+            for words in error.messages:
+                self.message_user(request, words, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def stored_columns(self, names: Iterable[str]) -> list[str]:
+        """Those of a form's changed fields that are columns of the row itself."""
+        columns = {field.name for field in self.model._meta.concrete_fields}
+        return [name for name in names if name in columns]
+
+    # -- answers to actions
+
+    def perform(self, request: HttpRequest, deed: Callable[[], Any], one: str, many: str) -> None:
+        """Call a service that answers with an Outcome, and say what it did in one message or two."""
+        try:
+            outcome = deed()
+        except PermissionDenied as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return
+        if outcome.done:
+            words = one if outcome.done == 1 else many
+            self.message_user(request, words % {"count": outcome.done}, messages.SUCCESS)
+        if outcome.skipped or not outcome.done:
+            skipped = ngettext("%(count)d skipped.", "%(count)d skipped.", outcome.skipped)
+            words = f"{skipped % {'count': outcome.skipped}} {outcome.why}"
+            self.message_user(request, words, messages.WARNING)
+
+    def missing(self, request: HttpRequest, action: str) -> bool:
+        """Whether the user lacks the permission for `action` altogether; says so by its name."""
+        if access.reach_of(request.user, self.model, action) is not None:
+            return False
+        self.message_user(request, str(access.refusal(self.model, action)), messages.ERROR)
+        return True
+
+    def within_reach(
+        self, request: HttpRequest, queryset: "models.QuerySet[Any]", action: str
+    ) -> "models.QuerySet[Any]":
+        """The rows of `queryset` that the user's reach covers for `action`; says if some aren't."""
+        # Not a filter on `queryset`: that may be sliced, or carry the list's annotations.
+        chosen = list(queryset.values_list("pk", flat=True))
+        plain = self.model._default_manager.filter(pk__in=chosen)
+        allowed = access.visible_to(request.user, plain, action)
+        left_out = len(chosen) - allowed.count()
+        if left_out:
+            self.message_user(
+                request,
+                ngettext(
+                    "%(count)d chosen record was left out: your permissions don't reach it.",
+                    "%(count)d chosen records were left out: your permissions don't reach them.",
+                    left_out,
+                )
+                % {"count": left_out},
+                messages.WARNING,
+            )
+        return allowed
+
+
+class ReadOnlyScreen(Screen):
+    """Rows that the engine writes: looked at, never added, changed or deleted by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(admin.TabularInline[Any, Any]):
+    """Rows of the engine beside the record they are about."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def reachable_inline(
+    request: HttpRequest, queryset: "models.QuerySet[Any]"
+) -> "models.QuerySet[Any]":
+    return access.visible_to(request.user, queryset, "view")
+
+
+# -- small pieces of HTML
+
+
+def badge(words: Words, kind: str) -> SafeString:
+    """A coloured word. Kinds: good, warn, bad, info, quiet; the word alone must say it all."""
+    return format_html('<span class="badge badge-{}">{}</span>', kind, words)
+
+
+def state_badge(row: Any) -> SafeString:
+    """The state of a table that knows active and inactive."""
+    kind = "good" if row.state_code == StateCode.ACTIVE else "quiet"
+    return badge(row.get_state_code_display(), kind)
+
+
+def link(url: str, words: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', url, words)
+
+
+def moment(when: datetime | None, now: datetime | None = None) -> SafeString | str:
+    """A time as a person says it, with the exact one on hovering."""
+    if when is None:
+        return EMPTY
+    exact = date_format(timezone.localtime(when), "Y-m-d H:i:s")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        when.isoformat(),
+        exact,
+        distance(when, now or timezone.now()),
+    )
+
+
+def distance(when: datetime, now: datetime) -> str:
+    """ "12 min ago", "in 3 h"; a date once it is more than a week away."""
+    seconds = (when - now).total_seconds()
+    size = abs(seconds)
+    if size < 45:
+        return __("now") if seconds <= 0 else __("in a moment")
+    if size < 45 * 60:
+        amount = __("%(count)d min") % {"count": max(1, round(size / 60))}
+    elif size < 36 * 3600:
+        amount = __("%(count)d h") % {"count": max(1, round(size / 3600))}
+    elif size < 7 * 86400:
+        amount = __("%(count)d days") % {"count": round(size / 86400)}
+    else:
+        return date_format(timezone.localtime(when), "Y-m-d")
+    pattern = __("in %(amount)s") if seconds > 0 else __("%(amount)s ago")
+    return pattern % {"amount": amount}
+
+
+def bytes_in_words(size: int) -> str:
+    if size < 1024:
+        return f"{size} B"
+    if size < 1024 * 1024:
+        return f"{size / 1024:.0f} KB"
+    return f"{size / 1024 / 1024:.1f} MB"
+
+
+def joined(values: Iterable[Any]) -> str:
+    return ", ".join(str(value) for value in values if value) or EMPTY
+
+
+Fieldsets = Sequence[tuple[Any, dict[str, Any]]]
+OWNER = (
+    _("Owner"),
+    {
+        "description": _("Who owns the record decides who sees it."),
+        "fields": ["owning_user", "owning_team"],
+    },
+)

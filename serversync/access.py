@@ -1,0 +1,42 @@
+"""Which of the engine's rows a user reaches. Registered with `mailboxes.access` at the start."""
+
+from django.contrib.auth.models import Group
+from django.db.models import Q
+
+from activities.models import Email
+from mailboxes.access import EVERYTHING, NOTHING, Asker, rows
+from mailboxes.models import Mailbox
+from serversync.models import (
+    FolderCursor,
+    MailboxStatistics,
+    ServerAction,
+    Submission,
+    SyncItem,
+    Workload,
+)
+
+
+@rows(Workload, FolderCursor, MailboxStatistics, ServerAction)
+def _of_a_mailbox(asker: Asker) -> Q:
+    """They explain their mailbox: who may look at it may look at them. Nobody changes them."""
+    return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else NOTHING
+
+
+@rows(SyncItem)
+def _items(asker: Asker) -> Q:
+    """Looking goes with the mailbox (subjects are guarded apart, R8.30); retrying has a permission."""
+    return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else asker.owned("mailbox__")
+
+
+@rows(Submission)
+def _submissions(asker: Asker) -> Q:
+    """With the mailbox that sends, or with the email."""
+    if not asker.viewing:
+        return NOTHING
+    return Q(mailbox__in=asker.seen(Mailbox)) | Q(email__in=asker.seen(Email))
+
+
+@rows(Group)
+def _groups(asker: Asker) -> Q:
+    """They belong to nobody: the permission alone decides."""
+    return NOTHING if asker.reach is None else EVERYTHING

@@ -1,0 +1,275 @@
+"""The form that an e-mail is written with: a thin skin over `serversync.outbox`."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from email.utils import formataddr, getaddresses
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib.admin.widgets import AdminSplitDateTime
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+
+from activities.choices import ParticipationType, Priority
+from activities.html import html_of, text_of
+from activities.mime.message import Address
+from activities.models import Account, ActivityMimeAttachment, ActivityParty, Contact, Email, Lead
+from mailboxes import access
+from mailboxes.models import Organization, Queue, SystemUser
+from serversync import outbox
+
+#: Where the part begins that a reply or a forward took over from its parent.
+_QUOTED = re.compile(r"<br>\n(?=<p>[^<]*</p>\n<blockquote style=\"margin|<hr>\n<p><b>)")
+REGARDING = (Account, Contact, Lead)
+OFFERED = 50  # records of each kind in the chooser
+
+
+class AddressesField(forms.CharField):
+    """Addresses with or without names, separated by commas or semicolons."""
+
+    default_error_messages = {
+        "address": _(
+            "“%(address)s” is not an email address. Write ada@example.com, or "
+            "Ada <ada@example.com>; separate several by commas."
+        )
+    }
+
+    def __init__(self, **kw: Any) -> None:
+        super().__init__(**{"required": False, "widget": forms.TextInput, **kw})
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value).replace(";", ",").replace("\n", ",")
+        found: dict[str, Address] = {}
+        for name, address in getaddresses([text]):
+            if not address and not name:
+                continue
+            try:
+                validate_email(address)
+            except ValidationError as error:
+                raise ValidationError(
+                    self.error_messages["address"], params={"address": address or name}
+                ) from error
+            made = Address(address, name)
+            found.setdefault(made.key, made)
+        return tuple(found.values())
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return str(initial or "") != str(data or "")
+
+
+class SeveralFiles(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    widget = SeveralFiles
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        one = super().clean
+        return [one(file) for file in data] if isinstance(data, list | tuple) else []
+
+
+class ComposeForm(forms.Form):
+    """`saved`: the draft, once it is stored, even if something after it was refused."""
+
+    sender = forms.ChoiceField(label=_("From"))
+    to = AddressesField(label=_("To"), help_text=_("Several are separated by commas."))
+    cc = AddressesField(label=_("Cc"))
+    bcc = AddressesField(label=_("Bcc"), help_text=_("Nobody else sees these."))
+    regarding = forms.ChoiceField(
+        label=_("Regarding"),
+        required=False,
+        help_text=_("The record under which this email is filed."),
+    )
+    subject = forms.CharField(label=_("Subject"), max_length=800, required=False)
+    body = forms.CharField(
+        label=_("Message"), required=False, strip=False, widget=forms.Textarea(attrs={"rows": 14})
+    )
+    is_html = forms.BooleanField(
+        label=_("The message is HTML source"),
+        required=False,
+        help_text=_("Otherwise it is sent as it is typed."),
+    )
+    files = FilesField(label=_("Attach files"), required=False)
+    importance = forms.TypedChoiceField(
+        label=_("Importance"), choices=Priority.choices, coerce=int, initial=Priority.NORMAL
+    )
+    delivery_priority = forms.TypedChoiceField(
+        label=_("Delivery priority"), choices=Priority.choices, coerce=int, initial=Priority.NORMAL
+    )
+    send_later = forms.SplitDateTimeField(
+        label=_("Send later"), required=False, widget=AdminSplitDateTime
+    )
+    read_receipt = forms.BooleanField(label=_("Request a read receipt"), required=False)
+    delivery_receipt = forms.BooleanField(label=_("Request a delivery receipt"), required=False)
+
+    def __init__(
+        self, data: Any = None, files: Any = None, *, actor: Any, email: Email | None
+    ) -> None:
+        self.actor = actor
+        self.email = email
+        self.saved: Email | None = None
+        self.quoted = ""
+        self.attached = list(email.activity.attachments.all()) if email else []
+        super().__init__(data, files, initial=self._stored(email) if email else None)
+        self.senders = {_key(sender): sender for sender in senders_for(actor)}
+        sender = self.fields["sender"]
+        assert isinstance(sender, forms.ChoiceField)
+        current = self.initial.get("sender")
+        sender.choices = [
+            (key, f"{party} <{outbox.address_of(party) or __('no address')}>")
+            for key, party in self.senders.items()
+        ]
+        if current not in self.senders:
+            self.initial["sender"] = _key(actor)
+        regarding = self.fields["regarding"]
+        assert isinstance(regarding, forms.ChoiceField)
+        regarding.choices = self._regarding_choices()
+
+    def _stored(self, email: Email) -> dict[str, Any]:
+        rows = list(ActivityParty.objects.filter(activity_id=email.pk).select_related("party_type"))
+        sender = next(
+            (r for r in rows if r.participation_type_mask == ParticipationType.SENDER), None
+        )
+        body, is_html = email.description, email.mime_type == "text/html"
+        if is_html:
+            body, self.quoted = split_quoted(body)
+            plain = text_of(body) if body.strip() else ""
+            if html_of(plain) == body or not body.strip():
+                body, is_html = plain, False
+        pointer = email.activity
+        return {
+            "sender": f"{sender.party_type.app_label}.{sender.party_type.model}:{sender.party_id}"
+            if sender and sender.party_type
+            else "",
+            "to": _written(rows, ParticipationType.TO),
+            "cc": _written(rows, ParticipationType.CC),
+            "bcc": _written(rows, ParticipationType.BCC),
+            "regarding": f"{pointer.regarding_type.app_label}.{pointer.regarding_type.model}:"
+            f"{pointer.regarding_id}"
+            if pointer.regarding_type
+            else "",
+            "subject": pointer.subject,
+            "body": body,
+            "is_html": is_html,
+            "importance": email.priority_code,
+            "delivery_priority": email.delivery_priority_code,
+            "send_later": email.delayed_email_send_time,
+            "read_receipt": email.read_receipt_requested,
+            "delivery_receipt": email.delivery_receipt_requested,
+        }
+
+    # -- regarding
+
+    def _regarding_choices(self) -> list[Any]:
+        """What was changed last, and what is chosen now; all of it within the writer's sight."""
+        groups: list[Any] = [("", "–")]
+        wanted = self.data.get("regarding") if self.is_bound else self.initial.get("regarding")
+        chosen = self._record(str(wanted or ""))
+        for model in REGARDING:
+            rows = access.visible_to(self.actor, model._default_manager.all(), "view")  # type: ignore[type-var]
+            recent: list[Any] = list(rows.order_by("-modified_on")[:OFFERED])
+            if isinstance(chosen, model) and chosen not in recent:
+                recent.insert(0, chosen)
+            if recent:
+                name = str(model._meta.verbose_name_plural).capitalize()
+                groups.append((name, [(_key(row), str(row)) for row in recent]))
+        if chosen is not None and not isinstance(chosen, REGARDING):
+            groups.append((_key(chosen), str(chosen)))
+        return groups
+
+    def _record(self, key: str) -> Any:
+        """The record of a choice, if the writer may see it."""
+        label, _colon, pk = key.partition(":")
+        try:
+            model = apps.get_model(label)
+            return access.visible_to(
+                self.actor, model._default_manager.filter(pk=pk), "view"
+            ).first()
+        except (LookupError, ValueError, ValidationError):
+            return None
+
+    # -- saving
+
+    def changed_words(self) -> list[str]:
+        return [str(self.fields[name].label) for name in self.changed_data]
+
+    def draft(self) -> outbox.Draft:
+        data = self.cleaned_data
+        body, is_html = data["body"].replace("\r\n", "\n"), data["is_html"]
+        if self.quoted:
+            body, is_html = (body if is_html else html_of(body)) + self.quoted, True
+        return outbox.Draft(
+            sender=self.senders[data["sender"]],
+            to=data["to"],
+            cc=data["cc"],
+            bcc=data["bcc"],
+            subject=data["subject"],
+            body=body,
+            is_html=is_html,
+            regarding=self._record(data["regarding"]),
+            importance=Priority(data["importance"]),
+            delivery_priority=Priority(data["delivery_priority"]),
+            read_receipt=data["read_receipt"],
+            delivery_receipt=data["delivery_receipt"],
+            send_later=data["send_later"],
+        )
+
+    def save(self, now: datetime) -> Email:
+        """Raises outbox.Refused, e.g. for a file that is too large; the text is stored by then."""
+        if self.email is None:
+            self.saved = outbox.create_draft(self.draft(), actor=self.actor, now=now)
+        else:
+            self.saved = outbox.update_draft(self.email, self.draft(), now=now)
+        removed = set(self.data.getlist("remove_file"))
+        for file in self.attached:
+            if str(file.pk) in removed:
+                outbox.detach(
+                    ActivityMimeAttachment.objects.select_related("activity__email").get(pk=file.pk)
+                )
+        organization = Organization.objects.current()
+        for file in self.cleaned_data["files"]:
+            outbox.attach(
+                self.saved,
+                file_name=file.name,
+                content=file.read(),
+                mime_type=file.content_type or "application/octet-stream",
+                organization=organization,
+            )
+        return self.saved
+
+
+def senders_for(actor: Any) -> list[SystemUser | Queue]:
+    """Whom this user may write as: self, queues in sight, and users who allow it (R5.24, R5.25)."""
+    queues = access.visible_to(
+        actor, Queue.objects.filter(state_code=0).exclude(email_address=""), "view"
+    )
+    found: list[SystemUser | Queue] = [actor, *queues.order_by("name")]
+    if actor.has_perm("mailboxes.send_as_another_user"):
+        others = SystemUser.objects.filter(settings__is_send_as_allowed=True, is_disabled=False)
+        found += others.exclude(pk=actor.pk).order_by("domain_name")
+    return found
+
+
+def split_quoted(html: str) -> tuple[str, str]:
+    """What was written, and what a reply or forward took over below it."""
+    match = _QUOTED.search(html)
+    return (html[: match.start()], html[match.start() :]) if match else (html, "")
+
+
+def _key(record: Any) -> str:
+    return f"{record._meta.app_label}.{record._meta.model_name}:{record.pk}"
+
+
+def _written(rows: Iterable[ActivityParty], role: ParticipationType) -> str:
+    return ", ".join(
+        formataddr((row.unresolved_party_name, row.address_used), charset="utf-8")
+        if row.unresolved_party_name.isascii()
+        else f'"{row.unresolved_party_name}" <{row.address_used}>'
+        for row in rows
+        if row.participation_type_mask == role
+    )

@@ -1,0 +1,518 @@
+"""E-mail: reading what is stored, writing drafts, sending them.
+
+The body of a stranger's message is never part of a page of the console: it is a document of its own,
+sanitised, with a policy that lets nothing run and nothing load, shown in a sandboxed frame.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+
+from activities import blobs
+from activities.admin import STATUS_KIND, EmailListScreen, record_link
+from activities.choices import (
+    DeliveryResult,
+    EmailStatus,
+    Notifications,
+    ParticipationType,
+)
+from activities.html import Sanitised, html_of, sanitise
+from activities.models import ActivityMimeAttachment, ActivityParty, Email, QueueItem
+from mailboxes import access
+from mailboxes.screens import badge, link, moment
+from serversync import outbox
+from serversync.choices import SubmissionState
+from serversync.console.causes import cause_of
+from serversync.console.compose import ComposeForm
+from serversync.console.deeds import Deed, Deeds
+from serversync.console.downloads import as_attachment
+from serversync.console.mailboxes import OfMailbox
+from serversync.models import Submission, SyncItem
+from tracking import trace
+
+#: Pictures inside a body that are shown; anything else is a download.
+_PICTURES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"RIFF": "image/webp",
+}
+MOST_PICTURE_BYTES = 12 * 1024 * 1024  # of one body, for they travel inside it
+CONVERSATION = 50
+
+DOCUMENT = (
+    '<!doctype html><html lang=""><head><meta charset="utf-8"><meta name="referrer" '
+    'content="no-referrer"><title>{title}</title><style>html{{color-scheme:light;background:#fff}}'
+    "body{{margin:16px;color:#222;font:14px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}}"
+    "img{{max-width:100%;height:auto}}table{{max-width:100%}}pre{{white-space:pre-wrap}}</style>"
+    "</head><body>{body}</body></html>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PartyLine:
+    """One participant as the page shows it."""
+
+    role: ParticipationType
+    words: str
+    address: str
+    record: SafeString | str
+    delivery: SafeString | str
+
+
+class EmailConsole(Deeds, EmailListScreen):
+    """Stored mail is read; drafts and failed mail are written and sent."""
+
+    actions = None
+    deeds = (
+        Deed("reply", _("Reply"), main=True),
+        Deed("reply_all", _("Reply all")),
+        Deed("forward", _("Forward")),
+        Deed("cancel", _("Take back before it is sent")),
+    )
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        waiting = obj.status_code == EmailStatus.PENDING_SEND
+        return [
+            deed
+            for deed in self.deeds
+            if (deed.name == "cancel" and waiting)
+            or (deed.name != "cancel" and not obj.status.is_editable)
+        ]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not while it is on its way: nobody would know what became of it."""
+        if obj is not None and obj.status in (EmailStatus.PENDING_SEND, EmailStatus.SENDING):
+            return False
+        return super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        obj.activity.delete()  # the e-mail shares its key and goes with it
+
+    def get_urls(self) -> list[Any]:
+        def view(what: Any) -> Any:
+            return self.admin_site.admin_view(what)
+
+        return [
+            path("<uuid:pk>/body/", view(self.body), name="activities_email_body"),
+            path("<uuid:pk>/original/", view(self.original), name="activities_email_original"),
+            path("<uuid:pk>/files/<uuid:file>/", view(self.file), name="activities_email_file"),
+            *super().get_urls(),
+        ]
+
+    # -- which page
+
+    def add_view(self, request: HttpRequest, *args: Any, **kw: Any) -> HttpResponse:
+        if not self.has_add_permission(request):
+            return self._refused(request)
+        return self.compose(request, None)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kw: Any
+    ) -> HttpResponse:
+        email = self.get_object(request, object_id)
+        if email is None or not self.has_view_permission(request, email):
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if email.status.is_editable and self.has_change_permission(request, email):
+            return self.compose(request, email)
+        return self.read(request, email)
+
+    def _refused(self, request: HttpRequest) -> HttpResponse:
+        self.message_user(request, str(access.refusal(Email, "add")), messages.ERROR)
+        return HttpResponseRedirect(reverse("admin:activities_email_changelist"))
+
+    # -- reading
+
+    def read(self, request: HttpRequest, email: Any) -> HttpResponse:
+        remote = request.GET.get("remote") == "1"
+        shown = body_of(email, allow_remote=remote, pictures={})
+        parties = party_lines(email, request.user)
+        # Items of mailboxes that the reader can't see stay out of sight, though the e-mail is here.
+        items = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": email.activity.subject or __("(no subject)"),
+            "email": email,
+            "status": badge(email.status.label, STATUS_KIND[email.status]),
+            "parties": [
+                (role.label, [line for line in parties if line.role == role])
+                for role in (
+                    ParticipationType.SENDER,
+                    ParticipationType.TO,
+                    ParticipationType.CC,
+                    ParticipationType.BCC,
+                )
+            ],
+            "regarding": record_link(
+                email.activity.regarding_type,
+                email.activity.regarding_id,
+                email.activity.regarding_object,
+            ),
+            "remote": remote,
+            "blocked": shown.blocked_remote_count,
+            "files": [file for file in email.activity.attachments.all() if not file.is_inline],
+            "pictures": [file for file in email.activity.attachments.all() if file.is_inline],
+            "truncated": email.notifications == Notifications.TRUNCATED_BODY,
+            "sentences": trace.sentences(email.decision) if email.decision else [],
+            "conversation": conversation_of(email, request.user),
+            "submissions": list(Submission.objects.filter(email=email).select_related("mailbox")),
+            "items": list(items.select_related("mailbox").defer("trace")),
+            "queue_items": list(
+                QueueItem.objects.filter(object=email.activity).select_related("queue")
+            ),
+            "error": cause_of(email.last_error_code, email.last_error_text)
+            if email.last_error_code
+            else None,
+            "deeds": self._buttons(request, email),
+            "has_delete_permission": self.has_delete_permission(request, email),
+            "waits": email.status == EmailStatus.PENDING_SEND,
+        }
+        return TemplateResponse(request, "console/email.html", context)
+
+    def _buttons(self, request: HttpRequest, email: Any) -> list[tuple[Deed, str]]:
+        return [
+            (deed, reverse("admin:activities_email_do", args=[email.pk, deed.name]))
+            for deed in self.deeds_for(request, email)
+        ]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """The whole row, which the list defers."""
+        email = super().get_object(request, object_id, from_field)
+        if email is None:
+            return None
+        return (
+            Email.objects.select_related(
+                "activity__owning_user",
+                "activity__owning_team",
+                "activity__regarding_type",
+                "receiving_mailbox",
+                "sender_mailbox",
+                "mime",
+                "submitted_by",
+            )
+            .prefetch_related("activity__attachments")
+            .get(pk=email.pk)
+        )
+
+    def _readable(self, request: HttpRequest, pk: Any) -> Email:
+        email = self.get_object(request, str(pk))
+        if email is None or not self.has_view_permission(request, email):
+            raise Http404
+        found: Email = email
+        return found
+
+    def body(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        """The sanitised body as a document of its own."""
+        email = self._readable(request, pk)
+        remote = request.GET.get("remote") == "1"
+        shown = body_of(email, allow_remote=remote, pictures=pictures_of(email))
+        title = conditional_escape(__("Body"))
+        response = HttpResponse(DOCUMENT.format(title=title, body=shown.html))
+        images = "data: https: http:" if remote else "data:"
+        response["Content-Security-Policy"] = (
+            f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'self'; "
+            "sandbox allow-popups allow-popups-to-escape-sandbox"
+        )
+        response["Referrer-Policy"] = "no-referrer"
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    def original(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        email = self._readable(request, pk)
+        if email.mime is None:
+            raise Http404
+        return as_attachment(blobs.read(email.mime), f"email-{email.pk}.eml")
+
+    def file(self, request: HttpRequest, pk: Any, file: Any) -> HttpResponse:
+        email = self._readable(request, pk)
+        found = (
+            ActivityMimeAttachment.objects.select_related("attachment")
+            .filter(activity_id=email.pk, pk=file)
+            .first()
+        )
+        if found is None:
+            raise Http404
+        return as_attachment(blobs.read(found.attachment), found.file_name)
+
+    # -- writing
+
+    def compose(self, request: HttpRequest, email: Email | None) -> HttpResponse:
+        form = ComposeForm(
+            request.POST or None, request.FILES or None, actor=request.user, email=email
+        )
+        if request.method == "POST" and form.is_valid():
+            try:
+                saved = form.save(timezone.now())
+                if email is None:
+                    self.log_addition(request, saved, [{"added": {}}])
+                else:
+                    self.log_change(request, saved, [{"changed": {"fields": form.changed_words()}}])
+                if "_send" in request.POST:
+                    return self._send(request, saved)
+            except outbox.Refused as refused:
+                self._explain(request, refused)
+                if form.saved is not None:
+                    return self._to(form.saved)
+            else:
+                self.message_user(request, __("The draft was saved."), messages.SUCCESS)
+                return self._to(saved)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": (email.activity.subject or __("(no subject)")) if email else __("New email"),
+            "email": email,
+            "form": form,
+            "status": badge(email.status.label, STATUS_KIND[email.status]) if email else None,
+            "error": cause_of(email.last_error_code, email.last_error_text)
+            if email and email.last_error_code
+            else None,
+            "submissions": list(Submission.objects.filter(email=email)) if email else [],
+            "has_delete_permission": email is not None
+            and self.has_delete_permission(request, email),
+        }
+        return TemplateResponse(request, "console/compose.html", context)
+
+    def _send(self, request: HttpRequest, email: Email) -> HttpResponse:
+        try:
+            submitted = outbox.submit(email, actor=request.user, now=timezone.now())  # type: ignore[arg-type]
+        except outbox.Refused as refused:
+            self.message_user(
+                request, __("It was not sent, but saved as a draft."), messages.WARNING
+            )
+            self._explain(request, refused)
+            return self._to(email)
+        self.log_change(request, email, __("Submitted for sending."))
+        for words in submitted.warnings:
+            self.message_user(request, words, messages.WARNING)
+        self.message_user(
+            request,
+            __("The email is in the send queue and leaves within seconds when a worker runs.")
+            if not submitted.warnings
+            else __("The email is in the send queue."),
+            messages.SUCCESS,
+        )
+        return self._to(email)
+
+    def _explain(self, request: HttpRequest, refused: outbox.Refused) -> None:
+        for reason in refused.reasons:
+            self.message_user(request, reason, messages.ERROR)
+
+    def _to(self, email: Email) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:activities_email_change", args=[email.pk]))
+
+    # -- answers: each makes a draft and opens it
+
+    def reply(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
+        return self._answer(request, queryset, outbox.reply)
+
+    def reply_all(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
+        return self._answer(request, queryset, outbox.reply, everyone=True)
+
+    def forward(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
+        return self._answer(request, queryset, outbox.forward)
+
+    def _answer(
+        self, request: HttpRequest, queryset: "QuerySet[Email]", make: Any, **how: Any
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            return self._refused(request)
+        email = queryset.select_related("activity").get()
+        draft = make(email, actor=request.user, now=timezone.now(), **how)
+        self.log_addition(request, draft, [{"added": {}}])
+        return self._to(draft)
+
+    def cancel(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
+        email = self.within_reach(request, queryset, "change").first()
+        if email is None:
+            return HttpResponseRedirect(reverse("admin:activities_email_changelist"))
+        if outbox.cancel(email, now=timezone.now()):
+            self.log_change(request, email, __("Taken back before it was sent."))
+            self.message_user(request, __("It is a draft again."), messages.SUCCESS)
+        else:
+            self.message_user(
+                request, __("Too late: it is being sent, or was sent already."), messages.WARNING
+            )
+        return self._to(email)
+
+
+# -- pieces of the page --------------------------------------------------------------------------
+
+
+def body_of(email: Any, *, allow_remote: bool, pictures: dict[str, str]) -> Sanitised:
+    if email.mime_type != "text/html":
+        return Sanitised(html_of(email.description), 0)
+    return sanitise(email.description, pictures, allow_remote=allow_remote)
+
+
+def pictures_of(email: Any) -> dict[str, str]:
+    """Content-ID -> data: address, for pictures that are what they claim to be."""
+    files = ActivityMimeAttachment.objects.filter(activity_id=email.pk).exclude(
+        attachment_content_id=""
+    )
+    found: dict[str, str] = {}
+    room = MOST_PICTURE_BYTES
+    for file in files.select_related("attachment"):
+        room -= file.attachment.size
+        if room < 0:
+            break
+        try:
+            content = blobs.read(file.attachment)
+        except blobs.BytesMissing:
+            continue
+        kind = next((kind for start, kind in _PICTURES.items() if content.startswith(start)), None)
+        if kind:
+            octets = base64.b64encode(content).decode("ascii")
+            found[file.attachment_content_id.strip("<>")] = f"data:{kind};base64,{octets}"
+    return found
+
+
+def party_lines(email: Any, reader: Any) -> list[PartyLine]:
+    """The participants with the records they stand for; one look-up for each kind of record."""
+    rows = list(ActivityParty.objects.filter(activity_id=email.pk).select_related("party_type"))
+    wanted: dict[ContentType, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.party_type and row.party_id:
+            wanted[row.party_type].add(row.party_id)
+    names: dict[tuple[int, str], str] = {}
+    for kind, keys in wanted.items():
+        model = kind.model_class()
+        if model is None:
+            continue
+        try:
+            seen = access.visible_to(reader, model._default_manager.filter(pk__in=keys), "view")
+        except LookupError:
+            continue
+        names |= {(kind.pk, str(record.pk)): str(record) for record in seen}
+    return [_party_line(row, names) for row in rows]
+
+
+def _party_line(row: ActivityParty, names: dict[tuple[int, str], str]) -> PartyLine:
+    record: SafeString | str
+    if not row.is_resolved:
+        record = badge(_("unresolved"), "warn")
+    elif (name := names.get((row.party_type_id or 0, row.party_id))) is not None:
+        record = record_link(row.party_type, row.party_id, f"{name} ({row.party_type.name})")
+    else:
+        record = badge(_("a record that you can't see"), "quiet")
+    delivery: SafeString | str = ""
+    if row.delivery_result != DeliveryResult.NONE:
+        kind = "good" if row.delivery_result == DeliveryResult.ACCEPTED else "bad"
+        delivery = badge(row.get_delivery_result_display(), kind)
+    return PartyLine(
+        ParticipationType(row.participation_type_mask),
+        row.unresolved_party_name,
+        row.address_used,
+        record,
+        delivery,
+    )
+
+
+def conversation_of(email: Any, reader: Any) -> list[Any]:
+    """What this e-mail answers, what answers it, and the rest of its thread; oldest first."""
+    near = Q(pk=email.pk) | Q(parent_activity=email) | Q(correlated_activity=email)
+    for other in (email.parent_activity_id, email.correlated_activity_id):
+        if other:
+            near |= Q(pk=other) | Q(parent_activity=other) | Q(correlated_activity=other)
+    if email.conversation_tracking_id:
+        near |= Q(conversation_tracking_id=email.conversation_tracking_id)
+    rows = access.visible_to(reader, Email.objects.filter(near), "view")
+    found = (
+        rows.select_related("activity")
+        .defer("description", "decision", "references")
+        .order_by("activity__sort_date")[:CONVERSATION]
+    )
+    thread = list(found)
+    return thread if len(thread) > 1 else []
+
+
+# -- submissions ---------------------------------------------------------------------------------
+
+
+class SubmissionConsole(Deeds, OfMailbox):
+    """Attempts to send. Of an unknown one a person says what became of it (R5.17)."""
+
+    list_display: Any = [
+        "email_words", "mailbox_link", "attempt", "outcome", "claimed", "handed_over", "answer",
+    ]  # fmt: skip
+    list_display_links = ["attempt"]
+    list_filter: Any = ["state", ("mailbox", admin.RelatedOnlyFieldListFilter)]
+    list_select_related: Any = ["mailbox", "email__activity"]
+    ordering = ["-claimed_at"]
+    exclude = ["claim_token"]
+    change_form_template = "admin/serversync/submission/change_form.html"
+    deeds = (
+        Deed("it_left", _("It left: mark as sent")),
+        Deed("it_did_not", _("It did not leave: send again"), grave=True),
+    )
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        return self.deeds if obj.state == SubmissionState.UNKNOWN else []
+
+    @admin.display(description=_("email"))
+    def email_words(self, row: Submission) -> SafeString:
+        url = reverse("admin:activities_email_change", args=[row.email_id])
+        return link(url, row.email.to_recipients or row.email_id)
+
+    @admin.display(description=_("outcome"), ordering="state")
+    def outcome(self, row: Submission) -> SafeString:
+        kind = {
+            SubmissionState.ACCEPTED: "good",
+            SubmissionState.REFUSED: "bad",
+            SubmissionState.UNKNOWN: "bad",
+            SubmissionState.CLAIMED: "info",
+            SubmissionState.HANDED_OVER: "warn",
+            SubmissionState.RELEASED: "quiet",
+        }[SubmissionState(row.state)]
+        return badge(row.get_state_display(), kind)
+
+    @admin.display(description=_("claimed"), ordering="claimed_at")
+    def claimed(self, row: Submission) -> SafeString | str:
+        return moment(row.claimed_at)
+
+    @admin.display(description=_("handed over"), ordering="handed_over_at")
+    def handed_over(self, row: Submission) -> SafeString | str:
+        return moment(row.handed_over_at)
+
+    @admin.display(description=_("server's answer"))
+    def answer(self, row: Submission) -> str:
+        return row.server_reply or row.error_code
+
+    def it_left(self, request: HttpRequest, queryset: "QuerySet[Submission]") -> None:
+        self._decide(request, queryset, left=True)
+
+    def it_did_not(self, request: HttpRequest, queryset: "QuerySet[Submission]") -> None:
+        self._decide(request, queryset, left=False)
+
+    def _decide(
+        self, request: HttpRequest, queryset: "QuerySet[Submission]", *, left: bool
+    ) -> None:
+        submission = queryset.select_related("email").get()
+        if not access.may(request.user, "change", submission.email):
+            self.message_user(request, str(access.refusal(Email, "change")), messages.ERROR)
+            return
+        outbox.decide_unknown(submission, left=left, actor=request.user, now=timezone.now())  # type: ignore[arg-type]
+        self.log_change(request, submission, __("It left.") if left else __("It did not leave."))
+        self.message_user(
+            request,
+            __("Noted: the email was sent.")
+            if left
+            else __("Noted: it did not leave, and is sent again with the next cycle."),
+            messages.SUCCESS,
+        )

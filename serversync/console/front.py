@@ -1,0 +1,290 @@
+"""The front page: how the mailboxes are, what failed, what needs a person, today's mail.
+
+Everything is counted over the rows that the user may see, in a fixed number of statements.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from activities.choices import EmailStatus
+from activities.models import Email, QueueItem
+from mailboxes import access
+from mailboxes.choices import StateCode, TraceLevel
+from mailboxes.models import Mailbox, Organization, TraceLog
+from serversync.choices import ItemState, SubmissionState
+from serversync.console.causes import Cause, cause_of
+from serversync.console.health import KIND, Health, with_health
+from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+
+SHOWN = 8  # rows of each table; the rest is one click away
+OVERDUE = timedelta(minutes=15)  # longer than any gap a running cluster leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number that leads to the list behind it. `kind`: how it looks when it isn't zero."""
+
+    number: int
+    words: Any
+    url: str
+    kind: str = ""
+    advice: Any = ""
+
+    @property
+    def css(self) -> str:
+        return f"is-{self.kind}" if self.number and self.kind else "" if self.number else "is-zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An open error: what it is about, why, and what to do."""
+
+    alert: TraceLog
+    url: str
+    subject: Any
+    subject_url: str
+    cause: Cause
+
+
+def overview(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str, Any]:
+    organization = Organization.objects.current()
+    midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    health = _health(site, request, organization)
+    return {
+        "health": health,
+        "any_mailbox": any(figure.number for figure in health),
+        "failures": _failures(site, request),
+        "needed": _needed(site, request, health),
+        "today": _today(site, request, midnight),
+        "cycles": _cycles(site, request),
+        "overdue": _overdue(site, request, now),
+        "add_profile": _may_add(site, request, "mailboxes.EmailServerProfile"),
+    }
+
+
+def _rows(site: "AdminSite", request: HttpRequest, model: Any) -> "QuerySet[Any] | None":
+    """What this user may see of a table; None if they may not open its screen at all."""
+    screen = site._registry.get(model)
+    if screen is None or not screen.has_view_or_change_permission(request):
+        return None
+    rows: QuerySet[Any] = access.visible_to(request.user, model._default_manager.all(), "view")
+    return rows
+
+
+def _may_add(site: "AdminSite", request: HttpRequest, label: str) -> bool:
+    return any(
+        model._meta.label == label and screen.has_add_permission(request)
+        for model, screen in site._registry.items()
+    )
+
+
+def _list(label: str, query: str = "") -> str:
+    url = reverse(f"admin:{label.replace('.', '_').lower()}_changelist")
+    return f"{url}?{query}" if query else url
+
+
+def _health(site: "AdminSite", request: HttpRequest, organization: Organization) -> list[Figure]:
+    rows = _rows(site, request, Mailbox)
+    if rows is None:
+        return []
+    counted = with_health(rows, organization).values("health").annotate(n=Count("pk")).order_by()
+    numbers = {row["health"]: row["n"] for row in counted}
+    order = (
+        Health.HEALTHY,
+        Health.FAILING,
+        Health.PAUSED,
+        Health.WAITING,
+        Health.UNTESTED,
+        Health.NOT_SET_UP,
+        Health.INACTIVE,
+    )
+    return [
+        Figure(
+            numbers.get(state, 0),
+            state.label,
+            _list("mailboxes.Mailbox", f"health={state.value}"),
+            KIND[state],
+        )
+        for state in order
+    ]
+
+
+def _failures(site: "AdminSite", request: HttpRequest) -> list[Failed] | None:
+    rows = _rows(site, request, TraceLog)
+    if rows is None:
+        return None
+    alerts = (
+        rows.filter(closed_on__isnull=True, level=TraceLevel.ERROR)
+        .select_related("regarding_mailbox", "regarding_profile")
+        .order_by("-last_seen_on")[:SHOWN]
+    )
+    found = []
+    for alert in alerts:
+        subject = alert.regarding_object
+        found.append(
+            Failed(
+                alert,
+                reverse("admin:mailboxes_tracelog_change", args=[alert.pk]),
+                subject,
+                reverse(f"admin:mailboxes_{subject._meta.model_name}_change", args=[subject.pk])
+                if subject is not None
+                else "",
+                cause_of(alert.code, alert.text, alert.trace_parameters),
+            )
+        )
+    return found
+
+
+def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> list[Figure]:
+    """Only what is not zero: an empty list is good news."""
+    needed = []
+    by_state = {figure.words: figure for figure in health}
+    for state, advice in (
+        (Health.WAITING, _("Check that each address belongs to its user or queue, then approve.")),
+        (Health.UNTESTED, _("Test & Enable them; mail moves only after a successful test.")),
+    ):
+        figure = by_state.get(state.label)
+        if figure is not None:
+            needed.append(Figure(figure.number, _WAITING[state], figure.url, figure.kind, advice))
+    if (alerts := _rows(site, request, TraceLog)) is not None:
+        needed.append(
+            Figure(
+                alerts.filter(closed_on__isnull=True, level=TraceLevel.ERROR).count(),
+                _("open error alerts"),
+                _list("mailboxes.TraceLog", f"level__exact={TraceLevel.ERROR}"),
+                "bad",
+                _("Each says what happened and what to do; clear it when it is dealt with."),
+            )
+        )
+    if (items := _rows(site, request, SyncItem)) is not None:
+        needed.append(
+            Figure(
+                items.filter(state=ItemState.QUARANTINED).count(),
+                _("quarantined items"),
+                _list("serversync.SyncItem", "state=quarantined"),
+                "bad",
+                _("They failed for good. Look at the reason, then retry, download or dismiss."),
+            )
+        )
+    if (submissions := _rows(site, request, Submission)) is not None:
+        needed.append(
+            Figure(
+                submissions.filter(state=SubmissionState.UNKNOWN).count(),
+                _("emails of which nobody knows whether they left"),
+                _list("serversync.Submission", f"state__exact={SubmissionState.UNKNOWN}"),
+                "bad",
+                _("The line broke after handing over. They are never sent again silently (R5.17)."),
+            )
+        )
+    if (emails := _rows(site, request, Email)) is not None:
+        needed.append(
+            Figure(
+                emails.filter(status_code=EmailStatus.FAILED).count(),
+                _("emails that could not be sent"),
+                _list("activities.Email", f"status_code__exact={EmailStatus.FAILED}"),
+                "bad",
+                _("Correct them and send again."),
+            )
+        )
+    if (waiting := _rows(site, request, QueueItem)) is not None:
+        needed.append(
+            Figure(
+                waiting.filter(
+                    state_code=StateCode.ACTIVE, worker_user=None, worker_team=None
+                ).count(),
+                _("queue items that nobody works on"),
+                _list("activities.QueueItem", "work=free"),
+                "info",
+                _("Pick one to work on it."),
+            )
+        )
+    return [figure for figure in needed if figure.number]
+
+
+_WAITING = {
+    Health.WAITING: _("mailboxes wait for approval"),
+    Health.UNTESTED: _("mailboxes are not tested"),
+}
+
+
+def _today(site: "AdminSite", request: HttpRequest, midnight: datetime) -> list[Figure]:
+    figures = []
+    day = "day=today"
+    if (items := _rows(site, request, SyncItem)) is not None:
+        numbers = items.filter(decided_at__gte=midnight, parent__isnull=True).aggregate(
+            received=Count("pk"),
+            **{state.value: Count("pk", filter=Q(state=state)) for state in ItemState},
+        )
+        figures.append(Figure(numbers["received"], _("Seen"), _list("serversync.SyncItem", day)))
+        figures += [
+            Figure(
+                numbers[state.value],
+                state.label,
+                _list("serversync.SyncItem", f"{day}&state={state.value}"),
+                kind,
+            )
+            for state, kind in (
+                (ItemState.TRACKED, "good"),
+                (ItemState.REJECTED, ""),
+                (ItemState.DUPLICATE, ""),
+                (ItemState.RETRYING, "warn"),
+                (ItemState.QUARANTINED, "bad"),
+            )
+        ]
+    if (emails := _rows(site, request, Email)) is not None:
+        numbers = emails.aggregate(
+            sent=Count("pk", filter=Q(status_code=EmailStatus.SENT, sent_on__gte=midnight)),
+            waiting=Count(
+                "pk", filter=Q(status_code__in=[EmailStatus.PENDING_SEND, EmailStatus.SENDING])
+            ),
+        )
+        figures.append(
+            Figure(
+                numbers["sent"],
+                _("Sent"),
+                _list("activities.Email", f"status_code__exact={EmailStatus.SENT}"),
+                "good",
+            )
+        )
+        figures.append(
+            Figure(
+                numbers["waiting"],
+                _("Waiting to be sent"),
+                _list("activities.Email", "status_code__in=6,7"),
+                "warn",
+            )
+        )
+    return figures
+
+
+def _cycles(site: "AdminSite", request: HttpRequest) -> "list[MailboxStatistics] | None":
+    rows = _rows(site, request, MailboxStatistics)
+    if rows is None:
+        return None
+    return list(
+        rows.select_related("mailbox").order_by("-mailbox_process_started_on", "-pk")[:SHOWN]
+    )
+
+
+def _overdue(site: "AdminSite", request: HttpRequest, now: datetime) -> int:
+    """Workloads that a running cluster would have taken long ago."""
+    rows = _rows(site, request, Workload)
+    if rows is None:
+        return 0
+    return rows.filter(
+        Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now),
+        enabled=True,
+        next_run_at__lt=now - OVERDUE,
+        mailbox__state_code=StateCode.ACTIVE,
+        mailbox__email_server_profile__state_code=StateCode.ACTIVE,
+    ).count()

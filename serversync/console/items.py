@@ -1,0 +1,338 @@
+"""The ledger: what became of each item seen on a server, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from activities import blobs
+from mailboxes import access
+from mailboxes.models import Mailbox
+from mailboxes.screens import EMPTY, badge, moment
+from serversync import quarantine
+from serversync.choices import ItemState
+from serversync.console.causes import Cause, cause_of
+from serversync.console.deeds import Deed, Deeds
+from serversync.console.downloads import as_attachment
+from serversync.console.mailboxes import OfMailbox, midnight
+from serversync.console.reasons import words_of
+from serversync.models import ServerAction, SyncItem
+from serversync.templatetags.console import STATE_KIND
+from tracking import trace
+from tracking.choices import AcceptReason, SkipReason
+
+HIDDEN = "***"  # other people's subjects (R8.30)
+
+
+class DayFilter(admin.SimpleListFilter):
+    title = _("day")
+    parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [
+            ("today", _("Today")),
+            ("yesterday", _("Yesterday")),
+            ("week", _("Last 7 days")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        start = midnight(timezone.now())
+        day = timedelta(days=1)
+        if self.value() == "today":
+            return queryset.filter(decided_at__gte=start)
+        if self.value() == "yesterday":
+            return queryset.filter(decided_at__gte=start - day, decided_at__lt=start)
+        if self.value() == "week":
+            return queryset.filter(decided_at__gte=start - 6 * day)
+        return queryset
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return ItemState.choices
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """The reasons that a filter can know without counting the whole ledger."""
+
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        judged = [(r.code, r.label) for r in AcceptReason if r is not AcceptReason.UNKNOWN]
+        return [*judged, *SkipReason.choices, (quarantine.DISMISSED, _("Dismissed"))]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One station on the way of a message. `css`: is-good, is-bad, is-warn, is-skipped or nothing."""
+
+    name: Any
+    words: Any
+    css: str = ""
+
+
+class ItemConsole(Deeds, OfMailbox):
+    """Each item in one state, with its reason. Subjects are for those who may read the mail."""
+
+    change_form_template = "admin/serversync/syncitem/change_form.html"
+    list_display: Any = [
+        "subject_words", "state_badge", "reason_text", "sender", "mailbox_link", "received",
+        "decided", "attempts",
+    ]  # fmt: skip
+    list_display_links = ["subject_words"]
+    list_filter: Any = [
+        StateFilter,
+        DayFilter,
+        ReasonFilter,
+        ("mailbox", admin.RelatedOnlyFieldListFilter),
+    ]
+    # No subjects: a hit would tell what those say who are hidden.
+    search_fields = ["sender", "=message_id", "mailbox__name", "mailbox__email_address"]
+    search_help_text = _("Sender, Message-ID or mailbox")
+    ordering = ["-decided_at", "-pk"]
+    actions: Any = ["retry", "dismiss"]
+    deeds = (
+        Deed("retry", _("Retry now"), main=True),
+        Deed("download", _("Download the original")),
+        Deed("dismiss", _("Dismiss"), grave=True),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        mine = Mailbox.objects.filter(access.content_readers(request.user), pk=OuterRef("mailbox"))
+        return super().get_queryset(request).annotate(is_readable=Exists(mine))
+
+    def get_list_select_related(self, request: HttpRequest) -> Any:
+        return ["mailbox"]
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Any:
+        if obj.state == ItemState.RETRYING:
+            return [deed for deed in self.deeds if deed.name == "retry"]
+        if obj.state != ItemState.QUARANTINED:
+            return []
+        return [deed for deed in self.deeds if deed.name != "download" or obj.raw_id]
+
+    # -- columns
+
+    @admin.display(description=_("subject"))
+    def subject_words(self, item: Any) -> SafeString:
+        words = item.subject or __("(no subject)") if item.is_readable else HIDDEN
+        return format_html('<span class="one-line row-title">{}</span>', words)
+
+    @admin.display(description=_("state"), ordering="state")
+    def state_badge(self, item: SyncItem) -> SafeString:
+        return badge(item.get_state_display(), STATE_KIND[ItemState(item.state)])
+
+    @admin.display(description=_("reason"), ordering="reason")
+    def reason_text(self, item: SyncItem) -> SafeString:
+        return format_html(
+            '<span title="{}">{}</span>', item.reason, words_of(item.reason, item.sub_reason)
+        )
+
+    @admin.display(description=_("received"), ordering="received_at")
+    def received(self, item: SyncItem) -> SafeString | str:
+        return moment(item.received_at)
+
+    @admin.display(description=_("decided"), ordering="decided_at")
+    def decided(self, item: SyncItem) -> SafeString | str:
+        return moment(item.decided_at)
+
+    # -- deeds
+
+    @admin.action(description=_("Retry quarantined items"))
+    def retry(self, request: HttpRequest, queryset: "QuerySet[SyncItem]") -> None:
+        if self.missing(request, "retry_syncitem"):
+            return
+        chosen = self.within_reach(request, queryset, "retry_syncitem")
+        done = quarantine.retry(chosen, now=timezone.now())
+        self._note(request, chosen, __("Retried by hand."), done)
+        self._say(
+            request,
+            done,
+            ngettext(
+                "%(count)d item is fetched again with the next cycle, which was asked to run now.",
+                "%(count)d items are fetched again with the next cycles, which were asked to run "
+                "now.",
+                done,
+            ),
+        )
+
+    @admin.action(description=_("Dismiss quarantined items"))
+    def dismiss(self, request: HttpRequest, queryset: "QuerySet[SyncItem]") -> None:
+        if self.missing(request, "retry_syncitem"):
+            return
+        chosen = self.within_reach(request, queryset, "retry_syncitem")
+        ids = list(chosen.filter(state=ItemState.QUARANTINED).values_list("pk", flat=True))
+        done = quarantine.dismiss(chosen, now=timezone.now())
+        self._note(request, SyncItem.objects.filter(pk__in=ids), __("Dismissed by hand."), done)
+        self._say(
+            request,
+            done,
+            ngettext(
+                "%(count)d item was dismissed; its original is no longer kept here.",
+                "%(count)d items were dismissed; their originals are no longer kept here.",
+                done,
+            ),
+        )
+
+    def download(self, request: HttpRequest, queryset: "QuerySet[SyncItem]") -> HttpResponse | None:
+        """Needs the permission and the right to read the mailbox's mail."""
+        if self.missing(request, "retry_syncitem"):
+            return None
+        item = queryset.select_related("mailbox", "raw").get()
+        if not access.may_read_content(request.user, item.mailbox):
+            self.message_user(
+                request,
+                __(
+                    "Only the owner of this mailbox, or a member of its queue, may read its "
+                    "messages (R8.30). Ask them to download it."
+                ),
+                messages.ERROR,
+            )
+            return None
+        if item.raw is None:
+            raise Http404
+        return as_attachment(blobs.read(item.raw), f"item-{item.pk}.eml")
+
+    def _note(
+        self, request: HttpRequest, items: "QuerySet[SyncItem]", words: str, done: int
+    ) -> None:
+        if done:
+            for item in items[:200]:
+                self.log_change(request, item, words)
+
+    def _say(self, request: HttpRequest, done: int, words: str) -> None:
+        if done:
+            self.message_user(request, words % {"count": done}, messages.SUCCESS)
+        else:
+            self.message_user(
+                request, __("Nothing was done: none of them is in quarantine."), messages.WARNING
+            )
+
+    # -- the page
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        item = kw.get("obj")
+        if item is not None:
+            # The e-mail's own row may be out of this reader's reach, though the item is not.
+            email = item.email
+            data = item.decision
+            context |= {
+                "item": item,
+                "subject_shown": (item.subject or __("(no subject)"))
+                if item.is_readable
+                else HIDDEN,
+                "way": way_of(item, data),
+                "sentences": trace.sentences(data) if data else [],
+                "reason_words": words_of(item.reason, item.sub_reason),
+                "cause": _cause(item),
+                "server_actions": ServerAction.objects.filter(item=item).order_by("created_on"),
+                "email": email
+                if email is not None and access.may(request.user, "view", email)
+                else None,
+                "has_email": email is not None,
+                "parent": item.parent,
+                "children": list(item.children.defer("trace")),
+                "others": self._others(request, item),
+                "title": __("Item"),
+                "subtitle": None,
+            }
+        return super().render_change_form(request, context, *args, **kw)
+
+    def _others(self, request: HttpRequest, item: SyncItem) -> list[SyncItem]:
+        """The same message in other mailboxes."""
+        if not item.message_id:
+            return []
+        rows = access.visible_to(
+            request.user, SyncItem.objects.filter(message_id=item.message_id), "view"
+        )
+        return list(rows.exclude(pk=item.pk).select_related("mailbox").defer("trace")[:20])
+
+
+def _cause(item: SyncItem) -> Cause | None:
+    if item.state in (ItemState.QUARANTINED, ItemState.RETRYING) and item.reason:
+        return cause_of(item.reason, item.last_error)
+    return None
+
+
+def way_of(item: SyncItem, data: Mapping[str, Any]) -> list[Stage]:
+    """server -> candidate -> sender -> recipients -> filters -> outcome, as far as it came."""
+    state = ItemState(item.state)
+    reason = item.reason
+    found = [Stage(_("Server"), item.folder)]
+    if state == ItemState.SKIPPED:
+        found.append(Stage(_("Candidate"), words_of(item.reason, item.sub_reason), "is-warn"))
+    elif state in (ItemState.QUARANTINED, ItemState.RETRYING, ItemState.GONE):
+        found.append(Stage(_("Candidate"), cause_of(reason).meaning if reason else "", "is-bad"))
+    else:
+        found.append(Stage(_("Candidate"), _("to be judged"), "is-good"))
+    judged = state in (ItemState.TRACKED, ItemState.REJECTED, ItemState.DUPLICATE)
+    sender = data.get("sender") or {}
+    match = sender.get("match") or {}
+    recipients = (data.get("recipients") or {}).get("n", 0)
+    parties = data.get("parties") or {}
+    entity = data.get("entity") or {}
+    accepted = [p for p in parties.get("list", []) if p.get("accepted")]
+    stops = {
+        AcceptReason.INVALID_SENDER.code: 0,
+        AcceptReason.DUPLICATE.code: 0,
+        AcceptReason.NO_RECIPIENT_MATCH.code: 1,
+        AcceptReason.INTERNAL_EMAIL_REJECT.code: 1,
+        AcceptReason.NO_CORRELATION_MATCH.code: 2,
+    }
+    stop = stops.get(reason, 3) if state != ItemState.TRACKED else 3
+    middle = [
+        (
+            _("Sender"),
+            __("%(address)s is %(name)s")
+            % {"address": sender.get("address", ""), "name": match.get("name") or match.get("kind")}
+            if match
+            else sender.get("address") or item.sender or __("no usable sender"),
+        ),
+        (
+            _("Recipients"),
+            ngettext("%(count)d address", "%(count)d addresses", recipients) % {"count": recipients}
+            + (
+                ", "
+                + ngettext("%(count)d of them ours", "%(count)d of them ours", parties.get("n", 0))
+                % {"count": parties.get("n", 0)}
+            ),
+        ),
+        (
+            _("Filters"),
+            __("accepted by %(who)s") % {"who": entity.get("name") or entity.get("kind")}
+            if entity and accepted
+            else __("accepted")
+            if state == ItemState.TRACKED
+            else __("nobody accepted it"),
+        ),
+    ]
+    for number, (name, words) in enumerate(middle):
+        if not judged or number > stop or (number == stop and state == ItemState.DUPLICATE):
+            found.append(Stage(name, EMPTY, "is-skipped"))
+        elif number == stop:
+            found.append(Stage(name, words, "is-bad"))
+        else:
+            found.append(Stage(name, words, "is-good"))
+    kind = {"good": "is-good", "bad": "is-bad", "warn": "is-warn"}.get(STATE_KIND[state], "")
+    found.append(Stage(_("Outcome"), state.label, kind))
+    return found

@@ -1,0 +1,628 @@
+"""Mailboxes, profiles and the engine's rows: the rooms' screens with what the engine adds to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import (
+    Count,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes import access, services
+from mailboxes.admin import MailboxScreen, ProfileScreen
+from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
+from mailboxes.conditions import TABLE
+from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
+from mailboxes.protocols.phases import Phase
+from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
+from serversync import engine
+from serversync.choices import ItemState, WorkloadState
+from serversync.console.causes import Cause, cause_of
+from serversync.console.deeds import Deed, Deeds
+from serversync.console.health import KIND, MEANING, Health, with_health
+from serversync.models import (
+    FolderCursor,
+    MailboxStatistics,
+    ServerAction,
+    SyncItem,
+    Workload,
+)
+
+LATEST = 10
+TEST_KIND = {TestStatus.NOT_RUN: "quiet", TestStatus.SUCCESS: "good", TestStatus.FAILURE: "bad"}
+
+
+def midnight(now: datetime) -> datetime:
+    return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def items_of_today(now: datetime) -> Coalesce:
+    """How many items of a mailbox reached their state today."""
+    counted = (
+        SyncItem.objects.filter(mailbox=OuterRef("pk"), decided_at__gte=midnight(now))
+        .order_by()
+        .values("mailbox")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+
+
+# -- the list ------------------------------------------------------------------------------------
+
+
+class HealthFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return Health.choices
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        return queryset.filter(health=self.value()) if self.value() else queryset
+
+
+class MailboxConsole(Deeds, MailboxScreen):
+    """Is it healthy? And if not: why, and what to do."""
+
+    change_form_template = "admin/mailboxes/mailbox/change_form.html"
+    list_display: Any = [
+        "title", "health_badge", "kind", "profile", "approval", "directions", "last_success",
+        "next_run", "today", "error",
+    ]  # fmt: skip
+    list_display_links = ["title"]
+    list_filter: Any = [HealthFilter, *MailboxScreen.list_filter]
+    actions: Any = [
+        "approve", "reject", "test_and_enable", "synchronize", "apply_defaults", "activate",
+        "deactivate",
+    ]  # fmt: skip
+    deeds = (
+        Deed("test_and_enable", _("Test & Enable"), main=True),
+        Deed("synchronize", _("Synchronize now")),
+        Deed("approve", _("Approve")),
+        Deed("reject", _("Reject")),
+        Deed("apply_defaults", _("Apply default settings")),
+        Deed("activate", _("Activate")),
+        Deed("deactivate", _("Deactivate"), grave=True),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        organization = _organization(request)
+        return (
+            with_health(super().get_queryset(request), organization)
+            .annotate(items_today=items_of_today(timezone.now()))
+            .prefetch_related("workloads")
+        )
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        active = obj.is_active_state
+        hidden = {
+            "activate" if active else "deactivate",
+            "approve" if obj.email_router_access_approval == AccessApproval.APPROVED else "",
+            "reject" if obj.email_router_access_approval == AccessApproval.REJECTED else "",
+        }
+        if not active:
+            hidden |= {"test_and_enable", "synchronize"}
+        return [deed for deed in self.deeds if deed.name not in hidden]
+
+    # -- columns
+
+    @admin.display(description=_("state"))
+    def health_badge(self, mailbox: Any) -> SafeString:
+        state = Health(mailbox.health)
+        return badge(state.label, KIND[state])
+
+    @admin.display(description=_("profile"), ordering="email_server_profile__name")
+    def profile(self, mailbox: Mailbox) -> SafeString | str:
+        profile = mailbox.email_server_profile
+        if profile is None:
+            return EMPTY
+        return link(
+            reverse("admin:mailboxes_emailserverprofile_change", args=[profile.pk]), profile
+        )
+
+    @admin.display(description=_("in / out"))
+    def directions(self, mailbox: Mailbox) -> SafeString:
+        return format_html("{} {}", _direction(mailbox, 0), _direction(mailbox, 1))
+
+    @admin.display(description=_("last success"))
+    def last_success(self, mailbox: Any) -> SafeString | str:
+        rows = mailbox.workloads.all()
+        return moment(
+            max((row.last_success_at for row in rows if row.last_success_at), default=None)
+        )
+
+    @admin.display(description=_("next run"))
+    def next_run(self, mailbox: Mailbox) -> SafeString | str:
+        row = mailbox.workload(Operation.INCOMING)
+        if row is None or not row.enabled or not mailbox.is_active_state:
+            return EMPTY
+        if row.is_leased(timezone.now()):
+            return badge(_("running"), "info")
+        return moment(max(row.next_run_at, row.postponed_until or row.next_run_at))
+
+    @admin.display(description=_("today"), ordering="items_today")
+    def today(self, mailbox: Any) -> SafeString | str:
+        if not mailbox.items_today:
+            return "0"
+        url = reverse("admin:serversync_syncitem_changelist")
+        return link(f"{url}?mailbox__id__exact={mailbox.pk}&day=today", mailbox.items_today)
+
+    @admin.display(description=_("error"))
+    def error(self, mailbox: Mailbox) -> SafeString | str:
+        row = worst(mailbox)
+        if row is None:
+            return ""
+        code = row.last_error_code or row.state_code
+        return format_html(
+            '<span class="one-line bad-text" title="{}">{}</span>',
+            cause_of(code, row.last_error_text).meaning,
+            code,
+        )
+
+    # -- what the engine does
+
+    @admin.action(description=_("Test & Enable"))
+    def test_and_enable(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        chosen = Mailbox.objects.filter(pk__in=ids)
+
+        def schedule() -> services.Outcome:
+            with transaction.atomic():
+                outcome = services.schedule_test(
+                    mailboxes=chosen, actor=request.user, now=timezone.now()
+                )
+                engine.enqueue_tests(
+                    access.visible_to(request.user, chosen, "test_mailbox").values_list(
+                        "pk", flat=True
+                    )
+                )
+            return outcome
+
+        self.perform(
+            request,
+            schedule,
+            __("Test & Enable started for %(count)d mailbox. Reload in a moment for its steps."),
+            __("Test & Enable started for %(count)d mailboxes. Reload in a moment."),
+        )
+
+    @admin.action(description=_("Synchronize now"))
+    def synchronize(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
+        if self.missing(request, "synchronize_mailbox"):
+            return
+        chosen = self.within_reach(request, queryset, "synchronize_mailbox")
+        ids = list(chosen.values_list("pk", flat=True))
+        woken = sum(
+            engine.wake(ids, operation, by_hand=True)
+            for operation in (Operation.INCOMING, Operation.OUTGOING)
+        )
+        if woken:
+            self.message_user(
+                request,
+                __("Asked for %(count)d workloads to run now; a worker takes them in seconds.")
+                % {"count": woken},
+                messages.SUCCESS,
+            )
+        else:
+            self.message_user(
+                request,
+                __("Nothing can run: no workload of these mailboxes is enabled. Test & Enable."),
+                messages.WARNING,
+            )
+
+    # -- the page
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        mailbox = kw.get("obj")
+        if mailbox is not None:
+            context["panel"] = panel_of(request, mailbox, timezone.now())
+        return super().render_change_form(request, context, *args, **kw)
+
+
+def _organization(request: HttpRequest) -> Organization:
+    """Read once for a page."""
+    known: Organization | None = request.__dict__.get("_organization")
+    if known is None:
+        known = request.__dict__["_organization"] = Organization.objects.current()
+    return known
+
+
+def _direction(mailbox: Mailbox, number: int) -> SafeString:
+    """Whether one direction runs: a word for the eye, the rest on hovering."""
+    operation = Operation(number)
+    arrow = "↓" if operation == Operation.INCOMING else "↑"
+    row = mailbox.workload(operation)
+    if not is_server_side(mailbox, operation) or row is None:
+        kind, words = "quiet", __("not used")
+    elif row.state == WorkloadState.PAUSED:
+        kind, words = "bad", __("paused")
+    elif row.test_status == TestStatus.FAILURE or row.state == WorkloadState.DISABLED:
+        kind, words = "bad", __("failed")
+    elif not row.enabled:
+        kind, words = "warn", __("not tested")
+    elif row.consecutive_failures:
+        kind, words = "bad", __("failing")
+    else:
+        kind, words = "good", __("runs")
+    title = f"{operation.label}: {words}"
+    return format_html(
+        '<span class="badge badge-{}" title="{}">{} {}</span>', kind, title, arrow, words
+    )
+
+
+def worst(mailbox: Any) -> Workload | None:
+    """The workload whose trouble is worth naming first."""
+    troubled = [
+        row
+        for row in mailbox.workloads.all()
+        if (row.last_error_code and (row.consecutive_failures or not row.enabled))
+        or row.state != WorkloadState.READY
+    ]
+    return max(
+        troubled,
+        key=lambda row: (row.state != WorkloadState.READY, row.consecutive_failures),
+        default=None,
+    )
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a test. `words`: the server's own; `meaning` and `advice`: ours."""
+
+    name: Any
+    ok: bool
+    milliseconds: int | None
+    words: str
+    meaning: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One workload of a mailbox, for its page."""
+
+    operation: Operation
+    used: bool
+    row: Workload
+    verdict: Verdict
+    steps: list[Step]
+    error: Cause | None
+
+    @property
+    def kind(self) -> str:
+        if self.verdict.ok:
+            return "good"
+        if not self.used:
+            return "quiet"
+        return "warn" if self.verdict.code in ("NotTested", "Postponed", "InProgress") else "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    state: ItemState
+    today: int
+    total: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """All that the mailbox page shows beside the form."""
+
+    health: Health
+    health_kind: str
+    meaning: Any
+    channels: list[Channel]
+    counts: list[StateCount]
+    before_start: int
+    items: list[SyncItem]
+    reads_subjects: bool
+    cycles: list[MailboxStatistics]
+    folders: list[FolderCursor]
+    alerts: list[tuple[TraceLog, Cause]]
+    pending_actions: int
+    items_url: str
+    cycles_url: str
+    alerts_url: str
+
+
+def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
+    organization = _organization(request)
+    items = reverse("admin:serversync_syncitem_changelist") + f"?mailbox__id__exact={mailbox.pk}"
+    folders = list(FolderCursor.objects.filter(mailbox=mailbox).order_by("-generation", "folder"))
+    health = Health(mailbox.health)
+    alerts = TraceLog.objects.filter(regarding_mailbox=mailbox, closed_on__isnull=True)
+    return Panel(
+        health=health,
+        health_kind=KIND[health],
+        meaning=MEANING[health],
+        channels=[_channel(mailbox, operation, organization, now) for operation in Operation],
+        counts=_counts(mailbox, items, now),
+        before_start=sum(folder.before_start for folder in folders),
+        items=list(
+            SyncItem.objects.filter(mailbox=mailbox).defer("trace").order_by("-decided_at")[:LATEST]
+        ),
+        reads_subjects=access.may_read_content(request.user, mailbox),
+        cycles=list(MailboxStatistics.objects.filter(mailbox=mailbox)[:LATEST]),
+        folders=folders,
+        alerts=[
+            (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
+            for alert in alerts.order_by("-level", "-last_seen_on")[:LATEST]
+        ],
+        pending_actions=ServerAction.objects.filter(mailbox=mailbox, state="pending").count(),
+        items_url=items,
+        cycles_url=reverse("admin:serversync_mailboxstatistics_changelist")
+        + f"?mailbox__id__exact={mailbox.pk}",
+        alerts_url=reverse("admin:mailboxes_tracelog_changelist")
+        + f"?regarding_mailbox__id__exact={mailbox.pk}",
+    )
+
+
+def _channel(
+    mailbox: Any, operation: Operation, organization: Organization, now: datetime
+) -> Channel:
+    row = mailbox.workload(operation) or Workload(mailbox=mailbox, operation=operation)
+    return Channel(
+        operation=operation,
+        used=is_server_side(mailbox, operation),
+        row=row,
+        verdict=eligible(facts_of(mailbox, row, organization), now),
+        steps=[_step(step) for step in row.test_steps],
+        error=cause_of(row.last_error_code, row.last_error_text) if row.last_error_code else None,
+    )
+
+
+#: The steps of a conversation with a server, as an administrator knows them.
+STEPS = {
+    Phase.RESOLVE: _("Find the host"),
+    Phase.CONNECT: _("Connect"),
+    Phase.TLS: _("Secure the line (TLS)"),
+    Phase.LOGIN: _("Log in"),
+    Phase.OPEN: _("Open the inbox"),
+    Phase.LIST: _("List a message"),
+    Phase.FETCH: _("Fetch a message"),
+    Phase.APPLY: _("Mark a message"),
+    Phase.SEND: _("Send a test message"),
+    Phase.FIND: _("Look into sent items"),
+    Phase.CLOSE: _("Leave"),
+}
+
+
+def _step(step: dict[str, Any]) -> Step:
+    code = str(step.get("code") or "")
+    # In the reader's language where the code is known; as it was noted where it isn't.
+    cause = cause_of(code) if code in TABLE else None
+    name = str(step.get("step") or "")
+    return Step(
+        name=STEPS.get(name, name),  # type: ignore[call-overload]
+        ok=bool(step.get("ok")),
+        milliseconds=step.get("ms"),
+        words=str(step.get("text") or ""),
+        meaning=cause.meaning if cause else str(step.get("cause") or ""),
+        advice=cause.advice if cause else str(step.get("cure") or ""),
+    )
+
+
+def _counts(mailbox: Any, url: str, now: datetime) -> list[StateCount]:
+    rows = (
+        SyncItem.objects.filter(mailbox=mailbox)
+        .order_by()
+        .values("state")
+        .annotate(
+            total=Count("pk"),
+            today=Count("pk", filter=Q(decided_at__gte=midnight(now))),
+        )
+    )
+    found = {row["state"]: row for row in rows}
+    return [
+        StateCount(
+            state,
+            found.get(state, {}).get("today", 0),
+            found.get(state, {}).get("total", 0),
+            f"{url}&state={state.value}",
+        )
+        for state in ItemState
+    ]
+
+
+# -- profiles ------------------------------------------------------------------------------------
+
+
+class ProfileConsole(Deeds, ProfileScreen):
+    """The profile with the health of its mailboxes."""
+
+    change_form_template = "admin/mailboxes/emailserverprofile/change_form.html"
+    list_display: Any = [
+        "name",
+        "server_type",
+        "servers",
+        "state",
+        "mailboxes_words",
+        "owner_words",
+    ]
+    actions: Any = ["test_mailboxes", "activate", "deactivate"]
+    deeds = (
+        Deed("test_mailboxes", _("Test & Enable all its mailboxes"), main=True),
+        Deed("activate", _("Activate")),
+        Deed("deactivate", _("Deactivate"), grave=True),
+    )
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        hidden = "activate" if obj.is_active_state else "deactivate"
+        return [deed for deed in self.deeds if deed.name != hidden]
+
+    @admin.display(description=_("mailboxes"), ordering="mailbox_count")
+    def mailboxes_words(self, profile: Any) -> SafeString:
+        url = reverse("admin:mailboxes_mailbox_changelist")
+        return link(f"{url}?email_server_profile__id__exact={profile.pk}", profile.mailbox_count)
+
+    @admin.display(description=_("owner"))
+    def owner_words(self, profile: EmailServerProfile) -> str:
+        return str(profile.owner)
+
+    @admin.action(description=_("Test & Enable all their mailboxes"))
+    def test_mailboxes(
+        self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
+    ) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        served = Mailbox.objects.filter(email_server_profile__in=ids, state_code=StateCode.ACTIVE)
+
+        def schedule() -> services.Outcome:
+            with transaction.atomic():
+                outcome = services.schedule_test(
+                    mailboxes=served, actor=request.user, now=timezone.now()
+                )
+                engine.enqueue_tests(
+                    access.visible_to(request.user, served, "test_mailbox").values_list(
+                        "pk", flat=True
+                    )
+                )
+            return outcome
+
+        self.perform(
+            request,
+            schedule,
+            __("Test & Enable started for %(count)d mailbox."),
+            __("Test & Enable started for %(count)d mailboxes."),
+        )
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        profile = kw.get("obj")
+        if profile is not None:
+            rows = access.visible_to(
+                request.user, Mailbox.objects.filter(email_server_profile=profile), "view"
+            )
+            served = (
+                with_health(rows, _organization(request))
+                .prefetch_related("workloads")
+                .order_by("name")[:100]
+            )
+            context["served"] = [
+                (
+                    mailbox,
+                    Health(mailbox.health).label,
+                    KIND[Health(mailbox.health)],
+                    worst(mailbox),
+                )
+                for mailbox in served
+            ]
+            context["open_alerts"] = [
+                (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
+                for alert in TraceLog.objects.filter(
+                    regarding_profile=profile, closed_on__isnull=True
+                )[:LATEST]
+            ]
+        return super().render_change_form(request, context, *args, **kw)
+
+
+# -- the engine's own rows -----------------------------------------------------------------------
+
+
+class OfMailbox(ReadOnlyScreen):
+    """Rows that explain a mailbox: seen by whoever sees the mailbox."""
+
+    open_to_all = True
+    list_select_related: Any = ["mailbox"]
+    search_fields = ["mailbox__name", "mailbox__email_address"]
+
+    @admin.display(description=_("mailbox"), ordering="mailbox__name")
+    def mailbox_link(self, row: Any) -> SafeString:
+        return link(reverse("admin:mailboxes_mailbox_change", args=[row.mailbox_id]), row.mailbox)
+
+
+class CycleConsole(OfMailbox):
+    list_display: Any = [
+        "started", "mailbox_link", "operation_type", "result", "items_processed", "items_failed",
+        "duration", "machine_name",
+    ]  # fmt: skip
+    list_filter: Any = [
+        "operation_type",
+        "process_result",
+        ("mailbox", admin.RelatedOnlyFieldListFilter),
+        ("mailbox_process_started_on", admin.DateFieldListFilter),
+    ]
+    ordering = ["-mailbox_process_started_on"]
+
+    @admin.display(description=_("started"), ordering="mailbox_process_started_on")
+    def started(self, cycle: MailboxStatistics) -> SafeString | str:
+        return moment(cycle.mailbox_process_started_on)
+
+    @admin.display(description=_("result"))
+    def result(self, cycle: MailboxStatistics) -> SafeString:
+        if not cycle.process_result:
+            return badge(cycle.error_code or _("Failed"), "bad")
+        labels = dict(ItemState.choices)
+        words = ", ".join(
+            f"{count} {str(labels.get(state, state)).lower()}"
+            for state, count in cycle.items_by_state.items()
+            if count
+        )
+        return format_html("{} {}", badge(_("Success"), "good"), words)
+
+    @admin.display(description=_("took"))
+    def duration(self, cycle: MailboxStatistics) -> str:
+        span = cycle.mailbox_process_completed_on - cycle.mailbox_process_started_on
+        return f"{span.total_seconds():.1f} s"
+
+
+class WorkloadConsole(OfMailbox):
+    list_display: Any = [
+        "mailbox_link", "operation", "enabled", "state", "state_code", "consecutive_failures",
+        "next", "last_success", "last_duration_ms", "lease_holder",
+    ]  # fmt: skip
+    list_filter: Any = ["operation", "enabled", "state", "test_status", "state_code"]
+    ordering = ["mailbox__name", "operation"]
+    exclude = ["lease_token"]
+
+    @admin.display(description=_("next run"), ordering="next_run_at")
+    def next(self, row: Workload) -> SafeString | str:
+        return moment(row.next_run_at) if row.enabled else EMPTY
+
+    @admin.display(description=_("last success"), ordering="last_success_at")
+    def last_success(self, row: Workload) -> SafeString | str:
+        return moment(row.last_success_at)
+
+
+class FolderConsole(OfMailbox):
+    list_display: Any = [
+        "mailbox_link", "folder", "generation", "server_total", "before_start", "watermark",
+        "resets", "checked",
+    ]  # fmt: skip
+    ordering = ["mailbox__name", "folder"]
+
+    @admin.display(description=_("checked"), ordering="checked_at")
+    def checked(self, row: FolderCursor) -> SafeString | str:
+        return moment(row.checked_at)
+
+
+class ServerActionConsole(OfMailbox):
+    list_display: Any = [
+        "decided", "mailbox_link", "kind", "argument", "state", "attempts", "receipt", "last_error",
+    ]  # fmt: skip
+    list_filter: Any = ["state", "kind", ("mailbox", admin.RelatedOnlyFieldListFilter)]
+    list_select_related: Any = ["mailbox", "item"]
+    ordering = ["-created_on"]
+
+    @admin.display(description=_("decided"), ordering="created_on")
+    def decided(self, row: ServerAction) -> SafeString | str:
+        return moment(row.created_on)

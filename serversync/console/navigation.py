@@ -1,0 +1,106 @@
+"""The navigation by task: what a user may open, in the order in which one needs it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+
+#: Section -> (word of the task, label of the model whose list opens).
+SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
+    (
+        _("Synchronization"),
+        (
+            (_("Mailboxes"), "mailboxes.Mailbox"),
+            (_("Profiles"), "mailboxes.EmailServerProfile"),
+            (_("Items"), "serversync.SyncItem"),
+            (_("Alerts"), "mailboxes.TraceLog"),
+        ),
+    ),
+    (
+        _("Mail"),
+        (
+            (_("Emails"), "activities.Email"),
+            (_("Queue items"), "activities.QueueItem"),
+        ),
+    ),
+    (
+        _("People"),
+        (
+            (_("Users"), "mailboxes.SystemUser"),
+            (_("Queues"), "mailboxes.Queue"),
+            (_("Teams"), "mailboxes.Team"),
+            (_("Groups"), "auth.Group"),
+        ),
+    ),
+    (
+        _("Records"),
+        (
+            (_("Accounts"), "activities.Account"),
+            (_("Contacts"), "activities.Contact"),
+            (_("Leads"), "activities.Lead"),
+        ),
+    ),
+    (_("Settings"), ((_("Organization"), "mailboxes.Organization"),)),
+)
+
+#: The rows behind the scenes; folded away.
+ENGINE: tuple[tuple[Promise, str], ...] = (
+    (_("Cycles"), "serversync.MailboxStatistics"),
+    (_("Workloads"), "serversync.Workload"),
+    (_("Folders"), "serversync.FolderCursor"),
+    (_("Server actions"), "serversync.ServerAction"),
+    (_("Submissions"), "serversync.Submission"),
+    (_("Activities"), "activities.ActivityPointer"),
+    (_("Address index"), "mailboxes.EmailSearch"),
+    (_("Stored bytes"), "activities.StoredBytes"),
+    (_("Failed jobs"), "django_q.Failure"),
+    (_("Schedules"), "django_q.Schedule"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    name: Any
+    url: str
+    current: bool
+
+
+@dataclass(slots=True)
+class Section:
+    name: Any
+    tasks: list[Task] = field(default_factory=list)
+    folded: bool = False
+
+    @property
+    def current(self) -> bool:
+        return any(task.current for task in self.tasks)
+
+
+def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
+    """Only what this user may open."""
+    screens = {model._meta.label: screen for model, screen in site._registry.items()}
+    front = reverse("admin:index", current_app=site.name)
+    found = [Section("", [Task(_("Overview"), front, request.path == front)])]
+    for name, tasks, folded in (
+        *((name, tasks, False) for name, tasks in SECTIONS),
+        (_("Engine"), ENGINE, True),
+    ):
+        section = Section(name, folded=folded)
+        for word, label in tasks:
+            screen = screens.get(label)
+            if screen is None or not screen.has_view_or_change_permission(request):
+                continue
+            meta = screen.model._meta
+            url = reverse(
+                f"admin:{meta.app_label}_{meta.model_name}_changelist", current_app=site.name
+            )
+            section.tasks.append(Task(word, url, request.path.startswith(url)))
+        if section.tasks:
+            found.append(section)
+    return found

@@ -1,0 +1,27 @@
+"""Why an item ended in its state, in words."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes.conditions import TABLE
+from mailboxes.screens import EMPTY
+from serversync import quarantine
+from serversync.console.causes import cause_of
+from tracking.choices import AcceptReason, SkipReason, SubReason
+
+_REASONS: dict[str, Any] = {
+    **{reason.code: reason.label for reason in AcceptReason},
+    **dict(SkipReason.choices),
+    quarantine.DISMISSED: _("Dismissed by hand"),
+}
+_DETAILS = dict(SubReason.choices)
+
+
+def words_of(reason: str, sub_reason: str = "") -> str:
+    """The reason and its detail; the code itself where this version doesn't know it."""
+    words = _REASONS.get(reason)
+    if words is None and reason in TABLE:
+        return cause_of(reason).meaning
+    detail = _DETAILS.get(sub_reason)
+    return f"{words}: {detail}" if words and detail else str(words or reason or EMPTY)

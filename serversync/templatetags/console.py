@@ -1,0 +1,93 @@
+"""How the console's templates write times, states and rules."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.urls import reverse
+from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from mailboxes import screens
+from serversync.choices import ItemState
+from serversync.console import reasons, rules
+
+register = template.Library()
+
+_RULE = re.compile(r"\bR\d{1,2}\.\d{1,2}[a-z]?\b")
+
+#: How the states of the ledger look.
+STATE_KIND = {
+    ItemState.TRACKED: "good",
+    ItemState.REJECTED: "quiet",
+    ItemState.DUPLICATE: "quiet",
+    ItemState.SKIPPED: "quiet",
+    ItemState.QUARANTINED: "bad",
+    ItemState.RETRYING: "warn",
+    ItemState.GONE: "quiet",
+}
+
+
+@register.filter
+def moment(when: datetime | None) -> SafeString | str:
+    return screens.moment(when)
+
+
+@register.filter
+def size(octets: int | None) -> str:
+    return screens.bytes_in_words(octets or 0)
+
+
+@register.simple_tag
+def badge(words: Any, kind: str) -> SafeString:
+    return screens.badge(words, kind)
+
+
+@register.filter
+def item_state(item: Any) -> SafeString:
+    return screens.badge(item.get_state_display(), STATE_KIND.get(item.state, "quiet"))
+
+
+@register.filter
+def reason(item: Any) -> str:
+    """Why an item ended in its state, in words."""
+    return reasons.words_of(item.reason, item.sub_reason)
+
+
+@register.filter
+def counts(by_state: Mapping[str, int] | None) -> SafeString | str:
+    """ "3 tracked · 1 rejected" in the words of the ledger."""
+    if not by_state:
+        return screens.EMPTY
+    labels = dict(ItemState.choices)
+    return format_html_join(
+        " · ",
+        "{} {}",
+        (
+            (number, str(labels.get(state, state)).lower())
+            for state, number in by_state.items()
+            if number
+        ),
+    )
+
+
+@register.filter
+def took(cycle: Any) -> str:
+    """How long a cycle lasted."""
+    span = cycle.mailbox_process_completed_on - cycle.mailbox_process_started_on
+    seconds = span.total_seconds()
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+@register.filter
+def with_rules(text: Any) -> SafeString:
+    """The text with its rule numbers as links to what they say."""
+    return mark_safe(_RULE.sub(lambda match: rule_link(match.group()), conditional_escape(text)))
+
+
+def rule_link(number: str) -> str:
+    if not rules.known(number):
+        return number
+    return format_html('<a href="{}">{}</a>', f"{reverse('admin:rules')}#{number}", number)

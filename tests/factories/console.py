@@ -1,0 +1,336 @@
+"""A site in use: mailboxes in every state, mail that came through real cycles over a fake server."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from django.utils import timezone
+
+from activities.models import Account as CustomerAccount
+from activities.models import Contact, Email, Lead
+from mailboxes import alerts
+from mailboxes.choices import (
+    AccessApproval,
+    FilteringMethod,
+    OutgoingDeliveryMethod,
+    Reach,
+    StateCode,
+    TestStatus,
+)
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser
+from mailboxes.protocols.errors import MessageUnreadable
+from serversync.choices import ItemState, WorkloadState
+from serversync.models import MailboxStatistics, SyncItem, Workload
+from tests.factories.mailboxes import (
+    EmailServerProfileFactory,
+    ForwardMailboxFactory,
+    QueueFactory,
+    SuperuserFactory,
+    SystemUserFactory,
+    group_of,
+    ready_mailbox,
+)
+from tests.integration.serversync.cycles import Account
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000100000001080600000"
+    "01f15c4890000000d49444154789c63606060f80f00010401005fe5c34b0000000049454e44ae426082"
+)
+
+HTML = """<html><body><h2>Order 4711</h2><p>Dear Ada,</p><p>please find the <b>offer</b> attached,
+and our new logo: <img src="cid:logo" width="24" height="24" alt="logo"></p>
+<p><img src="https://pixel.example.net/open.gif" alt=""><a href="https://shop.example.net/4711">The
+order</a></p><script>document.body.innerHTML = "taken over"</script>
+<p onclick="alert(1)">Kind regards<br>Cleo</p></body></html>"""
+
+
+@dataclass
+class Site:
+    """Who and what there is. `ada` owns the healthy mailbox, `limited` may see own rows only."""
+
+    now: datetime
+    organization: Organization
+    administrator: SystemUser
+    ada: SystemUser
+    ben: SystemUser
+    limited: SystemUser
+    profile: EmailServerProfile
+    support: Queue
+    cleo: Contact
+    contoso: CustomerAccount
+    mailboxes: dict[str, Mailbox]
+    html: Email
+    answered: Email
+    draft: Email
+    items: dict[str, SyncItem] = field(default_factory=dict)
+
+
+def written(
+    subject: str,
+    now: datetime,
+    sender: str = "Cleo Example <cleo@customer.example>",
+    to: str = "Ada Example <ada@example.com>",
+    body: str = "Good day,\n\nthank you for your call. See https://example.com/terms\n\nCleo\n",
+    message_id: str = "",
+    in_reply_to: str = "",
+) -> EmailMessage:
+    made = EmailMessage(policy=SMTP)
+    made["From"] = sender
+    made["To"] = to
+    made["Subject"] = subject
+    made["Date"] = format_datetime(now)
+    made["Message-ID"] = f"<{message_id or subject.replace(' ', '-').lower()}@customer.example>"
+    if in_reply_to:
+        made["In-Reply-To"] = in_reply_to
+    made.set_content(body)
+    return made
+
+
+def rich(now: datetime) -> EmailMessage:
+    """HTML with an inline picture, a remote one, a script, and an attachment."""
+    made = written("Offer for order 4711", now, message_id="offer")
+    made.add_alternative(HTML, subtype="html")
+    html = made.get_payload()[1]
+    html.add_related(PIXEL, maintype="image", subtype="png", cid="<logo>", filename="logo.png")
+    made.add_attachment(
+        b"%PDF-1.4 an offer", maintype="application", subtype="pdf", filename="offer 4711.pdf"
+    )
+    return made
+
+
+def build_site() -> Site:
+    now = timezone.now()
+    organization = Organization.objects.current()
+    Organization.objects.filter(pk=organization.pk).update(
+        name="Example Ltd", allow_unresolved_parties_on_email_send=True, promotion_attempts=1
+    )
+    administrator = SuperuserFactory(
+        domain_name="administrator", first_name="Robin", last_name="Admin"
+    )
+    profile = EmailServerProfileFactory(
+        name="Example IMAP",
+        owning_user=administrator,
+        process_emails_received_after=now - timedelta(days=30),
+    )
+    broken = EmailServerProfileFactory(
+        name="Old POP3 server", pop3=True, owning_user=administrator
+    )
+    ada = _user("ada", "Ada")
+    ben = _user("ben", "Ben")
+    cara, dora, emil, finn = (_user(name, name.title()) for name in ("cara", "dora", "emil", "finn"))
+    support = QueueFactory(
+        name="Support", email_address="support@example.com", owning_user=administrator
+    )
+    support.members.add(ada)
+    limited = ada
+    group_of(
+        limited,
+        "view_mailbox", "view_email", "add_email", "change_email", "view_contact",
+        "view_queueitem", "change_queueitem", "synchronize_mailbox",
+        reach=Reach.OWN,
+    )  # fmt: skip
+    contoso = CustomerAccount.objects.create(
+        name="Customer Ltd", email_address1="office@customer.example", owning_user=ada
+    )
+    cleo = Contact.objects.create(
+        first_name="Cleo",
+        last_name="Example",
+        email_address1="cleo@customer.example",
+        parent_account=contoso,
+        owning_user=ada,
+    )
+    Lead.objects.create(
+        subject="Interested in a demo",
+        first_name="Gil",
+        email_address1="gil@prospect.example",
+        owning_user=administrator,
+    )
+
+    healthy = ready_mailbox(ada, email_server_profile=profile)
+    queue = ready_mailbox(support, email_server_profile=profile)
+    failing = ready_mailbox(ben, email_server_profile=broken)
+    ready_mailbox(cara, email_server_profile=profile)
+    Mailbox.objects.filter(regarding_user=cara).update(
+        email_router_access_approval=AccessApproval.PENDING
+    )
+    untested = ready_mailbox(dora, email_server_profile=profile)
+    untested.workloads.update(enabled=False, test_status=TestStatus.NOT_RUN)
+    paused = ready_mailbox(emil, email_server_profile=broken)
+    Mailbox.objects.filter(regarding_user=finn).update(state_code=StateCode.INACTIVE)
+    forward = ForwardMailboxFactory(
+        name="Forwarded mail",
+        email_address="forward@example.com",
+        owning_user=administrator,
+        email_server_profile=profile,
+        outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE,
+    )
+    _trouble(failing, paused, broken, organization, now)
+
+    _receive(healthy, queue, now)
+    _cycles(healthy, queue, failing, now)
+    Workload.objects.filter(mailbox__in=[healthy, queue]).update(
+        last_success_at=now - timedelta(minutes=3), next_run_at=now + timedelta(minutes=2)
+    )
+    site = Site(
+        now=now,
+        organization=organization,
+        administrator=administrator,
+        ada=ada,
+        ben=ben,
+        limited=limited,
+        profile=profile,
+        support=support,
+        cleo=cleo,
+        contoso=contoso,
+        mailboxes={
+            "healthy": healthy,
+            "queue": queue,
+            "failing": failing,
+            "paused": paused,
+            "waiting": cara.default_mailbox,
+            "untested": untested,
+            "inactive": finn.default_mailbox,
+            "forward": forward,
+        },
+        html=Email.objects.get(activity__subject="Offer for order 4711"),
+        answered=Email.objects.get(activity__subject="Invoice 12 of May"),
+        draft=_draft(ada, now),
+    )
+    site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
+    return site
+
+
+def _user(name: str, first: str) -> SystemUser:
+    return SystemUserFactory(
+        domain_name=name,
+        first_name=first,
+        last_name="Example",
+        internal_email_address=f"{name}@example.com",
+    )
+
+
+def _receive(healthy: Mailbox, queue: Mailbox, now: datetime) -> None:
+    user = healthy.regarding_user
+    user.settings.incoming_email_filtering_method = FilteringMethod.LEADS_CONTACTS_ACCOUNTS
+    user.settings.save()
+    Queue.objects.filter(pk=queue.regarding_queue_id).update(
+        incoming_email_filtering_method=FilteringMethod.ALL
+    )
+    invoice = written(
+        "Invoice 12 of May",
+        now - timedelta(hours=2),
+        to="Ada Example <ada@example.com>, support@example.com",
+        message_id="invoice",
+    )
+    ago = iter(now - timedelta(minutes=minutes) for minutes in range(90, 0, -7))
+    account = Account(healthy, now=now - timedelta(minutes=3))
+    for made in (
+        rich(next(ago)),
+        invoice,
+        written("Newsletter", next(ago), sender="News <news@shop.example>", message_id="news"),
+        written(
+            "Meeting notes", next(ago), to="ada@example.com, office@customer.example, x@y.example"
+        ),
+    ):
+        account.box.deliver(bytes(made), received_at=now - timedelta(minutes=20))
+    bad = account.box.deliver(
+        bytes(written("Unreadable", next(ago))), received_at=now - timedelta(minutes=10)
+    )
+    account.prepare = lambda server: server.fail_message(
+        bad, MessageUnreadable("BAD [SERVERBUG] internal error")
+    )
+    account.receive()
+    desk = Account(queue, now=now - timedelta(minutes=2))
+    for made in (
+        written(
+            "Printer on fire",
+            next(ago),
+            sender="Hal <hal@unknown.example>",
+            to="support@example.com",
+        ),
+        invoice,
+    ):
+        desk.box.deliver(bytes(made), received_at=now - timedelta(minutes=10))
+    desk.receive()
+
+
+def _draft(ada: SystemUser, now: datetime) -> Email:
+    from serversync import outbox
+
+    parent = Email.objects.select_related("activity").get(activity__subject="Invoice 12 of May")
+    return outbox.reply(parent, actor=ada, now=now)
+
+
+def _trouble(
+    failing: Mailbox,
+    paused: Mailbox,
+    profile: EmailServerProfile,
+    organization: Organization,
+    now: datetime,
+) -> None:
+    failing.workloads.filter(operation=0).update(
+        enabled=False,
+        test_status=TestStatus.FAILURE,
+        tested_at=now - timedelta(hours=1),
+        state=WorkloadState.DISABLED,
+        state_code="InvalidCredentials",
+        consecutive_failures=1,
+        last_error_code="InvalidCredentials",
+        last_error_text="InvalidCredentials [login]: -ERR [AUTH] Authentication failed",
+        last_error_at=now - timedelta(hours=1),
+        test_steps=[
+            {"step": "resolve", "ms": 2, "ok": True},
+            {"step": "connect", "ms": 11, "ok": True},
+            {"step": "tls", "ms": 38, "ok": True},
+            {
+                "step": "login",
+                "ms": 120,
+                "ok": False,
+                "code": "InvalidCredentials",
+                "text": "-ERR [AUTH] Authentication failed",
+                "cause": "refused",
+                "cure": "check",
+            },
+        ],
+    )
+    alerts.raise_alert(failing, "InvalidCredentials", now=now - timedelta(hours=1))
+    paused.workloads.filter(operation=0).update(
+        state=WorkloadState.PAUSED,
+        state_code="SocketTimedOut",
+        consecutive_failures=12,
+        last_error_code="SocketTimedOut",
+        last_error_text="SocketTimedOut [connect]: no answer within 100 s",
+        postponed_until=now + timedelta(minutes=30),
+    )
+    alerts.raise_outage(
+        paused,
+        profile,
+        "SocketTimedOut",
+        now=now - timedelta(minutes=20),
+        organization=organization,
+        level=3,
+        detail="no answer within 100 s",
+    )
+
+
+def _cycles(healthy: Mailbox, queue: Mailbox, failing: Mailbox, now: datetime) -> None:
+    for mailbox, minutes, states, code in (
+        (healthy, 3, {"tracked": 3, "rejected": 1, "quarantined": 1}, ""),
+        (queue, 2, {"tracked": 1, "duplicate": 1}, ""),
+        (failing, 60, {}, "InvalidCredentials"),
+    ):
+        began = now - timedelta(minutes=minutes)
+        MailboxStatistics.objects.create(
+            mailbox=mailbox,
+            operation_type=0,
+            mailbox_process_started_on=began,
+            mailbox_process_completed_on=began + timedelta(milliseconds=740),
+            process_result=not code,
+            items_processed=sum(states.values()),
+            items_failed=states.get(ItemState.QUARANTINED, 0),
+            items_by_state=states,
+            machine_name="worker@example",
+            error_code=code,
+        )
