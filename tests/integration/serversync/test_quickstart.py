@@ -1,0 +1,256 @@
+"""The quick start as a whole: every message of every kind ends in one state, and the counts balance."""
+
+import io
+import re
+from collections import Counter
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from activities.choices import Direction, EmailStatus
+from activities.models import ActivityMimeAttachment, Email, QueueItem
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser
+from serversync.choices import ActionState, ItemState
+from serversync.models import ServerAction, SyncItem
+from serversync.sandbox import seeds
+from serversync.sandbox.balance import balances
+from serversync.sandbox.faults import Fault, Kind
+from serversync.sandbox.servers import Sandbox
+from serversync.sandbox.site import ADMIN, ARCHIVE
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
+
+MESSAGE = b"From: rita@customer.example\nTo: old@elsewhere.example\nSubject: %d\n\nHello\n"
+
+
+def quickstart(folder, **options) -> str:
+    output = io.StringIO()
+    call_command("quickstart", folder=folder, stdout=output, **options)
+    return output.getvalue()
+
+
+def item(mailbox: str, message_id: str) -> SyncItem:
+    return SyncItem.objects.get(
+        mailbox__email_address=mailbox, message_id__regex=rf"^<?{message_id}@", parent__isnull=True
+    )
+
+
+def even(output: str) -> list[tuple[str, str]]:
+    """(this run, in all) seen, mailbox by mailbox."""
+    runs = re.findall(r"this run +(\d+) +=", output)
+    alls = re.findall(r"in all +(\d+) +=", output)
+    return list(zip(runs, alls, strict=True))
+
+
+class TestQuickstart:
+    @pytest.mark.rule("R3.20", "R3.24", "R3.66", "R3.75")
+    def test_it_tells_balances_and_a_second_run_finds_nothing_new(self, tmp_path):
+        output = quickstart(tmp_path)
+        assert "It balances." in output
+        assert "Problem" not in output
+        assert len(even(output)) == 8
+        assert "(R3.24)" in output
+
+        again = quickstart(tmp_path)
+        assert "It balances." in again
+        assert {new for new, _ in even(again)} == {"0"}
+        assert [total for _, total in even(again)] == [total for _, total in even(output)]
+
+        self.every_state_and_reason_that_the_seeds_are_made_for_occurs()
+        self.what_was_sent_came_back_and_was_filed()
+        self.broken_mail_was_stored_with_what_was_wrong_with_it()
+        self.the_queue_that_deletes_left_only_rejected_mail_on_the_server(tmp_path)
+        self.mail_was_judged_by_five_filters()
+        self.forwarded_originals_were_judged_for_whoever_forwarded_them()
+
+    def every_state_and_reason_that_the_seeds_are_made_for_occurs(self):
+        found = Counter(SyncItem.objects.values_list("state", "reason"))
+        assert {reason for state, reason in found if state == ItemState.REJECTED} == {
+            "InvalidSender",
+            "NoCorrelationMatch",
+            "NoRecipientMatch",
+            "InvalidForwardMailItem",
+        }
+        assert {reason for state, reason in found if state == ItemState.SKIPPED} == {
+            "before_start",
+            "calendar",
+            "forward_wrapper",
+            "own_probe",
+        }
+        assert not {state for state, _ in found} & {
+            ItemState.QUARANTINED,
+            ItemState.RETRYING,
+            ItemState.GONE,
+        }
+        everybody = SyncItem.objects.filter(message_id__contains="the-same-to-everybody")
+        assert Counter(everybody.values_list("state", flat=True)) == {
+            ItemState.TRACKED: 1,
+            ItemState.DUPLICATE: 5,
+        }
+
+    def what_was_sent_came_back_and_was_filed(self):
+        sent = Email.objects.filter(direction_code=Direction.OUTGOING)
+        assert set(sent.values_list("status_code", flat=True)) == {EmailStatus.SENT}
+        answered = set(
+            Email.objects.filter(correlated_activity__in=sent).values_list(
+                "activity__subject", flat=True
+            )
+        )
+        assert answered == {
+            "Re: Visit next week",
+            "Re: Date for the handover",
+            "Re: RE: Delivery to the second floor",
+            "Re: 納期について",
+            "Automatic reply: Your invoice",
+            "Undelivered Mail Returned to Sender",
+        }
+
+    def broken_mail_was_stored_with_what_was_wrong_with_it(self):
+        defects = {
+            email.activity.subject: {defect["code"] for defect in email.defects}
+            for email in Email.objects.exclude(defects=[]).select_related("activity")
+        }
+        assert "bad_date" in defects["When?"]
+        assert "missing_message_id" in defects["Nameless"]
+        assert "nested_too_deep" in defects["Boxes in boxes"]
+        assert "nul_removed" in defects["Nuloctets"]
+        assert Email.objects.get(is_message_id_reused=True).sender == seeds.STRANGER
+        japanese = Email.objects.filter(activity__subject="納期のご確認")
+        assert japanese.count() == 3
+        assert all("納期をご確認ください" in email.description for email in japanese)
+        names = ActivityMimeAttachment.objects.values_list("file_name", flat=True)
+        assert "見積書.pdf" in names
+        assert not {"update.exe", "plans.png"} & set(names)
+
+    def the_queue_that_deletes_left_only_rejected_mail_on_the_server(self, folder):
+        deletions = ServerAction.objects.filter(kind="delete")
+        assert set(deletions.values_list("state", flat=True)) == {ActionState.DONE}
+        sandbox = Sandbox(folder)
+        try:
+            left = len(sandbox.store.uids(seeds.SUPPORT))
+        finally:
+            sandbox.stop()
+        support = SyncItem.objects.filter(mailbox__email_address=seeds.SUPPORT)
+        deletable = support.filter(state__in=[ItemState.TRACKED, ItemState.DUPLICATE])
+        assert left == support.count() - deletable.count() > 0
+
+    def mail_was_judged_by_five_filters(self):
+        expected = {
+            (seeds.SUPPORT, "unknown-sender-to-support"): "AcceptAll",
+            (seeds.ADA, "known-sender-to-ada"): "NoCorrelationMatch",
+            (seeds.ADA, "answer-by-references-only"): "CorrelationMatch",
+            (seeds.BEN, "known-sender-to-ben"): "SenderMatch",
+            (seeds.BEN, "colleague-to-ben"): "NoCorrelationMatch",
+            (seeds.CHLOE, "colleague-to-chloe"): "SenderMatch",
+            (seeds.CHLOE, "unknown-sender-to-chloe"): "NoCorrelationMatch",
+            (seeds.DAN, "known-sender-to-dan"): "NoCorrelationMatch",
+            (seeds.DAN, "enters-where-nothing-is-accepted"): "SenderMatch",
+        }
+        assert {key: item(*key).reason for key in expected} == expected
+        assert QueueItem.objects.filter(queue__email_address=seeds.SUPPORT).count() > 30
+
+    def forwarded_originals_were_judged_for_whoever_forwarded_them(self):
+        inside = SyncItem.objects.filter(mailbox__email_address=seeds.FORWARD, parent__isnull=False)
+        states = dict(inside.values_list("sender", "state"))
+        assert states[seeds.RITA] == ItemState.TRACKED
+        assert states[seeds.STRANGER] == ItemState.REJECTED
+        wrong = SyncItem.objects.filter(reason="InvalidForwardMailItem")
+        assert set(wrong.values_list("sender", "sub_reason")) == {
+            (seeds.ADA, "method_not_forward"),
+            (seeds.EMI, "not_attached"),
+        }
+
+    def test_it_refuses_to_run_beside_somebody_elses_profile(self, tmp_path):
+        owner = SystemUser.objects.create_user("owner")
+        EmailServerProfile.objects.create(
+            name="The real server",
+            owning_user=owner,
+            incoming_server_location="imap.example.com",
+            outgoing_server_location="smtp.example.com",
+        )
+        with pytest.raises(CommandError, match="The real server"):
+            quickstart(tmp_path)
+        with pytest.raises(CommandError, match="The real server"):
+            call_command("sandbox", folder=tmp_path)
+        assert not SystemUser.objects.filter(domain_name=ADMIN).exists()
+        assert Mailbox.objects.count() == 1
+
+    def test_a_mailbox_that_can_not_be_read_is_told_and_the_others_go_on(
+        self, tmp_path, monkeypatch
+    ):
+        start = Sandbox.start
+
+        def start_with_a_fault(sandbox: Sandbox) -> Sandbox:
+            sandbox.faults.add(Fault(kind=Kind.DROP, account=seeds.ADA, command="EXAMINE"))
+            sandbox.faults.add(Fault(kind=Kind.DROP, account=seeds.ADA, command="SELECT"))
+            return start(sandbox)
+
+        monkeypatch.setattr(Sandbox, "start", start_with_a_fault)
+        output = io.StringIO()
+        with pytest.raises(SystemExit) as ended:
+            call_command("quickstart", folder=tmp_path, stdout=output)
+        assert ended.value.code == 1
+        assert "Problem: Ada Example" in output.getvalue()
+        assert "Traceback" not in output.getvalue()
+        read = SyncItem.objects.values_list("mailbox__email_address", flat=True).distinct()
+        assert set(read) == set(seeds.ACCOUNTS) - {seeds.ADA, seeds.EMI}
+
+
+class TestOwnMail:
+    def test_a_folder_of_messages_ends_up_in_final_states(self, tmp_path):
+        for number in range(7):
+            (tmp_path / f"{number}.eml").write_bytes(MESSAGE % number)
+        (tmp_path / "empty.eml").write_bytes(b"")
+        (tmp_path / "noise.eml").write_bytes(bytes(range(256)) * 40)
+        (tmp_path / "notes.txt").write_text("no message")
+        output = quickstart(tmp_path / "sandbox", mail=tmp_path)
+        assert even(output) == [("9", "9")]
+        assert "It balances." in output
+        states = Counter(SyncItem.objects.values_list("state", "reason"))
+        assert states == {(ItemState.TRACKED, "AcceptAll"): 7, ("rejected", "InvalidSender"): 2}
+        assert "missing_message_id 7" in output
+
+    def test_an_mbox_and_a_maildir_are_taken_too(self, tmp_path):
+        separator = b"From rita@customer.example Tue Mar  3 12:00:00 2026\n"
+        mbox = tmp_path / "archive.mbox"
+        quoted = b"Dear all,\n\n>From here on it is simple.\nFrom now on, too.\n"
+        mbox.write_bytes(separator + MESSAGE % 1 + quoted + b"\n" + separator + MESSAGE % 2)
+        maildir = tmp_path / "Maildir"
+        for place, number in (("cur", 3), ("new", 4), ("tmp", 5)):
+            (maildir / place).mkdir(parents=True)
+            (maildir / place / f"1.{place}.host").write_bytes(MESSAGE % number)
+        quickstart(tmp_path / "sandbox", mail=mbox)
+        output = quickstart(tmp_path / "sandbox", mail=maildir)
+        assert even(output) == [("2", "4")]
+        found = Email.objects.values_list("activity__subject", "description")
+        bodies = dict(found)
+        assert set(bodies) == {"1", "2", "3", "4"}
+        assert "\nFrom here on it is simple.\nFrom now on, too." in bodies["1"].replace("\r", "")
+
+    def test_the_same_message_twice_is_two_items_however_the_pages_fall(self, tmp_path):
+        """A copy that came with a later page was once taken for the first one under a new key."""
+        organization = Organization.objects.current()
+        organization.messages_per_page = organization.messages_per_cycle = 2
+        organization.save(update_fields=["messages_per_page", "messages_per_cycle"])
+        for number in range(5):
+            (tmp_path / f"{number}.eml").write_bytes(MESSAGE % 1)
+        output = quickstart(tmp_path / "sandbox", mail=tmp_path)
+        assert even(output) == [("5", "5")]
+        assert Email.objects.count() == 1
+
+    def test_a_path_without_messages_is_named(self, tmp_path):
+        with pytest.raises(CommandError, match="There is nothing at"):
+            quickstart(tmp_path / "sandbox", mail=tmp_path / "missing")
+
+
+def test_the_balance_counts_what_the_ledger_does_not_know(tmp_path):
+    (tmp_path / "1.eml").write_bytes(MESSAGE % 1)
+    quickstart(tmp_path / "sandbox", mail=tmp_path)
+    SyncItem.objects.all().delete()
+    sandbox = Sandbox(tmp_path / "sandbox")
+    try:
+        mailbox = Mailbox.objects.get(email_address=ARCHIVE)
+        (balance,) = balances([mailbox], sandbox.store)
+    finally:
+        sandbox.stop()
+    assert (balance.seen, balance.accounted, balance.is_even) == (1, 0, False)

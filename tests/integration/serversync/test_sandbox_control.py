@@ -1,0 +1,94 @@
+"""Asking a running sandbox for faults and mail from outside its process."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+from serversync.sandbox.control import Switchboard, ask
+from serversync.sandbox.servers import running_sandbox
+
+pytestmark = pytest.mark.integration
+
+ADA = "ada@sandbox.example"
+
+
+@pytest.fixture
+def switchboard():
+    with (
+        running_sandbox(accounts={ADA: "secret"}) as sandbox,
+        Switchboard(sandbox) as switchboard,
+    ):
+        yield switchboard
+
+
+def test_faults_are_set_listed_and_cleared(switchboard):
+    ask(switchboard.port, do="fault", kind="hang", protocol="imap", command="SELECT", times=1)
+    (fault,) = ask(switchboard.port, do="faults")["faults"]
+    assert (fault["kind"], fault["protocol"], fault["command"]) == ("hang", "imap", "SELECT")
+    ask(switchboard.port, do="clear")
+    assert ask(switchboard.port, do="faults") == {"faults": []}
+
+
+def test_mail_is_delivered_and_renumbered(switchboard):
+    store = switchboard.sandbox.store
+    assert ask(switchboard.port, do="deliver", address=ADA, mime="Subject: x\r\n\r\n")["uid"] == 1
+    assert ask(switchboard.port, do="accounts") == {"accounts": {ADA: 1}}
+    before = store.folder(ADA).uidvalidity
+    ask(switchboard.port, do="renumber", address=ADA)
+    assert store.folder(ADA).uidvalidity > before
+
+
+@pytest.mark.parametrize(
+    ("order", "complaint"),
+    [
+        ({"do": "dance"}, "nothing that can be asked for"),
+        ({"do": "fault"}, "kind is missing"),
+        ({"do": "fault", "kind": "hang", "colour": "red"}, "a fault has no colour"),
+        ({"do": "deliver", "address": "nobody@sandbox.example", "mime": ""}, "UnknownFolder"),
+    ],
+)
+def test_what_it_does_not_understand_is_named(switchboard, order, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        ask(switchboard.port, **order)
+
+
+def test_the_command_serves_until_it_is_told_to_end(tmp_path, site_environment):
+    command = [
+        sys.executable,
+        "manage.py",
+        "sandbox",
+        f"--folder={tmp_path}",
+        "--fault=drop:protocol=smtp:command=CONNECT",
+    ]
+    with subprocess.Popen(
+        command, cwd=settings.BASE_DIR, env=site_environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            ports = {}
+            for line in process.stdout:
+                name, _, address = line.strip().partition(" ")
+                if name in ("imaps", "smtp", "control"):
+                    ports[name] = int(address.rpartition(":")[2])
+                if line.startswith("Ctrl-C"):
+                    break
+            assert len(ask(ports["control"], do="faults")["faults"]) == 1
+            with socket.create_connection(("127.0.0.1", ports["smtp"]), timeout=5) as line:
+                assert line.recv(100) == b""
+            assert (tmp_path / "ca.pem").read_text().startswith("-----BEGIN CERTIFICATE")
+        finally:
+            os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_orders_are_one_json_object_a_line(switchboard):
+    with socket.create_connection(("127.0.0.1", switchboard.port), timeout=5) as line:
+        line.sendall(b'[1]\nnonsense\n{"do": "faults"}\n')
+        with line.makefile("rb") as answers:
+            oks = [json.loads(answers.readline())["ok"] for _ in range(3)]
+    assert oks == [False, False, True]
