@@ -31,7 +31,9 @@ def nested(depth: int) -> bytes:
     """Multiparts `depth` deep, with a line of text in the innermost one."""
     pieces = [plain(b"", content_type='multipart/mixed; boundary="b0"')]
     for level in range(1, depth + 1):
-        pieces.append(f'--b{level - 1}\r\nContent-Type: multipart/mixed; boundary="b{level}"\r\n\r\n'.encode())
+        pieces.append(
+            f'--b{level - 1}\r\nContent-Type: multipart/mixed; boundary="b{level}"\r\n\r\n'.encode()
+        )
     pieces.append(f"--b{depth}\r\n\r\ninnermost\r\n".encode())
     pieces += [f"--b{level}--\r\n".encode() for level in range(depth, -1, -1)]
     return b"".join(pieces)
