@@ -38,7 +38,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn, pre_execute
 from django_q.tasks import async_task
 
-from serversync.broker import HEARTBEAT_QUEUE
+from serversync.broker import HEARTBEAT_QUEUE, release
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +211,9 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        close_old_connections()
+        with contextlib.suppress(DatabaseError):
+            release(self.queue, timezone.now())
 
     # A database that can't be reached is no reason to restart the cluster: no beat, no complaint.
 
