@@ -1,0 +1,131 @@
+"""The doors of the queue: the right function for the right mailbox, a sentence as the result."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule, Task
+
+from mailboxes.choices import Operation
+from mailboxes.models import EmailSearch
+from serversync import engine, jobs, testing
+from serversync.models import MailboxStatistics
+from serversync.schedules import PREFIX, TABLE, Periodic, next_night, write_schedules
+from tests.factories.mailboxes import ready_mailbox
+from tests.integration.serversync.cycles import NOW
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+def test_each_scheduled_function_exists():
+    for periodic in TABLE:
+        module, _, name = periodic.function.rpartition(".")
+        assert module == "serversync.jobs" and callable(getattr(jobs, name))
+
+
+def test_dispatch_works_on_what_is_due_now():
+    mailbox = ready_mailbox()
+    mailbox.workloads.filter(operation=Operation.INCOMING).update(
+        next_run_at=timezone.now() - timedelta(minutes=1)
+    )
+    assert "jobs" in jobs.dispatch()
+    assert OrmQ.objects.get().task["func"] == "serversync.jobs.work"
+
+
+def test_work_that_ran_out_of_time_is_handed_on(monkeypatch):
+    monkeypatch.setattr(engine, "work", lambda: engine.Tally(runs=3, more=True))
+    assert jobs.work() == "3 runs, 0 failed, 0 items"
+    assert OrmQ.objects.get().task["func"] == "serversync.jobs.work"
+
+
+def test_work_that_is_done_is_not_handed_on(monkeypatch):
+    monkeypatch.setattr(engine, "work", lambda: engine.Tally(runs=3))
+    jobs.work()
+    assert not OrmQ.objects.exists()
+
+
+def test_the_test_job_tests_the_mailbox_that_it_names(monkeypatch):
+    mailbox = ready_mailbox()
+    seen = []
+
+    def tested(given):
+        seen.append(given)
+        return testing.TestReport(given.name, ())
+
+    monkeypatch.setattr(testing, "test_mailbox", tested)
+    assert mailbox.name in jobs.test_mailbox(str(mailbox.pk))
+    assert seen == [mailbox]
+
+
+@pytest.mark.rule("R3.30")
+def test_the_nightly_check_repairs_the_address_index():
+    ready_mailbox()
+    removed, _ = EmailSearch.objects.all().delete()
+    assert removed
+    assert jobs.check_addresses().startswith(f"{removed} rows repaired")
+    assert EmailSearch.objects.count() == removed
+
+
+def test_the_nightly_sweep_reports_what_it_removed():
+    assert jobs.sweep_bytes() == "0 contents removed"
+
+
+@pytest.mark.rule("R8.32")
+def test_old_results_and_cycles_are_forgotten():
+    now = timezone.now()
+    mailbox = ready_mailbox()
+    for days in (29, 31):
+        MailboxStatistics.objects.create(
+            mailbox=mailbox,
+            operation_type=Operation.INCOMING,
+            mailbox_process_started_on=now - timedelta(days=days),
+            mailbox_process_completed_on=now - timedelta(days=days),
+        )
+    for number, (success, hours) in enumerate([(True, 2), (True, 48), (False, 48)]):
+        stopped = now - timedelta(hours=hours)
+        Task.objects.create(
+            id=str(number),
+            name=str(number),
+            func="f",
+            started=stopped,
+            stopped=stopped,
+            success=success,
+        )
+
+    assert jobs.prune() == "1 job results and 1 cycles removed"
+
+    assert set(Task.objects.values_list("id", flat=True)) == {"0", "2"}
+    assert MailboxStatistics.objects.count() == 1
+
+
+# -- schedules
+
+
+def test_each_deploy_leaves_the_same_schedules(capsys):
+    call_command("setup_schedules")
+    first = set(Schedule.objects.values_list("name", "func", "next_run"))
+    call_command("setup_schedules")
+    assert set(Schedule.objects.values_list("name", "func", "next_run")) == first
+    assert len(first) == len(TABLE)
+
+
+def test_obsolete_schedules_of_ours_go_and_those_of_others_stay():
+    Schedule.objects.create(name=PREFIX + "former", func="x")
+    Schedule.objects.create(name="somebody else's", func="y")
+    assert write_schedules(NOW) == (len(TABLE), 1)
+    assert Schedule.objects.filter(name="somebody else's").exists()
+
+
+def test_a_changed_function_or_interval_is_written_and_the_next_run_kept():
+    write_schedules(NOW, (Periodic("one", "serversync.jobs.prune", minutes=5),))
+    Schedule.objects.update(next_run=NOW + timedelta(minutes=3))
+    write_schedules(NOW, (Periodic("one", "serversync.jobs.dispatch", minutes=1),))
+    row = Schedule.objects.get()
+    assert (row.func, row.minutes) == ("serversync.jobs.dispatch", 1)
+    assert row.next_run == NOW + timedelta(minutes=3)
+
+
+def test_a_night_that_has_begun_is_over_for_today():
+    assert next_night(NOW.replace(hour=1)) == NOW.replace(hour=3)
+    assert next_night(NOW.replace(hour=3)) == NOW.replace(hour=3) + timedelta(days=1)
