@@ -39,8 +39,18 @@ from serversync.leases import LeaseLost, renew
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe
 from tracking import trace
+from tracking.candidates import MAX_SIZE
 from tracking.choices import SkipReason
-from tracking.promote import Incoming, Outcome, Plan, Reading, plan_page, reading_of, write_page
+from tracking.promote import (
+    Incoming,
+    Outcome,
+    PageStale,
+    Plan,
+    Reading,
+    plan_page,
+    reading_of,
+    write_page,
+)
 
 log = logging.getLogger(__name__)
 
@@ -328,7 +338,12 @@ class IncomingCycle:
         )
 
     def _fetch(self, server: IncomingServer, folder: str, seen: Sequence[Seen]) -> None:
-        by_key = {one.item.remote_id: one for one in seen}
+        by_key = {}
+        for one in seen:
+            if one.item.size > MAX_SIZE:
+                one.too_large = True  # not worth the line; its size is all we need (R3.10)
+            else:
+                by_key[one.item.remote_id] = one
         with self._timed("fetch"):
             for fetched in server.fetch(folder, list(by_key)):
                 one = by_key[fetched.remote_id]
@@ -341,7 +356,7 @@ class IncomingCycle:
             for one in seen:
                 if one.raw is not None:
                     one.message = parse(one.raw)
-                elif not one.error:
+                elif not one.error and not one.too_large:
                     one.error, one.gone = "The server did not hand it out.", False
                     one.error_code = "MessageUnreadable"
 
@@ -379,7 +394,7 @@ class IncomingCycle:
             try:
                 with self._timed("write"):
                     self._write(seen, place, staged)
-            except OperationalError:
+            except (OperationalError, PageStale):
                 if attempt == WRITE_TRIES:
                     raise
                 continue
@@ -518,7 +533,11 @@ class IncomingCycle:
             size=row.size,
             received_at=row.received_at,
             message=one.message,
-            failure=trace.Failure(
+            skip_detail=str(row.size) if one.too_large else "",
+            skip_limit=str(MAX_SIZE) if one.too_large else "",
+            failure=None
+            if one.too_large
+            else trace.Failure(
                 code=row.reason,
                 text=row.last_error[:500],
                 attempt=row.attempts,

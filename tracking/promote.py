@@ -40,7 +40,16 @@ from activities.store import (
 from mailboxes.choices import IncomingDeliveryMethod
 from mailboxes.models import Mailbox, Organization, uuid7
 from tracking import trace
-from tracking.acceptance import Acceptance, Owner, Party, PartyKey, accept, candidates_of, rules_of
+from tracking.acceptance import (
+    Acceptance,
+    Owner,
+    Party,
+    PartyKey,
+    accept,
+    candidates_of,
+    is_usable,
+    rules_of,
+)
 from tracking.acceptance import facts_of as acceptance_facts
 from tracking.addresses import load_parties, look_up
 from tracking.candidates import arrival_of, bounds_of, skip_message
@@ -153,6 +162,11 @@ def reading_of(mailbox: Mailbox) -> PartyKey | None:
     if mailbox.regarding_queue_id:
         return (PartyKind.QUEUE.value, str(mailbox.regarding_queue_id))
     return None
+
+
+class PageStale(Exception):
+    """A message of this page lost a collision to another worker's copy, and a later one of the page
+    answers it. Plan the page again: it will answer the copy that stands."""
 
 
 # -- plan ----------------------------------------------------------------------------------------
@@ -406,7 +420,7 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
     plan = Plan(key=unit.incoming.key, part=unit.part, message=message)
     standing, key, reused = _standing(message, page)
     # An unusable sender is looked at first (R3.19): without one nothing else is worth asking.
-    if standing is not None and message.sender is not None:
+    if standing is not None and is_usable(sender.address):
         acceptance = accept(
             acceptance_facts(message, already_stored=True),
             candidates,
@@ -525,7 +539,9 @@ def _queue_items(
 
 
 def _mailbox_owner(mailbox: Mailbox) -> Owner:
-    return Owner(user_id=mailbox.owning_user_id, team_id=mailbox.owning_team_id)
+    served = mailbox.regarding_user
+    name = str(served) if served is not None and served.pk == mailbox.owning_user_id else ""
+    return Owner(user_id=mailbox.owning_user_id, team_id=mailbox.owning_team_id, name=name)
 
 
 def _attachments(
@@ -764,6 +780,8 @@ def _write_new(plans: Sequence[Plan], staged: blobs.Staged, now: datetime) -> li
     """Returns the plans that lost a collision; `duplicate_of` is set where it is the same message."""
     rows = [plan.new_email for plan in plans if plan.new_email is not None]
     written = write_emails(rows, staged, now)
+    if any(row.fields["correlated_activity_id"] in written.standing for row in rows):
+        raise PageStale
     lost = []
     for plan in plans:
         assert plan.new_email is not None
