@@ -60,16 +60,16 @@ def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
         states[row["mailbox"]][row["state"]] += row["n"]
         detail = f"{row['reason']} ({row['sub_reason']})" if row["sub_reason"] else row["reason"]
         reasons[row["mailbox"]].setdefault(row["state"], Counter())[detail] += row["n"]
-    for row in (
+    for cursor in (
         FolderCursor.objects.filter(mailbox__in=ids)
         .values("mailbox")
         .annotate(n=Sum("before_start"))
         .order_by()
     ):
-        if row["n"]:
-            states[row["mailbox"]][ItemState.SKIPPED] += row["n"]
-            skipped = reasons[row["mailbox"]].setdefault(ItemState.SKIPPED, Counter())
-            skipped[SkipReason.BEFORE_START] += row["n"]
+        if cursor["n"]:
+            states[cursor["mailbox"]][ItemState.SKIPPED] += cursor["n"]
+            skipped = reasons[cursor["mailbox"]].setdefault(ItemState.SKIPPED, Counter())
+            skipped[SkipReason.BEFORE_START] += cursor["n"]
     inside = _counts(items.filter(parent__isnull=False), "mailbox")
     outgoing = Email.objects.filter(sender_mailbox__in=ids)
     sent = _counts(outgoing.filter(status_code=EmailStatus.SENT), "sender_mailbox")

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ def free_port(wanted: int | None, default: int = 8000) -> int:
 
 
 @contextmanager
-def running(commands: dict[str, Sequence[str]], log: Path) -> Iterator[list[Child]]:
+def running(commands: Mapping[str, Sequence[str]], log: Path) -> Iterator[list[Child]]:
     """Start each command in a process group of its own; end them all, however this ends.
 
     Ctrl-C reaches only us, and the kernel ends the children if we are killed.

@@ -40,12 +40,13 @@ ARCHIVE = "archive@sandbox.example"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One mailbox to be. `profile`: the name of its profile; `outgoing`: whether it sends."""
+    """One mailbox to be. `profile`: the name of its profile; `filter`: of its user or queue;
+    `outgoing`: whether it sends; `deletes`: after processing (R3.66)."""
 
     address: str
     name: str
     profile: str
-    filter: FilteringMethod | None
+    filter: FilteringMethod = FilteringMethod.ALL
     incoming: IncomingDeliveryMethod = IncomingDeliveryMethod.SERVER_SIDE_SYNC
     outgoing: bool = True
     deletes: bool = False
@@ -69,8 +70,8 @@ USERS = (
         incoming=IncomingDeliveryMethod.FORWARD_MAILBOX,
     ),
 )
-FORWARD = Place(seeds.FORWARD, "Forwarded mail", IMAP_PROFILE, None, outgoing=False)
-ARCHIVE_QUEUE = Place(ARCHIVE, "Archive", IMAP_PROFILE, FilteringMethod.ALL, outgoing=False)
+FORWARD = Place(seeds.FORWARD, "Forwarded mail", IMAP_PROFILE, outgoing=False)
+ARCHIVE_QUEUE = Place(ARCHIVE, "Archive", IMAP_PROFILE, outgoing=False)
 
 
 @dataclass(frozen=True, slots=True)

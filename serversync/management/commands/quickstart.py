@@ -2,16 +2,15 @@
 
 import logging
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, cast
 
-from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from django.utils import timezone
@@ -32,10 +31,12 @@ from serversync.sandbox.beside import (
     refuse_foreign_profiles,
     sandbox_folder,
 )
+from serversync.sandbox.mailfiles import message_files
 from serversync.sandbox.seeds import PEOPLE
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ADMIN, Prepared, prepare
 from serversync.sandbox.story import Run, Step
+from serversync.schedules import write_schedules
 
 WIDTH = 150  # where the output is no terminal
 
@@ -62,8 +63,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
         mail: Path | None = options["mail"]
-        if mail is not None and not mail.exists():
-            raise CommandError(_("There is nothing at %(path)s.") % {"path": mail})
+        if mail is not None:
+            try:
+                message_files(mail)
+            except (OSError, ValueError) as error:
+                raise CommandError(
+                    _("There are no messages at %(path)s.") % {"path": mail}
+                ) from error
         folder = options["folder"] or sandbox_folder()
         refuse_foreign_profiles(folder)
         forget_without_site(folder)
@@ -80,13 +86,18 @@ class Command(BaseCommand):
             try:
                 sandbox.start()
                 even = self._run(console, sandbox, mail, began, port)
+            except KeyboardInterrupt:
+                console.print(_("Broken off. What is stored stays; run it again to go on."))
+                raise SystemExit(130) from None
             finally:
                 sandbox.stop()
         if not even:
             raise SystemExit(1)
 
     def _console(self) -> Console:
-        console = Console(file=self.stdout._out, highlight=False, emoji=False, markup=False)
+        console = Console(
+            file=cast("IO[str]", self.stdout._out), highlight=False, emoji=False, markup=False
+        )
         if not console.is_terminal:
             console.width = WIDTH
         return console
@@ -119,14 +130,14 @@ class Command(BaseCommand):
             console.print(_("Problem: %(problem)s") % {"problem": problem}, style="red")
         console.print(_("Done in %(seconds).0f s.") % {"seconds": time.monotonic() - began})
         if port:
-            self._stay(console, prepared, port)
+            self._stay(console, prepared, sandbox.folder, port)
         return even and not run.problems
 
-    def _stay(self, console: Console, prepared: Prepared, port: int) -> None:
-        call_command("setup_schedules", verbosity=0)
+    def _stay(self, console: Console, prepared: Prepared, folder: Path, port: int) -> None:
+        write_schedules(timezone.localtime())
         connections.close_all()  # the children open their own
         url = f"http://127.0.0.1:{port}/"
-        log = Path(settings.BASE_DIR) / "var" / "quickstart.log"
+        log = folder / "processes.log"
         commands = {
             "console": children.console_command(port),
             "worker": children.worker_command(),
@@ -354,17 +365,21 @@ def _quiet_logs() -> Iterator[None]:
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """A termination ends like Ctrl-C does: everything that was started is stopped."""
+    """A termination ends like Ctrl-C does, and Ctrl-C ends also what a shell has started in the
+    background, where it would be ignored: everything that was started is stopped."""
 
     def end(number: int, frame: FrameType | None) -> None:
+        for again in numbers:  # a second Ctrl-C must not break off the ending
+            signal.signal(again, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not in the main thread: the caller's signals are the caller's
-        yield
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # the signals are the caller's
         return
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,10 +1,19 @@
 """The quick start as a whole: every message of every kind ends in one state, and the counts balance."""
 
 import io
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
 from collections import Counter
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from activities.choices import Direction, EmailStatus
@@ -239,8 +248,78 @@ class TestOwnMail:
         assert Email.objects.count() == 1
 
     def test_a_path_without_messages_is_named(self, tmp_path):
-        with pytest.raises(CommandError, match="There is nothing at"):
+        with pytest.raises(CommandError, match="There are no messages at"):
             quickstart(tmp_path / "sandbox", mail=tmp_path / "missing")
+
+
+class TestStaying:
+    def test_console_and_worker_run_until_ctrl_c_and_nothing_is_left(
+        self, tmp_path, site_environment
+    ):
+        with ending(
+            subprocess.Popen(
+                [sys.executable, "manage.py", "quickstart", "--stay", f"--folder={tmp_path}"],
+                cwd=settings.BASE_DIR,
+                env=site_environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        ) as process:
+            told = {}
+            for line in process.stdout:
+                name, _, value = line.strip().partition(":")
+                told[name] = value.strip()
+                if name.startswith("Ctrl-C"):
+                    break
+            with urllib.request.urlopen(told["Console"], timeout=20) as page:
+                assert page.status == 200
+            assert told["Sign in"] == ADMIN
+            admin = SystemUser.objects.get(domain_name=ADMIN)
+            assert admin.check_password(told["Password"])
+            started = children_of(process.pid)
+            assert len(started) >= 2
+            os.kill(process.pid, signal.SIGINT)
+            process.stdout.read()
+            assert process.wait(30) == 0
+            assert not any(is_alive(pid) for pid in started)
+
+    def test_a_port_that_is_taken_is_named(self, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(CommandError, match=f"Port {port} is taken"):
+                quickstart(tmp_path, stay=True, port=port)
+
+
+@contextmanager
+def ending(process):
+    try:
+        yield process
+    finally:
+        for pid in [process.pid, *children_of(process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    """Children and theirs, from /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = parents.get(pid, [])
+    return found + [below for child in found for below in children_of(child)]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_the_balance_counts_what_the_ledger_does_not_know(tmp_path):
