@@ -120,13 +120,16 @@ def email_enabled_models(app_configs: Sequence[AppConfig] | None, **_: Any) -> l
 
 @register(deploy=True)
 def shared_storage(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    engine = settings.DATABASES["default"]["ENGINE"]
-    backend = settings.STORAGES.get("mail", {}).get("BACKEND", "")
-    if (
-        "sqlite3" in engine
-        or not backend.endswith("FileSystemStorage")
-        or settings.MAIL_STORAGE_SHARED
-    ):
+    return storage_settings(
+        settings.DATABASES["default"]["ENGINE"],
+        settings.STORAGES.get("mail", {}).get("BACKEND", ""),
+        settings.MAIL_STORAGE_SHARED,
+    )
+
+
+def storage_settings(engine: str, backend: str, shared: bool) -> list[CheckMessage]:
+    """SQLite means one machine anyway."""
+    if shared or "sqlite3" in engine or not backend.endswith("FileSystemStorage"):
         return []
     return [
         Warning(
