@@ -120,9 +120,10 @@ def email_enabled_models(app_configs: Sequence[AppConfig] | None, **_: Any) -> l
 
 @register(deploy=True)
 def shared_storage(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    storages: dict[str, Any] = settings.STORAGES
     return storage_settings(
         settings.DATABASES["default"]["ENGINE"],
-        settings.STORAGES.get("mail", {}).get("BACKEND", ""),
+        storages.get("mail", {}).get("BACKEND", ""),
         settings.MAIL_STORAGE_SHARED,
     )
 

@@ -244,7 +244,7 @@ def _not_now(facts: WorkloadFacts, now: datetime) -> Verdict | None:
 
 
 def _refuse(code: str, because: "str | Promise | _Joined") -> Verdict:
-    return Verdict(False, code, because, permanent=True)  # type: ignore[arg-type]
+    return Verdict(False, code, because, permanent=True)
 
 
 class _Joined(Promise):

@@ -439,7 +439,7 @@ def save_mailbox(
         mailbox.process_email_received_after, before.process_email_received_after
     ):
         # R3.8: lowering the date goes back; the ledger knows what is already stored.
-        mailbox.folder_cursors.all().delete()  # type: ignore[attr-defined]
+        mailbox.folder_cursors.all().delete()
     return _reset_tests(
         [mailbox.pk], {op for name in changed for op in AFFECTED_BY_MAILBOX.get(name, ())}
     )
@@ -862,7 +862,7 @@ def _mean_another_account(ids: Collection[Any]) -> None:
 def _forget_cursors(ids: Collection[Any]) -> None:
     """The rows stay, under their former generation: they hold counts that the balance needs."""
     cursors = Mailbox._meta.get_field("folder_cursors").related_model
-    cursors._default_manager.filter(mailbox__in=ids).update(cursor="", watermark=None)  # type: ignore[union-attr]
+    cursors._default_manager.filter(mailbox__in=ids).update(cursor="", watermark=None)
 
 
 def _schedule_test(ids: Collection[Any], now: datetime, actor: SystemUser | None) -> None:
@@ -895,12 +895,12 @@ def _allowed(
 
 
 def _workloads(mailbox: Mailbox) -> Any:
-    return mailbox.workloads  # type: ignore[attr-defined]
+    return mailbox.workloads
 
 
 def _workload_rows(ids: Collection[Any]) -> Any:
     related = Mailbox._meta.get_field("workloads").related_model
-    return related._default_manager.filter(mailbox__in=ids)  # type: ignore[union-attr]
+    return related._default_manager.filter(mailbox__in=ids)
 
 
 def _cured(ids: Collection[Any], codes: Collection[str], now: datetime) -> None:

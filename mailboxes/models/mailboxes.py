@@ -265,7 +265,7 @@ class Mailbox(Record, Stamped, Owned, Stateful):
 
     def workload(self, operation: Operation) -> Any:
         """The engine's row for one workload, or None. Uses a prefetch of `workloads` if made."""
-        rows = self.workloads.all()  # type: ignore[attr-defined]
+        rows = self.workloads.all()
         return next((row for row in rows if row.operation == operation), None)
 
     def _learned(self, operation: Operation, name: str, default: Any = None) -> Any:
@@ -330,7 +330,7 @@ class Mailbox(Record, Stamped, Owned, Stateful):
 
     @property
     def transient_failure_count(self) -> int:
-        rows = self.workloads.all()  # type: ignore[attr-defined]
+        rows = self.workloads.all()
         return sum(row.consecutive_failures for row in rows)
 
     @property
@@ -399,10 +399,10 @@ class Mailbox(Record, Stamped, Owned, Stateful):
 
     @property
     def test_mailbox_access_completed_on(self) -> datetime | None:
-        rows = self.workloads.all()  # type: ignore[attr-defined]
+        rows = self.workloads.all()
         return max((row.tested_at for row in rows if row.tested_at), default=None)
 
     @property
     def test_email_configuration_retry_count(self) -> int:
-        rows = self.workloads.all()  # type: ignore[attr-defined]
+        rows = self.workloads.all()
         return max((row.test_attempts for row in rows), default=0)
