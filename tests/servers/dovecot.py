@@ -46,6 +46,8 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 auth_mechanisms = plain login
+# No waiting after a wrong password, neither at once nor for the next ones from the same address.
+auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u
 mail_fsync = never
 # A user may hold many connections: the tests share one address.
@@ -64,6 +66,9 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service imap-login {{
   chroot =

@@ -102,9 +102,11 @@ class Talk:
                 self.say(b"x")
 
     def close(self) -> None:
+        """The socket first: closing a file waits for whoever is reading from it."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         with suppress(OSError):
             self._file.close()
-            self._connection.shutdown(socket.SHUT_RDWR)
         with suppress(OSError):
             self._connection.close()
 
