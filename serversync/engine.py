@@ -180,10 +180,13 @@ def tests_due(now: datetime) -> "Any":
     )
 
 
-def enqueue_tests(mailbox_ids: Iterable[UUID | str]) -> None:
-    """One job per mailbox; whoever schedules a test calls this in the same transaction."""
+def enqueue_tests(
+    mailbox_ids: Iterable[UUID | str], *, reset_watermark: bool | None = None
+) -> None:
+    """One job per mailbox. Whoever schedules tests may call this in the same transaction, so that they
+    begin at once; otherwise dispatch does within a minute. `reset_watermark`: the box of R2.21."""
     for mailbox_id in mailbox_ids:
-        async_task("serversync.jobs.test_mailbox", str(mailbox_id), group="test")
+        async_task("serversync.jobs.test_mailbox", str(mailbox_id), reset_watermark, group="test")
 
 
 def _enqueue_work(jobs: int) -> None:

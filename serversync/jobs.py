@@ -32,9 +32,10 @@ def work() -> str:
     return tally.summary()
 
 
-def test_mailbox(mailbox_id: str) -> str:
+def test_mailbox(mailbox_id: str, reset_watermark: bool | None = None) -> str:
     """Test & Enable of one mailbox."""
-    return testing.test_mailbox(Mailbox.objects.get(pk=mailbox_id)).summary()
+    mailbox = Mailbox.objects.get(pk=mailbox_id)
+    return testing.test_mailbox(mailbox, reset_watermark=reset_watermark).summary()
 
 
 def heartbeat() -> str:

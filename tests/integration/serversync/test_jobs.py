@@ -49,13 +49,15 @@ def test_the_test_job_tests_the_mailbox_that_it_names(monkeypatch):
     mailbox = ready_mailbox()
     seen = []
 
-    def tested(given):
-        seen.append(given)
+    def tested(given, reset_watermark):
+        seen.append((given, reset_watermark))
         return testing.TestReport(given.name, ())
 
     monkeypatch.setattr(testing, "test_mailbox", tested)
-    assert mailbox.name in jobs.test_mailbox(str(mailbox.pk))
-    assert seen == [mailbox]
+    engine.enqueue_tests([mailbox.pk], reset_watermark=True)
+    job = OrmQ.objects.get().task
+    assert mailbox.name in jobs.test_mailbox(*job["args"])
+    assert seen == [(mailbox, True)]
 
 
 @pytest.mark.rule("R3.30")
