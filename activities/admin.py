@@ -65,7 +65,7 @@ class RecordScreen(Screen):
     """Accounts, contacts and leads: their data, and a timeline of what happened with them."""
 
     change_form_template = "admin/activities/record/change_form.html"
-    list_select_related: Any = ["owning_user", "owning_team"]
+    list_select_related = ["owning_user", "owning_team"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
@@ -88,7 +88,7 @@ class RecordScreen(Screen):
         return str(record.owner)
 
 
-_REACHABLE = (
+_REACHABLE: Any = (
     _("How to reach them"),
     {
         "description": _("Mail from and to these addresses is filed under this record."),
@@ -99,7 +99,7 @@ _REACHABLE = (
         ],
     },
 )
-_STREET = [
+_STREET: Any = [
     "address1_line1",
     "address1_line2",
     ("address1_postal_code", "address1_city"),
@@ -109,10 +109,10 @@ _STREET = [
 
 class AccountScreen(RecordScreen):
     search_fields = ["name", "account_number", "email_address1", "email_address2", "email_address3"]
-    list_display: Any = ["name", "email_address1", "telephone1", "primary_contact", "owner_words"]
-    list_select_related: Any = ["owning_user", "owning_team", "primary_contact"]
-    autocomplete_fields = ["primary_contact", "parent_account"]
-    fieldsets: Any = [
+    list_display = ["name", "email_address1", "telephone1", "primary_contact", "owner_words"]
+    list_select_related = ["owning_user", "owning_team", "primary_contact"]
+    autocomplete_fields = ["primary_contact", "parent_account", "owning_user", "owning_team"]
+    fieldsets = [
         (
             _("Account"),
             {
@@ -136,10 +136,10 @@ class ContactScreen(RecordScreen):
     search_fields = [
         "first_name", "last_name", "email_address1", "email_address2", "email_address3",
     ]  # fmt: skip
-    list_display: Any = ["name", "email_address1", "parent_account", "telephone1", "owner_words"]
-    list_select_related: Any = ["owning_user", "owning_team", "parent_account"]
-    autocomplete_fields = ["parent_account"]
-    fieldsets: Any = [
+    list_display = ["name", "email_address1", "parent_account", "telephone1", "owner_words"]
+    list_select_related = ["owning_user", "owning_team", "parent_account"]
+    autocomplete_fields = ["parent_account", "owning_user", "owning_team"]
+    fieldsets = [
         (
             _("Contact"),
             {
@@ -165,10 +165,10 @@ class ContactScreen(RecordScreen):
 
 class LeadScreen(RecordScreen):
     search_fields = ["subject", "first_name", "last_name", "company_name", "email_address1"]
-    list_display: Any = ["subject", "name", "company_name", "email_address1", "status_code"]
-    list_filter: Any = ["status_code"]
-    autocomplete_fields = ["parent_account", "parent_contact"]
-    fieldsets: Any = [
+    list_display = ["subject", "name", "company_name", "email_address1", "status_code"]
+    list_filter = ["status_code"]
+    autocomplete_fields = ["parent_account", "parent_contact", "owning_user", "owning_team"]
+    fieldsets = [
         (
             _("Lead"),
             {
@@ -201,18 +201,18 @@ class EmailListScreen(Screen):
     """The list of e-mails; writing, reading and sending is the console's."""
 
     search_fields = ["activity__subject", "sender", "to_recipients", "=message_id"]
-    list_display: Any = ["subject", "direction", "who", "status", "mailbox", "files", "date"]
+    list_display = ["subject", "direction", "who", "status", "mailbox", "files", "date"]
     list_display_links = ["subject"]
-    list_filter: Any = [
+    list_filter = [
         "direction_code",
         "status_code",
         ("receiving_mailbox", admin.RelatedOnlyFieldListFilter),
         ("activity__sort_date", admin.DateFieldListFilter),
     ]
-    list_select_related: Any = ["activity", "receiving_mailbox", "sender_mailbox"]
+    list_select_related = ["activity", "receiving_mailbox", "sender_mailbox"]
     ordering = ["-activity__sort_date"]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         # Bodies may be a megabyte each, and the list shows none.
         return super().get_queryset(request).defer("description", "decision", "references")
 
@@ -283,13 +283,13 @@ class WorkFilter(admin.SimpleListFilter):
 class QueueItemScreen(ReadOnlyScreen):
     """What waits in queues. Working on it is picking, releasing and being done; no forms."""
 
-    list_display: Any = ["subject", "queue", "sender_words", "worker", "entered", "state"]
+    list_display = ["subject", "queue", "sender_words", "worker", "entered", "state"]
     list_display_links = None
-    list_filter: Any = [WorkFilter, ("queue", admin.RelatedOnlyFieldListFilter)]
-    list_select_related: Any = ["queue", "object", "worker_user", "worker_team"]
+    list_filter = [WorkFilter, ("queue", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["queue", "object", "worker_user", "worker_team"]
     search_fields = ["sender", "to_recipients", "object__subject"]
     ordering = ["-entered_on"]
-    actions: Any = ["pick", "release", "done"]
+    actions = ["pick", "release", "done"]
 
     @admin.display(description=_("email"))
     def subject(self, item: QueueItem) -> SafeString:
@@ -380,9 +380,9 @@ class QueueItemScreen(ReadOnlyScreen):
 
 
 class ActivityScreen(ReadOnlyScreen):
-    list_display: Any = ["title", "activity_type_code", "state_code", "sort_date", "owner_words"]
-    list_filter: Any = ["activity_type_code", "state_code"]
-    list_select_related: Any = ["owning_user", "owning_team"]
+    list_display = ["title", "activity_type_code", "state_code", "sort_date", "owner_words"]
+    list_filter = ["activity_type_code", "state_code"]
+    list_select_related = ["owning_user", "owning_team"]
     search_fields = ["subject"]
     ordering = ["-sort_date"]
     date_hierarchy = None
@@ -399,12 +399,12 @@ class ActivityScreen(ReadOnlyScreen):
 class StoredBytesScreen(ReadOnlyScreen):
     """Sizes and digests. The bytes are had from the e-mail or item that they belong to."""
 
-    list_display: Any = ["sha256", "octets", "place", "created_on", "unreferenced_since"]
-    list_filter: Any = ["place"]
+    list_display = ["sha256", "octets", "place", "created_on", "unreferenced_since"]
+    list_filter = ["place"]
     search_fields = ["=sha256"]
     fields = ["sha256", "octets", "place", "created_on", "unreferenced_since"]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("content")
 
     @admin.display(description=_("size"), ordering="size")

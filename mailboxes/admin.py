@@ -18,9 +18,9 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mailboxes import alerts, services
+from mailboxes import services
+from mailboxes.causes import cause_of
 from mailboxes.choices import AccessApproval, StateCode, TraceLevel
-from mailboxes.conditions import explain
 from mailboxes.models import (
     EmailServerProfile,
     GroupReach,
@@ -34,7 +34,6 @@ from mailboxes.models import (
 from mailboxes.screens import (
     EMPTY,
     OWNER,
-    Fieldsets,
     ReadOnlyScreen,
     Screen,
     badge,
@@ -103,11 +102,11 @@ class KindFilter(admin.SimpleListFilter):
         return [("user", _("User")), ("queue", _("Queue")), ("forward", _("Forward mailbox"))]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
-        return {
-            "user": queryset.filter(regarding_user__isnull=False),
-            "queue": queryset.filter(regarding_queue__isnull=False),
-            "forward": queryset.filter(is_forward_mailbox=True),
-        }.get(str(self.value()), queryset)
+        if self.value() == "user":
+            return queryset.filter(regarding_user__isnull=False)
+        if self.value() == "queue":
+            return queryset.filter(regarding_queue__isnull=False)
+        return queryset.filter(is_forward_mailbox=True) if self.value() == "forward" else queryset
 
 
 class MailboxScreen(Screen):
@@ -116,15 +115,16 @@ class MailboxScreen(Screen):
     form = AddressForm
     open_to_all = True
     search_fields = ["name", "email_address", "user_name"]
-    list_filter: Any = [
+    list_filter = [
         KindFilter,
         ("email_server_profile", admin.RelatedOnlyFieldListFilter),
         "email_router_access_approval",
     ]
-    list_select_related: Any = ["email_server_profile", "regarding_user", "regarding_queue"]
+    list_select_related = ["email_server_profile", "regarding_user", "regarding_queue"]
+    autocomplete_fields = ["owning_user", "owning_team"]
     ordering = ["name"]
-    readonly_fields: Any = ["owner_words", "serves", "approval", "approved_by_words"]
-    fieldsets: Any = [
+    readonly_fields = ["owner_words", "serves", "approval", "approved_by_words"]
+    fieldsets = [
         (
             _("Identity"),
             {
@@ -183,7 +183,7 @@ class MailboxScreen(Screen):
             },
         ),
     ]
-    add_fieldsets: Fieldsets = [
+    add_fieldsets = [
         (
             _("Forward mailbox"),
             {
@@ -245,14 +245,14 @@ class MailboxScreen(Screen):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
-        services.save_mailbox(mailbox=obj, changed_fields=changed, **_by(request))
+        services.save_mailbox(mailbox=obj, changed_fields=changed, **by(request))
 
     # -- columns
 
     @admin.display(description=_("mailbox"), ordering="name")
     def title(self, mailbox: Mailbox) -> SafeString:
         return format_html(
-            '<span class="row-title">{}</span><span class="row-sub">{}</span>',
+            '<span class="row-title">{}</span><span class="row-sub nowrap">{}</span>',
             mailbox.name,
             mailbox.email_address or __("no address"),
         )
@@ -294,13 +294,13 @@ class MailboxScreen(Screen):
 
     # -- deeds: each one service call and one message
 
-    actions: Any = ["approve", "reject", "apply_defaults", "activate", "deactivate"]
+    actions = ["approve", "reject", "apply_defaults", "activate", "deactivate"]
 
     @admin.action(description=_("Approve email address"))
     def approve(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
         self.perform(
             request,
-            lambda: services.approve(mailboxes=queryset, **_by(request)),
+            lambda: services.approve(mailboxes=queryset, **by(request)),
             __("Approved %(count)d address."),
             __("Approved %(count)d addresses."),
         )
@@ -309,7 +309,7 @@ class MailboxScreen(Screen):
     def reject(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
         self.perform(
             request,
-            lambda: services.reject(mailboxes=queryset, **_by(request)),
+            lambda: services.reject(mailboxes=queryset, **by(request)),
             __("Rejected %(count)d address."),
             __("Rejected %(count)d addresses."),
         )
@@ -318,7 +318,7 @@ class MailboxScreen(Screen):
     def apply_defaults(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
         self.perform(
             request,
-            lambda: services.apply_default_settings(mailboxes=queryset, **_by(request)),
+            lambda: services.apply_default_settings(mailboxes=queryset, **by(request)),
             __("Applied the default email settings to %(count)d mailbox; its test is scheduled."),
             __("Applied the default email settings to %(count)d mailboxes; tests are scheduled."),
         )
@@ -327,7 +327,7 @@ class MailboxScreen(Screen):
     def activate(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
         self.perform(
             request,
-            lambda: services.activate(mailboxes=queryset, **_by(request)),
+            lambda: services.activate(mailboxes=queryset, **by(request)),
             __("Activated %(count)d mailbox. Test & Enable it to start (R1.41)."),
             __("Activated %(count)d mailboxes. Test & Enable them to start (R1.41)."),
         )
@@ -336,13 +336,13 @@ class MailboxScreen(Screen):
     def deactivate(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
         self.perform(
             request,
-            lambda: services.deactivate(mailboxes=queryset, **_by(request)),
+            lambda: services.deactivate(mailboxes=queryset, **by(request)),
             __("Deactivated %(count)d mailbox."),
             __("Deactivated %(count)d mailboxes."),
         )
 
 
-def _by(request: HttpRequest) -> dict[str, Any]:
+def by(request: HttpRequest) -> dict[str, Any]:
     """Who does it, and when."""
     return {"actor": request.user, "now": timezone.now()}
 
@@ -370,11 +370,12 @@ class ProfileScreen(Screen):
     search_fields = [
         "name", "incoming_server_location", "outgoing_server_location", "description",
     ]  # fmt: skip
-    list_display: Any = ["name", "server_type", "servers", "state", "owning_user"]
-    list_filter: Any = ["server_type", "state_code"]
-    list_select_related: Any = ["owning_user", "owning_team"]
-    readonly_fields: Any = ["state", "last_test"]
-    fieldsets: Any = [
+    list_display = ["name", "server_type", "servers", "state", "owning_user"]
+    list_filter = ["server_type", "state_code"]
+    list_select_related = ["owning_user", "owning_team"]
+    autocomplete_fields = ["owning_user", "owning_team"]
+    readonly_fields = ["state", "last_test"]
+    fieldsets = [
         (
             _("Server"),
             {
@@ -475,7 +476,7 @@ class ProfileScreen(Screen):
         OWNER,
     ]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         return (
             super()
             .get_queryset(request)
@@ -502,7 +503,7 @@ class ProfileScreen(Screen):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
-        services.save_profile(profile=obj, changed_fields=changed, **_by(request))
+        services.save_profile(profile=obj, changed_fields=changed, **by(request))
 
     @admin.display(description=_("servers"))
     def servers(self, profile: EmailServerProfile) -> str:
@@ -529,7 +530,7 @@ class ProfileScreen(Screen):
             ]
         )
 
-    actions: Any = ["activate", "deactivate"]
+    actions = ["activate", "deactivate"]
 
     @admin.action(description=_("Activate"))
     def activate(self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]") -> None:
@@ -544,7 +545,7 @@ class ProfileScreen(Screen):
             return
         chosen = self.within_reach(request, queryset, "change")
         done = sum(
-            services.set_profile_state(profile=profile, active=active, **_by(request))
+            services.set_profile_state(profile=profile, active=active, **by(request))
             for profile in chosen
         )
         words = (
@@ -568,14 +569,15 @@ class QueueScreen(Screen):
     form = AddressForm
     open_to_all = True
     search_fields = ["name", "email_address"]
-    list_display: Any = [
+    list_display = [
         "name", "email_address", "incoming_email_filtering_method", "mailbox", "waiting", "state",
     ]  # fmt: skip
-    list_filter: Any = ["queue_view_type", "incoming_email_filtering_method", "state_code"]
-    list_select_related: Any = ["default_mailbox", "owning_user", "owning_team"]
+    list_filter = ["queue_view_type", "incoming_email_filtering_method", "state_code"]
+    list_select_related = ["default_mailbox", "owning_user", "owning_team"]
+    autocomplete_fields = ["owning_user", "owning_team"]
     filter_horizontal = ["members"]
-    readonly_fields: Any = ["mailbox", "state"]
-    fieldsets: Any = [
+    readonly_fields = ["mailbox", "state"]
+    fieldsets = [
         (
             _("Queue"),
             {
@@ -595,7 +597,7 @@ class QueueScreen(Screen):
         OWNER,
     ]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         waiting = Count("items", filter=Q(items__state_code=StateCode.ACTIVE))
         return super().get_queryset(request).annotate(waiting_items=waiting)
 
@@ -605,7 +607,7 @@ class QueueScreen(Screen):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
-        services.save_queue(queue=obj, changed_fields=changed, **_by(request))
+        services.save_queue(queue=obj, changed_fields=changed, **by(request))
 
     @admin.display(description=_("mailbox"))
     def mailbox(self, queue: Queue) -> SafeString | str:
@@ -650,7 +652,7 @@ class SettingsInline(admin.StackedInline[Any, Any]):
         """Everybody chooses the own filter (R3.16)."""
         if obj is not None and obj.pk == request.user.pk:
             return True
-        return request.user.has_perm("mailboxes.change_systemuser")  # type: ignore[union-attr]
+        return request.user.has_perm("mailboxes.change_systemuser")
 
 
 class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
@@ -659,17 +661,18 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
     open_to_all = True
     form = AddressForm
     add_form = NewUserForm
-    list_display: Any = [
+    list_display = [
         "domain_name", "full_name", "internal_email_address", "mailbox", "access_mode", "enabled",
     ]  # fmt: skip
-    list_filter: Any = ["is_disabled", "access_mode", "is_licensed", "is_superuser", "groups"]
-    list_select_related: Any = ["default_mailbox"]
+    list_filter = ["is_disabled", "access_mode", "is_licensed", "is_superuser", "groups"]
+    list_select_related = ["default_mailbox"]
     search_fields = ["domain_name", "first_name", "last_name", "internal_email_address"]
     ordering = ["domain_name"]
+    autocomplete_fields = ["parent_system_user", "queue"]
     filter_horizontal = ["groups", "user_permissions"]
-    readonly_fields: Any = ["mailbox", "password_words", "last_login"]
+    readonly_fields = ["mailbox", "password_words", "last_login"]
     inlines = [SettingsInline]
-    fieldsets: Any = [
+    fieldsets = [
         (
             _("Person"),
             {
@@ -718,7 +721,7 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
             },
         ),
     ]
-    add_fieldsets: Any = [
+    add_fieldsets = [
         (
             None,
             {
@@ -736,22 +739,22 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
             },
         ),
     ]
-    actions: Any = ["enable", "disable"]
+    actions = ["enable", "disable"]
     _granting = ("is_superuser", "groups", "user_permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if request.user.is_superuser:  # type: ignore[union-attr]
+        if request.user.is_superuser:
             return self.readonly_fields
         return [*self.readonly_fields, *self._granting]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who isn't a superuser may not change one: not the password, not the address."""
-        if obj is not None and obj.is_superuser and not request.user.is_superuser:  # type: ignore[union-attr]
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if obj is not None and obj.is_superuser and not request.user.is_superuser:  # type: ignore[union-attr]
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_delete_permission(request, obj)
 
@@ -762,7 +765,7 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
-        services.save_user(user=obj, changed_fields=changed, **_by(request))
+        services.save_user(user=obj, changed_fields=changed, **by(request))
 
     @admin.display(description=_("name"), ordering="last_name")
     def full_name(self, user: SystemUser) -> str:
@@ -794,12 +797,12 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
         if self.missing(request, "change"):
             return
         chosen = self.within_reach(request, queryset, "change").exclude(pk=request.user.pk)
-        if not request.user.is_superuser:  # type: ignore[union-attr]
+        if not request.user.is_superuser:
             chosen = chosen.exclude(is_superuser=True)
         done = 0
         for user in chosen.exclude(is_disabled=disabled):
             user.is_disabled = disabled
-            services.save_user(user=user, changed_fields=["is_disabled"], **_by(request))
+            services.save_user(user=user, changed_fields=["is_disabled"], **by(request))
             done += 1
         words = (
             ngettext("Disabled %(count)d user.", "Disabled %(count)d users.", done)
@@ -813,10 +816,11 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
 
 class TeamScreen(Screen):
     search_fields = ["name", "email_address"]
-    list_display: Any = ["name", "team_type", "administrator", "member_count"]
-    list_select_related: Any = ["administrator"]
+    list_display = ["name", "team_type", "administrator", "member_count"]
+    list_select_related = ["administrator"]
+    autocomplete_fields = ["administrator", "queue"]
     filter_horizontal = ["members"]
-    fieldsets: Any = [
+    fieldsets = [
         (
             None,
             {
@@ -833,7 +837,7 @@ class TeamScreen(Screen):
         ),
     ]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(members_number=Count("members"))
 
     @admin.display(description=_("members"), ordering="members_number")
@@ -848,13 +852,13 @@ class ReachInline(admin.StackedInline[Any, Any]):
     fields = ["reach"]
 
 
-class GroupScreen(Screen, GroupAdmin):
-    list_display: Any = ["name", "reach", "people"]
-    list_select_related: Any = ["reach_row"]
+class GroupScreen(Screen, GroupAdmin):  # type: ignore[misc]
+    list_display = ["name", "reach", "people"]
+    list_select_related = ["reach_row"]
     filter_horizontal = ["permissions"]
     inlines = [ReachInline]
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(people_number=Count("user"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -868,7 +872,7 @@ class GroupScreen(Screen, GroupAdmin):
         return self._superuser(request) and super().has_delete_permission(request, obj)
 
     def _superuser(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)  # type: ignore[union-attr]
+        return bool(request.user.is_superuser)
 
     @admin.display(description=_("reach"))
     def reach(self, group: Group) -> str:
@@ -886,7 +890,7 @@ class GroupScreen(Screen, GroupAdmin):
 class OrganizationScreen(Screen):
     """One row: the list opens it directly."""
 
-    fieldsets: Any = [
+    fieldsets = [
         (
             _("Organization"),
             {
@@ -1087,14 +1091,14 @@ class OpenFilter(admin.SimpleListFilter):
 
 class AlertScreen(ReadOnlyScreen):
     open_to_all = True
-    list_display: Any = ["condition", "subject", "level_badge", "occurrences", "seen", "opened"]
-    list_filter: Any = [OpenFilter, "level", "code"]
-    list_select_related: Any = ["regarding_mailbox", "regarding_profile"]
+    list_display = ["condition", "level_badge", "subject", "code", "occurrences", "seen"]
+    list_filter = [OpenFilter, "level", "code"]
+    list_select_related = ["regarding_mailbox", "regarding_profile"]
     search_fields = ["code", "text", "regarding_mailbox__name", "regarding_profile__name"]
     list_display_links = ["condition"]
     ordering = ["-last_seen_on"]
-    actions: Any = ["clear"]
-    fieldsets: Any = [
+    actions = ["clear"]
+    fieldsets = [
         (
             None,
             {
@@ -1121,19 +1125,20 @@ class AlertScreen(ReadOnlyScreen):
 
     @admin.display(description=_("what happened"), ordering="code")
     def condition(self, alert: TraceLog) -> SafeString:
+        cause = cause_of(alert.code, alert.text, alert.trace_parameters)
         return format_html(
             '<span class="row-title">{}</span><span class="row-sub">{}</span>',
-            alerts.shown_text(alert),
-            alert.code,
+            cause.meaning,
+            cause.advice,
         )
 
     @admin.display(description=_("meaning"))
     def meaning(self, alert: TraceLog) -> str:
-        return alerts.shown_text(alert)
+        return cause_of(alert.code, alert.text, alert.trace_parameters).meaning
 
     @admin.display(description=_("what to do"))
     def advice(self, alert: TraceLog) -> str:
-        return str(explain(alert.code).advice) or EMPTY
+        return cause_of(alert.code, alert.text, alert.trace_parameters).advice or EMPTY
 
     @admin.display(description=_("about"))
     def subject(self, alert: TraceLog) -> SafeString | str:
@@ -1175,8 +1180,8 @@ class AlertScreen(ReadOnlyScreen):
 class AddressScreen(ReadOnlyScreen):
     """The index of addresses: what an address stands for."""
 
-    list_display: Any = ["email_address", "parent_type", "email_column_number", "parent_id"]
-    list_filter: Any = ["parent_type"]
-    list_select_related: Any = ["parent_type"]
+    list_display = ["email_address", "parent_type", "email_column_number", "parent_id"]
+    list_filter = ["parent_type"]
+    list_select_related = ["parent_type"]
     search_fields = ["=email_address"]
     ordering = ["email_address"]

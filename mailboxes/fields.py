@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import models
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.forms import SecretFormField
@@ -40,7 +41,9 @@ class SecretField(models.TextField):  # type: ignore[type-arg]
 
     def formfield(self, **kwargs: Any) -> Any:
         return SecretFormField(
-            label=self.verbose_name, help_text=self.help_text, max_length=self.max_length
+            label=capfirst(str(self.verbose_name)),
+            help_text=self.help_text,
+            max_length=self.max_length,
         )
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:

@@ -4,12 +4,13 @@ Rooms subclass `Screen` in their `admin.py` and register nothing; the console do
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import NestedObjects
+from django.contrib.admin.widgets import AdminTextareaWidget, RelatedFieldWidgetWrapper
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -37,7 +38,10 @@ class Screen(admin.ModelAdmin[Any]):
 
     list_per_page = 100
     show_full_result_count = False
-    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
+    formfield_overrides = {
+        models.URLField: {"assume_scheme": "https"},
+        models.TextField: {"widget": AdminTextareaWidget(attrs={"rows": 4})},
+    }
 
     #: Whether a user without any permission on the model may look at the rows that are theirs anyway.
     open_to_all = False
@@ -70,6 +74,16 @@ class Screen(admin.ModelAdmin[Any]):
         if key not in answers:
             answers[key] = access.may(request.user, action, obj)
         return answers[key]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Choosers choose; other records are made, changed and deleted on their own screens."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_add_related = False
+            field.widget.can_change_related = False
+            field.widget.can_delete_related = False
+            field.widget.can_view_related = False
+        return field
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         self._limit_choices(db_field, request, kwargs)
@@ -111,6 +125,23 @@ class Screen(admin.ModelAdmin[Any]):
                 missing.add(str(model._meta.verbose_name))
         kept = Counter(str(row._meta.verbose_name_plural) for row in collector.protected)
         return lines, counts, missing, [f"{capfirst(name)}: {n}" for name, n in kept.items()]
+
+    # -- pages named after what they show
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        record = kw.get("obj")
+        context["show_save_and_add_another"] = False
+        if record is not None:
+            context |= {"title": str(record), "subtitle": capfirst(str(self.opts.verbose_name))}
+        else:
+            context["title"] = __("New: %(name)s") % {"name": self.opts.verbose_name}
+        return super().render_change_form(request, context, *args, **kw)
 
     # -- saving: services raise what a form could not foresee, e.g. that somebody was faster
 
@@ -274,8 +305,7 @@ def joined(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in values if value) or EMPTY
 
 
-Fieldsets = Sequence[tuple[Any, dict[str, Any]]]
-OWNER = (
+OWNER: Any = (
     _("Owner"),
     {
         "description": _("Who owns the record decides who sees it."),

@@ -42,7 +42,7 @@ class AddressesField(forms.CharField):
         super().__init__(**{"required": False, "widget": forms.TextInput, **kw})
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value).replace(";", ",").replace("\n", ",")
+        text = (super().to_python(value) or "").replace(";", ",").replace("\n", ",")
         found: dict[str, Address] = {}
         for name, address in getaddresses([text]):
             if not address and not name:
@@ -94,7 +94,7 @@ class ComposeForm(forms.Form):
         required=False,
         help_text=_("Otherwise it is sent as it is typed."),
     )
-    files = FilesField(label=_("Attach files"), required=False)
+    attach = FilesField(label=_("Attach files"), required=False)
     importance = forms.TypedChoiceField(
         label=_("Importance"), choices=Priority.choices, coerce=int, initial=Priority.NORMAL
     )
@@ -171,7 +171,7 @@ class ComposeForm(forms.Form):
         wanted = self.data.get("regarding") if self.is_bound else self.initial.get("regarding")
         chosen = self._record(str(wanted or ""))
         for model in REGARDING:
-            rows = access.visible_to(self.actor, model._default_manager.all(), "view")  # type: ignore[type-var]
+            rows = access.visible_to(self.actor, model._default_manager.all(), "view")
             recent: list[Any] = list(rows.order_by("-modified_on")[:OFFERED])
             if isinstance(chosen, model) and chosen not in recent:
                 recent.insert(0, chosen)
@@ -225,14 +225,14 @@ class ComposeForm(forms.Form):
             self.saved = outbox.create_draft(self.draft(), actor=self.actor, now=now)
         else:
             self.saved = outbox.update_draft(self.email, self.draft(), now=now)
-        removed = set(self.data.getlist("remove_file"))
+        removed = set(self.data.getlist("remove_file"))  # type: ignore[attr-defined]
         for file in self.attached:
             if str(file.pk) in removed:
                 outbox.detach(
                     ActivityMimeAttachment.objects.select_related("activity__email").get(pk=file.pk)
                 )
         organization = Organization.objects.current()
-        for file in self.cleaned_data["files"]:
+        for file in self.cleaned_data["attach"]:
             outbox.attach(
                 self.saved,
                 file_name=file.name,

@@ -33,10 +33,10 @@ from activities.choices import (
 from activities.html import Sanitised, html_of, sanitise
 from activities.models import ActivityMimeAttachment, ActivityParty, Email, QueueItem
 from mailboxes import access
+from mailboxes.causes import cause_of
 from mailboxes.screens import badge, link, moment
 from serversync import outbox
 from serversync.choices import SubmissionState
-from serversync.console.causes import cause_of
 from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
@@ -127,7 +127,11 @@ class EmailConsole(Deeds, EmailListScreen):
     ) -> HttpResponse:
         email = self.get_object(request, object_id)
         if email is None or not self.has_view_permission(request, email):
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            # As Django says it, which doesn't tell "not there" from "not yours".
+            redirect: HttpResponse = self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined]
+                request, self.opts, object_id
+            )
+            return redirect
         if email.status.is_editable and self.has_change_permission(request, email):
             return self.compose(request, email)
         return self.read(request, email)
@@ -405,9 +409,9 @@ def party_lines(email: Any, reader: Any) -> list[PartyLine]:
 
 def _party_line(row: ActivityParty, names: dict[tuple[int, str], str]) -> PartyLine:
     record: SafeString | str
-    if not row.is_resolved:
+    if row.party_type is None or not row.is_resolved:
         record = badge(_("unresolved"), "warn")
-    elif (name := names.get((row.party_type_id or 0, row.party_id))) is not None:
+    elif (name := names.get((row.party_type.pk, row.party_id))) is not None:
         record = record_link(row.party_type, row.party_id, f"{name} ({row.party_type.name})")
     else:
         record = badge(_("a record that you can't see"), "quiet")
@@ -448,12 +452,12 @@ def conversation_of(email: Any, reader: Any) -> list[Any]:
 class SubmissionConsole(Deeds, OfMailbox):
     """Attempts to send. Of an unknown one a person says what became of it (R5.17)."""
 
-    list_display: Any = [
+    list_display = [
         "email_words", "mailbox_link", "attempt", "outcome", "claimed", "handed_over", "answer",
     ]  # fmt: skip
     list_display_links = ["attempt"]
-    list_filter: Any = ["state", ("mailbox", admin.RelatedOnlyFieldListFilter)]
-    list_select_related: Any = ["mailbox", "email__activity"]
+    list_filter = ["state", ("mailbox", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["mailbox", "email__activity"]
     ordering = ["-claimed_at"]
     exclude = ["claim_token"]
     change_form_template = "admin/serversync/submission/change_form.html"

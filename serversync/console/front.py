@@ -16,10 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from activities.choices import EmailStatus
 from activities.models import Email, QueueItem
 from mailboxes import access
+from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.choices import ItemState, SubmissionState
-from serversync.console.causes import Cause, cause_of
 from serversync.console.health import KIND, Health, with_health
 from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
 
@@ -99,15 +99,6 @@ def _health(site: "AdminSite", request: HttpRequest, organization: Organization)
         return []
     counted = with_health(rows, organization).values("health").annotate(n=Count("pk")).order_by()
     numbers = {row["health"]: row["n"] for row in counted}
-    order = (
-        Health.HEALTHY,
-        Health.FAILING,
-        Health.PAUSED,
-        Health.WAITING,
-        Health.UNTESTED,
-        Health.NOT_SET_UP,
-        Health.INACTIVE,
-    )
     return [
         Figure(
             numbers.get(state, 0),
@@ -115,7 +106,7 @@ def _health(site: "AdminSite", request: HttpRequest, organization: Organization)
             _list("mailboxes.Mailbox", f"health={state.value}"),
             KIND[state],
         )
-        for state in order
+        for state in Health
     ]
 
 
@@ -160,7 +151,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
         needed.append(
             Figure(
                 alerts.filter(closed_on__isnull=True, level=TraceLevel.ERROR).count(),
-                _("open error alerts"),
+                _("Open error alerts"),
                 _list("mailboxes.TraceLog", f"level__exact={TraceLevel.ERROR}"),
                 "bad",
                 _("Each says what happened and what to do; clear it when it is dealt with."),
@@ -170,7 +161,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
         needed.append(
             Figure(
                 items.filter(state=ItemState.QUARANTINED).count(),
-                _("quarantined items"),
+                _("Quarantined items"),
                 _list("serversync.SyncItem", "state=quarantined"),
                 "bad",
                 _("They failed for good. Look at the reason, then retry, download or dismiss."),
@@ -180,7 +171,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
         needed.append(
             Figure(
                 submissions.filter(state=SubmissionState.UNKNOWN).count(),
-                _("emails of which nobody knows whether they left"),
+                _("Emails of which nobody knows whether they left"),
                 _list("serversync.Submission", f"state__exact={SubmissionState.UNKNOWN}"),
                 "bad",
                 _("The line broke after handing over. They are never sent again silently (R5.17)."),
@@ -190,7 +181,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
         needed.append(
             Figure(
                 emails.filter(status_code=EmailStatus.FAILED).count(),
-                _("emails that could not be sent"),
+                _("Emails that could not be sent"),
                 _list("activities.Email", f"status_code__exact={EmailStatus.FAILED}"),
                 "bad",
                 _("Correct them and send again."),
@@ -202,7 +193,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
                 waiting.filter(
                     state_code=StateCode.ACTIVE, worker_user=None, worker_team=None
                 ).count(),
-                _("queue items that nobody works on"),
+                _("Queue items that nobody works on"),
                 _list("activities.QueueItem", "work=free"),
                 "info",
                 _("Pick one to work on it."),
@@ -212,8 +203,8 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
 
 
 _WAITING = {
-    Health.WAITING: _("mailboxes wait for approval"),
-    Health.UNTESTED: _("mailboxes are not tested"),
+    Health.WAITING: _("Mailboxes waiting for approval"),
+    Health.UNTESTED: _("Mailboxes that are not tested"),
 }
 
 

@@ -1,7 +1,7 @@
 """One word for the state of a mailbox, computed by the database.
 
 The list's badge, its filter and the counts of the front page all use this one expression, so they
-can't disagree. The first state that fits counts, in the order of `Health`.
+can't disagree. The first state that fits counts, in the order of `health_expression`.
 """
 
 from typing import Any
@@ -35,13 +35,13 @@ from serversync.models import Workload
 
 
 class Health(TextChoices):
-    INACTIVE = "inactive", _("Inactive")
-    NOT_SET_UP = "not_set_up", _("Not set up")
-    WAITING = "waiting", _("Waiting for approval")
+    HEALTHY = "healthy", _("Healthy")
     FAILING = "failing", _("Failing")
     PAUSED = "paused", _("Paused")
+    WAITING = "waiting", _("Waiting for approval")
     UNTESTED = "untested", _("Not tested")
-    HEALTHY = "healthy", _("Healthy")
+    NOT_SET_UP = "not_set_up", _("Not set up")
+    INACTIVE = "inactive", _("Inactive")
 
 
 #: How a badge and a count of each state look.

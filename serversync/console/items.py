@@ -17,11 +17,11 @@ from django.utils.translation import ngettext
 
 from activities import blobs
 from mailboxes import access
+from mailboxes.causes import Cause, cause_of
 from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, badge, moment
 from serversync import quarantine
 from serversync.choices import ItemState
-from serversync.console.causes import Cause, cause_of
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.mailboxes import OfMailbox, midnight
@@ -95,12 +95,12 @@ class ItemConsole(Deeds, OfMailbox):
     """Each item in one state, with its reason. Subjects are for those who may read the mail."""
 
     change_form_template = "admin/serversync/syncitem/change_form.html"
-    list_display: Any = [
+    list_display = [
         "subject_words", "state_badge", "reason_text", "sender", "mailbox_link", "received",
         "decided", "attempts",
     ]  # fmt: skip
     list_display_links = ["subject_words"]
-    list_filter: Any = [
+    list_filter = [
         StateFilter,
         DayFilter,
         ReasonFilter,
@@ -110,14 +110,14 @@ class ItemConsole(Deeds, OfMailbox):
     search_fields = ["sender", "=message_id", "mailbox__name", "mailbox__email_address"]
     search_help_text = _("Sender, Message-ID or mailbox")
     ordering = ["-decided_at", "-pk"]
-    actions: Any = ["retry", "dismiss"]
+    actions = ["retry", "dismiss"]
     deeds = (
         Deed("retry", _("Retry now"), main=True),
         Deed("download", _("Download the original")),
         Deed("dismiss", _("Dismiss"), grave=True),
     )
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         mine = Mailbox.objects.filter(access.content_readers(request.user), pk=OuterRef("mailbox"))
         return super().get_queryset(request).annotate(is_readable=Exists(mine))
 
@@ -253,8 +253,6 @@ class ItemConsole(Deeds, OfMailbox):
                 "parent": item.parent,
                 "children": list(item.children.defer("trace")),
                 "others": self._others(request, item),
-                "title": __("Item"),
-                "subtitle": None,
             }
         return super().render_change_form(request, context, *args, **kw)
 

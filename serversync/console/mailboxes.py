@@ -25,7 +25,8 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access, services
-from mailboxes.admin import MailboxScreen, ProfileScreen
+from mailboxes.admin import MailboxScreen, ProfileScreen, by
+from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
 from mailboxes.conditions import TABLE
 from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
@@ -34,7 +35,6 @@ from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
 from serversync import engine
 from serversync.choices import ItemState, WorkloadState
-from serversync.console.causes import Cause, cause_of
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
 from serversync.models import (
@@ -46,6 +46,8 @@ from serversync.models import (
 )
 
 LATEST = 10
+#: States in which no workload runs, whatever its own row says.
+STOPPED = (Health.INACTIVE, Health.NOT_SET_UP, Health.WAITING)
 TEST_KIND = {TestStatus.NOT_RUN: "quiet", TestStatus.SUCCESS: "good", TestStatus.FAILURE: "bad"}
 
 
@@ -83,13 +85,19 @@ class MailboxConsole(Deeds, MailboxScreen):
     """Is it healthy? And if not: why, and what to do."""
 
     change_form_template = "admin/mailboxes/mailbox/change_form.html"
-    list_display: Any = [
-        "title", "health_badge", "kind", "profile", "approval", "directions", "last_success",
-        "next_run", "today", "error",
-    ]  # fmt: skip
+    list_display = [
+        "title",
+        "health_and_error",
+        "kind_and_profile",
+        "approval",
+        "directions",
+        "last_success",
+        "next_run",
+        "today",
+    ]
     list_display_links = ["title"]
-    list_filter: Any = [HealthFilter, *MailboxScreen.list_filter]
-    actions: Any = [
+    list_filter = [HealthFilter, *MailboxScreen.list_filter]
+    actions = [
         "approve", "reject", "test_and_enable", "synchronize", "apply_defaults", "activate",
         "deactivate",
     ]  # fmt: skip
@@ -103,7 +111,7 @@ class MailboxConsole(Deeds, MailboxScreen):
         Deed("deactivate", _("Deactivate"), grave=True),
     )
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+    def get_queryset(self, request: HttpRequest) -> Any:
         organization = _organization(request)
         return (
             with_health(super().get_queryset(request), organization)
@@ -125,22 +133,33 @@ class MailboxConsole(Deeds, MailboxScreen):
     # -- columns
 
     @admin.display(description=_("state"))
-    def health_badge(self, mailbox: Any) -> SafeString:
+    def health_and_error(self, mailbox: Any) -> SafeString:
         state = Health(mailbox.health)
-        return badge(state.label, KIND[state])
-
-    @admin.display(description=_("profile"), ordering="email_server_profile__name")
-    def profile(self, mailbox: Mailbox) -> SafeString | str:
-        profile = mailbox.email_server_profile
-        if profile is None:
-            return EMPTY
-        return link(
-            reverse("admin:mailboxes_emailserverprofile_change", args=[profile.pk]), profile
+        row = worst(mailbox)
+        if row is None:
+            return badge(state.label, KIND[state])
+        code = row.last_error_code or row.state_code
+        return format_html(
+            '{}<span class="row-sub bad-text" title="{}">{}</span>',
+            badge(state.label, KIND[state]),
+            cause_of(code, row.last_error_text).meaning,
+            code,
         )
 
+    @admin.display(description=_("kind, profile"), ordering="email_server_profile__name")
+    def kind_and_profile(self, mailbox: Mailbox) -> SafeString:
+        profile = mailbox.email_server_profile
+        words: SafeString | str = __("no profile")
+        if profile is not None:
+            url = reverse("admin:mailboxes_emailserverprofile_change", args=[profile.pk])
+            words = link(url, profile)
+        return format_html('{}<span class="row-sub nowrap">{}</span>', self.kind(mailbox), words)
+
     @admin.display(description=_("in / out"))
-    def directions(self, mailbox: Mailbox) -> SafeString:
-        return format_html("{} {}", _direction(mailbox, 0), _direction(mailbox, 1))
+    def directions(self, mailbox: Any) -> SafeString:
+        return format_html(
+            '<span class="directions">{}{}</span>', _direction(mailbox, 0), _direction(mailbox, 1)
+        )
 
     @admin.display(description=_("last success"))
     def last_success(self, mailbox: Any) -> SafeString | str:
@@ -150,9 +169,9 @@ class MailboxConsole(Deeds, MailboxScreen):
         )
 
     @admin.display(description=_("next run"))
-    def next_run(self, mailbox: Mailbox) -> SafeString | str:
+    def next_run(self, mailbox: Any) -> SafeString | str:
         row = mailbox.workload(Operation.INCOMING)
-        if row is None or not row.enabled or not mailbox.is_active_state:
+        if row is None or not row.enabled or mailbox.health in STOPPED:
             return EMPTY
         if row.is_leased(timezone.now()):
             return badge(_("running"), "info")
@@ -165,18 +184,6 @@ class MailboxConsole(Deeds, MailboxScreen):
         url = reverse("admin:serversync_syncitem_changelist")
         return link(f"{url}?mailbox__id__exact={mailbox.pk}&day=today", mailbox.items_today)
 
-    @admin.display(description=_("error"))
-    def error(self, mailbox: Mailbox) -> SafeString | str:
-        row = worst(mailbox)
-        if row is None:
-            return ""
-        code = row.last_error_code or row.state_code
-        return format_html(
-            '<span class="one-line bad-text" title="{}">{}</span>',
-            cause_of(code, row.last_error_text).meaning,
-            code,
-        )
-
     # -- what the engine does
 
     @admin.action(description=_("Test & Enable"))
@@ -186,9 +193,7 @@ class MailboxConsole(Deeds, MailboxScreen):
 
         def schedule() -> services.Outcome:
             with transaction.atomic():
-                outcome = services.schedule_test(
-                    mailboxes=chosen, actor=request.user, now=timezone.now()
-                )
+                outcome = services.schedule_test(mailboxes=chosen, **by(request))
                 engine.enqueue_tests(
                     access.visible_to(request.user, chosen, "test_mailbox").values_list(
                         "pk", flat=True
@@ -244,13 +249,15 @@ def _organization(request: HttpRequest) -> Organization:
     return known
 
 
-def _direction(mailbox: Mailbox, number: int) -> SafeString:
+def _direction(mailbox: Any, number: int) -> SafeString:
     """Whether one direction runs: a word for the eye, the rest on hovering."""
     operation = Operation(number)
     arrow = "↓" if operation == Operation.INCOMING else "↑"
     row = mailbox.workload(operation)
     if not is_server_side(mailbox, operation) or row is None:
         kind, words = "quiet", __("not used")
+    elif mailbox.health in STOPPED:
+        kind, words = "quiet", __("stands still")
     elif row.state == WorkloadState.PAUSED:
         kind, words = "bad", __("paused")
     elif row.test_status == TestStatus.FAILURE or row.state == WorkloadState.DISABLED:
@@ -433,7 +440,7 @@ def _counts(mailbox: Any, url: str, now: datetime) -> list[StateCount]:
             today=Count("pk", filter=Q(decided_at__gte=midnight(now))),
         )
     )
-    found = {row["state"]: row for row in rows}
+    found: dict[str, Any] = {row["state"]: row for row in rows}
     return [
         StateCount(
             state,
@@ -452,7 +459,7 @@ class ProfileConsole(Deeds, ProfileScreen):
     """The profile with the health of its mailboxes."""
 
     change_form_template = "admin/mailboxes/emailserverprofile/change_form.html"
-    list_display: Any = [
+    list_display = [
         "name",
         "server_type",
         "servers",
@@ -460,7 +467,7 @@ class ProfileConsole(Deeds, ProfileScreen):
         "mailboxes_words",
         "owner_words",
     ]
-    actions: Any = ["test_mailboxes", "activate", "deactivate"]
+    actions = ["test_mailboxes", "activate", "deactivate"]
     deeds = (
         Deed("test_mailboxes", _("Test & Enable all its mailboxes"), main=True),
         Deed("activate", _("Activate")),
@@ -489,9 +496,7 @@ class ProfileConsole(Deeds, ProfileScreen):
 
         def schedule() -> services.Outcome:
             with transaction.atomic():
-                outcome = services.schedule_test(
-                    mailboxes=served, actor=request.user, now=timezone.now()
-                )
+                outcome = services.schedule_test(mailboxes=served, **by(request))
                 engine.enqueue_tests(
                     access.visible_to(request.user, served, "test_mailbox").values_list(
                         "pk", flat=True
@@ -542,7 +547,7 @@ class OfMailbox(ReadOnlyScreen):
     """Rows that explain a mailbox: seen by whoever sees the mailbox."""
 
     open_to_all = True
-    list_select_related: Any = ["mailbox"]
+    list_select_related = ["mailbox"]
     search_fields = ["mailbox__name", "mailbox__email_address"]
 
     @admin.display(description=_("mailbox"), ordering="mailbox__name")
@@ -551,11 +556,11 @@ class OfMailbox(ReadOnlyScreen):
 
 
 class CycleConsole(OfMailbox):
-    list_display: Any = [
+    list_display = [
         "started", "mailbox_link", "operation_type", "result", "items_processed", "items_failed",
         "duration", "machine_name",
     ]  # fmt: skip
-    list_filter: Any = [
+    list_filter = [
         "operation_type",
         "process_result",
         ("mailbox", admin.RelatedOnlyFieldListFilter),
@@ -586,11 +591,11 @@ class CycleConsole(OfMailbox):
 
 
 class WorkloadConsole(OfMailbox):
-    list_display: Any = [
+    list_display = [
         "mailbox_link", "operation", "enabled", "state", "state_code", "consecutive_failures",
         "next", "last_success", "last_duration_ms", "lease_holder",
     ]  # fmt: skip
-    list_filter: Any = ["operation", "enabled", "state", "test_status", "state_code"]
+    list_filter = ["operation", "enabled", "state", "test_status", "state_code"]
     ordering = ["mailbox__name", "operation"]
     exclude = ["lease_token"]
 
@@ -604,7 +609,7 @@ class WorkloadConsole(OfMailbox):
 
 
 class FolderConsole(OfMailbox):
-    list_display: Any = [
+    list_display = [
         "mailbox_link", "folder", "generation", "server_total", "before_start", "watermark",
         "resets", "checked",
     ]  # fmt: skip
@@ -616,11 +621,11 @@ class FolderConsole(OfMailbox):
 
 
 class ServerActionConsole(OfMailbox):
-    list_display: Any = [
+    list_display = [
         "decided", "mailbox_link", "kind", "argument", "state", "attempts", "receipt", "last_error",
     ]  # fmt: skip
-    list_filter: Any = ["state", "kind", ("mailbox", admin.RelatedOnlyFieldListFilter)]
-    list_select_related: Any = ["mailbox", "item"]
+    list_filter = ["state", "kind", ("mailbox", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["mailbox", "item"]
     ordering = ["-created_on"]
 
     @admin.display(description=_("decided"), ordering="created_on")

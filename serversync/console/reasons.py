@@ -4,10 +4,10 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes.causes import cause_of
 from mailboxes.conditions import TABLE
 from mailboxes.screens import EMPTY
 from serversync import quarantine
-from serversync.console.causes import cause_of
 from tracking.choices import AcceptReason, SkipReason, SubReason
 
 _REASONS: dict[str, Any] = {

@@ -114,12 +114,12 @@ def build_site() -> Site:
         owning_user=administrator,
         process_emails_received_after=now - timedelta(days=30),
     )
-    broken = EmailServerProfileFactory(
-        name="Old POP3 server", pop3=True, owning_user=administrator
-    )
+    broken = EmailServerProfileFactory(name="Old POP3 server", pop3=True, owning_user=administrator)
     ada = _user("ada", "Ada")
     ben = _user("ben", "Ben")
-    cara, dora, emil, finn = (_user(name, name.title()) for name in ("cara", "dora", "emil", "finn"))
+    cara, dora, emil, finn = (
+        _user(name, name.title()) for name in ("cara", "dora", "emil", "finn")
+    )
     support = QueueFactory(
         name="Support", email_address="support@example.com", owning_user=administrator
     )

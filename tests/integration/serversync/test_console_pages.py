@@ -4,16 +4,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from activities.models import ActivityPointer, Lead, QueueItem, StoredBytes
-from mailboxes.models import EmailSearch, Team, TraceLog
+from mailboxes.models import Team
 from serversync.console.registry import SCREENS
 from serversync.models import (
-    FolderCursor,
-    MailboxStatistics,
     ServerAction,
     Submission,
-    SyncItem,
-    Workload,
 )
 from tests.factories.console import Site, build_site
 
