@@ -3,7 +3,7 @@
 import re
 
 from activities.mime.careful import parse_carefully
-from activities.mime.fast import parse_fast
+from activities.mime.fast import PAYS_FROM_BYTES, parse_fast
 from activities.mime.message import Attachment, Defect, ParsedMessage
 
 _MESSAGE_TYPES = ("message/rfc822", "message/global")
@@ -13,7 +13,8 @@ _HEADER = re.compile(rb"(?:>?From [^\r\n]*\r?\n|\s{0,10})[!-9;-~]{1,100}[ \t]*:"
 def parse(raw: bytes) -> ParsedMessage:
     """What could be read of a message, with a Defect for each repair."""
     try:
-        return parse_fast(raw) or parse_carefully(raw)
+        fast = parse_fast(raw) if len(raw) >= PAYS_FROM_BYTES else None
+        return fast or parse_carefully(raw)
     except Exception as error:  # noqa: BLE001 - the last net: one message must never stop a mailbox
         return ParsedMessage(
             size=len(raw), body_size=0, defects=(Defect("unreadable", type(error).__name__),)

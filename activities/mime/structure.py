@@ -175,14 +175,20 @@ def describe(fields: Fields, report: Report, default_type: str = "text/plain") -
 
 def read_tree(raw: bytes, fields: Fields, body_start: int, report: Report) -> Part:
     """The tree below a message whose header is read; the contents of its leaves are decoded."""
-    scan = _Scan(raw, report)
-    scan.run(describe(fields, report), body_start)
-    for part in scan.leaves:
-        _decode(raw, part, report)
-    return scan.root
+    root, leaves = scan(raw, describe(fields, report), body_start, report)
+    for part in leaves:
+        decode_part(raw, part, report)
+    return root
 
 
-def _decode(raw: bytes, part: Part, report: Report) -> None:
+def scan(raw: bytes, root: Part, body_start: int, report: Report) -> tuple[Part, list[Part]]:
+    """The tree and its leaves, each with its place in `raw`, not yet decoded."""
+    scanner = _Scan(raw, report)
+    scanner.run(root, body_start)
+    return scanner.root, scanner.leaves
+
+
+def decode_part(raw: bytes, part: Part, report: Report) -> None:
     content = raw[part.start : part.end]
     if part.content_type.startswith("multipart/"):
         part.content = content

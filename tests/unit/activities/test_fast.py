@@ -1,6 +1,7 @@
 """Whatever passes the gate is read the same by both parsers."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -9,7 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from activities.mime.careful import parse_carefully
+from activities.mime.compose import compose
 from activities.mime.fast import gate, parse_fast
+from activities.mime.message import Address, Attachment, OutgoingMessage
+from activities.mime.parse import parse
 from tests.messages import names, nested, plain, read
 
 
@@ -47,7 +51,10 @@ def test_nothing_with_a_defect_takes_the_fast_path(name):
         plain(subject="=?utf-8?q?a?= " * 1_000),
         plain(x_long="x" * 100_000),
         b"From ada\r\n" + plain(),
-        plain(b"one\rtwo"),
+        plain(
+            b"--b\r\nContent-Type: message/rfc822\r\n\r\n",
+            content_type="multipart/mixed; boundary=b",
+        ),
         plain(b"a\0b"),
         plain(subject="Grüße"),
         plain().replace(b"From: Ada <ada@example.com>\r\n", b""),
@@ -66,6 +73,23 @@ def test_nothing_with_a_defect_takes_the_fast_path(name):
 )
 def test_gate_keeps_out(raw):
     assert not gate(raw)
+
+
+def test_large_clean_mail_takes_the_fast_path():
+    file = Attachment("data.bin", "application/octet-stream", bytes(range(256)) * 2_000)
+    raw = compose(
+        OutgoingMessage(
+            message_id="m-1@mail.example.com",
+            sender=Address("ada@example.com"),
+            text="words\n",
+            html="<p>Grüße</p>\n",
+            date=datetime(2026, 3, 5, tzinfo=UTC),
+            attachments=(file,),
+        )
+    )
+    parsed = parse(raw)
+    assert parsed.path == "fast"
+    assert replace(parsed, path="careful") == parse_carefully(raw)
 
 
 LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=90)

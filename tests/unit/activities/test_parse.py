@@ -588,6 +588,6 @@ def test_last_net_holds_whatever_happens(monkeypatch):
     def fail(raw: bytes) -> ParsedMessage:
         raise RecursionError
 
-    monkeypatch.setattr(parse_module, "parse_fast", fail)
+    monkeypatch.setattr(parse_module, "parse_carefully", fail)
     parsed = parse(b"From: ada@example.com\r\n\r\n")
     assert codes(parsed) == {"unreadable"}
