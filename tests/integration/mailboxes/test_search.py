@@ -181,4 +181,4 @@ def test_reindexing_many_costs_no_more_than_a_few(statements):
     with statements() as made:
         assert reindex(SystemUser, [user.pk for user in users]) == 20
 
-    assert len(made) == 3
+    assert len(made) <= 3

@@ -1,6 +1,7 @@
 """What a new, changed or deleted user or queue does to its mailbox."""
 
 import pytest
+from django.contrib.admin.utils import NestedObjects
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
@@ -346,3 +347,17 @@ def test_the_address_of_a_deleted_users_mailbox_is_free_again():
 
     assert again.default_mailbox.email_address == "ada@example.com"
     assert Mailbox.objects.filter(email_address="ada@example.com").count() == 2
+
+
+@pytest.mark.rule("R1.45")
+@pytest.mark.parametrize("somebody_left", [True, False])
+def test_the_confirmation_page_of_the_admin_says_whether_a_user_can_go(somebody_left):
+    if somebody_left:
+        SuperuserFactory()
+    user = SystemUserFactory()
+    collector = NestedObjects(using="default", origin=user)
+
+    collector.collect([user])
+
+    assert bool(collector.protected) is not somebody_left
+    assert Mailbox.objects.get(regarding_user=user).state_code == StateCode.ACTIVE

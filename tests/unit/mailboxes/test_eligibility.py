@@ -241,3 +241,14 @@ def test_the_mailbox_of_a_deleted_user_is_retired_and_a_forward_mailbox_is_not()
     )
     assert not facts_of(*forward).retired
     assert eligible(facts_of(*forward), NOW).ok
+
+
+@pytest.mark.rule("R1.35")
+@pytest.mark.parametrize("method", IncomingDeliveryMethod)
+def test_only_server_side_mailboxes_are_polled(method):
+    """Mail for a user or queue with *forward mailbox* arrives elsewhere, its own account is left be."""
+    mailbox, workload, organization = rows(mailbox__incoming_email_delivery_method=method)
+
+    verdict = eligible(facts_of(mailbox, workload, organization), NOW)
+
+    assert verdict.ok is (method == IncomingDeliveryMethod.SERVER_SIDE_SYNC)
