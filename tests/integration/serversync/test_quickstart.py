@@ -27,7 +27,7 @@ from serversync.sandbox.faults import Fault, Kind
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ADMIN, ARCHIVE
 
-pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 MESSAGE = b"From: rita@customer.example\nTo: old@elsewhere.example\nSubject: %d\n\nHello\n"
 
