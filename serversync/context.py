@@ -38,8 +38,14 @@ class Context:
     has_history: bool
 
 
-def load(mailbox_id: UUID | str, operation: Operation, now: datetime) -> Context:
-    """Raises Workload.DoesNotExist if the mailbox or its workload row is gone."""
+def load(
+    mailbox_id: UUID | str,
+    operation: Operation,
+    now: datetime,
+    organization: Organization | None = None,
+) -> Context:
+    """Raises Workload.DoesNotExist if the mailbox or its workload row is gone. One statement less with
+    an `organization` that was read a moment ago."""
     items = SyncItem.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     actions = ServerAction.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     workload = (
@@ -69,7 +75,7 @@ def load(mailbox_id: UUID | str, operation: Operation, now: datetime) -> Context
     return Context(
         workload=workload,
         mailbox=workload.mailbox,
-        organization=Organization.objects.current(),
+        organization=organization or Organization.objects.current(),
         inbox=InboxFacts(
             known=workload.inbox_id is not None,
             onboarded=bool(workload.inbox_onboarded),

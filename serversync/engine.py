@@ -204,13 +204,13 @@ def work(
     """Claim and run until nothing is due, the time is over or the cluster stops."""
     tally = Tally()
     holder = holder or this_worker()
-    organization = Organization.objects.current()
     workers = int(settings.Q_CLUSTER["workers"])
     end = monotonic() + seconds
     while not stopping():
         if monotonic() >= end:
             tally.more = True
             break
+        organization = Organization.objects.current()  # it may be changed while we work
         claims = claim(clock(), PAGE, holder, organization=organization, workers=workers)
         if not claims:
             break
@@ -221,7 +221,7 @@ def work(
                 if done and (stopping() or monotonic() - begun > FRESH_SECONDS):
                     break
                 done += 1
-                tally.count(run_claim(each, clock=clock))
+                tally.count(run_claim(each, clock=clock, organization=organization))
         finally:
             if claims[done:]:
                 give_back(claims[done:], clock())
@@ -257,13 +257,17 @@ CYCLES: dict[Operation, Callable[..., CycleResult]] = {
 
 
 def run_claim(
-    claim: Claim, *, clock: Clock = timezone.now, jitter: Callable[[], float] = random
+    claim: Claim,
+    *,
+    clock: Clock = timezone.now,
+    jitter: Callable[[], float] = random,
+    organization: Organization | None = None,
 ) -> Report:
     """Run one claimed workload and store what came of it. Never raises for what a mailbox or its
     server did; a worker that is told to stop notes that and goes."""
     began = monotonic()
     try:
-        context = load(claim.mailbox_id, claim.operation, clock())
+        context = load(claim.mailbox_id, claim.operation, clock(), organization)
     except Workload.DoesNotExist:
         return Report(
             str(claim.mailbox_id), claim.operation, False, "The mailbox is gone.", ran=False

@@ -26,7 +26,7 @@ def chosen(options: dict[str, Any]) -> list[Mailbox]:
     if options["all"]:
         return list(rows.filter(state_code=StateCode.ACTIVE))
     wanted = {address.strip().lower() for address in options["mailbox"]}
-    found = list(rows.annotate(lower=Lower("email_address")).filter(lower__in=wanted))
+    found: list[Mailbox] = list(rows.alias(lower=Lower("email_address")).filter(lower__in=wanted))
     if missing := wanted - {mailbox.email_address.lower() for mailbox in found}:
         raise CommandError(f"No mailbox has the address {', '.join(sorted(missing))}.")
     return found

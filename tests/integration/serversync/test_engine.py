@@ -576,4 +576,4 @@ def test_an_idle_poll_costs_at_most_four_statements(monkeypatch):
 
     kinds = ("SELECT", "INSERT", "UPDATE", "DELETE")
     statements = [q["sql"] for q in captured if q["sql"].startswith(kinds)]
-    assert len(statements) <= 4 * 8, "\n".join(statements)
+    assert len(statements) <= 4 * 8, "\n".join(sql[:80] for sql in statements)
