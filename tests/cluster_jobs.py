@@ -3,7 +3,9 @@
 import os
 import signal
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
+
+from serversync.supervisor import is_stopping
 
 
 def note(path: str, text: str) -> str:
@@ -18,6 +20,15 @@ def take(path: str, text: str, seconds: float) -> str:
     return note(path, f"{text} ended")
 
 
+def work_until_told(path: str) -> str:
+    """Like a job with plenty to do, which looks up between two pieces of work."""
+    note(path, "working")
+    end = monotonic() + 25
+    while monotonic() < end and not is_stopping():
+        sleep(0.05)
+    return note(path, "told" if is_stopping() else "never told")
+
+
 def kill_own_worker(path: str) -> None:
     note(path, "killed")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -28,8 +39,3 @@ def kill_worker_once(path: str) -> str:
     if "killed" not in Path(path).read_text().split():
         kill_own_worker(path)
     return note(path, "done")
-
-
-def fail(path: str) -> None:
-    note(path, "raised")
-    raise RuntimeError("always")

@@ -6,14 +6,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
 
 import psutil
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
+
+from activities.choices import ActivityType, EmailStatus
+from activities.models import ActivityPointer, Email
+from mailboxes.choices import Operation
+from serversync import engine
+from tests.factories.mailboxes import EmailServerProfileFactory, ready_mailbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
@@ -188,6 +196,49 @@ def test_stopping_waits_for_the_job_that_runs(site):
     assert "long ended" in site.notes()
     assert not site.alive()
     wait_until(lambda: not OrmQ.objects.exists(), "an empty queue")
+
+
+def test_a_job_with_plenty_to_do_hears_that_the_cluster_stops(site):
+    site.start()
+    site.job("work_until_told")
+    wait_until(lambda: "working" in site.notes(), "working")
+    site.cluster()
+    site.supervisor.send_signal(signal.SIGTERM)
+    assert site.popen.wait(PATIENCE) == 0
+    assert "told" in site.notes()
+
+
+@pytest.mark.rule("R5.8")
+def test_what_was_woken_runs_within_seconds(site):
+    """Nothing listens there, so the run ends at once, with an error of its own."""
+    profile = EmailServerProfileFactory(
+        outgoing_server_location="127.0.0.1", outgoing_port_number=1
+    )
+    mailbox = ready_mailbox(email_server_profile=profile)
+    mailbox.workloads.update(next_run_at=timezone.now() + timedelta(hours=1))
+    Email.objects.create(
+        activity=ActivityPointer.objects.create(
+            activity_type_code=ActivityType.EMAIL,
+            subject="Hello",
+            owning_user=mailbox.regarding_user,
+            sort_date=timezone.now(),
+        ),
+        sender_mailbox=mailbox,
+        status_code=EmailStatus.PENDING_SEND,
+        message_id="one@example.com",
+    )
+    site.start()
+    began = monotonic()
+    engine.wake([mailbox.pk], Operation.OUTGOING)
+    workload = mailbox.workloads.get(operation=Operation.OUTGOING)
+
+    def ran() -> bool:
+        workload.refresh_from_db()
+        return workload.cycles == 1
+
+    wait_until(ran, f"run\n{site.log()}")
+    assert monotonic() - began < 10
+    assert workload.lease_holder.partition(":")[2] in {str(p.pid) for p in site.cluster()}
 
 
 def test_stopping_a_stuck_cluster_is_bounded(site):
