@@ -39,6 +39,7 @@ from serversync.sandbox.story import Run, Step
 from serversync.schedules import write_schedules
 
 WIDTH = 150  # where the output is no terminal
+NARROW = 125  # what the wide tables need
 
 
 class Command(BaseCommand):
@@ -221,7 +222,7 @@ class Silent:
 def tell(console: Console, found: list[Balance], before: list[Balance]) -> None:
     """One table per mailbox, then the sum."""
     for balance, earlier in zip(found, before, strict=True):
-        console.print(_table(balance, earlier))
+        console.print(_table(balance, earlier, upright=console.width < NARROW))
         _tell_reasons(console, balance)
         if not balance.is_even:
             difference = balance.seen - balance.accounted
@@ -249,40 +250,38 @@ def tell(console: Console, found: list[Balance], before: list[Balance]) -> None:
     )
 
 
-def _table(balance: Balance, before: Balance) -> Table:
-    mailbox = balance.mailbox
+def _table(balance: Balance, before: Balance, *, upright: bool) -> Table:
+    """`upright`: a row for each count instead of a column, where the screen is narrow."""
+    new = balance.since(before)
+    counts = [
+        (_("seen"), new.total(), balance.seen),
+        ("=", "=", "=" if balance.is_even else "≠"),
+        *((state.label.lower(), new[state], balance.states[state]) for state in STATES),
+        ("", "", ""),
+        (_("sent"), balance.sent - before.sent, balance.sent),
+        (_("to be sent"), "", balance.waiting),
+        (_("not sent"), "", balance.failed),
+    ]
     table = Table(
-        title=f"{mailbox.email_address}  {_describe(mailbox)}",
+        title=f"{balance.mailbox.email_address}  {_describe(balance.mailbox)}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
+    heads = (_("this run"), _("in all"))
     table.add_column("")
-    for name in (_("seen"), "=", *(state.label.lower() for state in STATES), "", _("sent")):
+    if upright:
+        for head in heads:
+            table.add_column(head, justify="right")
+        for name, *numbers in counts:
+            if name not in ("", "="):
+                table.add_row(name, *map(str, numbers))
+        return table
+    for name, *_numbers in counts:
         table.add_column(name, justify="right")
-    table.add_column(_("to be sent"), justify="right")
-    table.add_column(_("not sent"), justify="right")
-    new = balance.since(before)
-    table.add_row(
-        _("this run"),
-        str(new.total()),
-        "=",
-        *(str(new[state]) for state in STATES),
-        "",
-        str(balance.sent - before.sent),
-    )
-    table.add_row(
-        _("in all"),
-        str(balance.seen),
-        "=" if balance.is_even else "≠",
-        *(str(balance.states[state]) for state in STATES),
-        "",
-        str(balance.sent),
-        str(balance.waiting),
-        str(balance.failed),
-        style="bold",
-    )
+    for place, head in enumerate(heads, start=1):
+        table.add_row(head, *(str(count[place]) for count in counts), style="bold" * (place - 1))
     return table
 
 

@@ -46,8 +46,8 @@ def item(mailbox: str, message_id: str) -> SyncItem:
 
 def even(output: str) -> list[tuple[str, str]]:
     """(this run, in all) seen, mailbox by mailbox."""
-    runs = re.findall(r"this run +(\d+) +=", output)
-    alls = re.findall(r"in all +(\d+) +=", output)
+    runs = re.findall(r"this run +(\d+) ", output)
+    alls = re.findall(r"in all +(\d+) ", output)
     return list(zip(runs, alls, strict=True))
 
 
