@@ -186,7 +186,6 @@ class IncomingContract:
         assert [each.mime for each in fetched] == [message(1), None, message(3)]
         assert isinstance(fetched[1].error, MessageGone)
 
-    @pytest.mark.rule("R3.10")
     def test_message_over_the_limit_costs_itself_only(self, account):
         account.deliver(message(1))
         account.deliver(message(2, b"x" * 5000 + b"\r\n"))

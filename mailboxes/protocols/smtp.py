@@ -318,10 +318,14 @@ class SmtpServer:
         """MAIL was refused: read what the server says to the rest of its group."""
         if "PIPELINING" not in self._extensions:
             return
-        for _ in range(min(recipients, PIPELINED_COMMANDS)):
-            self._reply()
-        if recipients <= PIPELINED_COMMANDS:
-            self._withdraw(self._reply())
+        taken = [self._reply().positive for _ in range(min(recipients, PIPELINED_COMMANDS))]
+        if recipients > PIPELINED_COMMANDS:
+            return
+        data = self._reply()
+        if any(taken) and data.code == 354:
+            self._line.close()  # a server so lax would deliver even the empty message to them
+        else:
+            self._withdraw(data)
 
     def _withdraw(self, data: Reply) -> None:
         """DATA was sent along but nobody may get the message. If the server agreed nevertheless, it

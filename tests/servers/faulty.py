@@ -371,7 +371,8 @@ def fetched(box: ImapBox, uid: int, items: str) -> list[str | bytes]:
 class SmtpBox:
     """`received`: what was accepted, as (sender line, recipient lines, content as it came).
     `answers`: by command word, or by the whole line, or "content" for the final dot.
-    `empty_contents`: how often a lone dot was all the content."""
+    `empty_contents`: how often a lone dot was all the content. `lax`: takes recipients without a
+    sender."""
 
     extensions: Sequence[str] = (
         "PIPELINING",
@@ -383,6 +384,7 @@ class SmtpBox:
     answers: dict[str, str] = field(default_factory=dict)
     received: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     empty_contents: int = 0
+    lax: bool = False
 
 
 def smtp(box: SmtpBox, fault: Fault | None = None) -> Dialogue:
@@ -399,9 +401,14 @@ def smtp(box: SmtpBox, fault: Fault | None = None) -> Dialogue:
                 continue
             answer = box.answers.get(line) or box.answers.get(word) or usual_answer(box, word)
             if word == "RCPT" and answer.startswith("250"):
-                recipients.append(line)
-            elif word == "MAIL" and answer.startswith("250"):
-                sender, recipients = line, []
+                if sender or box.lax:
+                    recipients.append(line)
+                else:
+                    answer = "503 5.5.1 need MAIL first"
+            elif word == "MAIL":
+                sender, recipients = line if answer.startswith("250") else "", []
+            elif word == "RSET":
+                sender, recipients = "", []
             elif word == "DATA" and not recipients and "DATA" not in box.answers:
                 answer = "554 no valid recipients"
             talk.say(*answer.split("\n"))
@@ -421,6 +428,7 @@ def smtp(box: SmtpBox, fault: Fault | None = None) -> Dialogue:
                 if verdict.startswith("250") and recipients:
                     box.received.append((sender, recipients, content))
                 talk.say(verdict if recipients else "554 no valid recipients")
+                sender, recipients = "", []
 
     return dialogue
 

@@ -110,7 +110,6 @@ class TestSubmissionOverTls(OutgoingContract):
         server.send(Envelope("<2@example.com>", USER, account.accepted[:1], message(2)), Handing())
         assert len(account.arrived(1)) == 1
 
-    @pytest.mark.rule("R5.22")
     def test_blind_copy_leaves_no_trace_in_the_message(self, account):
         """The envelope alone knows them; each gets the same octets."""
         account.server().send(
