@@ -148,7 +148,7 @@ def subject_of(code: str, organization: Organization) -> Scope:
 def clear_alerts(
     subject: Subject | Collection[Subject],
     codes: Collection[str] | None = None,
-    object_key: str | None = None,
+    object_key: str | Collection[str] | None = None,
     *,
     now: datetime,
 ) -> int:
@@ -158,7 +158,8 @@ def clear_alerts(
     if codes is not None:
         wanted &= Q(code__in=list(codes))
     if object_key is not None:
-        wanted &= Q(object_key=object_key)
+        keys = [object_key] if isinstance(object_key, str) else list(object_key)
+        wanted &= Q(object_key__in=keys)
     return TraceLog.objects.filter(wanted, closed_on__isnull=True).update(closed_on=now)
 
 

@@ -93,6 +93,6 @@ def recipients_refused(
     )
 
 
-def settled(email: Email, mailbox: Mailbox, now: datetime) -> None:
-    """It left, or waits again: what was said about its earlier attempts is over."""
-    clear_alerts(mailbox, SENDING, about(email), now=now)
+def settled(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:
+    """They left: what was said about earlier attempts is over. One statement."""
+    clear_alerts(mailbox, SENDING, [about(email) for email in emails], now=now)

@@ -10,10 +10,11 @@ leaves at most one message per connection unknown. An unknown one is never sent 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import random
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -355,11 +356,10 @@ class OutgoingCycle:
     ) -> None:
         for row in failed:
             alarms.email_failed(row.email, row, self.mailbox, self.organization, now)
-        for row in rows:
-            if row.state != SubmissionState.ACCEPTED:
-                continue
-            if row.attempt > 1 or row.handed_over_at is None:
-                alarms.settled(row.email, self.mailbox, now)
+        accepted = [row for row in rows if row.state == SubmissionState.ACCEPTED]
+        if accepted:
+            alarms.settled([row.email for row in accepted], self.mailbox, now)
+        for row in accepted:
             if row.email.last_error_code == "RecipientsRefused":
                 alarms.recipients_refused(row.email, self.mailbox, self.organization, now)
 
@@ -375,9 +375,7 @@ class OutgoingCycle:
             refused = [r for r in row.recipients if not r["accepted"]]
             if refused:
                 email.last_error_code = "RecipientsRefused"
-                email.last_error_text = ", ".join(
-                    f"{r['address']}: {r['code']} {r['text']}" for r in refused
-                )[:2048]
+                email.last_error_text = " ".join(_answers(refused))[:2048]
             self.result.count("sent", "partly_refused" if refused else "")
             return False
         if row.state == SubmissionState.RELEASED:
@@ -385,7 +383,8 @@ class OutgoingCycle:
             email.status_code = EmailStatus.PENDING_SEND
             email.delivery_attempts = max(0, email.delivery_attempts - 1)
             return False
-        email.last_error_code, email.last_error_text = row.error_code, row.server_reply[:2048]
+        email.last_error_code = row.error_code
+        email.last_error_text = " ".join([row.server_reply, *_answers(row.recipients)])[:2048]
         limit: int = self.organization.maximum_email_delivery_attempts
         if row.permanent or email.delivery_attempts >= limit:
             email.status_code = EmailStatus.FAILED
@@ -431,6 +430,10 @@ SETTLED = [
     "last_error_code",
     "last_error_text",
 ]
+
+
+def _answers(recipients: Iterable[dict[str, Any]]) -> list[str]:
+    return [f"{one['address']}: {one['code']} {one['text']}." for one in recipients]
 
 
 def _store(outcome: Outcome, now: datetime) -> None:
