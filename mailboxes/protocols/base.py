@@ -177,7 +177,8 @@ class IncomingServer(Protocol):
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         """Each message whole, in the order asked for, one at a time so that memory holds one.
-        A message that can't be had is yielded with its error, and the rest goes on."""
+        A message that can't be had is yielded with its error, and the rest goes on. Use the iterator
+        up, or close it, before calling another method: answers may be on their way already."""
 
     def identify(self, folder: str, remote_ids: Sequence[str]) -> list[Identity]:
         """Headers only, for matching after a reset. Items that vanished are left out."""
