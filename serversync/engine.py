@@ -49,6 +49,7 @@ from serversync.leases import (
     give_back,
     is_due,
     is_free,
+    is_running,
     this_worker,
 )
 from serversync.models import MailboxStatistics, Submission, Workload
@@ -171,10 +172,14 @@ def wake(
 
 
 def tests_due(now: datetime) -> "Any":
-    """Keys of mailboxes whose scheduled test may run (R2.9, R2.18)."""
-    waiting = Workload.objects.filter(mailbox=OuterRef("pk"), test_postponed_until__gt=now)
+    """Keys of mailboxes whose scheduled test may run (R2.9, R2.18): none of their workloads is being
+    tested or run, and one is to be tested for the first time or again."""
+    rows = Workload.objects.filter(mailbox=OuterRef("pk"))
+    to_retry = Exists(rows.filter(test_postponed_until__lte=now))
+    all_wait = Exists(rows.filter(test_postponed_until__gt=now))
     return (
-        Mailbox.objects.filter(~Exists(waiting), test_email_configuration_scheduled=True)
+        Mailbox.objects.filter(to_retry | ~all_wait, test_email_configuration_scheduled=True)
+        .filter(~Exists(rows.filter(is_running(now))))
         .order_by("test_and_enable_last_attempted_on", "pk")
         .values_list("pk", flat=True)
     )
@@ -289,6 +294,9 @@ def run_claim(
     except Exception as error:  # the outermost frame of a cycle: one mailbox never stops the others
         log.exception("%s: cycle failed", run.name)
         return run.fail(Failure(INTERNAL), f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        give_back([claim], clock())
+        raise
     except BaseException as error:
         # The job's time-out, or the end of the process: the next run shouldn't wait for the lease.
         run.fail(Failure("ErrorTimeoutExpired", timed_out=True), type(error).__name__)

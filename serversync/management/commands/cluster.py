@@ -1,6 +1,7 @@
 from argparse import SUPPRESS
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from serversync.supervisor import Limits, Supervisor, run_cluster
@@ -10,7 +11,8 @@ class Command(BaseCommand):
     help = "Run the worker: a django-q cluster that is restarted when it dies or gets stuck."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        usual = Limits()
+        # Longer than any job may take: then silence can't be diligence.
+        usual = Limits(stall=settings.Q_CLUSTER["timeout"] + 30)
         parser.add_argument(
             "--stall-seconds",
             type=float,

@@ -285,6 +285,16 @@ def test_a_worker_that_is_stopped_in_a_cycle_frees_the_mailbox_and_gives_the_oth
     assert len(claim(NOW, 9, "next")) == 2
 
 
+def test_an_interrupted_command_leaves_the_mailbox_as_due_as_before(cycles):
+    row = due_mailbox()
+    cycles[row.mailbox_id] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    row.refresh_from_db()
+    assert (row.lease_token, row.consecutive_failures) == (None, 0)
+    assert len(claim(NOW, 1, "next")) == 1
+
+
 def test_a_mailbox_that_kills_its_worker_again_and_again_is_paused(cycles):
     organization(max_mailbox_transient_failures=3)
     row = due_mailbox()
@@ -529,6 +539,19 @@ def test_dispatch_picks_scheduled_tests_up():
         "serversync.jobs.test_mailbox",
         (str(mailbox.pk), None),
     )
+
+
+@pytest.mark.rule("R2.18")
+def test_a_test_to_be_tried_again_waits_for_its_time_and_for_the_worker_that_has_the_mailbox():
+    mailbox = ready_mailbox(test_email_configuration_scheduled=True)
+    workloads = mailbox.workloads
+    soon, late = NOW + timedelta(minutes=1), NOW + timedelta(minutes=5)
+    workloads.filter(operation=INCOMING).update(test_postponed_until=soon)
+    workloads.filter(operation=OUTGOING).update(test_postponed_until=late)
+    assert list(engine.tests_due(NOW)) == []
+    assert list(engine.tests_due(soon)) == [mailbox.pk]
+    claim_one(mailbox.pk, INCOMING, soon, "worker", force=True)
+    assert list(engine.tests_due(soon)) == []
 
 
 # -- whole runs over fake servers
