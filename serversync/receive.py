@@ -99,9 +99,15 @@ class Seen:
     children: list[SyncItem] = field(default_factory=list)
 
 
-def identity_of(message_id: str, date: str, size: int) -> UUID:
-    """Recognises a message under another key: same id, same Date text, same size."""
-    text = "\0".join((bare_message_id(message_id), " ".join(date.split()), str(size)))
+def identity_of(message_id: str, date: str, size: int) -> UUID | None:
+    """Recognises a message under another key: same id, same Date text, same size.
+
+    None without an id: then another message could pass for an old one and never be looked at.
+    """
+    bare = bare_message_id(message_id)
+    if not bare:
+        return None
+    text = "\0".join((bare, " ".join(date.split()), str(size)))
     return UUID(bytes=hashlib.sha256(text.encode("utf-8", "replace")).digest()[:16])
 
 
@@ -235,7 +241,8 @@ class IncomingCycle:
             part = [item.remote_id for item in fresh[start : start + LISTING]]
             for friend in server.identify(folder, part):
                 key = identity_of(friend.message_id, friend.date, friend.size)
-                identities.setdefault(key, []).append(friend.remote_id)
+                if key is not None:
+                    identities.setdefault(key, []).append(friend.remote_id)
             with transaction.atomic():
                 renew(self.token, self.clock())
                 rows = [
