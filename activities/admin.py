@@ -206,7 +206,6 @@ class EmailListScreen(Screen):
     list_filter = [
         "direction_code",
         "status_code",
-        ("receiving_mailbox", admin.RelatedOnlyFieldListFilter),
         ("activity__sort_date", admin.DateFieldListFilter),
     ]
     list_select_related = ["activity", "receiving_mailbox", "sender_mailbox"]

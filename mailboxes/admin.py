@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
@@ -740,18 +741,37 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
         ),
     ]
     actions = ["enable", "disable"]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else []  # the options are made with the user
     _granting = ("is_superuser", "groups", "user_permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not self.may_change(request, obj):
+            return flatten_fieldsets(self.fieldsets)
         if request.user.is_superuser:
             return self.readonly_fields
         return [*self.readonly_fields, *self._granting]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Everybody opens the own page, on which the personal options can be changed (R3.16)."""
+        if obj is not None and obj.pk == request.user.pk:
+            return True
+        return self.may_change(request, obj)
+
+    def may_change(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who isn't a superuser may not change one: not the password, not the address."""
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Other people's. The own one is changed where the old one is asked for."""
+        if str(request.user.pk) == id:
+            return HttpResponseRedirect(reverse("admin:password_change"))
+        return super().user_change_password(request, id, form_url)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and obj.is_superuser and not request.user.is_superuser:

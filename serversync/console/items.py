@@ -24,7 +24,7 @@ from serversync import quarantine
 from serversync.choices import ItemState
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
-from serversync.console.mailboxes import OfMailbox, midnight
+from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
 from serversync.console.reasons import words_of
 from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
@@ -104,7 +104,7 @@ class ItemConsole(Deeds, OfMailbox):
         StateFilter,
         DayFilter,
         ReasonFilter,
-        ("mailbox", admin.RelatedOnlyFieldListFilter),
+        ("mailbox", MailboxFilter),
     ]
     # No subjects: a hit would tell what those say who are hidden.
     search_fields = ["sender", "=message_id", "mailbox__name", "mailbox__email_address"]
@@ -119,7 +119,7 @@ class ItemConsole(Deeds, OfMailbox):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = Mailbox.objects.filter(access.content_readers(request.user), pk=OuterRef("mailbox"))
-        return super().get_queryset(request).annotate(is_readable=Exists(mine))
+        return super().get_queryset(request).annotate(is_readable=Exists(mine)).defer("trace")
 
     def get_list_select_related(self, request: HttpRequest) -> Any:
         return ["mailbox"]

@@ -1,7 +1,6 @@
 """Every screen of the console, opened once with data, by who may see all and by who may see little."""
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
 from mailboxes.models import Team
@@ -10,6 +9,7 @@ from serversync.models import (
     ServerAction,
     Submission,
 )
+from tests.factories.clients import signed_in
 from tests.factories.console import Site, build_site
 
 pytestmark = pytest.mark.integration
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def site(db) -> Site:
     return build_site()
-
-
-def signed_in(user) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def names(model) -> str:
@@ -48,3 +42,130 @@ def test_every_page_opens(site, model):
     client = signed_in(site.administrator)
     response = client.get(reverse(f"admin:{names(model)}_change", args=[record.pk]))
     assert response.status_code == 200
+
+
+def test_the_front_page_counts_each_state_and_leads_to_it(site):
+    client = signed_in(site.administrator)
+    page = client.get(reverse("admin:index"))
+    figures = {str(f.words): f for f in page.context["health"]}
+    assert {words: f.number for words, f in figures.items()} == {
+        "Healthy": 2,
+        "Failing": 1,
+        "Paused": 1,
+        "Waiting for approval": 1,
+        "Not tested": 2,
+        "Not set up": 1,
+        "Inactive": 1,
+    }
+    for figure in figures.values():
+        listed = client.get(figure.url).context["cl"]
+        assert listed.result_count == figure.number, figure.words
+
+
+def test_the_front_page_names_what_needs_a_person(site):
+    page = signed_in(site.administrator).get(reverse("admin:index"))
+    needed = {str(f.words): f.number for f in page.context["needed"]}
+    assert needed["Mailboxes waiting for approval"] == 1
+    assert needed["Quarantined items"] == 1
+    assert needed["Open error alerts"] == 3
+    assert b"The server refuses user name or password" in page.content
+    assert b"Check user name, password" in page.content
+
+
+def test_each_figure_of_the_front_page_opens_a_list_of_that_length(site):
+    client = signed_in(site.administrator)
+    page = client.get(reverse("admin:index"))
+    for figure in [*page.context["needed"], *page.context["today"]]:
+        listed = client.get(figure.url)
+        assert listed.status_code == 200, figure.url
+        assert listed.context["cl"].result_count == figure.number, figure.words
+
+
+def test_an_empty_site_says_how_to_begin(db, django_user_model):
+    first = django_user_model.objects.create_superuser("first", "correct horse battery")
+    page = signed_in(first).get(reverse("admin:index"))
+    assert page.status_code == 200
+    assert b"What needs a person" in page.content
+
+
+@pytest.mark.rule("R8.20")
+def test_a_failing_mailbox_names_cause_cure_and_the_step_that_failed(site):
+    mailbox = site.mailboxes["failing"]
+    page = signed_in(site.administrator).get(
+        reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk])
+    )
+    text = page.content.decode()
+    assert "The server refuses user name or password" in text
+    assert "Check user name, password" in text
+    steps = page.context["panel"].channels[0].steps
+    assert [(str(step.name), step.ok) for step in steps][-1] == ("Log in", False)
+    assert "Traceback" not in text
+
+
+@pytest.mark.rule("R1.39", "R1.40")
+def test_each_workload_says_why_it_does_not_run(site):
+    def because(key: str) -> str:
+        url = reverse("admin:mailboxes_mailbox_change", args=[site.mailboxes[key].pk])
+        panel = signed_in(site.administrator).get(url).context["panel"]
+        return str(panel.channels[0].verdict.because)
+
+    assert "isn't approved yet" in because("waiting")
+    assert "hasn't been tested" in because("untested")
+    assert "paused after repeated failures" in because("paused")
+    assert "inactive" in because("inactive")
+
+
+@pytest.mark.rule("R8.33")
+def test_an_item_page_tells_the_whole_decision(site):
+    item = site.items["rejected"]
+    page = signed_in(site.ada).get(reverse("admin:serversync_syncitem_change", args=[item.pk]))
+    text = page.content.decode()
+    assert "Rejected, NoCorrelationMatch" in text
+    assert "Newsletter" in text
+    css = [stage.css for stage in page.context["way"]]
+    assert css == ["", "is-good", "is-good", "is-good", "is-bad", ""]
+
+
+def test_the_way_of_an_item_ends_where_it_stopped(site):
+    client = signed_in(site.administrator)
+
+    def way(state: str) -> list[str]:
+        url = reverse("admin:serversync_syncitem_change", args=[site.items[state].pk])
+        return [stage.css for stage in client.get(url).context["way"]]
+
+    assert way("tracked") == ["", *["is-good"] * 5]
+    assert way("quarantined") == ["", "is-bad", *["is-skipped"] * 3, "is-bad"]
+
+
+def test_a_record_shows_its_timeline(site):
+    page = signed_in(site.administrator).get(
+        reverse("admin:activities_contact_change", args=[site.cleo.pk])
+    )
+    subjects = [entry.activity.subject for entry in page.context["timeline"].entries]
+    assert "Offer for order 4711" in subjects
+    assert "RE: Invoice 12 of May" in subjects
+
+
+def test_the_organization_opens_directly(site):
+    page = signed_in(site.administrator).get(
+        reverse("admin:mailboxes_organization_changelist"), follow=True
+    )
+    assert page.redirect_chain[-1][0].endswith(f"{site.organization.pk}/change/")
+
+
+def test_every_setting_of_the_organization_is_on_its_page(site):
+    from mailboxes.models import Organization
+    from serversync.console.registry import SCREENS as screens
+
+    shown = {
+        name
+        for _title, options in screens[Organization].fieldsets
+        for line in options["fields"]
+        for name in ([line] if isinstance(line, str) else line)
+    }
+    editable = {
+        field.name
+        for field in Organization._meta.fields
+        if field.editable and field.name not in ("id", "modified_on")
+    }
+    assert editable == shown
