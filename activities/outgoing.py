@@ -1,13 +1,14 @@
 """From e-mail rows to envelopes: the bytes and addresses of what is to be sent.
 
 Reads what a batch needs in a fixed number of statements. Bcc goes into the envelope only (R5.22).
+The rows alone decide the bytes, so that every attempt hands over the same message.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from activities import blobs
@@ -52,6 +53,20 @@ def envelopes(
     return made
 
 
+def keep_originals(batch: Sequence[tuple[Email, str]], staged: blobs.Staged) -> None:
+    """Let each e-mail refer to the bytes with this digest, which are about to be handed over. Three
+    statements at most. Call `blobs.stage` before the transaction, and this in it."""
+    rows = blobs.save(staged)
+    changed = []
+    for email, digest in batch:
+        key = rows[digest]
+        if email.mime_id != key:
+            email.mime_id = key
+            changed.append(email)
+    if changed:
+        Email.objects.bulk_update(changed, ["mime"])
+
+
 def _envelope(
     email: Email,
     parties: Sequence[ActivityParty],
@@ -87,7 +102,7 @@ def _envelope(
         subject=email.activity.subject,
         html=email.description if is_html else html_of(email.description),
         text="" if is_html else email.description,
-        date=timezone.now(),
+        date=_date_of(email),
         in_reply_to=email.in_reply_to,
         references=tuple(email.references),
         importance=email.priority_code,
@@ -106,3 +121,10 @@ def _envelope(
         ),
     )
     return Envelope(email.message_id, address, recipients, compose(message))
+
+
+def _date_of(email: Email) -> datetime:
+    """When its writer let it go, or wanted it to go (RFC 5322, 3.6.1)."""
+    submitted = email.submitted_at or email.activity.created_on
+    wanted = email.delayed_email_send_time
+    return max(submitted, wanted) if wanted else submitted

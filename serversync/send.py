@@ -10,7 +10,7 @@ leaves at most one message per connection unknown. An unknown one is never sent 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import random
@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.utils import timezone
 
+from activities import blobs
 from activities.choices import (
     RECIPIENTS,
     ActivityState,
@@ -29,7 +30,7 @@ from activities.choices import (
     Priority,
 )
 from activities.models import ActivityParty, ActivityPointer, Email
-from activities.outgoing import UnsendableError, envelopes
+from activities.outgoing import UnsendableError, envelopes, keep_originals
 from mailboxes.connect import outgoing_server
 from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
 from mailboxes.protocols.errors import REFUSALS, MessageDeferred, MessageError, ServerError
@@ -224,6 +225,7 @@ class OutgoingCycle:
 
     def _hand_over_all(self, claimed: Sequence[tuple[Email, Submission]]) -> None:
         made = envelopes([email for email, _submission in claimed], self.mailbox, self.organization)
+        self._keep_originals(claimed, made)
         for email, submission in claimed:
             envelope = made[email.pk]
             if isinstance(envelope, UnsendableError):
@@ -238,6 +240,25 @@ class OutgoingCycle:
                 )
                 continue
             self._hand_over(submission, envelope)
+
+    def _keep_originals(
+        self,
+        claimed: Sequence[tuple[Email, Submission]],
+        made: Mapping[UUID, Envelope | UnsendableError],
+    ) -> None:
+        """Before anything leaves: what was sent can be shown, and filed in sent items."""
+        staged = blobs.Staged()
+        batch = [
+            (email, staged.add(envelope.mime))
+            for email, _submission in claimed
+            if isinstance(envelope := made[email.pk], Envelope)
+        ]
+        if not batch:
+            return
+        blobs.stage(staged)
+        with transaction.atomic():
+            renew(self.token, self.clock())
+            keep_originals(batch, staged)
 
     def _hand_over(self, submission: Submission, envelope: Envelope) -> None:
         handed = False

@@ -281,7 +281,8 @@ class FakeIncomingServer(Failing):
 
 
 class FakeOutgoingServer(Failing):
-    """OutgoingServer that keeps what it accepts in `sent`, as envelopes.
+    """OutgoingServer that keeps what it accepts in `sent`, as envelopes, and all that was handed over
+    in `handed_over`.
 
     `refuse` and `defer` answer a recipient with 550 or 450. Besides its methods, `fail` knows the
     points "before" (raised before handing over) and "after" (raised after it; the message counts as
@@ -303,6 +304,7 @@ class FakeOutgoingServer(Failing):
         self.files_copies = files_copies
         self.size_limit = size_limit
         self.sent: list[Envelope] = []
+        self.handed_over: list[Envelope] = []
         self.accept_when_lost = False
         self.is_open = False
         self._refused: dict[str, RecipientResult] = {}
@@ -333,6 +335,7 @@ class FakeOutgoingServer(Failing):
             self._raise_planned("before")
             results = self._judge(envelope)
         hand_over()
+        self.handed_over.append(envelope)
         with watched(self.options.watcher, Phase.SEND):
             try:
                 self._raise_planned("after")

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from activities import blobs
 from activities.choices import ActivityState, DeliveryResult, EmailStatus, Priority
 from activities.mime.message import Address
 from activities.mime.parse import parse
-from activities.models import ActivityParty, Email
+from activities.models import ActivityParty, Email, StoredBytes
 from mailboxes.models import Mailbox, SystemUser, TraceLog
 from mailboxes.protocols.base import Envelope
 from mailboxes.protocols.errors import (
@@ -79,6 +80,30 @@ def test_a_submitted_email_leaves_and_is_sent(ada: Account) -> None:
     assert envelope.message_id == email.message_id == parse(envelope.mime).message_id
     assert envelope.sender == "ada@example.com"
     assert Submission.objects.get().state == SubmissionState.ACCEPTED
+
+
+def test_the_bytes_that_left_are_kept_and_every_attempt_makes_the_same(ada: Account) -> None:
+    ada.outgoing.fail("after", MessageDeferred("451 try later"))
+    email = submitted(ada)
+    ada.send()
+    assert status(email) == EmailStatus.PENDING_SEND
+
+    ada.later(hours=1)
+    ada.send()
+
+    first, second = (envelope.mime for envelope in ada.outgoing.handed_over)
+    assert first == second == blobs.read(Email.objects.select_related("mime").get().mime)
+    assert parse(first).date == NOW
+    assert StoredBytes.objects.count() == 1
+
+
+def test_mail_that_was_to_leave_later_bears_that_date(ada: Account) -> None:
+    submitted(ada, send_later=NOW + timedelta(days=2))
+    ada.later(days=3)
+
+    ada.send()
+
+    assert parse(ada.outgoing.sent[0].mime).date == NOW + timedelta(days=2)
 
 
 @pytest.mark.rule("R5.3")
