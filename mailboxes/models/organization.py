@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.choices import (
     ActDeliveryMethod,
     ConnectionChannel,
+    FilteringMethod,
     IncomingDeliveryMethod,
     OutgoingDeliveryMethod,
 )
@@ -353,3 +355,17 @@ class Organization(Record, Stamped):
         if self.strict_parity and name in self.PARITY:
             return self.PARITY[name]
         return self.BETTER[name] if name in self.BETTER else getattr(self, name)
+
+
+def check_filter(method: int) -> None:
+    """“No email messages” can be chosen only while the organization offers it (R3.17)."""
+    if method != FilteringMethod.NONE or Organization.objects.current().do_not_auto_track_email:
+        return
+    raise ValidationError(
+        {
+            "incoming_email_filtering_method": _(
+                "The organization does not offer “No email messages”. Choose another filter, or "
+                "have the offer switched on in the settings. (R3.17)"
+            )
+        }
+    )

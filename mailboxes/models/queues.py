@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import FilteringMethod, QueueViewType
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
+from mailboxes.models.organization import check_filter
 from mailboxes.models.users import SystemUser
 
 
@@ -44,3 +45,6 @@ class Queue(Record, Stamped, Owned, Stateful):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        check_filter(self.incoming_email_filtering_method)

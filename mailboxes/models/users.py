@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import AccessMode, AutoCreate, FilteringMethod, Reach, TeamType
 from mailboxes.models.base import Record, Stamped
+from mailboxes.models.organization import check_filter
 
 
 class SystemUserManager(BaseUserManager["SystemUser"]):
@@ -184,6 +185,9 @@ class UserSettings(models.Model):
 
     def __str__(self) -> str:
         return str(self.system_user)
+
+    def clean(self) -> None:
+        check_filter(self.incoming_email_filtering_method)
 
 
 class Team(Record, Stamped):
