@@ -18,7 +18,8 @@ PER_CYCLE = 500  # keeps one cycle under the job's time-out
 
 def gap(attempts: int) -> timedelta:
     """5 minutes, doubling, at most 12 hours."""
-    return min(timedelta(minutes=5) * 2 ** min(attempts, 12), timedelta(hours=12))
+    doubled: int = 5 << min(attempts, 12)
+    return min(timedelta(minutes=doubled), timedelta(hours=12))
 
 
 def act(server: IncomingServer, mailbox: Mailbox, now: datetime) -> int:

@@ -4,20 +4,9 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import WorkloadState
+from tracking.choices import Outcome as ItemState
 
 __all__ = ["ActionState", "ItemState", "SubmissionState", "WorkloadState"]
-
-
-class ItemState(TextChoices):
-    """Where one item seen on a server ended (docs/design, the ledger). All but RETRYING are final."""
-
-    TRACKED = "tracked", _("Tracked")
-    REJECTED = "rejected", _("Rejected")
-    DUPLICATE = "duplicate", _("Duplicate")
-    SKIPPED = "skipped", _("Skipped")
-    QUARANTINED = "quarantined", _("Quarantined")
-    RETRYING = "retrying", _("Retrying")
-    GONE = "gone", _("Gone")
 
 
 class ActionState(TextChoices):

@@ -533,7 +533,7 @@ class IncomingCycle:
     def _why(self, row: SyncItem, one: Seen) -> dict[str, Any]:
         """The decision record of an item that tracking never saw, or could not finish."""
         decision = trace.Decision(
-            outcome=trace.Outcome(row.state),
+            outcome=ItemState(row.state),
             reason=row.reason,
             decided_at=row.decided_at,
             mailbox=trace.Named("mailboxes.mailbox", str(self.mailbox.pk), self.mailbox.name),

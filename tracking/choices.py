@@ -124,7 +124,7 @@ class SkipReason(TextChoices):
 
 
 class Outcome(TextChoices):
-    """Where an item ended: the words of the ledger."""
+    """Where an item ended: the words of the ledger. All but RETRYING are final."""
 
     TRACKED = "tracked", _("Tracked")
     REJECTED = "rejected", _("Rejected")

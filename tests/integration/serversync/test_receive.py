@@ -870,3 +870,35 @@ def test_what_is_no_proper_forward_is_rejected(
         sub_reason,
     )
     assert TraceLog.objects.filter(code="InvalidForwardMailItem").exists()
+
+
+@pytest.mark.rule("R3.4")
+def test_mail_below_the_inbox_is_left_alone(ada: Account) -> None:
+    ada.box.deliver(message(message_id="one@x.example"))
+    ada.box.deliver(message(message_id="two@x.example"), folder="INBOX/Projects")
+    ada.box.deliver(message(message_id="three@x.example"), folder="Archive")
+
+    ada.receive()
+
+    assert list(Email.objects.values_list("message_id", flat=True)) == ["one@x.example"]
+    assert SyncItem.objects.count() == 1
+
+
+@pytest.mark.rule("R3.19")
+def test_the_checks_come_in_their_order() -> None:
+    """Each message fails two checks; the earlier one names the reason."""
+    ada = Account(user_mailbox("ada", FilteringMethod.RESPONSES))
+    stored = message(message_id="one@x.example", in_reply_to="<none@x.example>")
+    ben = Account(user_mailbox("ben"))
+    ben.box.deliver(stored.replace(b"ada@example.com", b"ben@example.com"))
+    ben.receive()
+    # no sender, and known already; known already, and nobody among the recipients accepts it;
+    # nobody among the recipients, and the filter would not accept either
+    ada.box.deliver(message(message_id="one@x.example", sender=""))
+    ada.box.deliver(stored)
+    ada.box.deliver(message(message_id="two@x.example", to="list@elsewhere.example"))
+
+    ada.receive()
+
+    reasons = [item.reason for item in ada.items().values()]
+    assert reasons == ["InvalidSender", "Duplicate", "NoRecipientMatch"]
