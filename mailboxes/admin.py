@@ -401,7 +401,9 @@ class ProfileScreen(Screen):
                 "description": _("Where mail is read, and with whose credentials."),
                 "fields": [
                     "incoming_server_location",
-                    ("incoming_port_number", "incoming_uses_ssl", "incoming_tls_mode"),
+                    "incoming_port_number",
+                    "incoming_uses_ssl",
+                    "incoming_tls_mode",
                     "incoming_credential_retrieval",
                     "incoming_authentication_protocol",
                     "incoming_user_name",
@@ -416,7 +418,9 @@ class ProfileScreen(Screen):
                 "description": _("Where mail is handed over, and with whose credentials."),
                 "fields": [
                     "outgoing_server_location",
-                    ("outgoing_port_number", "outgoing_uses_ssl", "outgoing_tls_mode"),
+                    "outgoing_port_number",
+                    "outgoing_uses_ssl",
+                    "outgoing_tls_mode",
                     "use_same_settings_for_outgoing_connections",
                     "outgoing_credential_retrieval",
                     "outgoing_authentication_protocol",
@@ -744,6 +748,7 @@ class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else []  # the options are made with the user
+
     _granting = ("is_superuser", "groups", "user_permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -162,12 +162,12 @@ class EmailConsole(Deeds, EmailListScreen):
             "email": email,
             "status": badge(email.status.label, STATUS_KIND[email.status]),
             "parties": [
-                (role.label, [line for line in parties if line.role == role])
-                for role in (
-                    ParticipationType.SENDER,
-                    ParticipationType.TO,
-                    ParticipationType.CC,
-                    ParticipationType.BCC,
+                (words, [line for line in parties if line.role == role])
+                for role, words in (
+                    (ParticipationType.SENDER, _("From")),
+                    (ParticipationType.TO, _("To")),
+                    (ParticipationType.CC, _("Cc")),
+                    (ParticipationType.BCC, _("Bcc")),
                 )
             ],
             "regarding": record_link(

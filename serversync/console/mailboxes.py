@@ -25,7 +25,7 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access, services
-from mailboxes.admin import MailboxScreen, ProfileScreen, by
+from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, by
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
 from mailboxes.conditions import TABLE
@@ -538,6 +538,16 @@ class ProfileConsole(Deeds, ProfileScreen):
                 )[:LATEST]
             ]
         return super().render_change_form(request, context, *args, **kw)
+
+
+# -- alerts --------------------------------------------------------------------------------------
+
+
+class AlertConsole(Deeds, AlertScreen):
+    deeds = (Deed("clear", _("Clear this alert"), main=True),)
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        return self.deeds if obj.is_open else []
 
 
 # -- the engine's own rows -----------------------------------------------------------------------

@@ -27,6 +27,7 @@ from mailboxes.models import (
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.items import ItemConsole
 from serversync.console.mailboxes import (
+    AlertConsole,
     CycleConsole,
     FolderConsole,
     MailboxConsole,
@@ -52,7 +53,7 @@ SCREENS = {
     Team: mailboxes.TeamScreen,
     Group: mailboxes.GroupScreen,
     Organization: mailboxes.OrganizationScreen,
-    TraceLog: mailboxes.AlertScreen,
+    TraceLog: AlertConsole,
     EmailSearch: mailboxes.AddressScreen,
     # The records
     Account: activities.AccountScreen,

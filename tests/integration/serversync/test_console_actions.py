@@ -377,6 +377,8 @@ def test_the_organization_is_saved(site, client):
 def test_alerts_are_cleared(site, client):
     alert = TraceLog.objects.get(code="InvalidCredentials", regarding_mailbox__isnull=False)
     assert "Cleared 1 alert" in press(client, "mailboxes_tracelog", "clear", alert)
+    other = TraceLog.objects.get(code="SocketTimedOut")
+    assert "Cleared 1 alert" in button(client, "mailboxes_tracelog", "clear", other)
     assert fresh(alert).closed_on is not None
     listed = client.get(reverse("admin:mailboxes_tracelog_changelist"))
     assert alert not in listed.context["cl"].result_list
