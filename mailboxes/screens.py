@@ -28,6 +28,8 @@ from django.utils.translation import ngettext
 
 from mailboxes import access
 from mailboxes.choices import StateCode
+from mailboxes.fields import SecretField
+from mailboxes.models import Organization
 
 Words = str | Promise
 EMPTY = "–"
@@ -77,7 +79,14 @@ class Screen(admin.ModelAdmin[Any]):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Choosers choose; other records are made, changed and deleted on their own screens."""
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, SecretField) and not may_type_secrets(request):
+            field.widget.attrs["disabled"] = True
+            field.help_text = _(
+                "Passwords are not typed over plain HTTP, where they can be read on the way. Open the "
+                "console over HTTPS, or let the organization allow it. (R1.26)"
+            )
+            field.clean = lambda value: None  # left as it is, whatever is sent
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.can_add_related = False
             field.widget.can_change_related = False
@@ -209,6 +218,14 @@ class Screen(admin.ModelAdmin[Any]):
                 messages.WARNING,
             )
         return allowed
+
+
+def may_type_secrets(request: HttpRequest) -> bool:
+    """R1.26: over TLS, on this very machine, or where the organization allows it."""
+    host = request.get_host().rpartition(":")[0] or request.get_host()
+    if request.is_secure() or host in ("localhost", "127.0.0.1", "[::1]"):
+        return True
+    return Organization.objects.current().allow_credentials_entry_via_non_secure_channels
 
 
 class ReadOnlyScreen(Screen):

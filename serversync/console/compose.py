@@ -24,6 +24,7 @@ from serversync import outbox
 
 #: Where the part begins that a reply or a forward took over from its parent.
 _QUOTED = re.compile(r"<br>\n(?=<p>[^<]*</p>\n<blockquote style=\"margin|<hr>\n<p><b>)")
+_COMMAS = re.compile(r"(?:\s*,)+")  # a list may end in one, or be put together by hand
 REGARDING = (Account, Contact, Lead)
 OFFERED = 50  # records of each kind in the chooser
 
@@ -43,15 +44,16 @@ class AddressesField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         text = (super().to_python(value) or "").replace(";", ",").replace("\n", ",")
+        text = _COMMAS.sub(",", text).strip(" ,")
+        if not text:
+            return ()
         found: dict[str, Address] = {}
         for name, address in getaddresses([text]):
-            if not address and not name:
-                continue
             try:
                 validate_email(address)
             except ValidationError as error:
                 raise ValidationError(
-                    self.error_messages["address"], params={"address": address or name}
+                    self.error_messages["address"], params={"address": address or name or text}
                 ) from error
             made = Address(address, name)
             found.setdefault(made.key, made)

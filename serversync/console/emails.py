@@ -365,7 +365,7 @@ class EmailConsole(Deeds, EmailListScreen):
 
 def actor_of(request: HttpRequest) -> SystemUser:
     """The user's own row: `request.user` is a stand-in, and senders are told apart by their class."""
-    return SystemUser.objects.get(pk=request.user.pk)
+    return SystemUser.objects.get(pk=str(request.user.pk))
 
 
 # -- pieces of the page --------------------------------------------------------------------------

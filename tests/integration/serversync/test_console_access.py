@@ -296,6 +296,29 @@ def test_no_page_and_no_history_shows_a_secret(site):
     assert "set on" in client.get(url).content.decode()
 
 
+@pytest.mark.rule("R8.30")
+def test_hidden_subjects_can_not_be_asked_for_by_address(site):
+    client = signed_in(site.administrator)
+    url = reverse("admin:serversync_syncitem_changelist")
+    assert client.get(url, {"subject__startswith": "N"}).status_code == 400
+    assert client.get(url, {"trace__message__id": "news"}).status_code == 400
+
+
+@pytest.mark.rule("R1.26")
+def test_passwords_are_not_typed_over_plain_http(site):
+    client = signed_in(site.administrator)
+    url = reverse("admin:mailboxes_mailbox_change", args=[site.mailboxes["healthy"].pk])
+    data = {**form_data(client, url), "password": "typed in the open"}
+
+    def stored_after(**request) -> str:
+        assert client.post(url, data, **request).status_code == 302
+        return Mailbox.objects.get(pk=site.mailboxes["healthy"].pk).password.reveal()
+
+    assert b"not typed over plain HTTP" in client.get(url, SERVER_NAME="testserver").content
+    assert stored_after(SERVER_NAME="testserver") == SECRET
+    assert stored_after(SERVER_NAME="testserver", secure=True) == "typed in the open"
+
+
 @pytest.mark.rule("R1.9")
 def test_a_secret_stays_unless_it_is_typed_or_removed(site):
     client = signed_in(site.administrator)

@@ -102,7 +102,7 @@ def test_a_failing_mailbox_names_cause_cure_and_the_step_that_failed(site):
     assert "Traceback" not in text
 
 
-@pytest.mark.rule("R1.39", "R1.40")
+@pytest.mark.rule("R1.39")
 def test_each_workload_says_why_it_does_not_run(site):
     def because(key: str) -> str:
         url = reverse("admin:mailboxes_mailbox_change", args=[site.mailboxes[key].pk])
@@ -135,6 +135,10 @@ def test_the_way_of_an_item_ends_where_it_stopped(site):
 
     assert way("tracked") == ["", *["is-good"] * 5]
     assert way("quarantined") == ["", "is-bad", *["is-skipped"] * 3, "is-bad"]
+
+
+def test_the_rules_open(site):
+    assert signed_in(site.administrator).get(reverse("admin:rules")).status_code == 200
 
 
 def test_a_record_shows_its_timeline(site):
