@@ -5,6 +5,7 @@ The fakes run in the unit pass, real servers in the integration pass.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
@@ -20,12 +21,15 @@ from mailboxes.protocols.base import (
     RemoteItem,
 )
 from mailboxes.protocols.errors import (
+    ActionRefused,
     FolderMissing,
     MessageDeferred,
     MessageGone,
     MessageRefused,
     MessageTooLarge,
 )
+
+SENT_AT = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 
 
 class IncomingAccount(Protocol):
@@ -234,6 +238,22 @@ class IncomingContract:
         server.apply(INBOX, [delete(items[0])])
         results = server.apply(INBOX, [delete(items[0]), delete(items[1])])
         assert [result.done for result in results] == [True, True]
+        assert list(account.stored()) == []
+
+    def test_sent_copy_is_filed_once(self, account):
+        server = account.server()
+        if self.complete:
+            with pytest.raises(ActionRefused):
+                server.file_sent("1@example.com", message(1), SENT_AT)
+            return
+        assert "filed" in server.file_sent("1@example.com", message(1), SENT_AT)
+        assert "already" in server.file_sent("1@example.com", message(1), SENT_AT)
+        assert "already" in account.server().file_sent("1@example.com", message(1), SENT_AT)
+        assert "filed" in server.file_sent("11@example.com", message(11), SENT_AT)
+        items = server.list_new("Sent", "", 50).items
+        assert [item.received_at for item in items] == [SENT_AT, SENT_AT]
+        copies = [each.mime for each in server.fetch("Sent", [item.remote_id for item in items])]
+        assert copies == [message(1), message(11)]
         assert list(account.stored()) == []
 
     def test_reading_changes_nothing(self, account):

@@ -46,6 +46,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.phases import Phase, watched
 
+SENT = "Sent"
 FIRST_RECEIVED_AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
@@ -61,10 +62,14 @@ class Stored:
 
 
 class FakeMailbox:
-    """The account behind fake servers: folders of messages, oldest first."""
+    """The account behind fake servers: folders of messages, oldest first.
+
+    `files_copies`: the provider puts what is sent into sent items itself.
+    """
 
     def __init__(self) -> None:
         self.validity = 1
+        self.files_copies = False
         self.actions: list[tuple[str, Action]] = []  # (folder, action) as they were carried out
         self._folders: dict[str, list[Stored]] = {INBOX: []}
         self._uids = itertools.count(1)
@@ -203,6 +208,22 @@ class FakeIncomingServer(Failing):
             self._called("apply")
             self._messages(folder)
             return [self._apply_one(folder, action) for action in actions]
+
+    def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY):
+            self._called("file_sent")
+            if self.complete:
+                raise ActionRefused("POP3 has no sent items")
+            if self.mailbox.files_copies:
+                return "the server files copies itself"
+            self.mailbox.add_folder(SENT)
+            for each in self.mailbox.messages(SENT):
+                if identity("", each.mime).message_id.strip("<>") == message_id.strip("<>"):
+                    return f"there is one in {SENT} already"
+            self.mailbox.deliver(mime, SENT, sent_at)
+            self.mailbox.messages(SENT)[-1].seen = True
+            return f"filed in {SENT}"
 
     def folders(self) -> list[RemoteFolder]:
         self.open()

@@ -10,7 +10,8 @@ Terms
 
 Promises of every method
     - Raises only errors of `errors.py`, with the library's exception as `__cause__`.
-    - Changes nothing on the server, except `apply` and `send`. Reading marks nothing as seen.
+    - Changes nothing on the server, except `apply`, `file_sent` and `send`. Reading marks nothing as
+      seen.
     - No call takes longer than about `timeout_seconds` without progress.
     - Neither errors nor logs nor `repr` hold a password, a token or a message body.
     - TLS certificates are verified against the system's roots or `ca_pem`; there is no switch for it.
@@ -186,6 +187,15 @@ class IncomingServer(Protocol):
     def apply(self, folder: str, actions: Sequence[Action]) -> list[ActionResult]:
         """Do them and return once the server has made them durable (POP3: after QUIT). Repeatable:
         what is already done, or gone, counts as done."""
+
+    def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
+        """Put a copy of what was sent into sent items, seen and dated `sent_at`; returns the receipt.
+
+        Sent items is the folder of special use \\Sent (RFC 6154), else one with a well-known name in
+        the account's own namespace; only where there is neither, it is created. Repeatable: a copy with
+        this Message-ID that is there already counts, and where the server files copies itself none is
+        added. Raises ActionRefused where the protocol has no sent items or the server refuses; any
+        other error concerns the connection or the account."""
 
     def folders(self) -> list[RemoteFolder]:
         """The tree below the inbox; empty where the protocol has none."""

@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
 from typing import Any, Self
 
 from imapclient import IMAPClient
+from imapclient.datetime_util import format_criteria_date
 from imapclient.exceptions import CapabilityError
 from imapclient.imap_utf7 import decode as decode_utf7
 from imapclient.imap_utf7 import encode as encode_utf7
@@ -72,6 +73,24 @@ PASSING = re.compile(
 )
 KEYWORD = re.compile(r"[A-Za-z0-9$_.!#&'+,/:;<=>?@^`|~-]+")
 NOT_SELECTABLE = {b"\\noselect", b"\\nonexistent"}
+#: What clients call sent items where no folder has the special use. The first one is made if need be.
+SENT_ITEMS = (
+    "Sent",
+    "Sent Items",
+    "Sent Messages",
+    "Sent Mail",
+    "Gesendet",
+    "Gesendete Elemente",
+    "Envoyés",
+    "Éléments envoyés",
+    "Enviados",
+    "Elementos enviados",
+    "Posta inviata",
+    "Verzonden items",
+    "送信済み",
+    "送信済みアイテム",
+    "送信済みメール",
+)
 
 
 class Overlong(UnexpectedReply):
@@ -185,6 +204,7 @@ class ImapServer:
         self._line = Line(settings)
         self._client: Any = None
         self._selected: Selected | None = None
+        self._sent_items = ""  # once it was looked for
         self._sizes: dict[str, int] = {}
         self._one_by_one = False  # after a line broke while several messages were on their way
 
@@ -199,6 +219,7 @@ class ImapServer:
         watcher = self.options.watcher
         self._line = Line(self.settings, watcher)
         self._selected = None
+        self._sent_items = ""
         try:
             self._line.connect()
             if self.settings.security is Security.STARTTLS:
@@ -279,6 +300,17 @@ class ImapServer:
                 for result in self._apply_alike(kind, argument, list(dict.fromkeys(group))):
                     results[result.action] = result
         return [results[action] for action in actions]
+
+    def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
+        self.open()
+        try:
+            with watched(self.options.watcher, Phase.APPLY), self._translated():
+                return self._file_sent(message_id, mime, sent_at)
+        except ServerError as error:
+            # While the line stands, the server only refused this, which must not stop the mailbox.
+            if isinstance(error, MessageError) or not self._line.usable:
+                raise
+            raise ActionRefused(error.detail, phase=Phase.APPLY) from error
 
     def folders(self) -> list[RemoteFolder]:
         """Below INBOX. Gmail keeps none there: its labels stand beside it (R7.30)."""
@@ -398,16 +430,10 @@ class ImapServer:
     def _remote_folder(
         self, row: tuple[Sequence[bytes], bytes, bytes], prefix: str, delimiter: str
     ) -> RemoteFolder | None:
-        """None for one that holds no messages, or whose name is not in modified UTF-7: it could be
-        listed but not opened."""
+        """None for one that holds no messages or can't be named."""
         flags, _, raw = row
-        if NOT_SELECTABLE & {flag.lower() for flag in flags}:
-            return None
-        try:
-            name: str = decode_utf7(raw if isinstance(raw, bytes) else str(raw).encode())
-            if encode_utf7(name) != raw:
-                return None
-        except ValueError:
+        name = name_of(raw)
+        if not name or NOT_SELECTABLE & {flag.lower() for flag in flags}:
             return None
         if name.upper() == INBOX or not name.upper().startswith(prefix):
             return None
@@ -657,6 +683,80 @@ class ImapServer:
         self._client.create_folder(target)
         return self._line.said(command() or b"")
 
+    # -- sent items --------------------------------------------------------------------------------
+
+    def _file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
+        if self._client.has_capability("X-GM-EXT-1"):
+            return "the server files copies itself"
+        folder = self._find_sent_items()
+        if not folder:
+            folder = self._create_sent_items()
+        elif self._holds(folder, message_id, sent_at):
+            return f"there is one in {folder} already"
+        target = encode_utf7(folder)
+        receipt = self._into(
+            target, lambda: self._client.append(target, mime, [rb"\Seen"], sent_at)
+        )
+        return f"filed in {folder}: {receipt}"
+
+    def _find_sent_items(self) -> str:
+        """ "" if the account has none."""
+        if self._sent_items:
+            return self._sent_items
+        prefix, foreign = self._namespaces()
+        folders = [
+            (flags, name)
+            for flags, name in self._all_folders()
+            if not any(name.startswith(other) for other in foreign)
+        ]
+        special = [name for flags, name in folders if rb"\sent" in flags]
+        wanted = {f"{prefix}{name}".casefold() for name in SENT_ITEMS}
+        named = [name for _flags, name in folders if name.casefold() in wanted]
+        self._sent_items = next(iter(special + named), "")
+        return self._sent_items
+
+    def _create_sent_items(self) -> str:
+        prefix, _foreign = self._namespaces()
+        folder = f"{prefix}{SENT_ITEMS[0]}"
+        self._client.create_folder(encode_utf7(folder))
+        self._client.subscribe_folder(encode_utf7(folder))  # most clients show only those
+        self._sent_items = folder
+        return folder
+
+    def _namespaces(self) -> tuple[str, tuple[str, ...]]:
+        """What names of our own folders begin with, and what other people's do (RFC 2342)."""
+        if not self._client.has_capability("NAMESPACE"):
+            return "", ()
+        spaces = self._client.namespace()
+        own = [decode_utf7(to_bytes(prefix)) for prefix, _delimiter in spaces.personal or ()]
+        foreign = [
+            decode_utf7(to_bytes(prefix))
+            for prefix, _delimiter in (*(spaces.other or ()), *(spaces.shared or ()))
+        ]
+        return next(iter(own), ""), tuple(prefix for prefix in foreign if prefix)
+
+    def _all_folders(self) -> Iterator[tuple[set[bytes], str]]:
+        """Flags in lower case, and names, of what can be opened. A server may tell special uses only
+        to those who ask (RFC 6154, 2)."""
+        asked = all(self._client.has_capability(each) for each in ("SPECIAL-USE", "LIST-EXTENDED"))
+        status, data = self._imap.list('""', '"*" RETURN (SPECIAL-USE)' if asked else '"*"')
+        if status != "OK":
+            raise UnexpectedReply(f"LIST was refused: {self._line.said(text_of(data[-1]))}")
+        for flags, _delimiter, raw in self._client._proc_folder_list(data):
+            attributes = {flag.lower() for flag in flags}
+            name = name_of(raw)
+            if name and not NOT_SELECTABLE & attributes:
+                yield attributes, name
+
+    def _holds(self, folder: str, message_id: str, sent_at: datetime) -> bool:
+        """A large folder is searched from the day before only, which takes clocks and time zones in."""
+        if has_controls(message_id) or not message_id.isascii():
+            raise ActionRefused(f"the server can't search for {message_id!r}", phase=Phase.APPLY)
+        self._select(folder, writable=False)
+        since = format_criteria_date(sent_at.astimezone(UTC) - timedelta(days=1)).decode()
+        field = quoted(f"<{message_id.strip('<>')}>")
+        return bool(self._search(f"SINCE {since} HEADER Message-ID {field}"))
+
     # -- commands and replies ----------------------------------------------------------------------
 
     @property
@@ -754,6 +854,20 @@ def result_of(action: Action, done: bool, text: str) -> ActionResult:
     if done:
         return ActionResult(action, True, text)
     return ActionResult(action, False, "", ActionRefused(text, phase=Phase.APPLY))
+
+
+def name_of(raw: bytes | str) -> str:
+    """A folder's name; "" if it is not in modified UTF-7: it could be listed but not opened."""
+    spelled = to_bytes(raw)
+    try:
+        name: str = decode_utf7(spelled)
+        return name if encode_utf7(name) == spelled else ""
+    except ValueError:
+        return ""
+
+
+def to_bytes(raw: bytes | str) -> bytes:
+    return raw if isinstance(raw, bytes) else raw.encode()
 
 
 def text_of(raw: Any) -> str:

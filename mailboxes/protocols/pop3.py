@@ -10,6 +10,7 @@ So `list_new` on a session that has listed before, and whatever follows `apply`,
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Self
 
 from mailboxes.protocols.base import (
@@ -165,6 +166,9 @@ class Pop3Server:
             error = None if taken and durable else ActionRefused(farewell if taken else text)
             results[action] = ActionResult(action, error is None, text, error)
         return [results.get(action) or self._without_command(action) for action in actions]
+
+    def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
+        raise ActionRefused("POP3 has no sent items", phase=Phase.APPLY)
 
     def folders(self) -> list[RemoteFolder]:
         return []

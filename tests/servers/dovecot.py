@@ -29,7 +29,10 @@ PASSWORDS = {
     "dora@example.com": "secret-of-dora",
 }
 
-CONFIGURATION = """
+# The folder of special use \\Sent, for those who have it: nobody is given one.
+SENT_ITEMS = "Postausgang"
+
+CONFIGURATION = r"""
 protocols = imap pop3
 listen = 127.0.0.1
 base_dir = {folder}/run
@@ -55,6 +58,9 @@ mail_max_userip_connections = 100
 namespace inbox {{
   inbox = yes
   separator = /
+  mailbox "{sent_items}" {{
+    special_use = \Sent
+  }}
 }}
 passdb {{
   driver = passwd-file
@@ -222,6 +228,7 @@ class Dovecot:
             group=grp.getgrgid(self.account.pw_gid).gr_name,
             certificate=self.folder / "server.crt",
             key=self.folder / "server.key",
+            sent_items=SENT_ITEMS,
             **vars(self.ports),
         )
 

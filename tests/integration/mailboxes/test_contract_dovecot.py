@@ -19,8 +19,8 @@ from mailboxes.protocols.base import (
 from mailboxes.protocols.errors import ActionRefused, FolderMissing, LoginRefused, MessageGone
 from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.pop3 import Pop3Server
-from tests.contracts import IncomingContract, message
-from tests.servers.dovecot import PASSWORDS, Dovecot
+from tests.contracts import SENT_AT, IncomingContract, message
+from tests.servers.dovecot import PASSWORDS, SENT_ITEMS, Dovecot
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -39,8 +39,8 @@ class DovecotAccount:
     def deliver(self, mime, folder=INBOX, received_at=None):
         self.dovecot.deliver(USER, mime, folder, received_at)
 
-    def stored(self):
-        return self.dovecot.stored(USER)
+    def stored(self, folder=INBOX):
+        return self.dovecot.stored(USER, folder)
 
     def server(self, *, max_fetch_bytes=10_000_000):
         server = self.adapter(self.settings, AdapterOptions(max_fetch_bytes=max_fetch_bytes))
@@ -213,6 +213,37 @@ class ImapContract(IncomingContract):
         rows = server._client.fetch([int(key.split(".")[1]) for key in keys], ["FLAGS"])
         flags = [set(rows[uid][b"FLAGS"]) - {b"\\Recent"} for uid in sorted(rows)]
         assert flags == [{b"$Tracked"}, {b"\\Seen"}, set()]
+
+    @pytest.mark.rule("R5.18")
+    @pytest.mark.parametrize(
+        ("there", "chosen"),
+        [
+            ((SENT_ITEMS, "Sent"), SENT_ITEMS),
+            (("Archive", "sent items"), "sent items"),
+            (("Archive", "Gel&APY-scht", "&kAFP4W4IMH8-"), "&kAFP4W4IMH8-"),
+            (("Archive", "Archive/Sent"), "Sent"),
+        ],
+        ids=["special use", "well-known name", "localized name", "none"],
+    )
+    def test_sent_copy_goes_to_sent_items(self, account, there, chosen):
+        for number, folder in enumerate(there, start=50):
+            account.deliver(message(number), folder)
+        account.server().file_sent("1@example.com", message(1), SENT_AT)
+        copies = {
+            folder: [each for each in account.stored(folder) if b"<1@example.com>" in each]
+            for folder in {*there, "Sent"}
+        }
+        assert {folder: len(found) for folder, found in copies.items() if found} == {chosen: 1}
+
+    @pytest.mark.rule("R5.18")
+    def test_sent_copy_is_seen_and_another_one_with_its_id_will_do(self, account):
+        account.deliver(message(1, b"as the provider keeps it\r\n"), "Sent")
+        server = account.server()
+        server.file_sent("<1@example.com>", message(1), SENT_AT)
+        server.file_sent("2@example.com", message(2), SENT_AT)
+        assert len(account.stored("Sent")) == 2
+        server._client.select_folder("Sent", readonly=True)
+        assert rb"\Seen" in server._client.fetch([2], ["FLAGS"])[2][b"FLAGS"]
 
     def test_unchanged_folder_costs_one_command(self, account):
         account.deliver(message(1))
