@@ -147,7 +147,7 @@ class IncomingCycle:
             self._read_folder(server, INBOX)
             if self.actions_written:
                 with self._timed("act"):
-                    act(server, self.mailbox, self.clock())
+                    self.result.more |= act(server, self.mailbox, self.clock())
         finally:
             server.close()
         return self.result
@@ -695,6 +695,7 @@ def _apply(row: SyncItem, outcome: Outcome) -> None:
     row.reason = outcome.reason
     row.sub_reason = outcome.sub_reason
     row.email_id = outcome.email_id
+    row.raw_id = None  # of an earlier failure; a tracked one is kept with its e-mail
     row.trace = {} if outcome.state == ItemState.TRACKED else outcome.decision
     row.next_attempt_at = None
     row.last_error = ""
