@@ -1,0 +1,288 @@
+"""The documents that ship with the product: whole, linked, and of one mind with the code and the tests."""
+
+import ast
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+from django.db import models
+
+from mailboxes.conditions import TABLE, Nature
+from mailboxes.models import Organization
+from serversync.console import rules
+from tests.plugin import settings_variables
+
+HERE = Path(__file__).resolve().parents[2]
+DOCS = HERE / "docs"
+BEHAVIOUR = DOCS / "behaviour"
+ROOMS = ("mailboxes", "activities", "tracking", "serversync")
+PAGES = sorted([HERE / "README.md", *DOCS.rglob("*.md")])
+
+NUMBER = re.compile(r"(?<![\w.])R\d{1,2}\.\d{1,2}[a-z]?(?![\w.]*\d)")
+ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
+RULE = re.compile(r'(?ms)^- <a id="([^"]+)"></a>(.*?)(?=^- |\n\n|\Z)')
+NOT_BUILT, PARTLY = "**Not built yet.**", "**Partly built:**"
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(HERE))
+
+
+@cache
+def built() -> dict[str, str]:
+    """Rule -> "yes", "partly" or "no", as docs/behaviour says of it or of its section."""
+    found = {}
+    for path in sorted(BEHAVIOUR.glob("[01]*.md")):
+        below: int | None = None  # depth of the heading whose section is not built
+        depth = 0
+        for block in re.split(r"\n{2,}", path.read_text()):
+            if heading := re.match(r"(#+) ", block):
+                depth = len(heading[1])
+                below = None if below is None or depth <= below else below
+            if block.startswith(NOT_BUILT):
+                below = depth
+            for number, text in RULE.findall(block):
+                state = (
+                    "no" if below or NOT_BUILT in text else "partly" if PARTLY in text else "yes"
+                )
+                found[number] = state
+    return found
+
+
+def sources(*kinds: str) -> list[Path]:
+    places = [HERE / room for room in ROOMS] + [HERE / "templates"]
+    return sorted(path for place in places for kind in kinds for path in place.rglob(f"*.{kind}"))
+
+
+# -- links ---------------------------------------------------------------------------------------
+
+
+def anchors_of(path: Path) -> set[str]:
+    text = path.read_text()
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", text))
+    slugs = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
+    return slugs | set(ANCHOR.findall(text))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_somewhere(path):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        if not there.exists() or (anchor and anchor not in anchors_of(there)):
+            broken.append(target)
+
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    seen: set[Path] = set()
+    waiting = [HERE / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text()):
+            waiting.append((page.parent / target).resolve())
+
+    assert [name_of(path) for path in PAGES if path not in seen] == []
+
+
+# -- rules ---------------------------------------------------------------------------------------
+
+
+def test_every_rule_has_one_place_in_the_page_of_its_section():
+    places = Counter()
+    strays = []
+    for path in sorted(BEHAVIOUR.glob("[01]*.md")):
+        for line in path.read_text().splitlines():
+            if anchor := re.match(r"- (?:<a id=\"([^\"]*)\"></a>)?\*\*(R[^*]+)\*\*", line):
+                places[anchor[2]] += 1
+                section = f"{int(anchor[2][1:].partition('.')[0]):02}"
+                if anchor[1] != anchor[2] or not path.name.startswith(section):
+                    strays.append(line)
+
+    assert strays == []
+    assert set(places.values()) == {1}
+
+
+@pytest.mark.parametrize("path", [*sources("py", "html"), *PAGES], ids=name_of)
+def test_rules_that_are_cited_exist(path):
+    assert set(NUMBER.findall(path.read_text())) - set(built()) == set()
+
+
+def test_no_test_claims_a_rule_that_is_said_not_to_be_built():
+    claimed = {
+        (argument.value.partition("/")[0], name_of(path))
+        for path in sorted((HERE / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "rule"
+        for argument in node.args
+        if isinstance(argument, ast.Constant)
+    }
+
+    assert {number for number, _ in claimed} <= set(built())
+    assert [one for one in sorted(claimed) if built()[one[0]] == "no"] == []
+
+
+def test_a_setting_of_an_unbuilt_rule_does_not_act():
+    contradictions = [
+        (row.field, number)
+        for row in settings_rows()
+        for number in row.rules
+        if row.acts and built()[number] == "no"
+    ]
+
+    assert contradictions == []
+
+
+def test_console_shows_every_rule():
+    shown = [
+        rule.number for chapter in rules.chapters() for part in chapter.parts for rule in part.rules
+    ]
+
+    assert sorted(shown) == sorted(built())
+    assert all(rules.known(number) for number in built())
+    assert not rules.known("R99.1")
+
+
+def test_console_makes_links_of_rules_and_nothing_of_tags():
+    html = rules.html_of('*a* **b** `c` <script> [R3.24](03-x.md#R3.24) [text](../page.md) "')
+
+    assert html == (
+        "<em>a</em> <strong>b</strong> <code>c</code> &lt;script&gt; "
+        '<a href="#R3.24">R3.24</a> text &quot;'
+    )
+
+
+def test_console_keeps_tables():
+    (chapter,) = [
+        c for c in rules.chapters_of("## Name\n\n| a | b |\n| - | - |\n| 1 | **2** |\n") if c.name
+    ]
+
+    (part,) = chapter.parts
+    assert (part.head, part.body) == (["a", "b"], [["1", "<strong>2</strong>"]])
+
+
+# -- the tables of conditions and settings -------------------------------------------------------
+
+NATURES = {
+    "passing": Nature.TRANSIENT,
+    "lasting": Nature.PERMANENT,
+    "one message": Nature.EMAIL,
+    "information": Nature.INFORMATION,
+}
+
+
+def condition_rows() -> dict[str, tuple[bool, Nature]]:
+    """Code -> (is anything said to report it, nature)."""
+    text = (BEHAVIOUR / "08-errors-and-alerts.md").read_text()
+    rows = re.findall(r"(?m)^\| (\w+)( \*)? \| (passing|lasting|one message|information) \|", text)
+    return {code: (not star, NATURES[nature]) for code, star, nature in rows}
+
+
+def test_every_condition_is_in_the_table_with_its_nature():
+    listed = {code: nature for code, (_, nature) in condition_rows().items()}
+
+    assert listed == {code: condition.nature for code, condition in TABLE.items()}
+
+
+def test_condition_that_no_code_names_is_said_to_be_reported_by_nothing():
+    code = "\n".join(p.read_text() for p in sources("py") if p.name != "conditions.py")
+    reasons = {"NoCorrelationMatch", "NoRecipientMatch"}  # told by AcceptReason.code
+    unreported = {name for name in TABLE if f'"{name}"' not in code} - reasons
+
+    assert [name for name in sorted(unreported) if condition_rows()[name][0]] == []
+
+
+class Setting:
+    def __init__(self, cells: list[str]) -> None:
+        self.label, field, self.default, acts, rules_cell = cells
+        self.field = field.strip("`")
+        self.acts = {"yes": True, "not yet": False}[acts]
+        self.rules = NUMBER.findall(
+            rules_cell.partition("](")[0] and re.sub(r"\([^)]*\)", "", rules_cell)
+        )
+
+
+def settings_rows() -> list[Setting]:
+    text = (BEHAVIOUR / "appendix-a-settings.md").read_text()
+    lines = re.findall(r"(?m)^\| .+ \| `\w+` \| .+\|$", text)
+    return [Setting([cell.strip() for cell in line.split("|")[1:-1]]) for line in lines]
+
+
+#: Settings that some code reads although the step they belong to is not built.
+READ_IN_VAIN = {"use_tracking_tokens", "enable_smart_matching", "ignore_internal_email"}
+
+
+def test_every_setting_is_listed_with_its_name_and_default():
+    listed = {row.field: (row.label.lower(), row.default) for row in settings_rows()}
+    fields = {
+        field.name: field for field in Organization._meta.concrete_fields if is_setting(field)
+    }
+
+    assert set(listed) == set(fields)
+    for name, field in fields.items():
+        label, default = listed[name]
+        assert label == str(field.verbose_name).lower()
+        assert default_words(field, default) == default, name
+
+
+def is_setting(field: models.Field) -> bool:
+    apart = {"id", "name", "modified_on"}
+    return field.editable and field.name not in apart
+
+
+def default_words(field: models.Field, said: str) -> str:
+    """What the page must say; texts that are told in words are taken as said."""
+    default = field.get_default()
+    if isinstance(field, models.BooleanField):
+        return "on" if default else "off"
+    if field.choices:
+        return str(dict(field.choices)[default]).lower()
+    if isinstance(default, int):
+        return f"{default:,}"
+    if not default:
+        return "none"
+    return f"`{default}`" if len(str(default)) < 20 else said
+
+
+def test_setting_that_nothing_reads_is_said_not_to_act():
+    code = "\n".join(path.read_text() for path in sources("py") if "migrations" not in path.parts)
+    read = {
+        row.field
+        for row in settings_rows()
+        if re.search(rf'\.{row.field}\b|effective\(\s*"{row.field}"|switch = "{row.field}"', code)
+    }
+
+    assert {row.field for row in settings_rows() if row.acts} == read - READ_IN_VAIN
+
+
+# -- operations ----------------------------------------------------------------------------------
+
+
+def test_operations_lists_every_variable():
+    text = (DOCS / "operations.md").read_text()
+
+    assert set(re.findall(r"(?m)^\| `([A-Z_]+)` \|", text)) == {*settings_variables(), "ENV_FILE"}
+
+
+def test_operations_lists_every_command():
+    text = (DOCS / "operations.md").read_text()
+    commands = {
+        path.stem
+        for room in ROOMS
+        for path in (HERE / room / "management" / "commands").glob("[a-z]*.py")
+    }
+
+    assert set(re.findall(r"(?m)^\| `(\w+)[^`]*` \|", text)) >= commands
