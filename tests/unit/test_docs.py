@@ -96,6 +96,17 @@ def test_every_page_is_reached_from_the_readme():
     assert [name_of(path) for path in PAGES if path not in seen] == []
 
 
+def test_pages_that_code_and_tests_name_exist():
+    missing = {
+        (name_of(path), page)
+        for path in [*sources("py", "html"), *(HERE / "tests").rglob("*.py")]
+        for page in re.findall(r"\bdocs/[\w./-]*\w", path.read_text())
+        if not (HERE / page).exists()
+    }
+
+    assert missing == set()
+
+
 # -- rules ---------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What the tests of this room share: counting statements as docs/design counts them."""
+"""What the tests of this room share: counting statements, transaction control aside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
