@@ -50,6 +50,7 @@ from serversync.leases import (
     is_due,
     is_free,
     is_running,
+    request,
     this_worker,
 )
 from serversync.models import MailboxStatistics, Submission, Workload
@@ -160,13 +161,9 @@ def wake(
     is disabled (R8.5).
     """
     now = now or timezone.now()
-    asked: dict[str, Any] = {"run_requested_at": now, "next_run_at": now}
-    if by_hand:
-        asked["postponed_until"] = None
+    also = {"postponed_until": None} if by_hand else {}
     with transaction.atomic():
-        woken = Workload.objects.filter(
-            mailbox_id__in=list(mailbox_ids), operation=operation, enabled=True
-        ).update(**asked)
+        woken = request(mailbox_ids, operation, now, **also)
         _enqueue_work(min(MAX_JOBS, -(-woken // PAGE)))
     return woken
 

@@ -119,6 +119,15 @@ def is_running(now: datetime) -> Q:
     return Q(lease_token__isnull=False, lease_expires_at__gt=now)
 
 
+def request(
+    mailbox_ids: Iterable[UUID | str], operation: Operation, now: datetime, **also: Any
+) -> int:
+    """Make enabled workloads due at once, or again at once where one is running; returns how many."""
+    return Workload.objects.filter(
+        mailbox_id__in=list(mailbox_ids), operation=operation, enabled=True
+    ).update(run_requested_at=now, next_run_at=now, **also)
+
+
 # -- claim
 
 

@@ -31,16 +31,18 @@ from activities.choices import (
 )
 from activities.models import ActivityParty, ActivityPointer, Email
 from activities.outgoing import UnsendableError, envelopes, keep_originals
+from mailboxes.choices import Operation
 from mailboxes.connect import outgoing_server
 from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
 from mailboxes.protocols.errors import REFUSALS, MessageDeferred, MessageError, ServerError
 from serversync import alarms
+from serversync.act import copies_of
 from serversync.choices import SubmissionState
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.due import back_off
-from serversync.leases import renew
-from serversync.models import Submission
+from serversync.leases import renew, request
+from serversync.models import ServerAction, Submission
 
 log = logging.getLogger(__name__)
 
@@ -361,16 +363,29 @@ class OutgoingCycle:
         for row in rows:
             if self._settle_one(row, now):
                 failed.append(row)
+        accepted = [row.email for row in rows if row.state == SubmissionState.ACCEPTED]
+        copies = copies_of(accepted, self.mailbox, self.organization, now)
         with transaction.atomic():
             renew(self.token, now)
             Email.objects.bulk_update([row.email for row in rows], SETTLED)
+            ServerAction.objects.bulk_create(copies)
             Submission.objects.filter(pk__in=[row.pk for row in rows]).update(settled=True)
             if failed:
                 ActivityPointer.objects.filter(pk__in=[row.email_id for row in failed]).update(
                     state_code=ActivityState.OPEN
                 )
             self._settle_recipients(rows)
+        if copies:
+            self._wake_incoming(now)
         self._tell(rows, failed, now)
+
+    def _wake_incoming(self, now: datetime) -> None:
+        """Whoever reads the mailbox files the copies: soon, unless polls are to be rare (R1.29). It
+        runs in this job or in another one's turn, so none is added to the queue."""
+        profile = self.mailbox.email_server_profile
+        assert profile is not None  # eligibility checked it
+        if not profile.min_polling_interval_in_minutes:
+            request([self.mailbox.pk], Operation.INCOMING, now)
 
     def _tell(
         self, rows: Sequence[Submission], failed: Sequence[Submission], now: datetime

@@ -308,10 +308,12 @@ class FakeOutgoingServer(Failing):
     `refuse` and `defer` answer a recipient with 550 or 450. Besides its methods, `fail` knows the
     points "before" (raised before handing over) and "after" (raised after it; the message counts as
     accepted if it is not one of errors.REFUSALS and `accept_when_lost` is set).
-    `files_copies`: keeps copies in sent items and so can find them.
+    `files_copies`: keeps copies in sent items and so can find them. `server_message_id`: the id that
+    it says it used.
     """
 
     protocol = "smtp"
+    server_message_id = ""
 
     def __init__(
         self,
@@ -365,7 +367,12 @@ class FakeOutgoingServer(Failing):
                     self.sent.append(envelope)
                 raise
         self.sent.append(envelope)
-        return Sent("250 2.0.0 ok", results, filed_copy=self.files_copies)
+        return Sent(
+            "250 2.0.0 ok",
+            results,
+            server_message_id=self.server_message_id,
+            filed_copy=self.files_copies,
+        )
 
     def find_sent(self, message_id: str) -> bool | None:
         self._called("find_sent")
