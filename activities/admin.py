@@ -10,6 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -59,6 +60,9 @@ def record_link(kind: ContentType | None, key: str, words: Any = None) -> SafeSt
 
 
 # -- business records ----------------------------------------------------------------------------
+
+
+SUBJECT_SHOWN = 120  # of up to 800 characters, which would fill a screen
 
 
 class RecordScreen(Screen):
@@ -223,9 +227,8 @@ class EmailListScreen(Screen):
 
     @admin.display(description=_("subject"), ordering="activity__subject")
     def subject(self, email: Email) -> SafeString:
-        return format_html(
-            '<span class="row-title">{}</span>', email.activity.subject or __("(no subject)")
-        )
+        words = Truncator(email.activity.subject).chars(SUBJECT_SHOWN) or __("(no subject)")
+        return format_html('<span class="row-title">{}</span>', words)
 
     @admin.display(description=_("direction"), ordering="direction_code")
     def direction(self, email: Email) -> str:
@@ -294,7 +297,9 @@ class QueueItemScreen(ReadOnlyScreen):
     def subject(self, item: QueueItem) -> SafeString:
         url = reverse("admin:activities_email_change", args=[item.object_id])
         return format_html(
-            '<a class="row-title" href="{}">{}</a>', url, item.title or __("(no subject)")
+            '<a class="row-title" href="{}">{}</a>',
+            url,
+            Truncator(item.title).chars(SUBJECT_SHOWN) or __("(no subject)"),
         )
 
     @admin.display(description=_("from"), ordering="sender")

@@ -2,6 +2,7 @@
 
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class ActivityType(IntegerChoices):
@@ -143,7 +144,7 @@ class PreferredContactMethod(IntegerChoices):
     EMAIL = 2, _("Email")
     PHONE = 3, _("Phone")
     FAX = 4, _("Fax")
-    MAIL = 5, _("Mail")
+    MAIL = 5, pgettext_lazy("contact method", "Mail")
 
 
 class Gender(IntegerChoices):

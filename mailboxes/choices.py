@@ -2,6 +2,7 @@
 
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class ServerType(IntegerChoices):
@@ -129,7 +130,7 @@ class AccessApproval(IntegerChoices):
     EMPTY = 0, _("Empty")
     APPROVED = 1, _("Approved")
     PENDING = 2, _("Pending Approval")
-    REJECTED = 3, _("Rejected")
+    REJECTED = 3, pgettext_lazy("approval", "Rejected")
 
 
 class TestStatus(IntegerChoices):

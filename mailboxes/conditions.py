@@ -706,7 +706,10 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         I,
         ITEM,
         _("Mail between own users is stored once only (R3.40)."),
-        _("To store both copies, switch two activities on in the organization."),
+        _(
+            "To store both copies, switch “track mail between users once only” off in the "
+            "organization."
+        ),
     ),
     (
         "Duplicate",
