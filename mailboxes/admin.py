@@ -1,6 +1,8 @@
 """Screens for what this room knows. The console subclasses some of them and registers all."""
 
+from itertools import chain
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -10,8 +12,9 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,7 +22,7 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mailboxes import services
+from mailboxes import access, services
 from mailboxes.causes import cause_of
 from mailboxes.choices import AccessApproval, StateCode, TraceLevel
 from mailboxes.models import (
@@ -80,6 +83,35 @@ class AddressForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+class WithAddress(Screen):
+    """Offers, beside the refusal of a taken address, to take it over (R1.5)."""
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        record = kw.get("obj")
+        mailbox = (
+            record if isinstance(record, Mailbox) else getattr(record, "default_mailbox", None)
+        )
+        refused = taken_in(context["adminform"].form)
+        if (
+            refused is not None
+            and mailbox is not None
+            and all(access.may(request.user, "change", one) for one in (mailbox, refused.holder))
+        ):
+            url = reverse("admin:mailboxes_mailbox_take_over", args=[mailbox.pk])
+            context["take_over"] = {
+                "url": f"{url}?{urlencode({'address': refused.address})}",
+                "address": refused.address,
+                "holder": refused.holder,
+            }
+        return super().render_change_form(request, context, *args, **kw)
+
+
+def taken_in(form: Any) -> services.AddressTaken | None:
+    """The refusal of a taken address among a form's errors."""
+    errors = chain.from_iterable(form.errors.as_data().values())
+    return next((error for error in errors if isinstance(error, services.AddressTaken)), None)
+
+
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     """Shows beside its field what the organization's switches forbid (R1.26)."""
 
@@ -90,6 +122,10 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
                 services.check_profile(self.instance)
             except ValidationError as error:
                 self._update_errors(error)  # type: ignore[attr-defined]
+
+
+class TakeOverForm(forms.Form):
+    address = forms.EmailField(max_length=100)
 
 
 # -- mailboxes -----------------------------------------------------------------------------------
@@ -110,7 +146,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(is_forward_mailbox=True) if self.value() == "forward" else queryset
 
 
-class MailboxScreen(Screen):
+class MailboxScreen(WithAddress):
     """Identity, delivery, credentials and approval. Saved field by field, never as a whole row."""
 
     form = AddressForm
@@ -247,6 +283,50 @@ class MailboxScreen(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
         services.save_mailbox(mailbox=obj, changed_fields=changed, **by(request))
+
+    # -- taking over an address
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.take_over)
+        name = "mailboxes_mailbox_take_over"
+        return [path("<path:object_id>/take-over/", view, name=name), *super().get_urls()]
+
+    def take_over(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Asks, says what follows, and does it (R1.5)."""
+        mailbox = self.get_object(request, object_id)
+        if mailbox is None or not self.has_view_permission(request, mailbox):
+            raise Http404
+        page = HttpResponseRedirect(reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk]))
+        form = TakeOverForm(request.POST if request.method == "POST" else request.GET)
+        holder = (
+            services.holder_of(form.cleaned_data["address"], besides=mailbox)
+            if form.is_valid()
+            else None
+        )
+        if holder is None:
+            words = __("No other mailbox has that address. It can simply be entered.")
+            self.message_user(request, words, messages.WARNING)
+            return page
+        address = form.cleaned_data["address"]
+        if not all(access.may(request.user, "change", one) for one in (mailbox, holder)):
+            self.message_user(request, str(access.refusal(Mailbox, "change")), messages.ERROR)
+            return page
+        if request.method == "POST":
+            services.take_over_address(mailbox=mailbox, address=address, **by(request))
+            words = __("%(address)s was taken over from “%(holder)s”. Approve it, then test.")
+            self.message_user(
+                request, words % {"address": address, "holder": holder}, messages.SUCCESS
+            )
+            return page
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": __("Take over %(address)s?") % {"address": address},
+            "mailbox": mailbox,
+            "holder": holder,
+            "address": address,
+        }
+        return TemplateResponse(request, "admin/mailboxes/mailbox/take_over.html", context)
 
     # -- columns
 
@@ -570,7 +650,7 @@ class ProfileScreen(Screen):
 # -- queues, users, teams, groups ----------------------------------------------------------------
 
 
-class QueueScreen(Screen):
+class QueueScreen(WithAddress):
     form = AddressForm
     open_to_all = True
     search_fields = ["name", "email_address"]
@@ -627,6 +707,26 @@ class QueueScreen(Screen):
     def state(self, queue: Queue) -> SafeString:
         return state_badge(queue)
 
+    actions = ["activate", "deactivate"]
+
+    @admin.action(description=_("Activate: their mailboxes with them"))
+    def activate(self, request: HttpRequest, queryset: "QuerySet[Queue]") -> None:
+        self.perform(
+            request,
+            lambda: services.set_queue_state(queues=queryset, active=True, **by(request)),
+            __("Activated %(count)d queue. Test & Enable its mailbox to start (R1.41)."),
+            __("Activated %(count)d queues. Test & Enable their mailboxes to start (R1.41)."),
+        )
+
+    @admin.action(description=_("Deactivate: their mailboxes become inactive"))
+    def deactivate(self, request: HttpRequest, queryset: "QuerySet[Queue]") -> None:
+        self.perform(
+            request,
+            lambda: services.set_queue_state(queues=queryset, active=False, **by(request)),
+            __("Deactivated %(count)d queue; its mailbox stops (R1.41)."),
+            __("Deactivated %(count)d queues; their mailboxes stop (R1.41)."),
+        )
+
 
 class NewUserForm(AddressForm, AdminUserCreationForm):  # type: ignore[type-arg]
     class Meta:
@@ -660,7 +760,7 @@ class SettingsInline(admin.StackedInline[Any, Any]):
         return request.user.has_perm("mailboxes.change_systemuser")
 
 
-class UserScreen(Screen, UserAdmin):  # type: ignore[type-arg]
+class UserScreen(WithAddress, UserAdmin):  # type: ignore[type-arg]
     """Users: sign-in, mail, permissions. Only a superuser hands out permissions."""
 
     open_to_all = True

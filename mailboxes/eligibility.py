@@ -38,7 +38,7 @@ class WorkloadFacts:
     """What the answer depends on.
 
     `user_disabled`, `user_read_write`: of the user whose mailbox it is; for queues and forward
-    mailboxes nobody is disabled and everybody may write. `retired`: its user or queue was deleted.
+    mailboxes nobody is disabled and everybody may write. `queue_inactive`: of its queue. `retired`: its user or queue was deleted.
     `approval_required`: the organization asks for it from this kind of mailbox.
     `because_of`: the condition that paused or disabled the workload, if any.
     """
@@ -48,6 +48,7 @@ class WorkloadFacts:
     mailbox_active: bool = True
     retired: bool = False
     user_disabled: bool = False
+    queue_inactive: bool = False
     user_read_write: bool = True
     has_profile: bool = True
     profile_active: bool = True
@@ -116,6 +117,14 @@ def _not_set_up(facts: WorkloadFacts) -> Verdict | None:
             "MailboxDisabled",
             _(
                 "The user of this mailbox is disabled (R1.41). Enable the user, which activates "
+                "the mailbox; then run Test & Enable."
+            ),
+        )
+    if facts.queue_inactive:
+        return _refuse(
+            "MailboxDisabled",
+            _(
+                "The queue of this mailbox is inactive (R1.41). Activate the queue, which activates "
                 "the mailbox; then run Test & Enable."
             ),
         )
@@ -297,6 +306,10 @@ def facts_of(mailbox: Any, workload: Any, organization: Any) -> WorkloadFacts:
         mailbox_active=mailbox.state_code == StateCode.ACTIVE,
         retired=not serves and not mailbox.is_forward_mailbox,
         user_disabled=user is not None and user.is_disabled,
+        # Asked of inactive mailboxes only: active ones have active queues, and need no look-up.
+        queue_inactive=mailbox.state_code != StateCode.ACTIVE
+        and mailbox.regarding_queue_id is not None
+        and mailbox.regarding_queue.state_code != StateCode.ACTIVE,
         user_read_write=user is None
         or (user.is_licensed and user.access_mode == AccessMode.READ_WRITE),
         has_profile=profile is not None,

@@ -11,7 +11,7 @@ permission, the service asks for it, so that no door leads around it.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ValidationError
@@ -48,6 +48,7 @@ from mailboxes.models import (
 from mailboxes.models.deleting import heir_of
 
 Party = SystemUser | Queue
+M = TypeVar("M", bound=Model)
 
 ALL = tuple(Operation)
 
@@ -103,7 +104,7 @@ class AddressTaken(ValidationError):
     """The address belongs to another mailbox; only `take_over_address` moves it (R1.5)."""
 
     def __init__(self, address: str, holder: Mailbox) -> None:
-        self.holder = holder
+        self.address, self.holder = address, holder
         super().__init__(
             _(
                 "%(address)s is the address of mailbox “%(holder)s”, and one account belongs to one "
@@ -181,9 +182,7 @@ def provide_mailbox(
         regarding_user=party if isinstance(party, SystemUser) else None,
         regarding_queue=party if isinstance(party, Queue) else None,
         is_forward_mailbox=False,
-        state_code=StateCode.INACTIVE
-        if isinstance(party, SystemUser) and party.is_disabled
-        else StateCode.ACTIVE,
+        state_code=StateCode.INACTIVE if _is_off(party) else StateCode.ACTIVE,
         created_on=now,
         created_by=actor,
         modified_by=actor,
@@ -213,11 +212,12 @@ def follow_party(
 ) -> None:
     """Make the mailbox say what its saved user or queue says: address, owner, state (R1.3, R1.4, R1.41).
 
-    `columns`: those whose value may be new, None for all. One statement if nothing is to be done. An
-    enabled user's mailbox becomes active again, and its flags stay off until Test & Enable (R1.41).
+    `columns`: those whose value may be new, None for all. One statement if nothing is to be done. The
+    mailbox of an enabled user, or of a queue made active, becomes active again, and its flags stay off
+    until Test & Enable (R1.41).
     """
     owners = {"owning_user", "owning_user_id", "owning_team", "owning_team_id"}
-    relevant = {address_column(party), "is_disabled", *owners}
+    relevant = {address_column(party), state_column(party), *owners}
     if columns is not None and not relevant & set(columns):
         return
     mailbox = Mailbox.objects.filter(**_regarding(party)).first()
@@ -229,8 +229,8 @@ def follow_party(
         owner = _owner_of(party)
         if any(getattr(mailbox, name) != value for name, value in owner.items()):
             _update([mailbox.pk], now, actor, **owner)
-    elif columns is None or "is_disabled" in columns:
-        if party.is_disabled:
+    if columns is None or state_column(party) in columns:
+        if _is_off(party):
             _deactivate(Mailbox.objects.filter(pk=mailbox.pk), now, actor)
         else:
             _update([mailbox.pk], now, actor, state_code=StateCode.ACTIVE)
@@ -382,6 +382,17 @@ def holder_of(address: str, *, besides: Mailbox | None = None) -> Mailbox | None
 
 def address_column(party: Party) -> str:
     return "internal_email_address" if isinstance(party, SystemUser) else "email_address"
+
+
+def state_column(party: Party) -> str:
+    """What the state of its mailbox follows (R1.41)."""
+    return "is_disabled" if isinstance(party, SystemUser) else "state_code"
+
+
+def _is_off(party: Party) -> bool:
+    if isinstance(party, SystemUser):
+        return bool(party.is_disabled)
+    return party.state_code != StateCode.ACTIVE
 
 
 def address_of(party: Party) -> str:
@@ -540,6 +551,50 @@ def set_profile_state(
     return bool(changed)
 
 
+# -- actions on many queues ----------------------------------------------------------------------
+
+
+@transaction.atomic
+def set_queue_state(
+    *,
+    queues: "QuerySet[Queue]",
+    active: bool,
+    now: datetime,
+    actor: SystemUser | None = None,
+) -> Outcome:
+    """Activate or deactivate queues; their mailboxes follow as a user's does (R1.41). Needs the right
+    to change the queues. The number of statements doesn't grow with the queues."""
+    allowed, total = _allowed(queues, "change", actor)
+    state = StateCode.ACTIVE if active else StateCode.INACTIVE
+    changed = list(allowed.exclude(state_code=state).select_for_update(of=("self",)))
+    ids = [queue.pk for queue in changed]
+    if ids:
+        Queue.objects.filter(pk__in=ids).update(
+            state_code=state, modified_on=now, modified_by=actor
+        )
+        mailboxes = Mailbox.objects.filter(regarding_queue__in=ids)
+        if active:
+            mailbox_ids = list(mailboxes.values_list("pk", flat=True))
+            _update(mailbox_ids, now, actor, state_code=StateCode.ACTIVE)
+            _cured(mailbox_ids, INACTIVE_CODES, now)
+        else:
+            _deactivate(mailboxes, now, actor)
+        _audit(
+            actor,
+            changed,
+            __("Activated; its mailbox with it (R1.41).")
+            if active
+            else __("Deactivated; its mailbox with it (R1.41)."),
+        )
+    return Outcome(
+        len(ids),
+        total - len(ids),
+        _("Skipped: active already, or beyond your reach.")
+        if active
+        else _("Skipped: inactive already, or beyond your reach."),
+    )
+
+
 # -- actions on many mailboxes -------------------------------------------------------------------
 
 
@@ -603,13 +658,13 @@ def activate(
     *, mailboxes: "QuerySet[Mailbox]", now: datetime, actor: SystemUser | None = None
 ) -> Outcome:
     """Activate mailboxes. Test & Enable is still to be run (R1.41), and the mailbox of a disabled or
-    deleted user stays inactive."""
+    deleted user, or of an inactive queue, stays inactive."""
     allowed, total = _allowed(mailboxes, "change", actor)
     ids = list(
         allowed.filter(
             Q(is_forward_mailbox=True)
             | Q(regarding_user__is_disabled=False)
-            | Q(regarding_queue__isnull=False),
+            | Q(regarding_queue__state_code=StateCode.ACTIVE),
             state_code=StateCode.INACTIVE,
         ).values_list("pk", flat=True)
     )
@@ -618,7 +673,10 @@ def activate(
     return Outcome(
         len(ids),
         total - len(ids),
-        _("Skipped: active already, user disabled or deleted, or beyond your reach."),
+        _(
+            "Skipped: active already, user disabled or deleted, queue inactive or deleted, or beyond "
+            "your reach."
+        ),
     )
 
 
@@ -879,18 +937,19 @@ def _schedule_test(ids: Collection[Any], now: datetime, actor: SystemUser | None
 
 
 def _allowed(
-    mailboxes: "QuerySet[Mailbox]", action: str, actor: SystemUser | None
-) -> "tuple[QuerySet[Mailbox], int]":
+    rows: "QuerySet[M]", action: str, actor: SystemUser | None
+) -> "tuple[QuerySet[M], int]":
     """Those within the actor's reach, and how many were chosen. Raises PermissionDenied that names the
     permission if the actor doesn't hold it, or if it covers none of them (R2.4)."""
-    chosen = Mailbox.objects.filter(pk__in=mailboxes.order_by().values("pk"))
+    model = rows.model
+    chosen = model._default_manager.filter(pk__in=rows.order_by().values("pk"))
     total = chosen.count()
     if actor is None:
         return chosen, total
-    access.require(actor, action, Mailbox)
+    access.require(actor, action, model)
     allowed = access.visible_to(actor, chosen, action)
     if total and not allowed.exists():
-        raise access.refusal(Mailbox, action)
+        raise access.refusal(model, action)
     return allowed, total
 
 
@@ -948,6 +1007,6 @@ def _is_earlier(after: datetime | None, before: datetime | None) -> bool:
     return after < before
 
 
-def _audit(actor: SystemUser | None, mailboxes: Iterable[Mailbox], message: str) -> None:
+def _audit(actor: SystemUser | None, records: Iterable[Model], message: str) -> None:
     if actor is not None:
-        LogEntry.objects.log_actions(actor.pk, list(mailboxes), CHANGE, change_message=message)
+        LogEntry.objects.log_actions(actor.pk, list(records), CHANGE, change_message=message)

@@ -29,13 +29,15 @@ def connect() -> None:
 def _party_changes(
     instance: SystemUser | Queue, update_fields: Collection[str] | None = None, **_: Any
 ) -> None:
-    """Whether a user is being disabled or enabled: only that moves the mailbox's state, not every later
-    save of a user whose mailbox somebody deactivated by hand (R1.41)."""
-    if not isinstance(instance, SystemUser) or instance._state.adding:
+    """Whether a user or queue is being switched off or on: only that moves the mailbox's state, not
+    every later save of one whose mailbox somebody deactivated by hand (R1.41)."""
+    if instance._state.adding:
         return
-    if update_fields is None or "is_disabled" in update_fields:
-        before = SystemUser.objects.filter(pk=instance.pk).values_list("is_disabled", flat=True)
-        instance._is_switched = before.first() != instance.is_disabled  # type: ignore[attr-defined]
+    column = services.state_column(instance)
+    if update_fields is None or column in update_fields:
+        rows = type(instance)._default_manager.filter(pk=instance.pk)
+        before = rows.values_list(column, flat=True).first()
+        instance.__dict__["_is_switched"] = before != getattr(instance, column)
 
 
 def _party_saved(
@@ -52,7 +54,7 @@ def _party_saved(
     if not created:
         columns = set(update_fields or (field.name for field in instance._meta.fields))
         if not instance.__dict__.pop("_is_switched", False):
-            columns.discard("is_disabled")
+            columns.discard(services.state_column(instance))
         services.follow_party(party=instance, columns=columns, now=now, actor=actor)
     elif isinstance(instance, SystemUser):
         services.equip_user(user=instance, now=now, actor=actor)

@@ -25,7 +25,7 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access, services
-from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, by
+from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, QueueScreen, by
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
 from mailboxes.conditions import TABLE
@@ -450,6 +450,20 @@ def _counts(mailbox: Any, url: str, now: datetime) -> list[StateCount]:
         )
         for state in ItemState
     ]
+
+
+# -- queues --------------------------------------------------------------------------------------
+
+
+class QueueConsole(Deeds, QueueScreen):
+    deeds = (
+        Deed("activate", _("Activate")),
+        Deed("deactivate", _("Deactivate"), grave=True),
+    )
+
+    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        hidden = "activate" if obj.is_active_state else "deactivate"
+        return [deed for deed in self.deeds if deed.name != hidden]
 
 
 # -- profiles ------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from serversync.console.mailboxes import (
     FolderConsole,
     MailboxConsole,
     ProfileConsole,
+    QueueConsole,
     ServerActionConsole,
     WorkloadConsole,
 )
@@ -48,7 +49,7 @@ SCREENS = {
     # Who has mail
     Mailbox: MailboxConsole,
     EmailServerProfile: ProfileConsole,
-    Queue: mailboxes.QueueScreen,
+    Queue: QueueConsole,
     SystemUser: mailboxes.UserScreen,
     Team: mailboxes.TeamScreen,
     Group: mailboxes.GroupScreen,

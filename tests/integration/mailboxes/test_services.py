@@ -176,6 +176,97 @@ def test_a_takeover_needs_the_right_to_change_both_mailboxes():
     assert former.email_address == "ada@example.com"
 
 
+# -- queues switched off and on
+
+
+@pytest.mark.rule("R1.41")
+def test_the_mailbox_of_a_queue_follows_its_state_and_waits_for_a_test():
+    admin = SuperuserFactory()
+    queue = QueueFactory()
+    mailbox = ready_mailbox(queue)
+    everything = Queue.objects.filter(pk=queue.pk)
+
+    off = services.set_queue_state(queues=everything, active=False, now=NOW, actor=admin)
+
+    queue.refresh_from_db()
+    mailbox.refresh_from_db()
+    assert (off.done, off.skipped) == (1, 0)
+    assert queue.state_code == mailbox.state_code == StateCode.INACTIVE
+    assert queue.modified_by == admin
+    assert enabled(mailbox) == set()
+
+    on = services.set_queue_state(queues=everything, active=True, now=NOW, actor=admin)
+
+    mailbox.refresh_from_db()
+    assert on.done == 1
+    assert mailbox.state_code == StateCode.ACTIVE
+    assert enabled(mailbox) == set()  # Test & Enable comes first
+    history = LogEntry.objects.filter(user=admin, object_id=str(queue.pk))
+    assert history.count() == 2
+
+
+@pytest.mark.rule("R1.41")
+def test_the_mailbox_of_an_inactive_queue_stays_inactive():
+    queue = QueueFactory()
+    services.set_queue_state(queues=Queue.objects.all(), active=False, now=NOW)
+
+    outcome = services.activate(mailboxes=chosen(queue.default_mailbox), now=NOW)
+
+    assert outcome.done == 0
+    assert "queue inactive" in str(outcome.why)
+
+
+@pytest.mark.rule("R1.41")
+def test_a_queue_saved_inactive_by_code_takes_its_mailbox_along_once():
+    queue = QueueFactory()
+    queue.state_code = StateCode.INACTIVE
+    queue.save()
+    mailbox = Mailbox.objects.get(regarding_queue=queue)
+    assert mailbox.state_code == StateCode.INACTIVE
+
+    queue.state_code = StateCode.ACTIVE
+    queue.save()
+    services.deactivate(mailboxes=chosen(mailbox), now=NOW)
+    queue.save()  # nothing was switched: what somebody deactivated by hand stays so
+
+    mailbox.refresh_from_db()
+    assert mailbox.state_code == StateCode.INACTIVE
+
+
+def test_only_whose_reach_covers_a_queue_switches_it():
+    actor = SystemUserFactory()
+    group_of(actor, "change_queue", "view_queue", reach=Reach.OWN)
+    own, other = QueueFactory(owning_user=actor), QueueFactory()
+
+    outcome = services.set_queue_state(
+        queues=Queue.objects.all(), active=False, now=NOW, actor=actor
+    )
+
+    assert (outcome.done, outcome.skipped) == (1, 1)
+    own.refresh_from_db()
+    other.refresh_from_db()
+    assert (own.state_code, other.state_code) == (StateCode.INACTIVE, StateCode.ACTIVE)
+    with pytest.raises(PermissionDenied, match="change_queue"):
+        services.set_queue_state(
+            queues=Queue.objects.all(), active=False, now=NOW, actor=SystemUserFactory()
+        )
+
+
+def test_switching_queues_costs_the_same_for_one_and_for_many(statements):
+    admin = SuperuserFactory()
+    cost = []
+    for count in (1, 6):
+        queues = [QueueFactory() for _ in range(count)]
+        rows = Queue.objects.filter(pk__in=[queue.pk for queue in queues])
+        for queue in queues:
+            ready_mailbox(queue)
+        with statements() as made:
+            services.set_queue_state(queues=rows, active=False, now=NOW, actor=admin)
+            services.set_queue_state(queues=rows, active=True, now=NOW, actor=admin)
+        cost.append(len(made))
+    assert cost[0] == cost[1] <= 20
+
+
 @pytest.mark.rule("R1.7")
 def test_further_addresses_of_a_user_lead_to_the_user_and_make_no_mailbox():
     user = SystemUserFactory(

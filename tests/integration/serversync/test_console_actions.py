@@ -599,3 +599,115 @@ def test_mailboxes_are_set_up_by_people_who_may(site):
     assert answer.status_code == 403
     assert fresh(mailbox).name != "Mine now"
     assert fresh(mailbox).incoming_email_delivery_method == IncomingDeliveryMethod.SERVER_SIDE_SYNC
+
+
+# -- queues
+
+
+@pytest.mark.rule("R1.41")
+def test_queues_are_deactivated_and_activated_with_their_mailboxes(site, client):
+    words = press(client, "mailboxes_queue", "deactivate", site.support)
+    assert "Deactivated 1 queue" in words
+    assert fresh(site.support).state_code == StateCode.INACTIVE
+    assert fresh(site.support.default_mailbox).state_code == StateCode.INACTIVE
+    page = client.get(reverse("admin:mailboxes_queue_change", args=[site.support.pk]))
+    assert [deed.name for deed, _url in page.context["deeds"]] == ["activate"]
+    assert "Activated 1 queue" in button(client, "mailboxes_queue", "activate", site.support)
+    assert fresh(site.support.default_mailbox).state_code == StateCode.ACTIVE
+
+
+def test_who_may_not_change_a_queue_does_not_switch_it(site):
+    group_of(site.limited, "view_queue", reach=Reach.ALL)
+    words = button(signed_in(site.limited), "mailboxes_queue", "deactivate", site.support)
+    assert "change_queue" in words
+    assert fresh(site.support).state_code == StateCode.ACTIVE
+
+
+# -- an address that another mailbox has
+
+
+def refused(client, model: str, record, column: str, address: str):
+    url = reverse(f"admin:{model}_change", args=[record.pk])
+    data = form_data(client, url) | {column: address}
+    if model == "mailboxes_systemuser":
+        options = record.settings
+        data |= {
+            "settings-TOTAL_FORMS": "1",
+            "settings-INITIAL_FORMS": "1",
+            "settings-0-id": str(options.pk),
+            "settings-0-system_user": str(record.pk),
+            "settings-0-incoming_email_filtering_method": "1",
+        }
+    return client.post(url, data)
+
+
+@pytest.mark.rule("R1.5")
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [
+        ("mailboxes_mailbox", "email_address"),
+        ("mailboxes_queue", "email_address"),
+        ("mailboxes_systemuser", "internal_email_address"),
+    ],
+)
+def test_a_taken_address_names_its_holder_and_offers_to_take_it_over(site, client, model, column):
+    record = {
+        "mailboxes_mailbox": site.ben.default_mailbox,
+        "mailboxes_queue": site.support,
+        "mailboxes_systemuser": site.ben,
+    }[model]
+    page = refused(client, model, record, column, "ADA@example.com")
+    assert page.status_code == 200
+    errors = str(page.context["adminform"].form.errors[column])
+    assert "Ada Example" in errors
+    mailbox = record if model == "mailboxes_mailbox" else record.default_mailbox
+    url = reverse("admin:mailboxes_mailbox_take_over", args=[mailbox.pk])
+    assert page.context["take_over"]["url"] == f"{url}?address=ADA%40example.com"
+    assert "?address=ADA%40example.com" in page.content.decode()
+
+
+@pytest.mark.rule("R1.5")
+def test_taking_an_address_over_asks_first_and_alerts_both(site, client):
+    ben, ada = site.ben.default_mailbox, site.ada.default_mailbox
+    url = reverse("admin:mailboxes_mailbox_take_over", args=[ben.pk])
+
+    page = client.get(url, {"address": "ada@example.com"})
+    assert "is left without an address" in page.content.decode()
+    assert fresh(ada).email_address == "ada@example.com"  # asking does nothing
+
+    words = said(client.post(url, {"address": "ada@example.com"}, follow=True))
+    assert "was taken over from" in words
+    assert fresh(ben).email_address == "ada@example.com"
+    assert fresh(ben).email_router_access_approval == AccessApproval.PENDING
+    assert fresh(site.ben).internal_email_address == "ada@example.com"
+    assert fresh(ada).email_address == fresh(site.ada).internal_email_address == ""
+    for mailbox in (ben, ada):
+        assert TraceLog.objects.filter(
+            regarding_mailbox=mailbox, code="AddressMovedToOtherMailbox", closed_on=None
+        ).exists()
+
+    words = said(client.post(url, {"address": "ada@example.com"}, follow=True))
+    assert "No other mailbox has that address" in words
+
+
+@pytest.mark.rule("R1.5")
+def test_who_may_not_change_both_mailboxes_takes_nothing_over(site):
+    group_of(site.ben, "change_mailbox", "view_mailbox", reach=Reach.OWN)
+    client = signed_in(site.ben)
+    mailbox = site.ben.default_mailbox
+    page = refused(client, "mailboxes_mailbox", mailbox, "email_address", "ada@example.com")
+    assert "Ada Example" in str(page.context["adminform"].form.errors["email_address"])
+    assert "take_over" not in page.context
+    url = reverse("admin:mailboxes_mailbox_take_over", args=[mailbox.pk])
+    for answer in (
+        client.get(url, {"address": "ada@example.com"}, follow=True),
+        client.post(url, {"address": "ada@example.com"}, follow=True),
+    ):
+        assert "change_mailbox" in said(answer)
+    assert fresh(site.ada.default_mailbox).email_address == "ada@example.com"
+
+
+def test_a_mailbox_out_of_sight_has_no_page_to_take_over_to(site):
+    url = reverse("admin:mailboxes_mailbox_take_over", args=[site.ben.default_mailbox.pk])
+    answer = signed_in(site.limited).get(url, {"address": "ada@example.com"})
+    assert answer.status_code == 404

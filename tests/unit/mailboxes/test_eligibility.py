@@ -29,6 +29,7 @@ BROKEN = [
     ("server_side", {"server_side": False}, "DeliveryMethodNotServerSide"),
     ("retired", {"retired": True}, "MailboxDisabled"),
     ("user disabled", {"user_disabled": True}, "MailboxDisabled"),
+    ("queue inactive", {"queue_inactive": True}, "MailboxDisabled"),
     ("inactive", {"mailbox_active": False}, "MailboxDisabled"),
     ("no profile", {"has_profile": False}, "InvalidIncomingEmailServerProfile"),
     ("profile inactive", {"profile_active": False}, "InvalidIncomingEmailServerProfile"),
@@ -252,3 +253,18 @@ def test_only_server_side_mailboxes_are_polled(method):
     verdict = eligible(facts_of(mailbox, workload, organization), NOW)
 
     assert verdict.ok is (method == IncomingDeliveryMethod.SERVER_SIDE_SYNC)
+
+
+@pytest.mark.rule("R1.41")
+def test_the_mailbox_of_an_inactive_queue_says_that_the_queue_is_to_be_activated():
+    mailbox, workload, organization = rows(mailbox__state_code=StateCode.INACTIVE)
+    mailbox.regarding_user, mailbox.regarding_user_id = None, None
+    mailbox.regarding_queue_id = "q"
+    mailbox.regarding_queue = SimpleNamespace(state_code=StateCode.INACTIVE)
+
+    verdict = eligible(facts_of(mailbox, workload, organization), NOW)
+    assert "Activate the queue" in str(verdict.because)
+
+    mailbox.regarding_queue = SimpleNamespace(state_code=StateCode.ACTIVE)
+    verdict = eligible(facts_of(mailbox, workload, organization), NOW)
+    assert "Activate it, then" in str(verdict.because)
