@@ -293,6 +293,16 @@ class OutgoingCycle:
                 )
                 self._drop_connection()
                 return
+            if handed:
+                # The server answered: it did not take this message, nor will it take the next ones.
+                self._note(
+                    Outcome(
+                        submission.pk,
+                        SubmissionState.RELEASED,
+                        reply=str(error),
+                        error_code=error.code,
+                    )
+                )
             raise
         else:
             self._note(_acceptance(submission.pk, sent))
