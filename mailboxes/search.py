@@ -13,14 +13,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save
 
+from mailboxes.addresses import address_key
 from mailboxes.models import EmailSearch
 
-
-def address_key(address: str) -> str:
-    """What addresses are compared by: bare, lower case, without trailing dots (R3.31)."""
-    if "<" in address:  # with a display name, which may itself hold anything
-        address = address.rpartition("<")[2].partition(">")[0]
-    return address.strip().strip("<>").strip().rstrip(".").lower()[:320]
+LONGEST = (
+    320  # the index's column; no address that can be delivered to is longer (RFC 5321, 4.5.3.1)
+)
 
 
 def enabled_models() -> list[type[models.Model]]:
@@ -62,7 +60,8 @@ def rows_of(record: models.Model) -> dict[str, int]:
     """Address -> number of its column, the first column winning where two hold the same."""
     found: dict[str, int] = {}
     for number, name in enumerate(email_columns(type(record)), start=1):
-        if key := address_key(getattr(record, name) or ""):
+        key = address_key(getattr(record, name) or "")
+        if 0 < len(key) <= LONGEST:
             found.setdefault(key, number)
     return found
 

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access, search
+from mailboxes.addresses import address_key
 from mailboxes.alerts import raise_alert
 from mailboxes.choices import (
     AccessApproval,
@@ -355,7 +356,7 @@ def take_over_address(
                     "from_mailbox": holder.name,
                     "to_mailbox": mailbox.name,
                 },
-                object_key=search.address_key(address)[:80],
+                object_key=address_key(address)[:80],
                 actor=actor,
             )
         _audit(

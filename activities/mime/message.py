@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mailboxes.addresses import address_key
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -14,7 +16,7 @@ class Address:
     @property
     def key(self) -> str:
         """What addresses are compared by (R3.31)."""
-        return self.address.strip().strip("<>").rstrip(".").lower()
+        return address_key(self.address)
 
 
 @dataclass(frozen=True, slots=True)
