@@ -9,8 +9,9 @@ from activities.choices import EmailStatus
 from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod
 from mailboxes.models import Mailbox
-from serversync.choices import ItemState
-from serversync.models import FolderCursor, SyncItem
+from serversync.act import FILE_SENT
+from serversync.choices import ActionState, ItemState
+from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.sandbox.store import Store
 from tracking.choices import SkipReason
 
@@ -20,7 +21,8 @@ STATES = tuple(ItemState)
 @dataclass(frozen=True, slots=True)
 class Balance:
     """`on_server`: messages that the server ever had in the inbox, by its own count of UIDs;
-    `inside`: originals found in forwards, which the ledger counts by themselves (R3.75)."""
+    `inside`: originals found in forwards, which the ledger counts by themselves (R3.75);
+    `copies`: of what was sent, filed in sent items."""
 
     mailbox: Mailbox
     on_server: int
@@ -28,6 +30,7 @@ class Balance:
     states: Counter[str]
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
     sent: int = 0
+    copies: int = 0
     waiting: int = 0
     failed: int = 0
 
@@ -73,6 +76,10 @@ def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
     inside = _counts(items.filter(parent__isnull=False), "mailbox")
     outgoing = Email.objects.filter(sender_mailbox__in=ids)
     sent = _counts(outgoing.filter(status_code=EmailStatus.SENT), "sender_mailbox")
+    copies = _counts(
+        ServerAction.objects.filter(mailbox__in=ids, kind=FILE_SENT, state=ActionState.DONE),
+        "mailbox",
+    )
     failed = _counts(outgoing.filter(status_code=EmailStatus.FAILED), "sender_mailbox")
     waiting = _counts(
         outgoing.filter(status_code__in=[EmailStatus.PENDING_SEND, EmailStatus.SENDING]),
@@ -86,6 +93,7 @@ def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
             states=states[mailbox.pk],
             reasons=reasons[mailbox.pk],
             sent=sent[mailbox.pk],
+            copies=copies[mailbox.pk],
             waiting=waiting[mailbox.pk],
             failed=failed[mailbox.pk],
         )

@@ -1,4 +1,5 @@
-"""IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS, MOVE, CONDSTORE, LITERAL+, NAMESPACE and ID.
+"""IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS, MOVE, CONDSTORE, LITERAL+, NAMESPACE, SPECIAL-USE
+and ID.
 
 What no client here asks for is left out: BODYSTRUCTURE, IDLE, RENAME, subscriptions of their own.
 """
@@ -12,7 +13,7 @@ from datetime import UTC, date, datetime
 from email.parser import BytesHeaderParser
 
 from serversync.sandbox.conversation import Conversation, Site
-from serversync.sandbox.store import INBOX, Entry, FolderState, UnknownFolder
+from serversync.sandbox.store import INBOX, SENT, Entry, FolderState, UnknownFolder
 
 Token = str | bytes | list["Token"]
 
@@ -24,6 +25,7 @@ CAPABILITIES = (
     "ENABLE",
     "UNSELECT",
     "NAMESPACE",
+    "SPECIAL-USE",
     "ID",
 )
 SYSTEM_FLAGS = r"\Answered \Flagged \Deleted \Seen \Draft"
@@ -221,7 +223,8 @@ class Imap(Conversation):
         for name in names:
             if matcher.match(name):
                 below = any(other.startswith(f"{name}/") for other in names)
-                self.say(f'* LIST (\\Has{"" if below else "No"}Children) "/" {quoted(name)}')
+                use = " \\Sent" if name == SENT and not self.hides("SPECIAL-USE") else ""
+                self.say(f'* LIST (\\Has{"" if below else "No"}Children{use}) "/" {quoted(name)}')
         return "Done"
 
     _do_lsub = _do_list

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 INBOX = "INBOX"
+SENT = "Sent"  # every account has one
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS account (
@@ -118,7 +119,7 @@ class Store:
     # -- accounts
 
     def add_account(self, address: str, password: str, *, outside: bool = False) -> None:
-        """Make an account with an empty inbox, or give an existing one this password."""
+        """Make an account with two empty folders, or give an existing one this password."""
         with self._writing() as database:
             database.execute(
                 "INSERT INTO account VALUES (?, ?, ?)"
@@ -126,6 +127,7 @@ class Store:
                 (address.lower(), password, int(outside)),
             )
             self.add_folder(address, INBOX)
+            self.add_folder(address, SENT)
 
     def accounts(self) -> list[str]:
         rows = self._rows("SELECT address FROM account WHERE NOT outside ORDER BY address")

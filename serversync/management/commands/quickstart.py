@@ -39,7 +39,7 @@ from serversync.sandbox.story import Run, Step
 from serversync.schedules import write_schedules
 
 WIDTH = 150  # where the output is no terminal
-NARROW = 125  # what the wide tables need
+NARROW = 140  # what the wide tables need
 
 
 class Command(BaseCommand):
@@ -259,6 +259,7 @@ def _table(balance: Balance, before: Balance, *, upright: bool) -> Table:
         *((state.label.lower(), new[state], balance.states[state]) for state in STATES),
         ("", "", ""),
         (_("sent"), balance.sent - before.sent, balance.sent),
+        (_("copies filed"), balance.copies - before.copies, balance.copies),
         (_("to be sent"), "", balance.waiting),
         (_("not sent"), "", balance.failed),
     ]

@@ -16,9 +16,12 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from activities import blobs
 from activities.choices import Direction, EmailStatus
 from activities.models import ActivityMimeAttachment, Email, QueueItem
+from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser
+from serversync.act import FILE_SENT
 from serversync.choices import ActionState, ItemState
 from serversync.models import ServerAction, SyncItem
 from serversync.sandbox import seeds
@@ -26,6 +29,7 @@ from serversync.sandbox.balance import balances
 from serversync.sandbox.faults import Fault, Kind
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ADMIN, ARCHIVE
+from serversync.sandbox.store import SENT
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -52,7 +56,7 @@ def even(output: str) -> list[tuple[str, str]]:
 
 
 class TestQuickstart:
-    @pytest.mark.rule("R3.20", "R3.24", "R3.66", "R3.75")
+    @pytest.mark.rule("R3.20", "R3.24", "R3.66", "R3.75", "R5.18")
     def test_it_tells_balances_and_a_second_run_finds_nothing_new(self, tmp_path):
         output = quickstart(tmp_path)
         assert "It balances." in output
@@ -67,6 +71,7 @@ class TestQuickstart:
 
         self.every_state_and_reason_that_the_seeds_are_made_for_occurs()
         self.what_was_sent_came_back_and_was_filed()
+        self.copies_of_what_was_sent_lie_in_sent_items(tmp_path)
         self.broken_mail_was_stored_with_what_was_wrong_with_it()
         self.the_queue_that_deletes_left_only_rejected_mail_on_the_server(tmp_path)
         self.mail_was_judged_by_five_filters()
@@ -113,6 +118,26 @@ class TestQuickstart:
             "Automatic reply: Your invoice",
             "Undelivered Mail Returned to Sender",
         }
+
+    def copies_of_what_was_sent_lie_in_sent_items(self, folder):
+        filed = ServerAction.objects.filter(kind=FILE_SENT)
+        assert set(filed.values_list("state", flat=True)) == {ActionState.DONE}
+        expected = Email.objects.filter(
+            direction_code=Direction.OUTGOING,
+            sender_mailbox__email_server_profile__server_type=ServerType.IMAP_SMTP,
+            sender_mailbox__incoming_email_delivery_method=IncomingDeliveryMethod.SERVER_SIDE_SYNC,
+        ).select_related("sender_mailbox", "mime")
+        sandbox = Sandbox(folder)
+        try:
+            copies = {
+                address: sandbox.store.messages(address, SENT)
+                for address in sandbox.store.accounts()
+            }
+        finally:
+            sandbox.stop()
+        assert sum(len(found) for found in copies.values()) == expected.count() > 0
+        for email in expected:
+            assert blobs.read(email.mime) in copies[email.sender_mailbox.email_address]
 
     def broken_mail_was_stored_with_what_was_wrong_with_it(self):
         defects = {

@@ -16,7 +16,7 @@ from serversync.sandbox.certificates import Flaw
 from serversync.sandbox.faults import Fault, Kind, greylist, refuse_recipient
 from serversync.sandbox.outside import Manner, Person
 from serversync.sandbox.servers import Sandbox, running_sandbox
-from serversync.sandbox.store import Store
+from serversync.sandbox.store import SENT, Store
 
 pytestmark = pytest.mark.integration
 
@@ -277,7 +277,9 @@ class TestImap:
             client.add_flags([2, 3], [b"\\Deleted"])
             client.uid_expunge([3])
             assert client.search() == [2]
-            assert [name for _, _, name in client.list_folders()] == ["INBOX", "INBOX/Filed"]
+            names = [name for _, _, name in client.list_folders()]
+            assert names == ["INBOX", "INBOX/Filed", SENT]
+            assert client.find_special_folder(rb"\Sent") == SENT
             assert client.folder_status("INBOX/Filed", ["MESSAGES", "UIDNEXT"]) == {
                 b"MESSAGES": 1,
                 b"UIDNEXT": 2,
