@@ -235,7 +235,7 @@ class IncomingCycle:
     ) -> set[str]:
         """Give rows of old friends their new keys, one to one, before anything is decided again."""
         found: set[str] = set()
-        generation = self.mailbox.account_generation
+        place = (self.mailbox.account_generation, folder)
         for start in range(0, len(fresh), LISTING):
             identities: dict[UUID, list[str]] = {}
             part = [item.remote_id for item in fresh[start : start + LISTING]]
@@ -245,31 +245,39 @@ class IncomingCycle:
                     identities.setdefault(key, []).append(friend.remote_id)
             with transaction.atomic():
                 renew(self.token, self.clock())
-                rows = [
+                rows = SyncItem.objects.filter(
+                    mailbox=self.mailbox, identity__in=identities, parent__isnull=True
+                ).order_by("first_seen_at", "pk")
+                friends = [
                     row
-                    for row in SyncItem.objects.filter(
-                        mailbox=self.mailbox, identity__in=identities, parent__isnull=True
-                    ).order_by("first_seen_at", "pk")
-                    if (row.generation, row.folder) != (generation, folder)
-                    or is_forgotten(row.source_key)
+                    for row in rows
+                    if (row.generation, row.folder) != place or is_forgotten(row.source_key)
                 ]
-                moved = []
-                for row in rows:
-                    waiting = identities.get(row.identity or UUID(int=0))
-                    if waiting:
-                        old = (row.generation, row.folder, row.source_key)
-                        row.generation, row.folder = generation, folder
-                        row.source_key = waiting.pop(0)
-                        found.add(row.source_key)
-                        moved.append((row, old))
-                SyncItem.objects.bulk_update(
-                    [row for row, _old in moved], ["generation", "folder", "source_key"]
-                )
-                for row, _old in moved:
-                    ServerAction.objects.filter(item=row, state=ActionState.PENDING).update(
-                        generation=generation, folder=folder, source_key=row.source_key
-                    )
+                found |= self._rename(friends, identities, folder)
         return found
+
+    def _rename(
+        self, rows: Iterable[SyncItem], identities: dict[UUID, list[str]], folder: str
+    ) -> set[str]:
+        """The ledger and what is still to be done on the server speak of the new keys."""
+        renamed: dict[UUID, SyncItem] = {}
+        for row in rows:
+            waiting = identities.get(row.identity) if row.identity else None
+            if waiting:
+                row.generation, row.folder = self.mailbox.account_generation, folder
+                row.source_key = waiting.pop(0)
+                renamed[row.pk] = row
+        key = ["generation", "folder", "source_key"]
+        SyncItem.objects.bulk_update(renamed.values(), key)
+        actions = list(
+            ServerAction.objects.filter(item__in=list(renamed), state=ActionState.PENDING)
+        )
+        for action in actions:
+            row = renamed[action.item_id]  # type: ignore[index]  # the filter says it has one
+            action.generation, action.folder = row.generation, row.folder
+            action.source_key = row.source_key
+        ServerAction.objects.bulk_update(actions, key)
+        return {row.source_key for row in renamed.values()}
 
     def _note_gone(self, folder: str, listing: Listing) -> None:
         """A complete listing tells which retrying items will never come (POP3)."""

@@ -902,3 +902,20 @@ def test_the_checks_come_in_their_order() -> None:
 
     reasons = [item.reason for item in ada.items().values()]
     assert reasons == ["InvalidSender", "Duplicate", "NoRecipientMatch"]
+
+
+@pytest.mark.rule("R9.10")
+def test_what_is_still_to_be_deleted_keeps_its_message_over_a_reset() -> None:
+    support = Account(queue_mailbox("support", process_and_delete_emails=True))
+    support.box.deliver(message(message_id="one@x.example", to="support@example.com"))
+    support.prepare = lambda server: server.fail("apply", ConnectionLost("gone"))
+    with pytest.raises(ConnectionLost):
+        support.receive()
+
+    support.prepare = lambda server: None
+    support.box.reset_keys()
+    support.receive()
+
+    assert not support.box.messages()
+    assert ServerAction.objects.get().state == ActionState.DONE
+    assert Email.objects.count() == SyncItem.objects.count() == 1
