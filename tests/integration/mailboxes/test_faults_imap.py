@@ -28,7 +28,7 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
 )
 from mailboxes.protocols.imap import ImapServer
-from tests.contracts import message
+from tests.contracts import SENT_AT, message
 from tests.servers.faulty import Fault, ImapBox, ScriptedServer, imap
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
@@ -532,3 +532,112 @@ def test_nothing_of_a_conversation_is_logged(adapter, caplog):
         list(adapter(server).fetch(INBOX, ["7.1"]))
     assert "body-of-the-message" not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+# -- sent items
+
+
+def sent_items(*rows: str, capabilities: str = "IMAP4rev1", **replies: list[str]) -> ImapBox:
+    """A server with these folders whose sent items hold nothing."""
+    box = ImapBox(capabilities=capabilities)
+    box.replies = {
+        "LIST": [*rows, "TAG OK done"],
+        "UID SEARCH": ["* SEARCH", "TAG OK done"],
+        "APPEND": ["TAG OK [APPENDUID 7 1] done"],
+        **{word.replace("_", " "): answer for word, answer in replies.items()},
+    }
+    return box
+
+
+def words(server: ScriptedServer) -> list[str]:
+    return [line.split(" ", 1)[1] for line in server.lines]
+
+
+def test_gmail_files_copies_itself(adapter):
+    with ScriptedServer(imap(sent_items(capabilities="IMAP4rev1 X-GM-EXT-1"))) as server:
+        receipt = adapter(server).file_sent("1@example.com", message(1), SENT_AT)
+        assert receipt == "the server files copies itself"
+        assert not [each for each in words(server) if each.startswith(("APPEND", "CREATE"))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "target"),
+    [
+        ([r'* LIST () "." "INBOX"', r'* LIST () "." "INBOX.Sent Items"'], "INBOX.Sent Items"),
+        ([r'* LIST () "." "INBOX.Sent"', r'* LIST (\Sent) "." "INBOX.Mine"'], "INBOX.Mine"),
+        ([r'* LIST (\Sent) "." "user.ben.Sent"', r'* LIST () "." "INBOX.Sent"'], "INBOX.Sent"),
+        ([r'* LIST (\Noselect \Sent) "." "INBOX.X"', r'* LIST () "." INBOX.Sent'], "INBOX.Sent"),
+        ([r'* LIST () "." "INBOX"', r'* LIST () "." "Sent"'], "INBOX.Sent"),
+    ],
+    ids=["name", "special use", "not another user's", "not selectable", "not outside our own"],
+)
+def test_sent_items_are_looked_for_in_our_own_namespace(adapter, rows, target):
+    box = sent_items(*rows, capabilities="IMAP4rev1 NAMESPACE")
+    box.replies["NAMESPACE"] = [
+        '* NAMESPACE (("INBOX." ".")) (("user." ".")) NIL',
+        "TAG OK done",
+    ]
+    with ScriptedServer(imap(box)) as server:
+        adapter(server).file_sent("1@example.com", message(1), SENT_AT)
+        (append,) = [each for each in words(server) if each.startswith("APPEND")]
+        created = [each for each in words(server) if each.startswith("CREATE")]
+    assert append.startswith(rf'APPEND "{target}" (\Seen) "05-Jan-2026 08:30:00 +0000" {{')
+    assert created == ([] if any(target in row for row in rows) else [f'CREATE "{target}"'])
+
+
+def test_special_uses_are_asked_for_where_the_server_wants_to_be_asked(adapter):
+    box = sent_items(
+        r'* LIST (\Sent) "/" "Mine"', capabilities="IMAP4rev1 SPECIAL-USE LIST-EXTENDED"
+    )
+    with ScriptedServer(imap(box)) as server:
+        assert "Mine" in adapter(server).file_sent("1@example.com", message(1), SENT_AT)
+        assert 'LIST "" "*" RETURN (SPECIAL-USE)' in words(server)
+
+
+def test_a_copy_is_searched_for_by_its_id_since_the_day_before(adapter):
+    with ScriptedServer(imap(sent_items(r'* LIST () "/" "Sent"'))) as server:
+        adapter(server).file_sent("1@example.com", message(1), SENT_AT)
+        (search,) = [each for each in words(server) if each.startswith("UID SEARCH")]
+    assert search == 'UID SEARCH SINCE 04-Jan-2026 HEADER Message-ID "<1@example.com>"'
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"APPEND": ["TAG NO [OVERQUOTA] full"]},
+        {"UID_SEARCH": ["TAG NO no search here"]},
+        {"EXAMINE": ["TAG NO [INUSE] try later"]},
+        {"LIST": ["TAG NO not for you"]},
+        {"LIST": ["TAG OK done"], "CREATE": ["TAG NO [NOPERM] not for you"]},
+    ],
+    ids=["append", "search", "examine", "list", "create"],
+)
+def test_a_copy_that_the_server_refuses_leaves_the_connection_usable(adapter, replies):
+    box = sent_items(r'* LIST () "/" "Sent"', **replies)
+    with ScriptedServer(imap(box)) as server:
+        connection = adapter(server)
+        with pytest.raises(ActionRefused):
+            connection.file_sent("1@example.com", message(1), SENT_AT)
+        assert server.connections == 1
+        box.replies.pop("EXAMINE", None)
+        assert connection.list_new(INBOX, "", 50).items == ()
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("kind", ["hang", "drop"])
+def test_a_line_that_breaks_while_a_copy_is_filed_is_told_as_such(adapter, kind):
+    box = sent_items(r'* LIST () "/" "Sent"')
+    del box.replies["APPEND"]
+    with (
+        ScriptedServer(imap(box, Fault("APPEND", kind))) as server,
+        pytest.raises(EXPECTED[kind]),
+    ):
+        adapter(server).file_sent("1@example.com", message(1), SENT_AT)
+
+
+def test_an_id_that_can_not_be_searched_for_is_refused(adapter):
+    with ScriptedServer(imap(sent_items(r'* LIST () "/" "Sent"'))) as server:
+        for strange in ("1@bücher.example", '1"\r\nA1 DELETE INBOX@example.com'):
+            with pytest.raises(ActionRefused):
+                adapter(server).file_sent(strange, message(1), SENT_AT)
+        assert not [each for each in words(server) if each.startswith(("APPEND", "DELETE"))]
