@@ -12,6 +12,7 @@ from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
 from serversync import engine, testing
 from serversync.models import MailboxStatistics
+from serversync.retention import forget
 
 KEEP_SUCCEEDED = timedelta(days=1)
 KEEP_FAILED = timedelta(days=30)
@@ -55,7 +56,7 @@ def sweep_bytes() -> str:
 
 
 def prune() -> str:
-    """Nightly: forget old job results and cycle statistics."""
+    """Nightly: forget old job results and cycle statistics, and what retention asks for."""
     now = timezone.now()
     jobs = 0
     for success, age in ((True, KEEP_SUCCEEDED), (False, KEEP_FAILED)):
@@ -64,4 +65,4 @@ def prune() -> str:
     rows = 0
     while keys := list(old.values_list("pk", flat=True)[:CHUNK]):
         rows += MailboxStatistics.objects.filter(pk__in=keys).delete()[0]
-    return f"{jobs} job results and {rows} cycles removed"
+    return f"{jobs} job results and {rows} cycles removed; {forget(now)}"

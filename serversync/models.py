@@ -199,6 +199,9 @@ class SyncItem(Record):
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     last_error = models.CharField(_("error"), max_length=2048, blank=True)
+    blanked = models.BooleanField(
+        default=False, help_text=_("What was personal has been removed (R3.73).")
+    )
 
     class Meta:
         verbose_name = _("item")
@@ -218,6 +221,9 @@ class SyncItem(Record):
                 fields=["mailbox", "next_attempt_at"],
                 condition=Q(state=ItemState.RETRYING),
                 name="syncitem_retrying",
+            ),
+            models.Index(
+                fields=["decided_at"], condition=Q(blanked=False), name="syncitem_not_blanked"
             ),
         ]
         permissions = [

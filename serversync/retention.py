@@ -1,0 +1,77 @@
+"""What is forgotten, and when: personal details of the ledger, original messages, old alerts.
+
+Run nightly by `jobs.prune`. Each step works in chunks, so that a long backlog holds no lock for long.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from activities.models import Email
+from mailboxes.models import Organization, TraceLog
+from serversync.choices import ItemState
+from serversync.models import SyncItem
+from tracking.trace import without_personal
+
+CHUNK = 500
+
+#: These still need a person or another attempt, who need to see what it is about.
+KEPT = (ItemState.QUARANTINED, ItemState.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    items: int
+    originals: int
+    alerts: int
+
+    def __str__(self) -> str:
+        return f"{self.items} items blanked, {self.originals} originals and {self.alerts} alerts removed"
+
+
+def forget(now: datetime) -> Forgotten:
+    organization = Organization.objects.current()
+    return Forgotten(
+        items=blank_items(now, organization),
+        originals=drop_originals(now, organization),
+        alerts=drop_alerts(now, organization),
+    )
+
+
+def blank_items(now: datetime, organization: Organization) -> int:
+    """R3.73: what is personal goes; key, identity, state and reason stay, so that old mail is never
+    decided anew."""
+    days = organization.exchange_sync_id_mapping_persistence_time_in_days
+    due = SyncItem.objects.filter(blanked=False, decided_at__lt=now - timedelta(days=days)).exclude(
+        state__in=KEPT
+    )
+    done = 0
+    while rows := list(due.order_by("decided_at")[:CHUNK]):
+        for row in rows:
+            row.blanked = True
+            row.subject = row.sender = row.message_id = row.last_error = ""
+            row.trace = without_personal(row.trace) if row.trace else {}
+        SyncItem.objects.bulk_update(
+            rows, ["blanked", "subject", "sender", "message_id", "last_error", "trace"]
+        )
+        done += len(rows)
+    return done
+
+
+def drop_originals(now: datetime, organization: Organization) -> int:
+    """The raw message of an e-mail, after the days that the organization keeps it. The bytes
+    themselves go with the sweep, once nothing else refers to them."""
+    days = organization.keep_mime_days
+    if not days:
+        return 0
+    return Email.objects.filter(
+        mime__isnull=False, activity__sort_date__lt=now - timedelta(days=days)
+    ).update(mime=None)
+
+
+def drop_alerts(now: datetime, organization: Organization) -> int:
+    """Alerts that were cleared, or that only informed, before the days that they are kept."""
+    cutoff = now - timedelta(days=organization.trace_log_maximum_age_in_days)
+    over = Q(closed_on__lt=cutoff) | Q(trace_status=True, last_seen_on__lt=cutoff)
+    return TraceLog.objects.filter(over, can_be_deleted=True).delete()[0]

@@ -1,0 +1,87 @@
+"""What is forgotten, and what is never forgotten."""
+
+from datetime import timedelta
+
+import pytest
+
+from activities.blobs import KEEP_UNREFERENCED, sweep
+from activities.models import Email, StoredBytes
+from mailboxes.alerts import clear_alerts, raise_alert
+from mailboxes.choices import FilteringMethod
+from mailboxes.models import TraceLog
+from serversync.choices import ItemState
+from serversync.models import SyncItem
+from serversync.retention import forget
+from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
+from tracking import promote
+from tracking.trace import sentences
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture
+def ada() -> Account:
+    return Account(user_mailbox("ada", FilteringMethod.RESPONSES))
+
+
+@pytest.mark.rule("R3.73")
+def test_what_is_personal_is_blanked_and_the_message_is_never_decided_anew(ada: Account) -> None:
+    raw = message(message_id="one@x.example", subject="Private", sender="Cleo <cleo@x.example>")
+    ada.box.deliver(raw)
+    ada.receive()
+    before = SyncItem.objects.get()
+
+    assert forget(NOW + timedelta(days=2)).items == 0
+    assert forget(NOW + timedelta(days=4)).items == 1
+    assert forget(NOW + timedelta(days=4)).items == 0
+
+    row = SyncItem.objects.get()
+    assert (row.subject, row.sender, row.message_id) == ("", "", "")
+    assert "cleo" not in str(row.trace)
+    assert (row.source_key, row.state, row.reason, row.sub_reason) == (
+        before.source_key,
+        ItemState.REJECTED,
+        "NoCorrelationMatch",
+        "filter_replies_only",
+    )
+    assert "NoCorrelationMatch" in sentences(row.trace)[0].text
+    ada.box.reset_keys()
+    ada.later(days=5)
+    assert ada.receive().summary() == "nothing new"
+
+
+def test_what_still_needs_somebody_is_not_blanked(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada.box.deliver(message(subject="Private"))
+    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+    ada.receive()
+
+    assert forget(NOW + timedelta(days=400)).items == 0
+    assert SyncItem.objects.get().subject == "Private"
+
+
+def test_originals_are_kept_for_ever_or_for_the_days_that_are_set() -> None:
+    ada = Account(user_mailbox("ada", FilteringMethod.ALL))
+    ada.box.deliver(message(message_id="one@x.example"))
+    ada.receive()
+    later = NOW + timedelta(days=365)
+    assert forget(later).originals == 0
+
+    organization(keep_mime_days=30)
+    assert forget(later).originals == 1
+    sweep(later)
+    sweep(later + KEEP_UNREFERENCED)
+
+    assert Email.objects.get().mime is None
+    assert not StoredBytes.objects.exists()
+
+
+def test_cleared_alerts_go_and_open_ones_stay(ada: Account) -> None:
+    for code in ("InvalidCredentials", "SecureConnectionFailed"):
+        raise_alert(ada.mailbox, code, now=NOW)
+    clear_alerts(ada.mailbox, ["InvalidCredentials"], now=NOW)
+
+    forget(NOW + timedelta(days=91))
+
+    assert list(TraceLog.objects.values_list("code", flat=True)) == ["SecureConnectionFailed"]
