@@ -41,7 +41,7 @@ from serversync.choices import SubmissionState
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.due import back_off
-from serversync.leases import renew, request
+from serversync.leases import LeaseLost, renew, request
 from serversync.models import ServerAction, Submission
 
 log = logging.getLogger(__name__)
@@ -52,10 +52,6 @@ CLAIM = timedelta(minutes=10)
 RENEW_EVERY = timedelta(seconds=60)
 
 Connect = Callable[..., OutgoingServer]
-
-
-class ClaimLost(Exception):
-    """Another worker took the claim back; nothing was handed over for it."""
 
 
 @dataclass(slots=True)
@@ -273,9 +269,6 @@ class OutgoingCycle:
         try:
             server = self._open()
             sent = server.send(envelope, hand_over)
-        except ClaimLost:
-            self._drop_connection()  # it stands in the middle of a message that must not end
-            return
         except MessageError as error:
             self._note(_refusal(submission.pk, error))
         except ServerError as error:
@@ -332,7 +325,8 @@ class OutgoingCycle:
                 claim_token=submission.claim_token,
             ).update(state=SubmissionState.HANDED_OVER, handed_over_at=now)
             if not won:
-                raise ClaimLost
+                # Only a successor takes claims back, and with this one it took all of the batch.
+                raise LeaseLost("Another worker took the claim of this email back.")
         self.pending_outcome = None
 
     def _note(self, outcome: Outcome) -> None:
