@@ -25,6 +25,7 @@ from django.utils.translation import ngettext
 from mailboxes import access, services
 from mailboxes.causes import cause_of
 from mailboxes.choices import AccessApproval, StateCode, TraceLevel
+from mailboxes.legality import profile_warnings
 from mailboxes.models import (
     EmailServerProfile,
     GroupReach,
@@ -589,6 +590,8 @@ class ProfileScreen(Screen):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         changed = self.stored_columns(form.changed_data)
         services.save_profile(profile=obj, changed_fields=changed, **by(request))
+        for words in profile_warnings(obj).values():
+            self.message_user(request, str(words), messages.WARNING)
 
     @admin.display(description=_("servers"))
     def servers(self, profile: EmailServerProfile) -> str:
@@ -1179,6 +1182,16 @@ class OrganizationScreen(Screen):
             },
         ),
     ]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in Organization.NOT_BUILT:
+            field.help_text = format_html(
+                '{} <strong class="not-built">{}</strong>',
+                field.help_text,
+                __("Changes nothing yet: what reads it is still to be built."),
+            )
+        return field
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         row = Organization.objects.current()

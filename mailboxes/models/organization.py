@@ -340,6 +340,41 @@ class Organization(Record, Stamped):
         "one_alert_per_outage": True,
     }
 
+    #: Settings that can be set and change nothing yet; the page says so (appendix A).
+    NOT_BUILT: ClassVar[frozenset[str]] = frozenset(
+        {
+            "ignore_internal_email",
+            "do_not_ignore_internal_email_to_queues",
+            "ignore_internal_email_from_queues",
+            "ignore_internal_email_detection_enhancement",
+            "auto_track_sent_folder_items",
+            "track_categorized_items",
+            "is_folder_based_tracking_enabled",
+            "max_folder_based_tracking_mappings",
+            "ignore_inactive_records_in_resolution",
+            "unresolve_email_address_if_multiple_match",
+            "resolve_similar_unresolved_email_address",
+            "unresolve_sender_in_case_of_multiple_match",
+            "auto_create_contact_on_promote",
+            "use_tracking_tokens",
+            "tracking_prefix",
+            "former_tracking_prefixes",
+            "tracking_token_id_base",
+            "tracking_token_id_digits",
+            "tracking_counter_digits",
+            "enable_smart_matching",
+            "hash_filter_keywords",
+            "hash_max_count",
+            "hash_delta_subject_count",
+            "hash_min_address_count",
+            "smart_matching_days",
+            "maximum_subject_length_on_mail_server",
+            "enable_mailbox_delegation_for_outgoing_email",
+            "notify_mailbox_owner_of_email_server_level_alerts",
+            "enable_sss_item_level_monitoring",
+        }
+    )
+
     class Meta:
         verbose_name = _("organization")
         verbose_name_plural = _("organization")

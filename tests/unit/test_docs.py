@@ -280,6 +280,7 @@ def test_setting_that_nothing_reads_is_said_not_to_act():
     }
 
     assert {row.field for row in settings_rows() if row.acts} == read - READ_IN_VAIN
+    assert {row.field for row in settings_rows() if not row.acts} == Organization.NOT_BUILT
 
 
 # -- operations ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from mailboxes.models import Team
+from mailboxes.models import Organization, Team
 from serversync.console.registry import SCREENS
 from serversync.models import (
     ServerAction,
@@ -173,3 +173,12 @@ def test_every_setting_of_the_organization_is_on_its_page(site):
         if field.editable and field.name not in ("id", "modified_on")
     }
     assert editable == shown
+
+
+def test_a_setting_that_changes_nothing_yet_says_so(admin_client) -> None:
+    page = admin_client.get(
+        reverse("admin:mailboxes_organization_change", args=[Organization.objects.current().pk])
+    )
+
+    said = page.content.decode().count("Changes nothing yet")
+    assert said == len(Organization.NOT_BUILT)
