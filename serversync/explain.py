@@ -14,7 +14,7 @@ from activities.mime.parse import parse
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX
 from serversync.models import FolderCursor
-from serversync.probe import is_own_probe
+from serversync.probe import is_own_probe, is_probe_of
 from tracking.candidates import bounds_of
 from tracking.choices import Outcome
 from tracking.promote import Incoming, Reading, plan_page, reading_of
@@ -83,4 +83,5 @@ def _reading(mailbox: Mailbox, now: datetime) -> Reading:
         .values_list("watermark", flat=True)
         .first(),
         now=now,
+        is_probe_of=is_probe_of,
     )

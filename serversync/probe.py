@@ -7,6 +7,8 @@ processing by adding the header.
 from django.core import signing
 
 from mailboxes.models import Mailbox
+from tracking.acceptance import PartyKey
+from tracking.choices import PartyKind
 
 HEADER = "X-Serversync"
 _SALT = "serversync.probe"
@@ -19,10 +21,26 @@ def probe_header(mailbox: Mailbox) -> str:
 
 def is_own_probe(value: str, mailbox: Mailbox) -> bool:
     """Did we make this probe, for this very mailbox?"""
+    return _signed_for(value) == str(mailbox.pk)
+
+
+def is_probe_of(value: str, party: PartyKey) -> bool:
+    """Did we make this probe for the mailbox of this party, whose server forwarded it (R3.75)? Looks
+    into the database only once the signature is ours."""
+    mailbox_id = _signed_for(value)
+    if mailbox_id is None:
+        return False
+    kind, key = party
+    column = "regarding_queue" if kind == PartyKind.QUEUE.value else "regarding_user"
+    return Mailbox.objects.filter(pk=mailbox_id, **{column: key}).exists()
+
+
+def _signed_for(value: str) -> str | None:
+    """The key of the mailbox that a probe's header was signed for; None if we never signed it."""
     kind, _, signature = value.partition(" ")
     if kind != "probe" or not signature:
-        return False
+        return None
     try:
-        return bool(signing.loads(signature.strip(), salt=_SALT) == str(mailbox.pk))
+        return str(signing.loads(signature.strip(), salt=_SALT))
     except signing.BadSignature:
-        return False
+        return None

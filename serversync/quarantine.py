@@ -11,8 +11,9 @@ from mailboxes.choices import Operation
 from serversync import engine
 from serversync.choices import ItemState
 from serversync.models import SyncItem
+from tracking import trace
 
-DISMISSED = "Dismissed"
+DISMISSED = trace.DISMISSED
 FAILED = (ItemState.QUARANTINED, ItemState.RETRYING)
 
 

@@ -37,7 +37,7 @@ from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.leases import LeaseLost, renew
 from serversync.models import FolderCursor, ServerAction, SyncItem
-from serversync.probe import is_own_probe
+from serversync.probe import is_own_probe, is_probe_of
 from tracking import trace
 from tracking.candidates import MAX_SIZE
 from tracking.choices import SkipReason
@@ -427,6 +427,7 @@ class IncomingCycle:
             start=self._start(),
             watermark=self.context.inbox.watermark,
             now=self.clock(),
+            is_probe_of=is_probe_of,
         )
         incoming = [
             Incoming(

@@ -12,7 +12,7 @@ import base64
 import binascii
 import logging
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -83,9 +83,17 @@ INVALID_FORWARD = "InvalidForwardMailItem"  # R3.75
 REUSED = "message_id_reused"  # R3.20
 
 
+def _no_probe(value: str, party: PartyKey) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Whose mailbox is read, under which settings. `party` None: a forward mailbox."""
+    """Whose mailbox is read, under which settings. `party` None: a forward mailbox.
+
+    `is_probe_of`: did we make the probe with this header for the mailbox of this party? Asked of
+    originals inside a forward (R2.14, R3.75); the caller knows how probes are signed.
+    """
 
     mailbox: Mailbox
     organization: Organization
@@ -93,6 +101,7 @@ class Reading:
     start: datetime | None
     watermark: datetime | None
     now: datetime
+    is_probe_of: Callable[[str, PartyKey], bool] = _no_probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,6 +413,14 @@ def _unwrap(
     return Plan(key=one.key, message=one.message, decision=decision), inner
 
 
+def _is_forwarded_probe(reading: Reading, unit: _Unit) -> bool:
+    """A test message to a user or queue whose server forwards it here."""
+    header = unit.message.own_header
+    if unit.forwarded_by is None or unit.reading is None or not header:
+        return False
+    return reading.is_probe_of(header, unit.reading)
+
+
 def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
     """One message, in the order of R3.19."""
     message, organization = unit.message, reading.organization
@@ -418,6 +435,11 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
         "forwarded_by": unit.forwarded_by,
     }
     plan = Plan(key=unit.incoming.key, part=unit.part, message=message)
+    if _is_forwarded_probe(reading, unit):
+        plan.decision = trace.Decision(
+            outcome=State.SKIPPED, reason=SkipReason.OWN_PROBE.value, **common
+        )
+        return plan
     standing, key, reused = _standing(message, page)
     # An unusable sender is looked at first (R3.19): without one nothing else is worth asking.
     if standing is not None and is_usable(sender.address):

@@ -49,6 +49,8 @@ from tracking.resolution import Match, RecipientResolution, Resolution
 T = TypeVar("T")
 
 VERSION = 1
+MOMENT = "Y-m-d H:i T"  # in every language; ends in the zone, so that a full stop may follow
+DISMISSED = "Dismissed"  # an item that somebody let go of: its reason from then on
 MOST_ENTRIES = 25  # of one list; a message to 5,000 people explains itself with fewer
 
 
@@ -547,6 +549,13 @@ def _skipped(data: Mapping[str, Any]) -> Sentence:
     if reason == SkipReason.FORWARD_WRAPPER:
         text = _("Skipped: only a wrapper; the forwarded originals in it are items of their own.")
         return Sentence(text, "R3.75")
+    if reason == DISMISSED:
+        code, why = _failure_words(data)
+        text = _(
+            "Dismissed by hand, after %(code)s: it could not be stored, and its original is not"
+            " kept here. %(why)s"
+        )
+        return Sentence((text % {"code": code, "why": why}).rstrip(), "R3.67")
     return Sentence(_("Skipped: %(reason)s.") % {"reason": reason or _("no reason recorded")})
 
 
@@ -797,15 +806,26 @@ def _what_to_do(data: Mapping[str, Any]) -> str:
     if outcome == Outcome.SKIPPED and reason == SkipReason.TOO_LARGE:
         return _("Ask for the files by another way; the message stays on the server.")
     if outcome == Outcome.QUARANTINED:
-        return _(
-            "The original message is kept: an administrator can download it, retry it once the"
-            " cause is gone, or dismiss it. Other mail is not held up."
-        )
+        return _of_quarantine(data)
     if outcome == Outcome.RETRYING:
         if at := _text(_map(data, "failure"), "next"):
             return _("It is tried again at %(at)s by itself.") % {"at": _moment(at)}
         return _("It is tried again by itself.")
     return ""
+
+
+def _of_quarantine(data: Mapping[str, Any]) -> str:
+    if data.get("blanked"):
+        return ""  # whether an original was kept is no longer said
+    if _map(data, "message"):
+        return _(
+            "The original message is kept: an administrator can download it, retry it once the"
+            " cause is gone, or dismiss it. Other mail is not held up."
+        )
+    return _(
+        "No original is kept here, for the server never handed it out: an administrator can retry it"
+        " once the cause is gone, or dismiss it. Other mail is not held up."
+    )
 
 
 def _after_rejection(reason: str, sub: str) -> str:
@@ -895,7 +915,7 @@ def _record(match: Mapping[str, Any]) -> str:
 
 def _moment(iso: str) -> str:
     try:
-        return date_format(localtime(datetime.fromisoformat(iso)), "DATETIME_FORMAT")
+        return date_format(localtime(datetime.fromisoformat(iso)), MOMENT)
     except (ValueError, OverflowError):
         return iso or "?"
 

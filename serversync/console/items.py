@@ -241,7 +241,7 @@ class ItemConsole(Deeds, OfMailbox):
         if item is not None:
             # The e-mail's own row may be out of this reader's reach, though the item is not.
             email = item.email
-            data = item.decision
+            data = told(item)
             context |= {
                 "item": item,
                 "subject_shown": (item.subject or __("(no subject)"))
@@ -270,6 +270,19 @@ class ItemConsole(Deeds, OfMailbox):
             request.user, SyncItem.objects.filter(message_id=item.message_id), "view"
         )
         return list(rows.exclude(pk=item.pk).select_related("mailbox").defer("trace")[:20])
+
+
+def told(item: SyncItem) -> Mapping[str, Any]:
+    """The decision with what a person did to the item since: another try, or letting go."""
+    data: dict[str, Any] = item.decision
+    if item.state == ItemState.RETRYING:
+        failure = data.get("failure")
+        if isinstance(failure, Mapping) and item.next_attempt_at is not None:
+            data = {**data, "failure": {**failure, "next": item.next_attempt_at.isoformat()}}
+        return {**data, "outcome": item.state}
+    if item.reason == quarantine.DISMISSED:
+        return {**data, "outcome": item.state, "reason": item.reason}
+    return data
 
 
 def _cause(item: SyncItem) -> Cause | None:

@@ -390,12 +390,17 @@ def test_a_quarantined_item_is_retried_and_dismissed(site, client):
     item = site.items["quarantined"]
     assert "1 item is fetched again" in button(client, "serversync_syncitem", "retry", item)
     assert fresh(item).state == "retrying"
+    url = reverse("admin:serversync_syncitem_change", args=[item.pk])
+    assert client.get(url).context["sentences"][0].text.startswith("Not stored yet")
     assert item.mailbox.workloads.get(operation=0).run_requested_at is not None
     SyncItem.objects.filter(pk=item.pk).update(state="quarantined")
     assert "1 item was dismissed" in press(client, "serversync_syncitem", "dismiss", item)
     gone = fresh(item)
     assert (gone.state, gone.reason, gone.raw) == ("skipped", "Dismissed", None)
     assert gone.sub_reason == "MessageUnreadable"
+    told = [sentence.text for sentence in client.get(url).context["sentences"]]
+    assert told[0].startswith("Dismissed by hand")
+    assert not any("can download" in words for words in told)
     tracked = site.items["tracked"]
     assert "Nothing was done" in press(client, "serversync_syncitem", "dismiss", tracked)
     assert fresh(tracked).state == "tracked"

@@ -836,6 +836,41 @@ def test_a_forwarded_original_is_processed_for_who_forwarded_it() -> None:
     assert sum(result.by_state.values()) == SyncItem.objects.count()
 
 
+@pytest.mark.rule("R2.14", "R3.75")
+def test_our_own_probe_inside_a_forward_is_skipped_for_who_forwarded_it_alone() -> None:
+    forward = forward_account()
+    method = {"incoming_email_delivery_method": IncomingDeliveryMethod.FORWARD_MAILBOX}
+    ben, cleo = user_mailbox("ben", **method), user_mailbox("cleo", **method)
+    probe = message(
+        message_id="probe@x.example",
+        sender="ben@example.com",
+        to="ben@example.com",
+        x_serversync=probe_header(ben),
+    )
+    forward.box.deliver(wrapped(probe))
+    # another's probe, and a forged one, are mail like any other
+    forward.box.deliver(
+        wrapped(
+            message(
+                message_id="other@x.example", to="ben@example.com", x_serversync=probe_header(cleo)
+            )
+        )
+    )
+    forward.box.deliver(
+        wrapped(
+            message(message_id="forged@x.example", to="ben@example.com", x_serversync="probe x")
+        )
+    )
+
+    forward.receive()
+
+    rows = {item.source_key: item for item in SyncItem.objects.all()}
+    assert (rows["1.1/1"].state, rows["1.1/1"].reason) == (ItemState.SKIPPED, "own_probe")
+    assert rows["1.1/1"].trace["forwarded_by"]["name"] == str(ben.regarding_user)
+    assert rows["1.2/1"].state == rows["1.3/1"].state == ItemState.TRACKED
+    assert Email.objects.count() == 2
+
+
 @pytest.mark.rule("R3.75")
 @pytest.mark.parametrize(
     ("method", "raw", "sub_reason"),
