@@ -25,6 +25,7 @@ env = environ.Env(
     MAIL_DENIED_NETWORKS=(list, []),
     QUEUE_WORKERS=(int, 2),
     SECURE=(bool, False),
+    BEHIND_PROXY=(bool, False),
     TIME_ZONE=(str, "UTC"),
     LANGUAGE_CODE=(str, "en"),
     LOG_LEVEL=(str, "INFO"),
@@ -172,6 +173,8 @@ X_FRAME_OPTIONS = "SAMEORIGIN"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = env.bool("SECURE")
 SECURE_HSTS_SECONDS = 31_536_000 if env.bool("SECURE") else 0
 SECURE_REFERRER_POLICY = "same-origin"
+# Only where a proxy sets this header itself: whoever else could send it would pass for HTTPS.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY") else None
 
 # Logs: no secrets, no message bodies; see mailboxes.secrets.
 LOGGING = {
