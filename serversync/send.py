@@ -18,7 +18,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Case, F, IntegerField, Q, Value, When
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from activities import blobs
@@ -29,7 +41,7 @@ from activities.choices import (
     EmailStatus,
     Priority,
 )
-from activities.models import ActivityParty, ActivityPointer, Email
+from activities.models import ActivityMimeAttachment, ActivityParty, ActivityPointer, Email
 from activities.outgoing import UnsendableError, envelopes, keep_originals
 from mailboxes.choices import Operation
 from mailboxes.connect import outgoing_server
@@ -47,6 +59,7 @@ from serversync.models import ServerAction, Submission
 log = logging.getLogger(__name__)
 
 BATCH = 50  # messages claimed at once; a lost batch is released within one cycle
+BATCH_BYTES = 32 * 1024 * 1024  # a batch's messages are in memory together
 BATCHES = 10  # keeps one cycle under the job's time-out
 CLAIM = timedelta(minutes=10)
 RENEW_EVERY = timedelta(seconds=60)
@@ -175,9 +188,10 @@ class OutgoingCycle:
     def _claim(self) -> list[tuple[Email, Submission]]:
         """Up to a batch, high priority first, then in the order of submission (R5.9)."""
         now = self.clock()
-        emails = list(
+        emails = _within_memory(
             Email.objects.filter(self._due(now))
             .select_related("activity")
+            .annotate(attached=_ATTACHED)
             .order_by(
                 Case(
                     When(delivery_priority_code=Priority.HIGH, then=Value(0)),
@@ -470,6 +484,31 @@ SETTLED = [
     "last_error_code",
     "last_error_text",
 ]
+
+
+#: Octets of an e-mail's attachments.
+_ATTACHED = Coalesce(
+    Subquery(
+        ActivityMimeAttachment.objects.filter(activity=OuterRef("pk"))
+        .values("activity")
+        .annotate(total=Sum("file_size"))
+        .values("total")
+    ),
+    Value(0),
+    output_field=BigIntegerField(),
+)
+
+
+def _within_memory(emails: Iterable[Any]) -> list[Any]:
+    """As many as may be composed together; one at least."""
+    taken: list[Any] = []
+    size = 0
+    for email in emails:
+        size += email.attached
+        if taken and size > BATCH_BYTES:
+            break
+        taken.append(email)
+    return taken
 
 
 def _answers(recipients: Iterable[dict[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from mailboxes.protocols.errors import (
     SubmissionQuotaExceeded,
 )
 from serversync import outbox
+from serversync import send as send_module
 from serversync.choices import SubmissionState
 from serversync.models import Submission, Workload
 from serversync.outbox import Draft, Refused
@@ -538,3 +539,29 @@ def test_a_message_in_a_batch_costs_two_statements(ada: Account, count: int) -> 
 
     assert len(ada.outgoing.sent) == count
     assert len(counted) <= 2 * count + 25, counted
+
+
+def test_large_messages_are_composed_a_few_at_a_time(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = organization()
+    batches: list[int] = []
+    real = send_module.envelopes
+
+    def noted(emails, *args):
+        batches.append(len(emails))
+        return real(emails, *args)
+
+    monkeypatch.setattr(send_module, "envelopes", noted)
+    monkeypatch.setattr(send_module, "BATCH_BYTES", 2500)
+    user = ada.mailbox.regarding_user
+    for number in range(5):
+        email = written(ada)
+        content = str(number).encode() * 1000
+        outbox.attach(email, file_name="a.bin", content=content, mime_type="", organization=rules)
+        outbox.submit(email, actor=user, now=ada.now)
+
+    ada.send()
+
+    assert batches == [2, 2, 1]
+    assert len(ada.outgoing.sent) == 5
