@@ -19,6 +19,7 @@ POSTCONF = shutil.which("postconf") or "/usr/sbin/postconf"
 
 SIZE_LIMIT = 1_000_000
 DEFERRED = "later@example.com"  # 450 to everybody
+INTERNATIONAL = "jürgen@example.com"  # delivered to Dora, for Dovecot takes no such login
 
 MAIN = """
 compatibility_level = 3.6
@@ -109,6 +110,7 @@ class Postfix:
         shutil.copy(self._certificate.key, self.folder / "server.key")
         (self.folder / "mailboxes").write_text(
             "".join(f"{user} {user}/\n" for user in [*PASSWORDS, DEFERRED])
+            + f"{INTERNATIONAL} dora@example.com/\n"
         )
         (self.folder / "recipients").write_text(f"{DEFERRED} 450 4.2.0 come back later\n")
         (self.folder / "main.cf").write_text(

@@ -43,11 +43,11 @@ def profile_at(
     return profile(**values)
 
 
-def logs_in(mailbox: Mailbox, password: str) -> Mailbox:
-    """With its address and this password; both directions are due."""
+def logs_in(mailbox: Mailbox, password: str, user_name: str = "") -> Mailbox:
+    """With its address unless another name is given; both directions are due."""
     Mailbox.objects.filter(pk=mailbox.pk).update(
         allow_email_connector_to_use_credentials=True,
-        user_name=mailbox.email_address,
+        user_name=user_name or mailbox.email_address,
         password=password,
     )
     mailbox.workloads.update(next_run_at=NOW)
