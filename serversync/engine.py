@@ -30,10 +30,10 @@ from django_q.tasks import async_task
 from activities.choices import EmailStatus
 from activities.models import Email
 from mailboxes import alerts
-from mailboxes.choices import Operation, TraceLevel
-from mailboxes.conditions import Nature, Scope, explain, nature_of
+from mailboxes.choices import Operation, StateCode, TraceLevel
+from mailboxes.conditions import TABLE, Nature, Scope, explain, nature_of
 from mailboxes.eligibility import PROFILE_CODES, Verdict, eligible, facts_of
-from mailboxes.models import Mailbox, Organization
+from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.protocols.errors import ServerError, SocketTimedOut
 from serversync.choices import SubmissionState, WorkloadState
 from serversync.context import Context, load
@@ -553,7 +553,21 @@ def clear_told(mailbox: Mailbox, codes: set[str], now: datetime) -> None:
     if profile := mailbox.email_server_profile:
         alerts.clear_alerts(profile, codes, str(mailbox.pk), now=now)
         if any(explain(code).level == Scope.PROFILE for code in codes):
-            alerts.clear_outage(mailbox, profile, now=now)
+            alerts.clear_outage(mailbox, profile, OUTAGES - _still_disabling(profile), now=now)
+
+
+#: What is told once on a profile.
+OUTAGES = frozenset(code for code, condition in TABLE.items() if condition.level == Scope.PROFILE)
+
+
+def _still_disabling(profile: EmailServerProfile) -> set[str]:
+    """A disabled workload makes no attempt that could open the alert again, so it stays for it."""
+    rows = Workload.objects.filter(
+        mailbox__email_server_profile=profile,
+        mailbox__state_code=StateCode.ACTIVE,
+        state=WorkloadState.DISABLED,
+    )
+    return set(rows.values_list("state_code", flat=True).distinct())
 
 
 def _printable(text: str) -> str:

@@ -655,6 +655,22 @@ def test_a_long_outage_pauses_and_ends_by_itself_for_every_mailbox(scene: Scene)
     assert set(Workload.objects.values_list("state", flat=True)) == {WorkloadState.READY}
 
 
+@pytest.mark.parametrize("scene", ["pop3"], indirect=True)
+@pytest.mark.rule("R8.5")
+def test_a_lasting_outage_stays_told_until_its_last_mailbox_is_enabled_again(scene: Scene):
+    mailboxes = [scene.mailbox, scene.open("ben", scene.profile), scene.open("cleo", scene.profile)]
+    CASES["expired certificate"].spoil(scene)
+    scene.run()
+    scene.cure()
+
+    told = []
+    for mailbox in mailboxes:
+        testing.test_mailbox(mailbox, clock=lambda: NOW)
+        told.append([alert.code for alert in scene.open_alerts()])
+
+    assert told == [["CertificateRejected"], ["CertificateRejected"], []]
+
+
 # -- Test & Enable ---------------------------------------------------------------------------------
 
 
