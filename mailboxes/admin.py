@@ -877,7 +877,8 @@ class UserScreen(WithAddress, UserAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
         """Other people's. The own one is changed where the old one is asked for."""
-        if str(request.user.pk) == id:
+        user = self.get_object(request, id)
+        if user is not None and user.pk == request.user.pk:
             return HttpResponseRedirect(reverse("admin:password_change"))
         return super().user_change_password(request, id, form_url)
 

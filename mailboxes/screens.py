@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import NestedObjects
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget, RelatedFieldWidgetWrapper
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import models, router
+from django.db import DataError, models, router
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -35,6 +37,16 @@ Words = str | Promise
 EMPTY = "–"
 
 
+class Rows(ChangeList):
+    """A list whose address may hold anything: what no column can be compared with is no failure."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            super().get_results(request)
+        except (DataError, OverflowError, TypeError, ValueError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+
 class Screen(admin.ModelAdmin[Any]):
     """A screen on which everybody meets only the rows that their permissions reach."""
 
@@ -52,6 +64,15 @@ class Screen(admin.ModelAdmin[Any]):
 
     def get_queryset(self, request: HttpRequest) -> "models.QuerySet[Any]":
         return access.visible_to(request.user, super().get_queryset(request), "view")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Rows
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "models.QuerySet[Any]", search_term: str
+    ) -> "tuple[models.QuerySet[Any], bool]":
+        """No text holds NUL, and PostgreSQL takes offence at the question."""
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -122,7 +143,7 @@ class Screen(admin.ModelAdmin[Any]):
         for query in collector.fast_deletes:
             if count := query.count():
                 gone[query.model] += count
-        lines, counts, missing = [], {}, set()
+        lines, counts, missing = [], {}, self._not_deletable(objs, request)
         for model, count in gone.items():
             plural = str(model._meta.verbose_name_plural)
             lines.append(f"{capfirst(plural)}: {count}")
@@ -134,6 +155,15 @@ class Screen(admin.ModelAdmin[Any]):
                 missing.add(str(model._meta.verbose_name))
         kept = Counter(str(row._meta.verbose_name_plural) for row in collector.protected)
         return lines, counts, missing, [f"{capfirst(name)}: {n}" for name, n in kept.items()]
+
+    def _not_deletable(self, objs: Any, request: HttpRequest) -> set[str]:
+        """The list's action deletes what the list shows; seeing reaches further than deleting may."""
+        chosen = {row.pk for row in objs}
+        rows = self.model._default_manager.filter(pk__in=chosen)
+        reached = access.visible_to(request.user, rows, "delete")
+        if chosen - set(reached.values_list("pk", flat=True)):
+            return {str(self.opts.verbose_name)}
+        return set()
 
     # -- pages named after what they show
 

@@ -2,9 +2,11 @@
 
 from django.contrib.auth.models import Group
 from django.db.models import Q
+from django_q.models import OrmQ, Schedule, Task
 
 from activities.models import Email
 from mailboxes.access import EVERYTHING, NOTHING, Asker, rows
+from mailboxes.choices import Reach
 from mailboxes.models import Mailbox
 from serversync.models import (
     FolderCursor,
@@ -40,3 +42,9 @@ def _submissions(asker: Asker) -> Q:
 def _groups(asker: Asker) -> Q:
     """They belong to nobody: the permission alone decides."""
     return NOTHING if asker.reach is None else EVERYTHING
+
+
+@rows(Schedule, Task, OrmQ)
+def _jobs(asker: Asker) -> Q:
+    """Jobs of everybody's mailboxes: only reach over all rows opens the tables."""
+    return EVERYTHING if asker.viewing and asker.reach == Reach.ALL else NOTHING

@@ -43,7 +43,7 @@ class AddressesField(forms.CharField):
         super().__init__(**{"required": False, "widget": forms.TextInput, **kw})
 
     def to_python(self, value: Any) -> Any:
-        text = (super().to_python(value) or "").replace(";", ",").replace("\n", ",")
+        text = ",".join((super().to_python(value) or "").replace(";", ",").splitlines())
         text = _COMMAS.sub(",", text).strip(" ,")
         if not text:
             return ()
@@ -68,11 +68,32 @@ class SeveralFiles(forms.ClearableFileInput):
 
 
 class FilesField(forms.FileField):
+    """Several files, each within the organization's limit; looked at before their bytes are read."""
+
     widget = SeveralFiles
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         one = super().clean
-        return [one(file) for file in data] if isinstance(data, list | tuple) else []
+        files = [one(file) for file in data] if isinstance(data, list | tuple) else []
+        if files:
+            limit = Organization.objects.current().max_upload_file_size_kb
+            for file in files:
+                if file.size > limit * 1024:
+                    raise ValidationError(
+                        _(
+                            "“%(name)s” is larger than the %(limit)s KB that the organization "
+                            "allows. Send a smaller file, or raise the limit. (R5.20, R3.51)"
+                        ),
+                        params={"name": file.name, "limit": limit},
+                    )
+        return files
+
+
+class LineField(forms.CharField):
+    """One line, whatever is posted: what goes into a header can't hold a line break (RFC 5322, 2.2)."""
+
+    def to_python(self, value: Any) -> Any:
+        return " ".join(str(super().to_python(value) or "").splitlines()).strip()
 
 
 class ComposeForm(forms.Form):
@@ -87,7 +108,7 @@ class ComposeForm(forms.Form):
         required=False,
         help_text=_("The record under which this email is filed."),
     )
-    subject = forms.CharField(label=_("Subject"), max_length=800, required=False)
+    subject = LineField(label=_("Subject"), max_length=800, required=False)
     body = forms.CharField(
         label=_("Message"), required=False, strip=False, widget=forms.Textarea(attrs={"rows": 14})
     )

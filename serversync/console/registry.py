@@ -2,6 +2,7 @@
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Group
+from django_q.models import Failure, OrmQ, Schedule, Success
 
 from activities import admin as activities
 from activities.models import (
@@ -26,6 +27,7 @@ from mailboxes.models import (
 )
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.items import ItemConsole
+from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
 from serversync.console.mailboxes import (
     AlertConsole,
     CycleConsole,
@@ -71,6 +73,11 @@ SCREENS = {
     FolderCursor: FolderConsole,
     ServerAction: ServerActionConsole,
     Submission: SubmissionConsole,
+    # The queue
+    Schedule: ScheduleConsole,
+    Success: JobConsole,
+    Failure: JobConsole,
+    OrmQ: WaitingJobConsole,
 }
 
 
