@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 
 PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
 WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
+STALE_TRIES = (
+    10  # each time some of the page was stored by another worker, so there is an end to it
+)
 INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
 LISTING = 500  # keys per listing round trip
 
@@ -399,7 +402,7 @@ class IncomingCycle:
 
     def _try_page(self, seen: Sequence[Seen], place: Place | None) -> None:
         """Plan, then write in one transaction; a deadlock repeats the page."""
-        for attempt in range(1, WRITE_TRIES + 1):
+        for attempt in range(1, STALE_TRIES + 1):
             for one in seen:
                 one.plans, one.children = [], []
             staged = blobs.Staged()
@@ -409,8 +412,8 @@ class IncomingCycle:
             try:
                 with self._timed("write"):
                     self._write(seen, place, staged)
-            except (OperationalError, PageStale):
-                if attempt == WRITE_TRIES:
+            except (OperationalError, PageStale) as error:
+                if attempt >= (STALE_TRIES if isinstance(error, PageStale) else WRITE_TRIES):
                     raise
                 continue
             break

@@ -12,7 +12,7 @@ import base64
 import binascii
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -174,8 +174,9 @@ def reading_of(mailbox: Mailbox) -> PartyKey | None:
 
 
 class PageStale(Exception):
-    """A message of this page lost a collision to another worker's copy, and a later one of the page
-    answers it. Plan the page again: it will answer the copy that stands."""
+    """A message of this page lost a collision to what another worker stored, and others of the page
+    rest on it: answers, copies, or those that left its id to it. Plan the page again: then they rest
+    on what stands."""
 
 
 # -- plan ----------------------------------------------------------------------------------------
@@ -771,17 +772,13 @@ def write_page(
 ) -> dict[tuple[str, int], Outcome]:
     """Write what was planned, inside the caller's transaction; (key, part) -> where it ended."""
     good = [plan for plan in plans if not plan.error]
-    new = [plan for plan in good if plan.new_email is not None]
-    lost = _write_new(new, staged, now)
-    # A loser whose id belongs to another message is stored under a key of its own (R3.20).
-    for plan in lost:
-        assert plan.new_email is not None
-        if plan.duplicate_of is None:
-            plan.new_email.fields["message_id_dup_check"] = _distinct(plan.message)
-            plan.new_email.fields["is_message_id_reused"] = True
-    again = [plan for plan in lost if plan.duplicate_of is None]
-    for plan in _write_new(again, staged, now):
-        assert plan.duplicate_of is not None  # the key says id, sender and Date
+    rows = [plan.new_email for plan in good if plan.new_email is not None]
+    lost = write_emails(rows, staged, now).standing
+    if any(_is_stale(plan, lost) for plan in good):
+        raise PageStale
+    for plan in good:
+        if plan.new_email is not None and plan.new_email.id in lost:
+            plan.duplicate_of = lost[plan.new_email.id].id
     add_queue_items(
         (
             (plan.extra_queue_id, plan.duplicate_of, *_addresses_line(plan.message))
@@ -798,21 +795,17 @@ def _addresses_line(message: ParsedMessage) -> tuple[str, str]:
     return sender, "; ".join(address.address for address in message.to)
 
 
-def _write_new(plans: Sequence[Plan], staged: blobs.Staged, now: datetime) -> list[Plan]:
-    """Returns the plans that lost a collision; `duplicate_of` is set where it is the same message."""
-    rows = [plan.new_email for plan in plans if plan.new_email is not None]
-    written = write_emails(rows, staged, now)
-    if any(row.fields["correlated_activity_id"] in written.standing for row in rows):
-        raise PageStale
-    lost = []
-    for plan in plans:
-        assert plan.new_email is not None
-        standing = written.standing.get(plan.new_email.id)
-        if standing is not None:
-            if not plan.message.message_id or _is_copy(plan.message, standing):
-                plan.duplicate_of = standing.id
-            lost.append(plan)
-    return lost
+def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
+    """Whether this plan rests on one that lost. `lost`: e-mail not written -> who stands there."""
+    new = plan.new_email
+    if new is None:
+        return plan.duplicate_of in lost
+    if new.fields["correlated_activity_id"] in lost:
+        return True
+    standing = lost.get(new.id)
+    # Its id belongs to another message, so it needs a key of its own, and so may those of the page
+    # that left the id to it (R3.20).
+    return bool(standing and plan.message.message_id and not _is_copy(plan.message, standing))
 
 
 def _outcome(plan: Plan) -> Outcome:

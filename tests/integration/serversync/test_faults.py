@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 SUCCESS, FAILURE = choices.TestStatus.SUCCESS, choices.TestStatus.FAILURE
 PASSWORD = "secret-of-all"
-SHORT_MS = 200  # for servers that never answer
+SHORT_MS = 300  # for servers that never answer
 ACCOUNTS = {f"{name}@example.com": PASSWORD for name in ("ada", "ben", "cleo", "dora")}
 PROTOCOLS = ("pop3", "imap", "smtp")
 FOREIGN_PORT = {"pop3": "imaps", "imap": "pop3s", "smtp": "imaps"}

@@ -366,6 +366,42 @@ def test_who_lost_a_collision_points_to_the_winner(
     assert ActivityParty.objects.filter(participation_type_mask=1).count() == 1
 
 
+@pytest.mark.rule("R3.20")
+@pytest.mark.parametrize("ben_first", [0, 1], ids=["the first", "the second"])
+@pytest.mark.parametrize("same", [True, False], ids=["copies", "one id, two messages"])
+def test_what_another_worker_stored_meanwhile_is_not_doubled_by_the_rest_of_the_page(
+    ada: Account, monkeypatch: pytest.MonkeyPatch, same: bool, ben_first: int
+) -> None:
+    """Two of a page have one id. Whose it is changes between our decision and our insert."""
+    ben = Account(user_mailbox("ben"))
+    to = "ada@example.com, ben@example.com"
+    sender = "Cleo <cleo@customer.example>" if same else "Mallory <mallory@elsewhere.example>"
+    pair = [
+        message(message_id="one@customer.example", to=to),
+        message(message_id="one@customer.example", to=to, sender=sender),
+    ]
+    for raw in pair:
+        ada.box.deliver(raw)
+    ben.box.deliver(pair[ben_first])
+    real = promote.plan_page
+
+    def raced(*arguments):
+        planned = real(*arguments)
+        monkeypatch.setattr("serversync.receive.plan_page", real)
+        ben.receive()
+        return planned
+
+    monkeypatch.setattr("serversync.receive.plan_page", raced)
+    ada.receive()
+
+    assert Email.objects.count() == (1 if same else 2)
+    (theirs,) = ben.items().values()
+    states = sorted(item.state for item in ada.items().values())
+    assert theirs.state == ItemState.TRACKED
+    assert states == [ItemState.DUPLICATE, ItemState.DUPLICATE if same else ItemState.TRACKED]
+    assert theirs.email in {item.email for item in ada.items().values()}
+
+
 # -- poison
 
 
