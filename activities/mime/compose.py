@@ -328,9 +328,7 @@ def _file_node(attachment: Attachment) -> _Node:
     if message:  # RFC 2046, 5.2.1: never encoded
         encoding = "7bit" if content.isascii() else "8bit"
     lines = [f"Content-Type: {kind}", f"Content-Transfer-Encoding: {encoding}"]
-    if attachment.content_id:
-        if not _ID.fullmatch(attachment.content_id):
-            raise ValueError("attachment content_id: holds what an id can't hold")
+    if _ID.fullmatch(attachment.content_id):  # a stranger's may be none: the file is sent without
         lines.append(f"Content-ID: <{attachment.content_id}>")
     shown = "inline" if attachment.inline else "attachment"
     lines.append(f"Content-Disposition: {shown}{_filename(attachment.filename)}")

@@ -40,6 +40,13 @@ def size(octets: int | None) -> str:
     return screens.bytes_in_words(octets or 0)
 
 
+@register.filter
+def visible(name: Any) -> str:
+    """A stranger's file name without what turns its letters round or hides them: "exe.txt" is no text
+    if the letters before it run backwards."""
+    return "".join(letter for letter in str(name or "") if letter.isprintable())
+
+
 @register.simple_tag
 def badge(words: Any, kind: str) -> SafeString:
     return screens.badge(words, kind)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 
-from activities.models import Contact, Email
+from activities.models import ActivityMimeAttachment, Contact, Email
 from activities.outgoing import envelopes
 from mailboxes.choices import Reach
 from mailboxes.models import Organization, SystemUser
@@ -224,6 +224,16 @@ def test_a_file_over_the_limit_is_refused_before_it_is_read(site, monkeypatch):
     assert answer.status_code == 200
     assert "larger than the 1 KB" in str(answer.context["form"].errors["attach"])
     assert Email.objects.count() == before
+
+
+def test_a_file_name_that_runs_backwards_is_shown_as_it_is(site):
+    ActivityMimeAttachment.objects.filter(activity=site.html.pk).update(
+        file_name="invoice\u202etxt.exe"
+    )
+    client = signed_in(site.ada)
+    page = client.get(reverse("admin:activities_email_change", args=[site.html.pk]))
+    assert "invoicetxt.exe" in page.content.decode()
+    assert "\u202e" not in page.content.decode()
 
 
 def test_drafts_of_others_are_neither_opened_nor_saved_nor_sent(site):

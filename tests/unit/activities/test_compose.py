@@ -289,3 +289,10 @@ def test_parser_reads_back_what_was_composed(message):
     assert parsed.importance == message.importance
     assert (parsed.text, parsed.html) == (message.text, message.html)
     assert parsed.attachments == message.attachments
+
+
+def test_a_forwarded_file_whose_id_no_header_can_hold_is_sent_without_it():
+    odd = Attachment("logo.png", "image/png", b"x", "bild\u00fc <1>@example.com")
+    mime = compose(replace(SMALLEST, attachments=(odd,)))
+    assert b"logo.png" in mime
+    assert b"Content-ID" not in mime
