@@ -469,9 +469,7 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
     return Submitted(email, _waits(mailbox, organization, now))
 
 
-def _missing(
-    email: Email, sender: Any, actor: SystemUser, organization: Organization
-) -> list[str]:
+def _missing(email: Email, sender: Any, actor: SystemUser, organization: Organization) -> list[str]:
     reasons: list[str] = []
     if not isinstance(sender, SystemUser | Queue):
         reasons.append(_("The sender must be a user or a queue. Choose one as From. (R5.3)"))
@@ -513,7 +511,7 @@ def _waits(mailbox: Any, organization: Organization, now: datetime) -> list[str]
     if not organization.effective("warn_of_waiting_email"):
         return []
     verdict = eligible(facts_of(mailbox, mailbox.workload(Operation.OUTGOING), organization), now)
-    if verdict:
+    if verdict.ok:
         return []
     return [_("It waits in the queue: %(because)s (R5.7)") % {"because": verdict.because}]
 

@@ -94,7 +94,9 @@ def test_start_date_counts_and_the_time_can_be_given(organization, explain):
     assert early[0].startswith("Skipped: received 2025-12-31 23:59 UTC")
     assert explain(raw, "ada@example.com", "--received", "2026-01-01T00:01Z")[0].startswith("Track")
     stamped = b"Received: by mail.example.com; Wed, 31 Dec 2025 23:00:00 +0000\r\n" + raw
-    assert explain(stamped, "ada@example.com")[0].startswith("Skipped: received 2025-12-31 23:00 UTC")
+    assert explain(stamped, "ada@example.com")[0].startswith(
+        "Skipped: received 2025-12-31 23:00 UTC"
+    )
 
 
 def test_originals_inside_a_forward_are_explained_each(organization, explain):
