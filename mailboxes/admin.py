@@ -314,7 +314,7 @@ class MailboxScreen(WithAddress):
             return page
         if request.method == "POST":
             services.take_over_address(mailbox=mailbox, address=address, **by(request))
-            words = __("%(address)s was taken over from “%(holder)s”. Approve it, then test.")
+            words = __("Address %(address)s was taken over from “%(holder)s”. Approve it, test it.")
             self.message_user(
                 request, words % {"address": address, "holder": holder}, messages.SUCCESS
             )

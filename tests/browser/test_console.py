@@ -162,3 +162,17 @@ def test_the_language_of_the_browser_is_spoken(browser, live_server, site):
     page.goto("/login/")
     assert page.locator("html").get_attribute("lang") == "ja"
     context.close()
+
+
+def test_an_address_is_taken_over_from_the_queues_own_form(console, site, screenshot):
+    console.goto(reverse("admin:mailboxes_queue_change", args=[site.support.pk]))
+    screenshot("queue")
+    console.fill("#id_email_address", "ada@example.com")
+    console.click("input[name=_save]")
+    assert "Ada Example" in console.inner_text(".errorlist >> nth=0")
+    screenshot("address-taken")
+    console.click("#take-over a")
+    screenshot("take-over")
+    console.click("button.is-grave")
+    assert "was taken over from" in console.inner_text(".messagelist")
+    screenshot("taken-over")
