@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.choices import WorkloadState
 from tracking.choices import Outcome as ItemState
 
-__all__ = ["ActionState", "ItemState", "SubmissionState", "WorkloadState"]
+__all__ = ["ActionState", "ItemState", "SendOutcome", "SubmissionState", "WorkloadState"]
 
 
 class ActionState(TextChoices):
@@ -26,3 +26,17 @@ class SubmissionState(TextChoices):
     REFUSED = "refused", _("Refused by the server")
     RELEASED = "released", _("Not handed over; may be tried again")
     UNKNOWN = "unknown", _("Unknown whether it left")
+
+
+class SendOutcome(TextChoices):
+    """What a cycle counts of the mail it sent, beside the states of the ledger."""
+
+    SENT = "sent", _("Sent")
+    DEFERRED = "deferred", _("Deferred")
+    FAILED = "failed", _("Failed")
+
+
+def counted_as(state: str) -> str:
+    """The word for what `CycleResult.by_state` counts."""
+    labels = {**dict(ItemState.choices), **dict(SendOutcome.choices)}
+    return str(labels.get(state, state)).lower()

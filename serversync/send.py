@@ -49,7 +49,7 @@ from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
 from mailboxes.protocols.errors import REFUSALS, MessageDeferred, MessageError, ServerError
 from serversync import alarms
 from serversync.act import copies_of
-from serversync.choices import SubmissionState
+from serversync.choices import SendOutcome, SubmissionState
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.due import back_off
@@ -430,7 +430,7 @@ class OutgoingCycle:
             if refused:
                 email.last_error_code = "RecipientsRefused"
                 email.last_error_text = " ".join(_answers(refused))[:2048]
-            self.result.count("sent", "partly_refused" if refused else "")
+            self.result.count(SendOutcome.SENT, "partly_refused" if refused else "")
             return False
         if row.state == SubmissionState.RELEASED:
             # It never left, so the attempt does not count against the e-mail.
@@ -442,7 +442,7 @@ class OutgoingCycle:
         limit: int = self.organization.maximum_email_delivery_attempts
         if row.permanent or email.delivery_attempts >= limit:
             email.status_code = EmailStatus.FAILED
-            self.result.count("failed", row.error_code)
+            self.result.count(SendOutcome.FAILED, row.error_code)
             self.result.failed += 1
             self.result.processed -= 1
             return True
@@ -454,7 +454,7 @@ class OutgoingCycle:
             random(),
         )
         email.postpone_email_processing_until = now + timedelta(seconds=wait)
-        self.result.count("deferred", row.error_code)
+        self.result.count(SendOutcome.DEFERRED, row.error_code)
         return False
 
     def _settle_recipients(self, rows: Sequence[Submission]) -> None:

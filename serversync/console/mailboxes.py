@@ -34,7 +34,7 @@ from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
 from serversync import engine
-from serversync.choices import ItemState, WorkloadState
+from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
 from serversync.models import (
@@ -608,11 +608,8 @@ class CycleConsole(OfMailbox):
     def result(self, cycle: MailboxStatistics) -> SafeString:
         if not cycle.process_result:
             return badge(cycle.error_code or _("Failed"), "bad")
-        labels = dict(ItemState.choices)
         words = ", ".join(
-            f"{count} {str(labels.get(state, state)).lower()}"
-            for state, count in cycle.items_by_state.items()
-            if count
+            f"{count} {counted_as(state)}" for state, count in cycle.items_by_state.items() if count
         )
         return format_html("{} {}", badge(_("Success"), "good"), words)
 

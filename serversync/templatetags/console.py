@@ -11,7 +11,7 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from mailboxes import screens
-from serversync.choices import ItemState
+from serversync.choices import ItemState, counted_as
 from serversync.console import reasons, rules
 
 register = template.Library()
@@ -68,15 +68,10 @@ def counts(by_state: Mapping[str, int] | None) -> SafeString | str:
     """ "3 tracked · 1 rejected" in the words of the ledger."""
     if not by_state:
         return screens.EMPTY
-    labels = dict(ItemState.choices)
     return format_html_join(
         " · ",
         "{} {}",
-        (
-            (number, str(labels.get(state, state)).lower())
-            for state, number in by_state.items()
-            if number
-        ),
+        ((number, counted_as(state)) for state, number in by_state.items() if number),
     )
 
 
