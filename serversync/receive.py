@@ -56,9 +56,7 @@ log = logging.getLogger(__name__)
 
 PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
 WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
-STALE_TRIES = (
-    10  # each time some of the page was stored by another worker, so there is an end to it
-)
+STALE_TRIES = 10  # each time another worker has stored some of the page, so there is an end
 INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
 LISTING = 500  # keys per listing round trip
 

@@ -195,7 +195,7 @@ def assert_dependents_of_winners_only(emails: dict, messages: Sequence[bytes]) -
 def test_the_same_mail_in_opposite_order_is_stored_once(monkeypatch, colleagues, complete, caplog):
     readers = Readers(monkeypatch, colleagues, complete)
     sent: list[bytes] = []
-    for number, count in enumerate((50, 120, 200)):
+    for number, count in enumerate((50, 100, 150)):
         new = conversation(count, f"round{number}")
         readers.deliver(new)
         sent += new
@@ -247,13 +247,13 @@ def test_who_lost_the_question_keeps_its_answer_with_the_question_that_stands(
 ):
     """An answer never points at an e-mail that was decided but not stored."""
     readers = Readers(monkeypatch, colleagues, complete=False)
-    readers.deliver(conversation(120, "talk"), in_order=True)
+    readers.deliver(conversation(100, "talk"), in_order=True)
 
     readers.run(NOW)
 
     stored = {email.message_id: email for email in Email.objects.all()}
     answers = [email for email in stored.values() if email.in_reply_to]
-    assert len(answers) == 119
+    assert len(answers) == 99
     for email in answers:
         assert email.parent_activity_id == stored[email.in_reply_to].pk
 
