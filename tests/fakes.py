@@ -177,6 +177,9 @@ class FakeIncomingServer(Failing):
 
     def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
         self.open()
+        if not self.complete:
+            with watched(self.options.watcher, Phase.OPEN):
+                self._messages(folder)
         with watched(self.options.watcher, Phase.LIST):
             self._called("list_new")
             messages = self._messages(folder)

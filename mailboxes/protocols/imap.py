@@ -239,14 +239,15 @@ class ImapServer:
 
     def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
         self.open()
-        with watched(self.options.watcher, Phase.LIST), self._translated():
+        with watched(self.options.watcher, Phase.OPEN), self._translated():
             state = self._select(folder, writable=False, fresh=True)
-            known = Position.parse(cursor)
-            reset = bool(cursor) and (known is None or known.validity != state.validity)
-            if known is None or reset:
-                known = Position(state.validity, 0, 0)
-            elif state.next_uid == known.uid + 1 or (state.modseq and state.modseq == known.modseq):
-                return Listing((), cursor, unchanged=True, total=state.exists)
+        known = Position.parse(cursor)
+        reset = bool(cursor) and (known is None or known.validity != state.validity)
+        if known is None or reset:
+            known = Position(state.validity, 0, 0)
+        elif state.next_uid == known.uid + 1 or (state.modseq and state.modseq == known.modseq):
+            return Listing((), cursor, unchanged=True, total=state.exists)
+        with watched(self.options.watcher, Phase.LIST), self._translated():
             items, more = self._items_above(state, known.uid, max(limit, 1))
         last = int(items[-1].remote_id.partition(".")[2]) if items else known.uid
         end = Position(state.validity, last, 0 if more else state.modseq)

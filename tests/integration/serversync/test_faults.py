@@ -350,7 +350,7 @@ CASES = {
     "no inbox": Case(
         "FolderMissing",
         True,
-        "list",
+        "open",
         ("imap",),
         faults=replies(imap="EXAMINE NO [NONEXISTENT] No such folder"),
     ),
