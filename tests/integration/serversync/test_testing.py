@@ -152,7 +152,14 @@ def test_the_incoming_test_goes_as_far_as_listing_the_inbox_and_times_each_step(
     bench = Bench()
     bench.run()
     steps = bench.workload(INCOMING).test_steps
-    assert [step["step"] for step in steps] == ["resolve", "connect", "tls", "login", "open", "list"]
+    assert [step["step"] for step in steps] == [
+        "resolve",
+        "connect",
+        "tls",
+        "login",
+        "open",
+        "list",
+    ]
     assert all(step["ok"] and step["ms"] >= 0 for step in steps)
 
 
