@@ -135,6 +135,46 @@ class FolderCursor(models.Model):
         return f"{self.mailbox}: {self.folder}"
 
 
+class MailboxLayout(models.Model):
+    """What was learnt of a mailbox's folders and categories on the server (R1.46)."""
+
+    mailbox = models.OneToOneField(
+        Mailbox, models.CASCADE, primary_key=True, related_name="layout", verbose_name=_("mailbox")
+    )
+    generation = models.PositiveIntegerField(default=1)
+    folder_hierarchy = models.JSONField(
+        _("folders below the inbox"),
+        default=list,
+        blank=True,
+        help_text=_("Folder, path from the inbox down, number of messages."),
+    )
+    hierarchy_read_at = models.DateTimeField(_("folders read"), null=True, blank=True)
+    undeliverable_folder = models.CharField(
+        _("Undeliverable folder"), max_length=512, blank=True, help_text=_("R3.70")
+    )
+    category_name = models.CharField(
+        _("tracking category"),
+        max_length=255,
+        blank=True,
+        help_text=_("What the category is called in this mailbox now (R7.22)."),
+    )
+    undeliverable_category_name = models.CharField(
+        _("category of what failed"), max_length=255, blank=True, help_text=_("R7.25")
+    )
+    categories_read_at = models.DateTimeField(_("categories read"), null=True, blank=True)
+    marks_until = models.DateTimeField(
+        null=True, blank=True, help_text=_("Messages with the category are known up to here.")
+    )
+    marks_read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("mailbox layout")
+        verbose_name_plural = _("mailbox layouts")
+
+    def __str__(self) -> str:
+        return str(self.mailbox)
+
+
 class SyncItem(Record):
     """The ledger: one row per item seen on a server, in exactly one state, with its reason.
 
@@ -196,6 +236,18 @@ class SyncItem(Record):
         help_text=_("Kept while quarantined."),
     )
 
+    left_at = models.DateTimeField(
+        _("left the folder"),
+        null=True,
+        blank=True,
+        help_text=_("When the server said that it is no longer there. Its state stays."),
+    )
+    marked = models.BooleanField(
+        _("carries the tracking category"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: not known, or categories are not used (R7.21)."),
+    )
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     last_error = models.CharField(_("error"), max_length=2048, blank=True)

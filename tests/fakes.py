@@ -292,7 +292,7 @@ class FakeIncomingServer(Failing):
             if not self.complete and key != str(self.mailbox.validity):
                 return ActionResult(action, False, "", MessageGone("new keys", phase=Phase.APPLY))
             return ActionResult(action, True, "not there")
-        if action.kind is ActionKind.KEYWORD:
+        if action.kind is ActionKind.MARK:
             found.keywords.add(action.argument)
         elif action.kind is ActionKind.SEEN:
             found.seen = True

@@ -41,6 +41,8 @@ class SubReason(TextChoices):
     NOT_ATTACHED = "not_attached", _("No original is attached")
     METHOD_NOT_FORWARD = "method_not_forward", _("The incoming method is not Forward Mailbox")
     FORWARDER_UNKNOWN = "forwarder_unknown", _("The forwarder is no user or queue")
+    FOLDER_RULE = "folder_rule", _("It lies in a tracked folder")
+    CATEGORY = "category", _("It carries the tracking category")
 
 
 class Why(TextChoices):
@@ -142,3 +144,11 @@ class QueueItemBecause(TextChoices):
     READING = "reading", _("its mailbox was read")
     DUPLICATE = "duplicate", _("an additional item for mail stored before")
     OWNER = "owner", _("the default queue of the owner")
+
+
+class FolderState(TextChoices):
+    """Ours: whether a folder rule works (R7.5, R7.11)."""
+
+    ACTIVE = "active", _("Active")
+    OUTSIDE = "outside", _("Off: the folder is no longer below the inbox")
+    MISSING = "missing", _("Off: the server has no such folder")

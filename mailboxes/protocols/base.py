@@ -6,12 +6,12 @@ Terms
     cursor      opaque text made by the adapter and kept by the engine: "what lies before this I have
                 seen". The engine stores it in the transaction that stores the items before it, and
                 gives back the last stored one. "" means: never looked.
-    folder      the adapter's name of a folder as text; INBOX is "INBOX" everywhere.
+    folder      the adapter's name of a folder as text; INBOX is "INBOX" everywhere; SENT is what was sent.
 
 Promises of every method
     - Raises only errors of `errors.py`, with the library's exception as `__cause__`.
-    - Changes nothing on the server, except `apply`, `file_sent` and `send`. Reading marks nothing as
-      seen.
+    - Changes nothing on the server, except `apply`, `file_sent`, `ensure_folder`, `ensure_category`,
+      `drop_category` and `send`. Reading marks nothing as seen.
     - No call takes longer than about `timeout_seconds` without progress.
     - Neither errors nor logs nor `repr` hold a password, a token or a message body.
     - TLS certificates are verified against the system's roots or `ca_pem`; there is no switch for it.
@@ -28,6 +28,8 @@ from mailboxes.protocols.errors import MessageError
 from mailboxes.protocols.phases import Watcher
 
 INBOX = "INBOX"
+SENT = "\\Sent"
+"""The sent items of the account, whatever the server calls them (RFC 6154). Never a folder's name."""
 
 
 class Security(StrEnum):
@@ -38,10 +40,34 @@ class Security(StrEnum):
     PLAIN = "plain"
 
 
+class Authentication(StrEnum):
+    """How an account proves who it is (R1.20). AUTO: the best that both sides know."""
+
+    AUTO = "auto"
+    NEGOTIATE = "negotiate"
+    NTLM = "ntlm"
+    BASIC = "basic"
+    OAUTH = "oauth"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     username: str
     password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token in place of a password (RFC 6750).
+
+    `token(refused)`: one to use now; `refused` is the token that the server has just turned down, ""
+    at first. It may ask the token authority, so the adapter calls it while opening, at most twice, and
+    nobody calls it inside a transaction. Raises errors of the tree.
+    `username`: the account that the token opens.
+    """
+
+    username: str
+    token: Callable[[str], str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +82,7 @@ class ConnectionSettings:
     host: str
     port: int
     security: Security
-    credentials: Credentials | None = None
+    credentials: Credentials | Bearer | None = None
     timeout_seconds: float = 100.0
     ca_pem: str = ""
     allow_plain: bool = False
@@ -69,19 +95,35 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Enough of a message's header to recognise it under another key. `date`: the Date field as
+    written there, unfolded. `size`: 0 where the server's sizes don't stay (Exchange counts its own
+    properties, too)."""
+
+    remote_id: str
+    message_id: str
+    date: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteItem:
     """One message as a listing shows it.
 
     `size`: octets as the server counts them; `received_at`: when the server received it (IMAP
     INTERNALDATE), None where the protocol has no such thing (POP3).
     `cursor`: what to store once this item and all before it are safe; "" where a cursor only makes
-    sense at the end of the whole listing (POP3).
+    sense at the end of the whole listing (POP3) or of one answer (EWS).
+    `message_id`: where the listing tells it, else "". `marks`: names of the categories or keywords
+    that it carries; None where the listing doesn't tell.
     """
 
     remote_id: str
     size: int
     received_at: datetime | None = None
     cursor: str = ""
+    message_id: str = ""
+    marks: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +133,16 @@ class Listing:
     `complete`: the items are everything in the folder, not only what is new; the caller subtracts
         the keys it knows, and a key it knows that is missing here is gone (POP3).
     `unchanged`: nothing happened since the cursor; items are empty and the caller's keys still hold.
-    `more`: the limit cut the listing; call again with the last item's cursor.
+    `more`: the limit cut the listing; call again with `cursor`.
     `reset`: the server started new keys (UIDVALIDITY changed): older remote ids mean nothing now, and
         the listing starts from the beginning (`identify` tells which items are old friends).
     `cursor`: what to store when all items are safe.
     `total`: messages in the folder now, where the server said so.
     `epoch`: what all remote ids begin with until the next reset ("UIDVALIDITY." for IMAP); "" where
         keys don't tell.
+    `gone`: keys that left the folder since the cursor: deleted, or moved away. Empty where the
+        protocol doesn't tell; some keys may never have been listed.
+    `changed`: messages that were listed before and have changed since, where the protocol tells.
     """
 
     items: tuple[RemoteItem, ...]
@@ -108,16 +153,8 @@ class Listing:
     reset: bool = False
     total: int | None = None
     epoch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Enough of a message's header to recognise it under another key."""
-
-    remote_id: str
-    message_id: str
-    date: str
-    size: int
+    gone: tuple[str, ...] = ()
+    changed: tuple[RemoteItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +168,59 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFolder:
-    """A folder below the inbox. `path`: names from the inbox down; `messages`: None if unknown."""
+    """A folder below the inbox. `folder`: its name or id for the other methods; `path`: names from the
+    inbox down, without the inbox; `messages`: None if unknown."""
 
     folder: str
     path: tuple[str, ...]
     messages: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A mark that people see on messages (R7.20, R7.25).
+
+    `id`: a GUID in lower case that stays when somebody renames it; `name`: what messages carry.
+    Where there are only keywords (IMAP) the name is the keyword, and the id means nothing.
+    """
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A message and whether it carries a mark. `folder`: where it lies, INBOX and SENT by these names."""
+
+    folder: str
+    remote_id: str
+    has_mark: bool
+    size: int = 0
+    received_at: datetime | None = None
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """`complete`: all messages that carry the mark; else what changed since, with and without it.
+    `until`: give it back as `since` next time; None: always ask for everything."""
+
+    items: tuple[Marked, ...]
+    complete: bool
+    until: datetime | None = None
+
+
 class ActionKind(StrEnum):
     DELETE = "delete"
     MOVE = "move"
-    KEYWORD = "keyword"
+    MARK = "mark"
+    UNMARK = "unmark"
     SEEN = "seen"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something to do to a message on the server. `argument`: target folder or keyword."""
+    """Something to do to a message on the server. `argument`: target folder, or the mark's name."""
 
     kind: ActionKind
     remote_id: str
@@ -168,6 +241,7 @@ class IncomingServer(Protocol):
     """An account whose folders can be read. Constructed unconnected; `open` connects and logs in."""
 
     protocol: str
+    sizes_stay: bool  # False: a message's size may change under the same key
 
     def open(self) -> Self:
         """Resolve, connect, TLS, log in. Idempotent while connected."""
@@ -199,6 +273,21 @@ class IncomingServer(Protocol):
 
     def folders(self) -> list[RemoteFolder]:
         """The tree below the inbox; empty where the protocol has none."""
+
+    def ensure_folder(self, name: str) -> str:
+        """The folder of this name beside the inbox, made if it isn't there (R3.70). Raises
+        ActionRefused where the protocol has no folders or the server refuses."""
+
+    def ensure_category(self, wanted: Category) -> Category:
+        """The category with this id as it is called now, made if it isn't there (R7.22). Changes the
+        mailbox's list of categories only. Raises ActionRefused where messages can't carry one."""
+
+    def drop_category(self, category_id: str) -> None:
+        """Take it off the mailbox's list; messages keep it (R7.23). Gone already counts as done."""
+
+    def marked(self, mark: str, folders: Sequence[str], since: datetime | None) -> Marks:
+        """Which messages carry the mark of this name: wherever in the mailbox the protocol can look,
+        else in `folders`. With `since`, also which of those that changed since carry it no more."""
 
     def close(self) -> None:
         """Leave politely if possible."""
@@ -273,7 +362,9 @@ class OutgoingServer(Protocol):
 @dataclass(frozen=True, slots=True)
 class AdapterOptions:
     """What surrounds an adapter: `watcher` hears about phases; `max_fetch_bytes` refuses larger
-    messages before their bytes are read (R3.10)."""
+    messages before their bytes are read (R3.10); `save_sent_copy`: where submission and sent items are
+    one (Exchange), file a copy with it (R5.18)."""
 
     watcher: Watcher | None = None
     max_fetch_bytes: int = 150 * 1024 * 1024
+    save_sent_copy: bool = True

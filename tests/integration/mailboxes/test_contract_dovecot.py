@@ -202,9 +202,9 @@ class ImapContract(IncomingContract):
         keys = self.keys(server)
         list(server.fetch(INBOX, keys))
         actions = [
-            Action(ActionKind.KEYWORD, keys[0], "$Tracked"),
+            Action(ActionKind.MARK, keys[0], "$Tracked"),
             Action(ActionKind.SEEN, keys[1]),
-            Action(ActionKind.KEYWORD, keys[2], "not a keyword"),
+            Action(ActionKind.MARK, keys[2], "not a keyword"),
         ]
         results = server.apply(INBOX, actions)
         assert [result.action for result in results] == actions

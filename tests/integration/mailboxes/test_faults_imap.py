@@ -445,7 +445,7 @@ def test_failed_copy_deletes_nothing(adapter):
 @pytest.mark.parametrize("flags", [r"\Seen \Deleted", r"\Seen $Other"])
 def test_keyword_that_the_folder_does_not_keep_is_refused(adapter, flags):
     with ScriptedServer(imap(box_of(1, permanent_flags=flags))) as server:
-        keyword = Action(ActionKind.KEYWORD, "7.1", "$Tracked")
+        keyword = Action(ActionKind.MARK, "7.1", "$Tracked")
         (result,) = adapter(server).apply(INBOX, [keyword])
     assert not result.done
     assert isinstance(result.error, ActionRefused)
@@ -454,7 +454,7 @@ def test_keyword_that_the_folder_does_not_keep_is_refused(adapter, flags):
 def test_keyword_that_the_folder_names_is_set(adapter):
     box = box_of(1, permanent_flags=r"\Seen $TRACKED")
     with ScriptedServer(imap(box)) as server:
-        (result,) = adapter(server).apply(INBOX, [Action(ActionKind.KEYWORD, "7.1", "$Tracked")])
+        (result,) = adapter(server).apply(INBOX, [Action(ActionKind.MARK, "7.1", "$Tracked")])
     assert result.done
     assert box.flags[1] == {"$Tracked"}
 
