@@ -1,6 +1,6 @@
 """What every screen of the console has in common: row rules, read-only rows, small pieces of HTML.
 
-Rooms subclass `Screen` in their `admin.py` and register nothing; the console does.
+Rooms subclass `Screen` in their `admin` and register nothing; the console does.
 """
 
 from collections import Counter
@@ -292,6 +292,11 @@ def reachable_inline(
 
 
 # -- small pieces of HTML
+
+
+def by(request: HttpRequest) -> dict[str, Any]:
+    """Who does it, and when."""
+    return {"actor": request.user, "now": timezone.now()}
 
 
 def badge(words: Words, kind: str) -> SafeString:
