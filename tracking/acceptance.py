@@ -4,11 +4,15 @@ The order of the checks is R3.19's:
 
     1  sender valid                 else InvalidSender
     2  already stored               the caller knows it: Duplicate
-    -  tracked by hand (R3.18)      accepted, no filter asked, no accepting entity
+    -  chosen (R3.18, R7.6, R7.21)  by hand, folder or category: accepted, no filter asked, no
+                                    accepting entity
     3  candidates (R3.22, R3.27)    none: NoRecipientMatch
     4  mail between own users       `_internal`: its place; R3.40-R3.45 are not judged here yet
     5  the filter of each (R3.24)   any accepts: the first of R3.26's order is the accepting entity
     6  nobody                       NoCorrelationMatch, with what the first candidate said
+
+Of sent items only the party whose mailbox it is decides, and a filter that asks for a known sender
+asks for a known recipient instead (R3.60).
 
 Nothing here reads settings or the database: the caller passes facts, and gets back a decision that
 carries what every candidate said.
@@ -75,12 +79,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFacts:
-    """What acceptance needs of a message. `sender`: bare address, "" if there is no usable one."""
+    """What acceptance needs of a message. `sender`: bare address, "" if there is no usable one;
+    `chosen`: what took it without asking a filter: MANUAL, FOLDER_RULE or CATEGORY."""
 
     sender: str
     auto_submitted: str = ""
     already_stored: bool = False
-    manually_tracked: bool = False
+    chosen: SubReason = SubReason.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +137,14 @@ def rules_of(organization: Settings) -> AcceptanceRules:
 
 
 def facts_of(
-    message: ParsedMessage, *, already_stored: bool = False, manually_tracked: bool = False
+    message: ParsedMessage, *, already_stored: bool = False, chosen: SubReason = SubReason.NONE
 ) -> MessageFacts:
     address = message.sender.address if message.sender else ""
     return MessageFacts(
         sender=address if is_usable(address) else "",
         auto_submitted=message.auto_submitted,
         already_stored=already_stored,
-        manually_tracked=manually_tracked,
+        chosen=chosen,
     )
 
 
@@ -202,14 +207,42 @@ def accept(
         return Acceptance(reason=AcceptReason.INVALID_SENDER)
     if facts.already_stored:
         return Acceptance(reason=AcceptReason.DUPLICATE)
-    if facts.manually_tracked:
-        return Acceptance(reason=AcceptReason.ACCEPT_ALL, sub_reason=SubReason.MANUAL)
+    if facts.chosen:
+        return Acceptance(reason=AcceptReason.ACCEPT_ALL, sub_reason=facts.chosen)
 
     internal = _internal(rules)
     verdicts = tuple(
         _judge(candidate, facts, correlation, sender, rules)
         for candidate in sorted(candidates, key=_precedence)
     )
+    return _result(verdicts, correlation, internal)
+
+
+def accept_sent(
+    facts: MessageFacts,
+    reading: Party | None,
+    correlation: Correlation | None,
+    recipients: Iterable[RecipientResolution],
+    rules: AcceptanceRules,
+) -> Acceptance:
+    """Decide one of the sent items of `reading`, with its filter (R3.60)."""
+    if not facts.sender:
+        return Acceptance(reason=AcceptReason.INVALID_SENDER)
+    if facts.already_stored:
+        return Acceptance(reason=AcceptReason.DUPLICATE)
+    if reading is None or not reading.active:
+        return Acceptance(
+            reason=AcceptReason.NO_RECIPIENT_MATCH, sub_reason=SubReason.PARTY_INACTIVE
+        )
+    known = [match.kind for recipient in recipients for match in recipient.matches]
+    why = _filter(reading.filtering, correlation, known, rules, OF_RECIPIENTS)
+    verdict = PartyVerdict(Candidate(party=reading, is_reading=True), why in ACCEPTS, why)
+    return _result((verdict,), correlation, InternalCheck.TWO_ACTIVITIES)
+
+
+def _result(
+    verdicts: tuple[PartyVerdict, ...], correlation: Correlation | None, internal: InternalCheck
+) -> Acceptance:
     judged = [verdict for verdict in verdicts if verdict.why not in NO_CANDIDATE]
     winner = next((verdict for verdict in judged if verdict.accepted), None)
     if winner is not None:
@@ -240,7 +273,11 @@ ACCEPTS = {
     Why.ALL: AcceptReason.ACCEPT_ALL,
     Why.CORRELATED: AcceptReason.CORRELATION_MATCH,
     Why.SENDER_KNOWN: AcceptReason.SENDER_MATCH,
+    Why.RECIPIENT_KNOWN: AcceptReason.SENDER_MATCH,
 }
+#: What the filters that ask for a known address say if it is, and if it is not.
+OF_SENDER = (Why.SENDER_KNOWN, Why.FILTER_SENDER_UNKNOWN)
+OF_RECIPIENTS = (Why.RECIPIENT_KNOWN, Why.FILTER_RECIPIENTS_UNKNOWN)
 
 
 def _internal(rules: AcceptanceRules) -> InternalCheck:
@@ -261,7 +298,8 @@ def _judge(
     if why is None and rules.reject_auto_submitted and is_automatic(facts.auto_submitted):
         why = Why.AUTO_SUBMITTED
     if why is None:
-        why = _filter(candidate.party.filtering, correlation, sender, rules)
+        known = [sender.match.kind] if sender.match else []
+        why = _filter(candidate.party.filtering, correlation, known, rules, OF_SENDER)
     return PartyVerdict(candidate, why in ACCEPTS, why)
 
 
@@ -278,10 +316,11 @@ def _no_candidate(candidate: Candidate, rules: AcceptanceRules) -> Why | None:
 def _filter(
     filtering: FilteringMethod,
     correlation: Correlation | None,
-    sender: Resolution,
+    known: Iterable[str],
     rules: AcceptanceRules,
+    words: tuple[Why, Why],
 ) -> Why:
-    """R3.24 and R3.25."""
+    """R3.24 and R3.25. `known`: kinds of the records on the other side of the mail."""
     answers = correlation is not None and correlation.matched
     if filtering == FilteringMethod.ALL:
         return Why.ALL
@@ -289,13 +328,12 @@ def _filter(
         return Why.FILTER_NONE
     if filtering == FilteringMethod.RESPONSES:
         return Why.CORRELATED if answers else Why.FILTER_REPLIES_ONLY
-    if sender.match is not None and (
-        filtering == FilteringMethod.EMAIL_ENABLED or sender.match.kind in BUSINESS_RECORDS
-    ):
-        return Why.SENDER_KNOWN
+    any_record = filtering == FilteringMethod.EMAIL_ENABLED
+    if any(any_record or kind in BUSINESS_RECORDS for kind in known):
+        return words[0]
     if answers and rules.sender_filters_accept_replies:
         return Why.CORRELATED
-    return Why.FILTER_SENDER_UNKNOWN
+    return words[1]
 
 
 def _why_no_candidate(verdicts: Sequence[PartyVerdict]) -> SubReason:

@@ -34,6 +34,7 @@ class SubReason(TextChoices):
     FILTER_NONE = "filter_none", _("The filter accepts nothing")
     FILTER_REPLIES_ONLY = "filter_replies_only", _("The filter accepts replies only")
     FILTER_SENDER_UNKNOWN = "filter_sender_unknown", _("The sender is unknown")
+    FILTER_RECIPIENTS_UNKNOWN = "filter_recipients_unknown", _("The recipients are unknown")
     AUTO_SUBMITTED = "auto_submitted", _("Automatic mail is not tracked")
     ONLY_READING_PARTY = "only_reading_party", _("Only the mailbox being read decides")
     PARTY_INACTIVE = "party_inactive", _("The recipients are inactive")
@@ -51,9 +52,11 @@ class Why(TextChoices):
     ALL = "all", _("accepts all email")
     CORRELATED = "correlated", _("it answers tracked email")
     SENDER_KNOWN = "sender_known", _("the sender is known")
+    RECIPIENT_KNOWN = "recipient_known", _("a recipient is known")
     FILTER_NONE = "filter_none", _("accepts no email")
     FILTER_REPLIES_ONLY = "filter_replies_only", _("accepts replies only")
     FILTER_SENDER_UNKNOWN = "filter_sender_unknown", _("the sender is unknown")
+    FILTER_RECIPIENTS_UNKNOWN = "filter_recipients_unknown", _("the recipients are unknown")
     AUTO_SUBMITTED = "auto_submitted", _("automatic mail is not tracked")
     NOT_RECIPIENT = "not_recipient", _("no recipient")
     NOT_READING = "not_reading", _("only the mailbox being read decides")
@@ -144,6 +147,15 @@ class QueueItemBecause(TextChoices):
     READING = "reading", _("its mailbox was read")
     DUPLICATE = "duplicate", _("an additional item for mail stored before")
     OWNER = "owner", _("the default queue of the owner")
+
+
+class Way(TextChoices):
+    """Ours: how a message came before the decision."""
+
+    INBOX = "inbox", _("it arrived in the inbox")
+    SENT = "sent", _("it lies in sent items")
+    FOLDER = "folder", _("it lies in a tracked folder")
+    CATEGORY = "category", _("it carries the tracking category")
 
 
 class FolderState(TextChoices):

@@ -105,7 +105,7 @@ def test_missing_or_unparsable_sender_is_invalid(senders):
 
 
 def test_manual_tracking_asks_no_filter_and_has_no_accepting_entity():
-    facts = MessageFacts(sender="ada@example.com", manually_tracked=True)
+    facts = MessageFacts(sender="ada@example.com", chosen=SubReason.MANUAL)
     verdict = judge(candidate(user(filtering=NONE)), facts=facts)
     assert outcome(verdict) == (AcceptReason.ACCEPT_ALL, SubReason.MANUAL)
     assert (verdict.accepted, verdict.entity) == (True, None)

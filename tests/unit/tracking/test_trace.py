@@ -210,7 +210,7 @@ def test_accepting_filter_is_named():
     assert line(by_sender) == (
         "Tracked, SenderMatch: user Ben takes mail of known senders: contact Ada. (R3.24)"
     )
-    by_hand = judged(facts=MessageFacts(sender="a@example.com", manually_tracked=True))
+    by_hand = judged(facts=MessageFacts(sender="a@example.com", chosen=SubReason.MANUAL))
     assert line(decided(Outcome.TRACKED, acceptance=by_hand)).startswith("Tracked by hand")
 
 
