@@ -46,6 +46,7 @@ from tracking.acceptance import (
     Party,
     PartyKey,
     accept,
+    accept_sent,
     candidates_of,
     is_usable,
     rules_of,
@@ -53,7 +54,15 @@ from tracking.acceptance import (
 from tracking.acceptance import facts_of as acceptance_facts
 from tracking.addresses import load_parties, look_up
 from tracking.candidates import arrival_of, bounds_of, skip_message
-from tracking.choices import AcceptReason, PartyKind, QueueItemBecause, SkipReason
+from tracking.choices import (
+    AcceptReason,
+    OwnerBecause,
+    PartyKind,
+    QueueItemBecause,
+    SkipReason,
+    SubReason,
+    Way,
+)
 from tracking.choices import Outcome as State
 from tracking.correlate import (
     Correlation,
@@ -87,10 +96,25 @@ def _no_probe(value: str, party: PartyKey) -> bool:
     return False
 
 
+#: Why mail that came on these ways is accepted without asking a filter (R7.6, R7.21).
+CHOSEN = {Way.FOLDER: SubReason.FOLDER_RULE, Way.CATEGORY: SubReason.CATEGORY}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderRule:
+    """A tracked folder as a page needs it. `record`: what its mail is filed under, None for nothing."""
+
+    id: UUID
+    name: str
+    record: trace.Named | None = None
+    record_type_id: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """Whose mailbox is read, under which settings. `party` None: a forward mailbox.
 
+    `way`: how its messages come before the decision; `rule`: the folder rule, where that is the way.
     `is_probe_of`: did we make the probe with this header for the mailbox of this party? Asked of
     originals inside a forward (R2.14, R3.75); the caller knows how probes are signed.
     """
@@ -101,6 +125,8 @@ class Reading:
     start: datetime | None
     watermark: datetime | None
     now: datetime
+    way: Way = Way.INBOX
+    rule: FolderRule | None = None
     is_probe_of: Callable[[str, PartyKey], bool] = _no_probe
 
 
@@ -239,6 +265,10 @@ def _base(reading: Reading, one: Incoming, message: ParsedMessage) -> dict[str, 
         "size": message.size,
         "received_at": one.received_at,
         "message": message,
+        "way": reading.way,
+        "folder": trace.Named("", str(reading.rule.id), reading.rule.name)
+        if reading.rule
+        else None,
     }
 
 
@@ -250,9 +280,11 @@ def _skip(reading: Reading, one: Incoming) -> Plan | None:
             **_base(reading, one, one.message),
         )
         return Plan(key=one.key, message=one.message, decision=decision)
-    bounds = bounds_of(reading.organization, reading.start, None, reading.watermark)
+    watermark = reading.watermark if reading.way == Way.INBOX else None
+    bounds = bounds_of(reading.organization, reading.start, None, watermark)
     arrived = one.received_at or arrival_of(one.raw)
-    skip = skip_message(one.message, arrived, bounds)
+    # What somebody marked by hand is bound by no date (R3.9).
+    skip = skip_message(one.message, arrived, bounds, manually_tracked=reading.way == Way.CATEGORY)
     if skip is None:
         return None
     decision = trace.Decision(
@@ -441,7 +473,9 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
             outcome=State.SKIPPED, reason=SkipReason.OWN_PROBE.value, **common
         )
         return plan
-    standing, key, reused = _standing(message, page)
+    direction = _direction(reading, unit, sender)
+    standing, key, reused = _standing(message, direction, page)
+    chosen = CHOSEN.get(reading.way, SubReason.NONE)
     # An unusable sender is looked at first (R3.19): without one nothing else is worth asking.
     if standing is not None and is_usable(sender.address):
         acceptance = accept(
@@ -462,19 +496,24 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
         )
         return plan
     correlation = correlate(message, page.candidates, switches_of(organization))
-    acceptance = accept(
-        acceptance_facts(message), candidates, correlation, sender, rules_of(organization)
-    )
+    facts, rules = acceptance_facts(message, chosen=chosen), rules_of(organization)
+    if reading.way == Way.SENT:
+        acceptance = accept_sent(facts, party, correlation, recipients, rules)
+    else:
+        acceptance = accept(facts, candidates, correlation, sender, rules)
     if not acceptance.accepted:
         plan.decision = trace.Decision(
             outcome=State.REJECTED, acceptance=acceptance, correlation=correlation, **common
         )
         return plan
-    owner = choose_owner(candidates, _mailbox_owner(reading.mailbox))
-    items = _queue_items(reading, unit, recipients, page)
+    owner = OwnerChoice(_mailbox_owner(reading.mailbox), OwnerBecause.MAILBOX_OWNER)
+    items: tuple[trace.PlannedQueueItem, ...] = ()
+    if direction == Direction.INCOMING:
+        owner = choose_owner(candidates, owner.owner)
+        items = _queue_items(reading, unit, recipients, page)
     files, dropped = _attachments(message, organization)
     plan.new_email = _new_email(
-        reading, unit, key, reused, sender, recipients, correlation, acceptance, owner
+        reading, unit, direction, key, reused, sender, recipients, correlation, acceptance, owner
     )
     plan.new_email.queue_ids = tuple(UUID(item.queue.id) for item in items)
     plan.new_email.attachments = files
@@ -488,7 +527,7 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
         acceptance=acceptance,
         correlation=correlation,
         owner=owner,
-        regarding=_regarding_named(correlation),
+        regarding=_rule_record(reading) or _regarding_named(correlation),
         queue_items=items,
         dropped_attachments=dropped,
         message_id_reused=reused,
@@ -498,17 +537,35 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
     return plan
 
 
-def _standing(message: ParsedMessage, page: _Page) -> tuple[Standing | None, UUID, bool]:
+def _direction(reading: Reading, unit: _Unit, sender: Resolution) -> Direction:
+    """Sent items are outgoing (R3.60), and so is what a person wrote and then put into a tracked folder
+    or marked: its sent copy would be the same e-mail."""
+    if reading.way == Way.SENT:
+        return Direction.OUTGOING
+    if reading.way == Way.INBOX or unit.reading is None:
+        return Direction.INCOMING
+    known = [match for match in (sender.match, *sender.others) if match]
+    own = any((match.kind, match.id) == unit.reading for match in known)
+    return Direction.OUTGOING if own else Direction.INCOMING
+
+
+def _rule_record(reading: Reading) -> trace.Named | None:
+    return reading.rule.record if reading.rule else None
+
+
+def _standing(
+    message: ParsedMessage, direction: Direction, page: _Page
+) -> tuple[Standing | None, UUID, bool]:
     """Who stands under this message's id (R3.20): the e-mail it is a copy of, the key to store it
     under, and whether its id belongs to another message."""
     key = _key(message)
-    first = page.stored.get((key, Direction.INCOMING))
+    first = page.stored.get((key, direction))
     if first is None:
         return None, key, False
     if not message.message_id or _is_copy(message, first):
         return first, key, False
     key = _distinct(message)
-    return page.stored.get((key, Direction.INCOMING)), key, True
+    return page.stored.get((key, direction)), key, True
 
 
 def _is_copy(message: ParsedMessage, standing: Standing) -> bool:
@@ -620,6 +677,7 @@ def _content_type_id(kind: str) -> int:
 def _new_email(
     reading: Reading,
     unit: _Unit,
+    direction: Direction,
     key: UUID,
     reused: bool,
     sender: Resolution,
@@ -628,16 +686,17 @@ def _new_email(
     acceptance: Acceptance,
     owner: OwnerChoice,
 ) -> NewEmail:
-    """R3.46, R3.47, R3.49, R3.50."""
+    """R3.46, R3.47, R3.49, R3.50, R3.60, R7.10."""
     message = unit.message
     arrived = unit.incoming.received_at or arrival_of(unit.incoming.raw) or reading.now
     body, mime_type = (message.html, "text/html") if message.html else (message.text, "text/plain")
     body, truncated = truncate_html(body, BODY_LIMIT)
     answered = correlation.email
     email_id = uuid7()
+    incoming = direction == Direction.INCOMING
     fields: dict[str, Any] = {
-        "direction_code": Direction.INCOMING,
-        "status_code": EmailStatus.RECEIVED,
+        "direction_code": direction,
+        "status_code": EmailStatus.RECEIVED if incoming else EmailStatus.SENT,
         "description": body,
         "mime_type": mime_type,
         "sender": sender.address[:250],
@@ -650,7 +709,8 @@ def _new_email(
         "internet_message_headers": message.headers_json[:500],
         "conversation_index": message.thread_index[:2048],
         "base_conversation_index_hash": base_index_hash(message.thread_index),
-        "receiving_mailbox_id": reading.mailbox.pk,
+        "receiving_mailbox_id": reading.mailbox.pk if incoming else None,
+        "sender_mailbox_id": None if incoming else reading.mailbox.pk,
         "accepting_entity_type_id": None,
         "accepting_entity_id": "",
         "email_sender_type_id": None,
@@ -664,7 +724,7 @@ def _new_email(
         ),
         "priority_code": message.importance,
         "sent_on": message.date,
-        "received_on": arrived,
+        "received_on": arrived if incoming else None,
         "actual_end": arrived,
         "notifications": Notifications.TRUNCATED_BODY if truncated else Notifications.NONE,
         "defects": [{"code": d.code, "detail": d.detail[:300]} for d in message.defects[:50]],
@@ -678,6 +738,7 @@ def _new_email(
         if sender.match.kind == "activities.account":
             fields["senders_account_id"] = sender.match.id
     fields.setdefault("senders_account_id", None)
+    regarding_type_id, regarding_id = _regarding_of(reading, answered)
     return NewEmail(
         id=email_id,
         subject=message.subject,
@@ -685,19 +746,30 @@ def _new_email(
         owning_team_id=owner.owner.team_id,
         sort_date=arrived,
         fields=fields,
-        regarding_type_id=answered.regarding_type_id if answered else None,
-        regarding_id=answered.regarding_id if answered else "",
-        parties=tuple(_parties(message, sender, recipients)),
+        regarding_type_id=regarding_type_id,
+        regarding_id=regarding_id,
+        parties=tuple(_parties(message, sender, recipients, incoming)),
     )
 
 
+def _regarding_of(reading: Reading, answered: StoredEmail | None) -> tuple[int | None, str]:
+    """The folder's record goes before that of the e-mail answered (R3.49, R7.10)."""
+    rule = reading.rule
+    if rule is not None and rule.record is not None:
+        return rule.record_type_id, rule.record.id
+    return (answered.regarding_type_id, answered.regarding_id) if answered else (None, "")
+
+
 def _parties(
-    message: ParsedMessage, sender: Resolution, recipients: Sequence[RecipientResolution]
+    message: ParsedMessage,
+    sender: Resolution,
+    recipients: Sequence[RecipientResolution],
+    incoming: bool,
 ) -> Iterable[NewParty]:
     """One row per record behind an address, or one unresolved row (R3.36-R3.38)."""
     author = message.sender or Address("")
     yield _party(ParticipationType.SENDER, 0, author.address, author.name, sender.match)
-    for recipient in stored_recipients(recipients, incoming=True):
+    for recipient in stored_recipients(recipients, incoming=incoming):
         for match in recipient.matches or (None,):
             yield _party(
                 recipient.role, recipient.position, recipient.address, recipient.name, match
@@ -745,14 +817,15 @@ def _regarding_named(correlation: Correlation) -> trace.Named | None:
 
 def _remember(new: NewEmail, key: UUID, page: _Page) -> None:
     """Later messages of the page see this one as stored."""
-    page.stored[(key, Direction.INCOMING)] = Standing(
+    direction = new.fields["direction_code"]
+    page.stored[(key, direction)] = Standing(
         new.id, new.fields["sender"], new.fields["sent_on"]
     )
     page.candidates.add(
         StoredEmail(
             id=new.id,
             keys=(key,),
-            direction=Direction.INCOMING,
+            direction=direction,
             subject=new.subject,
             regarding_type_id=new.regarding_type_id,
             regarding_id=new.regarding_id,

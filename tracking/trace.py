@@ -40,6 +40,7 @@ from tracking.choices import (
     ResolvedBecause,
     SkipReason,
     SubReason,
+    Way,
     Why,
 )
 from tracking.correlate import Attempt, Correlation
@@ -117,6 +118,7 @@ class Failure:
 class Decision:
     """Everything that explains one item. Whatever didn't come into play stays None or empty.
 
+    `way`: how the message came before the decision; `folder`: the folder rule, where that is the way.
     `reason` and `sub_reason` are those of the ledger; an empty reason is taken from `failure`, else
     from `acceptance`. `skip_detail` and `skip_limit` are those of `candidates.Skip`.
     """
@@ -143,6 +145,8 @@ class Decision:
     skip_limit: str = ""
     forwarded_by: Named | None = None
     failure: Failure | None = None
+    way: Way = Way.INBOX
+    folder: Named | None = None
 
 
 def to_data(decision: Decision) -> dict[str, Any]:
@@ -179,6 +183,8 @@ def to_data(decision: Decision) -> dict[str, Any]:
         "id_reused": decision.message_id_reused,
         "skip": _lean(detail=decision.skip_detail, limit=decision.skip_limit),
         "failure": _failure(failure) if failure else None,
+        "way": decision.way.value if decision.way != Way.INBOX else None,
+        "folder": _named(decision.folder),
     }
     return _lean(**data)
 
@@ -332,7 +338,7 @@ _IMPERSONAL = frozenset(
         *("duplicate_of", "id_reused", "internal", "n", "list", "kind", "role", "reading"),
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
-        *("owner", "queue_items"),
+        *("owner", "queue_items", "way"),
     }
 )
 
@@ -384,9 +390,23 @@ def _tracked(data: Mapping[str, Any]) -> Sentence:
     reason, who = _text(data, "reason"), _who(_map(data, "entity"))
     if _text(data, "sub_reason") == SubReason.MANUAL:
         return Sentence(_("Tracked by hand: no filter was asked."), "R3.18")
+    if _text(data, "sub_reason") == SubReason.FOLDER_RULE:
+        if folder := _text(_map(data, "folder"), "name"):
+            text = _("Tracked: it lies in the tracked folder “%(folder)s”, so no filter was asked.")
+            return Sentence(text % {"folder": folder}, "R7.6")
+        return Sentence(_("Tracked: it lies in a tracked folder, so no filter was asked."), "R7.6")
+    if _text(data, "sub_reason") == SubReason.CATEGORY:
+        text = _("Tracked: it carries the tracking category, so no filter was asked.")
+        return Sentence(text, "R7.21")
     if reason == AcceptReason.CORRELATION_MATCH.code:
         text = _("Tracked, CorrelationMatch: %(who)s takes replies, and this answers stored email.")
         return Sentence(text % {"who": who}, "R3.24")
+    if reason == AcceptReason.SENDER_MATCH.code and _text(data, "way") == Way.SENT:
+        text = _("Tracked, SenderMatch: %(who)s takes sent mail to known recipients.")
+        return Sentence(text % {"who": who}, "R3.60")
+    if reason == AcceptReason.ACCEPT_ALL.code and _text(data, "way") == Way.SENT:
+        text = _("Tracked, AcceptAll: sent by %(who)s, whose filter takes all email.")
+        return Sentence(text % {"who": who}, "R3.60")
     if reason == AcceptReason.SENDER_MATCH.code:
         if sender := _record(_map(_map(data, "sender"), "match")):
             text = _("Tracked, SenderMatch: %(who)s takes mail of known senders: %(sender)s.")
@@ -508,6 +528,10 @@ def _refusal(sub: str, first: Mapping[str, Any]) -> tuple[str, str]:
             "the filter of %(who)s accepts mail from leads, contacts and accounts only, and the"
             " sender is none of them."
         ), "R3.24"
+    if sub == SubReason.FILTER_RECIPIENTS_UNKNOWN:
+        return _(
+            "it was sent by %(who)s, whose filter asks for known addresses, and no recipient is one."
+        ), "R3.60"
     if sub == SubReason.AUTO_SUBMITTED:
         return _("this is automatic mail, and the organization does not track it."), "R3.13"
     return _("no filter accepts this message."), "R3.24"
@@ -598,6 +622,8 @@ def _about_message(data: Mapping[str, Any]) -> Iterator[Sentence]:
             "id": _text(message, "id") or _("missing"),
         }
         yield Sentence(text % values, "", Kind.MESSAGE)
+    if _text(data, "way") == Way.SENT:
+        yield Sentence(_("Found in sent items."), "R3.60", Kind.MESSAGE)
     if forwarder := _map(data, "forwarded_by"):
         text = _("Forwarded as an attachment by %(who)s, and judged as if read there.")
         yield Sentence(text % {"who": _who(forwarder)}, "R3.75", Kind.MESSAGE)
@@ -758,8 +784,12 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
             text = _("Owner: %(owner)s, who owns %(via)s (%(why)s).")
         yield Sentence(text % values, "R3.48", Kind.RESULT)
     if regarding := _record(_map(data, "regarding")):
-        text = _("Regarding: %(record)s, as the email that it answers.")
-        yield Sentence(text % {"record": regarding}, "R3.49", Kind.RESULT)
+        if folder := _text(_map(data, "folder"), "name"):
+            text = _("Regarding: %(record)s, as the folder “%(folder)s” says.")
+            yield Sentence(text % {"record": regarding, "folder": folder}, "R7.10", Kind.RESULT)
+        else:
+            text = _("Regarding: %(record)s, as the email that it answers.")
+            yield Sentence(text % {"record": regarding}, "R3.49", Kind.RESULT)
     for item in _entries(data, "queue_items"):
         text = _("Waits in %(queue)s: %(why)s.")
         values = {"queue": _who(item), "why": _label(QueueItemBecause, item.get("why"))}
@@ -845,6 +875,8 @@ def _after_rejection(reason: str, sub: str) -> str:
         return ""
     if sub == SubReason.FILTER_SENDER_UNKNOWN:
         return _("To track mail of this sender, create a contact with the address.")
+    if sub == SubReason.FILTER_RECIPIENTS_UNKNOWN:
+        return _("To track mail to these people, create contacts with their addresses.")
     if sub == SubReason.AUTO_SUBMITTED:
         return _("To track automatic mail, change the organization's setting.")
     return _("To track such mail, choose a wider filter for the user or queue.")
