@@ -372,6 +372,75 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The team that owns this queue has no privileges (original: −2147209462)."),
         _("Give the team's members a group that may own email."),
     ),
+    (
+        "SignInNeeded",
+        308,
+        P,
+        MAILBOX,
+        _("This mailbox opens by a sign-in at its provider, and nobody has signed in yet (R1.21)."),
+        _("Have the owner connect the mailbox, then run Test & Enable."),
+    ),
+    (
+        "SignInExpired",
+        309,
+        P,
+        MAILBOX,
+        _(
+            "The provider accepts the sign-in of this mailbox no more: it expired, was revoked, or the "
+            "password was changed (R1.21)."
+        ),
+        _("Have the owner connect the mailbox again, then run Test & Enable."),
+    ),
+    (
+        "SignInWrongAccount",
+        310,
+        P,
+        MAILBOX,
+        _("Somebody signed in to another account than that of this mailbox (R1.21)."),
+        _("Sign in to the mailbox's own account, or correct its address or user name."),
+    ),
+    (
+        "TokenRefused",
+        311,
+        P,
+        MAILBOX,
+        _("The server refuses the token of this mailbox, also a renewed one."),
+        _(
+            "Check that the account may be read this way on the server, that address and user name are "
+            "right and that the scopes of the profile fit; then connect the mailbox again."
+        ),
+    ),
+    (
+        "ClientRefused",
+        312,
+        P,
+        PROFILE,
+        _(
+            "The provider refuses the client id or client secret of the profile, or what it asks for."
+        ),
+        _(
+            "Correct client id, secret, tenant and scopes in the server profile; a secret may be over."
+        ),
+    ),
+    (
+        "ConsentMissing",
+        313,
+        P,
+        MAILBOX,
+        _("Nobody has granted the rights that the profile asks the provider for."),
+        _(
+            "Have the owner connect the mailbox again and agree, or have the tenant's administrator "
+            "grant the rights to the client."
+        ),
+    ),
+    (
+        "AuthorityUnavailable",
+        314,
+        T,
+        PROFILE,
+        _("The provider's sign-in service doesn't answer, or asks for patience."),
+        _("It is tried again by itself. If this lasts, check its address in the server profile."),
+    ),
     # -- 4xx the server's account
     (
         "ErrorNonExistentMailbox",

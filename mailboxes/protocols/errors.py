@@ -7,6 +7,7 @@
     │   ├── ConnectionLost          the line broke in the middle
     │   ├── UnexpectedReply         the server said something outside its protocol
     │   ├── ServerBusy              it asked for patience, perhaps with a back-off
+    │   ├── AuthorityUnavailable    the token authority doesn't answer, or not now
     │   └── QuotaExceeded           full, or a sending limit was hit: mail waits (R5.13, R5.14)
     ├── PermanentError              a person is needed; the workload is disabled (R8.2)
     │   ├── HostNotFound            the name does not exist
@@ -15,6 +16,12 @@
     │   ├── SecureConnectionFailed  no TLS there: wrong port, STARTTLS missing, old protocol
     │   ├── InsecureConnection      plain text asked for and not allowed (R1.26)
     │   ├── LoginRefused            wrong or missing credentials
+    │   │   └── TokenRefused        the server refuses a token that the authority has just given out
+    │   ├── SignInNeeded            nobody has signed in for this mailbox
+    │   │   ├── SignInExpired       somebody had; it expired or was revoked
+    │   │   └── SignInWrongAccount  somebody did, to another account
+    │   ├── ClientRefused           the token authority refuses the profile's client id or secret
+    │   ├── ConsentMissing          nobody has granted what the profile asks for
     │   ├── FolderMissing           the folder is not there
     │   ├── UidlUnusable            POP3 without UIDL, or one that repeats
     │   ├── WrongProtocol           another kind of server answers
@@ -95,6 +102,12 @@ class ServerBusy(TransientError):
     """421, 4xx on login, "too many connections", in-use locks."""
 
 
+class AuthorityUnavailable(TransientError):
+    """No answer from the token authority, a fault of its own, or a request for patience."""
+
+    code = "AuthorityUnavailable"
+
+
 class QuotaExceeded(TransientError):
     """A full mailbox (ErrorQuotaExceeded) or a daily limit (ErrorSubmissionQuotaExceeded)."""
 
@@ -153,6 +166,42 @@ class OutgoingLoginRefused(LoginRefused):
     """The same on the outgoing side, which has a code of its own."""
 
     code = "OutgoingEmailAuthenticationError"
+
+
+class TokenRefused(LoginRefused):
+    """The server refuses a token, also a new one: what it grants, or whose it is, is wrong."""
+
+    code = "TokenRefused"
+
+
+class SignInNeeded(PermanentError):
+    """The account opens by a token, and its owner hasn't signed in at the provider yet (R1.21)."""
+
+    code = "SignInNeeded"
+
+
+class SignInExpired(SignInNeeded):
+    """The provider takes the refresh token no more: expired, revoked, or the password was changed."""
+
+    code = "SignInExpired"
+
+
+class SignInWrongAccount(SignInNeeded):
+    """Whoever signed in did so to another account than the mailbox's."""
+
+    code = "SignInWrongAccount"
+
+
+class ClientRefused(PermanentError):
+    """The token authority knows no such client, or refuses its secret or what it asks for."""
+
+    code = "ClientRefused"
+
+
+class ConsentMissing(PermanentError):
+    """Neither the owner nor the tenant's administrator has granted what is asked for."""
+
+    code = "ConsentMissing"
 
 
 class FolderMissing(PermanentError):
