@@ -164,3 +164,15 @@ class FolderState(TextChoices):
     ACTIVE = "active", _("Active")
     OUTSIDE = "outside", _("Off: the folder is no longer below the inbox")
     MISSING = "missing", _("Off: the server has no such folder")
+
+
+class LinkBecause(TextChoices):
+    """Ours: why an email in a tracked folder has the record that it has (R7.10, R7.11)."""
+
+    RULE = "rule", _("it took the record of the folder")
+    ALREADY = "already", _("it had the record of the folder already")
+    NO_RECORD = "no_record", _("the folder has no record, so it keeps its own")
+    RULE_OFF = "rule_off", _("the rule of the folder is off")
+    FIRST_FOLDER = "first_folder", _("the folder that it was found in first keeps it")
+    BEFORE_CHANGE = "before_change", _("it was there before the folder's record changed")
+    BY_HAND = "by_hand", _("somebody filed it by hand")
