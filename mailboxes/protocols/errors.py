@@ -52,6 +52,7 @@ class ServerError(Exception):
 
     code = "Unknown"
     permanent = False
+    server_code = ""  # the server's own name of the error, where it has one (EWS)
 
     def __init__(
         self,

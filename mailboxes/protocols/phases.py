@@ -7,6 +7,7 @@ from typing import Protocol
 
 
 class Phase(StrEnum):
+    DISCOVER = "discover"  # find where the web service of a mailbox is
     AUTHORIZE = "authorize"  # have a token, which may mean to ask the token authority
     RESOLVE = "resolve"
     CONNECT = "connect"

@@ -401,6 +401,7 @@ def _channel(
 
 #: The steps of a conversation with a server, as an administrator knows them.
 STEPS = {
+    Phase.DISCOVER: _("Find the web service"),
     Phase.AUTHORIZE: _("Get a token"),
     Phase.RESOLVE: _("Find the host"),
     Phase.CONNECT: _("Connect"),
