@@ -12,6 +12,7 @@ import pytest
 
 from mailboxes.protocols.base import (
     INBOX,
+    SENT,
     Action,
     ActionKind,
     Envelope,
@@ -250,9 +251,9 @@ class IncomingContract:
         assert "already" in server.file_sent("1@example.com", message(1), SENT_AT)
         assert "already" in account.server().file_sent("1@example.com", message(1), SENT_AT)
         assert "filed" in server.file_sent("11@example.com", message(11), SENT_AT)
-        items = server.list_new("Sent", "", 50).items
+        items = server.list_new(SENT, "", 50).items
         assert [item.received_at for item in items] == [SENT_AT, SENT_AT]
-        copies = [each.mime for each in server.fetch("Sent", [item.remote_id for item in items])]
+        copies = [each.mime for each in server.fetch(SENT, [item.remote_id for item in items])]
         assert copies == [message(1), message(11)]
         assert list(account.stored()) == []
 

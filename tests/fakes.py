@@ -5,30 +5,35 @@ demand, and record what was done to them. Prefer them to patches.
     box.deliver(b"Subject: hello\\r\\n\\r\\n")
     server = FakeIncomingServer(box)                  # like IMAP
     server = FakeIncomingServer(box, complete=True)   # like POP3: whole listings, no folders
+    server = FakeIncomingServer(box, exchange=True)   # like EWS: tells all that changed
     server.fail("fetch", ConnectionLost("gone"))      # the next call of fetch raises it
 
-Several servers may share one mailbox, as several connections would.
+Several servers may share one mailbox, as several connections would. What a mailbox holds, and what
+people may do in it, is in fakebox.py.
 """
 
 import hashlib
-import itertools
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from email.parser import BytesHeaderParser
 from typing import Self
 
 from mailboxes.protocols.base import (
     INBOX,
+    SENT,
     Action,
     ActionKind,
     ActionResult,
     AdapterOptions,
+    Category,
     Envelope,
     Fetched,
     Identity,
     Listing,
+    Marked,
+    Marks,
     RecipientResult,
     RemoteFolder,
     RemoteItem,
@@ -45,73 +50,19 @@ from mailboxes.protocols.errors import (
     MessageTooLarge,
 )
 from mailboxes.protocols.phases import Phase, watched
+from tests.fakebox import FIRST_RECEIVED_AT, FakeMailbox, Folder, Stored
 
-SENT = "Sent"
-FIRST_RECEIVED_AT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-
-
-@dataclass
-class Stored:
-    """One message on the fake server."""
-
-    uid: int
-    mime: bytes
-    received_at: datetime
-    keywords: set[str] = field(default_factory=set)
-    seen: bool = False
+__all__ = [
+    "FIRST_RECEIVED_AT",
+    "SENT",
+    "FakeIncomingServer",
+    "FakeMailbox",
+    "FakeOutgoingServer",
+    "Stored",
+]
 
 
-class FakeMailbox:
-    """The account behind fake servers: folders of messages, oldest first.
-
-    `files_copies`: the provider puts what is sent into sent items itself.
-    """
-
-    def __init__(self) -> None:
-        self.validity = 1
-        self.files_copies = False
-        self.actions: list[tuple[str, Action]] = []  # (folder, action) as they were carried out
-        self._folders: dict[str, list[Stored]] = {INBOX: []}
-        self._uids = itertools.count(1)
-
-    def deliver(self, mime: bytes, folder: str = INBOX, received_at: datetime | None = None) -> str:
-        """Add a message and return its remote id. Without a time, each is a minute younger."""
-        uid = next(self._uids)
-        moment = received_at or FIRST_RECEIVED_AT + timedelta(minutes=uid)
-        self._folders.setdefault(folder, []).append(Stored(uid, mime, moment))
-        return self.remote_id(uid)
-
-    def add_folder(self, folder: str) -> None:
-        self._folders.setdefault(folder, [])
-
-    def remove(self, remote_id: str, folder: str = INBOX) -> None:
-        """As if another client had deleted it."""
-        self._folders[folder] = [
-            each for each in self._folders[folder] if self.remote_id(each.uid) != remote_id
-        ]
-
-    def reset_keys(self) -> None:
-        """As after a restored backup: another UIDVALIDITY, and every message a new key."""
-        self.validity += 1
-        self._uids = itertools.count(1)
-        for messages in self._folders.values():
-            for each in messages:
-                each.uid = next(self._uids)
-
-    def messages(self, folder: str = INBOX) -> list[Stored]:
-        if folder not in self._folders:
-            raise FolderMissing(f"no folder {folder}")
-        return self._folders[folder]
-
-    def folder_names(self) -> list[str]:
-        return list(self._folders)
-
-    def find(self, folder: str, remote_id: str) -> Stored | None:
-        found = (each for each in self.messages(folder) if self.remote_id(each.uid) == remote_id)
-        return next(found, None)
-
-    def remote_id(self, uid: int) -> str:
-        return f"{self.validity}.{uid}"
+NO_KEYWORD = re.compile(r"[^A-Za-z0-9$_.-]+")
 
 
 class Failing:
@@ -139,9 +90,10 @@ class Failing:
 class FakeIncomingServer(Failing):
     """IncomingServer over a FakeMailbox.
 
-    `complete`: lists like POP3, else like IMAP. Besides its methods, `fail` knows the point
-    "message": raised by `fetch` in the middle, before the next message.
-    `fail_message` makes one message unreadable for good.
+    `complete`: lists like POP3; `exchange`: like EWS, which tells what left and what changed, and
+    knows folders by ids that stay; else like IMAP with CONDSTORE, whose folders are names. Besides
+    its methods, `fail` knows the point "message": raised by `fetch` in the middle, before the next
+    message. `fail_message` makes one message unreadable for good.
     """
 
     def __init__(
@@ -149,15 +101,20 @@ class FakeIncomingServer(Failing):
         mailbox: FakeMailbox | None = None,
         *,
         complete: bool = False,
+        exchange: bool = False,
         options: AdapterOptions | None = None,
     ) -> None:
         super().__init__()
         self.mailbox = mailbox or FakeMailbox()
-        self.protocol = "pop3" if complete else "imap"
+        self.protocol = "pop3" if complete else "ews" if exchange else "imap"
         self.options = options or AdapterOptions()
         self.complete = complete
+        self.exchange = exchange
+        self.sizes_stay = not exchange
         self.is_open = False
         self._bad_messages: dict[str, MessageError] = {}
+        if exchange:
+            self.mailbox.add_folder(SENT)
 
     def fail_message(self, remote_id: str, error: MessageError) -> None:
         self._bad_messages[remote_id] = error
@@ -179,21 +136,20 @@ class FakeIncomingServer(Failing):
         self.open()
         if not self.complete:
             with watched(self.options.watcher, Phase.OPEN):
-                self._messages(folder)
+                self._folder(folder)
         with watched(self.options.watcher, Phase.LIST):
             self._called("list_new")
-            messages = self._messages(folder)
-            return (
-                self._whole(messages, cursor)
-                if self.complete
-                else self._since(messages, cursor, limit)
-            )
+            found = self._folder(folder)
+            if self.complete:
+                return self._whole(found, cursor)
+            listed = self._changes if self.exchange else self._beyond
+            return listed(found, cursor, limit)
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         self.open()
         with watched(self.options.watcher, Phase.FETCH):
             self._called("fetch")
-            self._messages(folder)
+            self._folder(folder)
         for remote_id in remote_ids:
             with watched(self.options.watcher, Phase.FETCH):
                 self._raise_planned("message")
@@ -202,14 +158,19 @@ class FakeIncomingServer(Failing):
     def identify(self, folder: str, remote_ids: Sequence[str]) -> list[Identity]:
         self.open()
         self._called("identify")
-        found = [(each, self.mailbox.find(folder, each)) for each in remote_ids]
-        return [identity(remote_id, each.mime) for remote_id, each in found if each]
+        key = self._folder(folder).id
+        found = [(each, self.mailbox.find(key, each)) for each in remote_ids]
+        return [
+            identity(remote_id, each.mime, sized=self.sizes_stay)
+            for remote_id, each in found
+            if each
+        ]
 
     def apply(self, folder: str, actions: Sequence[Action]) -> list[ActionResult]:
         self.open()
         with watched(self.options.watcher, Phase.APPLY):
             self._called("apply")
-            self._messages(folder)
+            self._folder(folder)
             return [self._apply_one(folder, action) for action in actions]
 
     def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
@@ -223,54 +184,185 @@ class FakeIncomingServer(Failing):
             self.mailbox.add_folder(SENT)
             for each in self.mailbox.messages(SENT):
                 if identity("", each.mime).message_id.strip("<>") == message_id.strip("<>"):
-                    return f"there is one in {SENT} already"
+                    return "there is one in Sent already"
             self.mailbox.deliver(mime, SENT, sent_at)
             self.mailbox.messages(SENT)[-1].seen = True
-            return f"filed in {SENT}"
+            return "filed in Sent"
 
     def folders(self) -> list[RemoteFolder]:
         self.open()
         self._called("folders")
         if self.complete:
             return []
-        below = [name for name in self.mailbox.folder_names() if name.startswith(f"{INBOX}/")]
-        return [RemoteFolder(name, tuple(name.split("/")[1:])) for name in below]
+        paths = [(each, self.mailbox.path(each.id)) for each in self.mailbox.folders()]
+        return [
+            RemoteFolder(
+                self._name_of(folder),
+                tuple(path.split("/")[1:]),
+                len(folder.messages) if self.exchange else None,
+            )
+            for folder, path in paths
+            if path.startswith(f"{INBOX}/")
+        ]
+
+    def ensure_folder(self, name: str) -> str:
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY):
+            self._called("ensure_folder")
+            if self.complete:
+                raise ActionRefused("POP3 has no folders", phase=Phase.APPLY)
+            return self._name_of(self.mailbox.folder(self.mailbox.add_folder(name)))
+
+    def ensure_category(self, wanted: Category) -> Category:
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY):
+            self._called("ensure_category")
+            if self.exchange:
+                name = self.mailbox.categories.setdefault(wanted.id, wanted.name)
+                return Category(wanted.id, name)
+            keyword = NO_KEYWORD.sub("_", wanted.name).strip("_")
+            if self.complete or not keyword or not self.mailbox.takes_keywords:
+                raise ActionRefused("messages can't carry it", phase=Phase.APPLY)
+            return Category(wanted.id, keyword)
+
+    def drop_category(self, category_id: str) -> None:
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY):
+            self._called("drop_category")
+            self.mailbox.categories.pop(category_id, None)
+
+    def marked(self, mark: str, folders: Sequence[str], since: datetime | None) -> Marks:
+        self.open()
+        with watched(self.options.watcher, Phase.LIST):
+            self._called("marked")
+            if self.complete:
+                return Marks((), complete=True)
+            if self.exchange:
+                return self._marked_anywhere(mark, since)
+            found = [
+                Marked(folder, each.remote_id, has_mark=True)
+                for folder in folders
+                for each in self._folder(folder).messages
+                if mark in each.keywords
+            ]
+            return Marks(tuple(found), complete=True)
 
     def close(self) -> None:
         self.calls["close"] += 1
         self.is_open = False
 
-    # -- inside --------------------------------------------------------------------------------
+    # -- folders -------------------------------------------------------------------------------
 
-    def _messages(self, folder: str) -> list[Stored]:
+    def _folder(self, folder: str) -> Folder:
+        """By the names that this protocol uses: ids that stay, or paths that are all there is."""
         if self.complete and folder != INBOX:
             raise FolderMissing(f"no folder {folder}")
-        return self.mailbox.messages(folder)
+        found = self.mailbox.folder(folder)
+        if folder != self._name_of(found):
+            raise FolderMissing(f"no folder {folder}")
+        return found
 
-    def _whole(self, messages: list[Stored], cursor: str) -> Listing:
-        items = tuple(self._item(each, with_cursor=False) for each in messages)
+    def _name_of(self, folder: Folder) -> str:
+        return folder.id if self.exchange else self.mailbox.path(folder.id)
+
+    # -- listing -------------------------------------------------------------------------------
+
+    def _whole(self, folder: Folder, cursor: str) -> Listing:
+        items = tuple(RemoteItem(each.remote_id, self._size(each)) for each in folder.messages)
         digest = hashlib.sha256("\n".join(item.remote_id for item in items).encode()).hexdigest()
         if digest == cursor:
-            return Listing((), cursor, unchanged=True, total=len(messages))
-        return Listing(items, digest, complete=True, total=len(messages))
+            return Listing((), cursor, unchanged=True, total=len(items))
+        return Listing(items, digest, complete=True, total=len(items))
 
-    def _since(self, messages: list[Stored], cursor: str, limit: int) -> Listing:
-        validity, _, last = cursor.partition(".")
-        reset = bool(cursor) and validity != str(self.mailbox.validity)
-        seen = int(last) if last and not reset else 0
-        beyond = [each for each in messages if each.uid > seen]
-        if not beyond and cursor and not reset:
-            return Listing((), cursor, unchanged=True, total=len(messages))
-        items = tuple(self._item(each, with_cursor=True) for each in beyond[:limit])
-        end = items[-1].cursor if items else f"{self.mailbox.validity}.{seen}"
-        more = len(beyond) > limit
-        return Listing(items, end, more=more, reset=reset, total=len(messages))
+    def _beyond(self, folder: Folder, cursor: str, limit: int) -> Listing:
+        """IMAP. A cursor is "validity.uid.tick.count": what the listed ones looked like when, and how
+        many they were, so that a smaller number tells that something left."""
+        messages, total = folder.messages, len(folder.messages)
+        uid, tick, count = 0, self.mailbox.tick, 0
+        reset = bool(cursor) and not cursor.startswith(epoch(folder))
+        if cursor and not reset:
+            uid, tick, count = (int(each) for each in cursor.split(".")[1:])
+        beyond = [each for each in messages if each.uid > uid]
+        items = tuple(
+            self._item(each, f"{folder.validity}.{each.uid}.{tick}.{count + number}")
+            for number, each in enumerate(beyond[:limit], start=1)
+        )
+        if len(beyond) > limit:
+            end = items[-1].cursor
+            return Listing(items, end, more=True, reset=reset, total=total, epoch=epoch(folder))
+        changed = tuple(
+            self._item(each) for each in messages if each.uid <= uid and each.changed > tick
+        )
+        left = count + len(beyond) != total
+        if cursor and not (reset or items or changed or left):
+            return Listing((), cursor, unchanged=True, total=total)
+        last = max((each.uid for each in beyond), default=uid)
+        return Listing(
+            items,
+            f"{folder.validity}.{last}.{self.mailbox.tick}.{total}",
+            reset=reset,
+            total=total,
+            epoch=epoch(folder),
+            present=frozenset(each.remote_id for each in messages) if left else None,
+            changed=changed,
+        )
 
-    def _item(self, each: Stored, *, with_cursor: bool) -> RemoteItem:
-        remote_id = self.mailbox.remote_id(each.uid)
-        if not with_cursor:
-            return RemoteItem(remote_id, len(each.mime))
-        return RemoteItem(remote_id, len(each.mime), each.received_at, remote_id)
+    def _changes(self, folder: Folder, cursor: str, limit: int) -> Listing:
+        """Exchange. A cursor is "epoch:tick"; each change comes at its tick, `limit` an answer."""
+        told, _, last = cursor.partition(":")
+        holds = told == str(self.mailbox.epoch)
+        since = int(last) if holds else 0
+        silent = told and int(told) in self.mailbox.forgotten
+        came = [(each.placed, each) for each in folder.messages if each.placed > since]
+        changed = [
+            (each.changed, each) for each in folder.messages if each.placed <= since < each.changed
+        ]
+        gone = [(tick, key) for tick, key, placed in folder.left if placed <= since < tick]
+        ticks = sorted(tick for tick, _ in (*came, *changed, *gone))
+        if holds and not ticks:
+            return Listing((), cursor, unchanged=True)
+        end = ticks[limit - 1] if len(ticks) > limit else self.mailbox.tick
+        return Listing(
+            tuple(self._item(each) for tick, each in came if tick <= end),
+            f"{self.mailbox.epoch}:{end}",
+            more=len(ticks) > limit,
+            reset=bool(cursor) and not holds and not silent,
+            gone=tuple(key for tick, key in gone if tick <= end),
+            changed=tuple(self._item(each) for tick, each in changed if tick <= end),
+        )
+
+    def _item(self, each: Stored, cursor: str = "") -> RemoteItem:
+        return RemoteItem(
+            each.remote_id,
+            self._size(each),
+            each.received_at,
+            cursor,
+            identity("", each.mime).message_id if self.exchange else "",
+            frozenset(each.keywords),
+        )
+
+    def _size(self, each: Stored) -> int:
+        """Exchange counts its own properties, too, which come and go."""
+        size = each.claimed_size or len(each.mime)
+        return size + (0 if self.sizes_stay else 300 + 40 * len(each.keywords))
+
+    def _marked_anywhere(self, mark: str, since: datetime | None) -> Marks:
+        items = [
+            Marked(
+                folder.id,
+                each.remote_id,
+                mark in each.keywords,
+                self._size(each),
+                each.received_at,
+                identity("", each.mime).message_id,
+            )
+            for folder in self.mailbox.folders()
+            for each in folder.messages
+            if (mark in each.keywords if since is None else each.changed_at >= since)
+        ]
+        return Marks(tuple(items), complete=since is None, until=self.mailbox.time())
+
+    # -- messages ------------------------------------------------------------------------------
 
     def _fetched(self, folder: str, remote_id: str) -> Fetched:
         found = self.mailbox.find(folder, remote_id)
@@ -286,22 +378,42 @@ class FakeIncomingServer(Failing):
         if self.complete and action.kind is not ActionKind.DELETE:
             error = ActionRefused("POP3 has no such command", phase=Phase.APPLY)
             return ActionResult(action, False, "", error)
-        found = self.mailbox.find(folder, action.remote_id)
-        if found is None:
+        if self.mailbox.find(folder, action.remote_id) is None:
             key = action.remote_id.partition(".")[0]
-            if not self.complete and key != str(self.mailbox.validity):
+            if self.protocol == "imap" and key != str(self._folder(folder).validity):
                 return ActionResult(action, False, "", MessageGone("new keys", phase=Phase.APPLY))
             return ActionResult(action, True, "not there")
-        if action.kind is ActionKind.MARK:
-            found.keywords.add(action.argument)
-        elif action.kind is ActionKind.SEEN:
-            found.seen = True
-        else:
-            self.mailbox.remove(action.remote_id, folder)
-            if action.kind is ActionKind.MOVE:
-                self.mailbox.deliver(found.mime, action.argument, found.received_at)
+        try:
+            receipt = self._carry_out(folder, action)
+        except MessageError as error:
+            return ActionResult(action, False, "", error)
         self.mailbox.actions.append((folder, action))
-        return ActionResult(action, True, "done")
+        return ActionResult(action, True, receipt)
+
+    def _carry_out(self, folder: str, action: Action) -> str:
+        box = self.mailbox
+        if action.kind is ActionKind.MARK:
+            if not self.exchange and (not box.takes_keywords or NO_KEYWORD.search(action.argument)):
+                raise ActionRefused(f"no keyword: {action.argument}", phase=Phase.APPLY)
+            box.mark(action.remote_id, action.argument, folder)
+        elif action.kind is ActionKind.UNMARK:
+            box.unmark(action.remote_id, action.argument, folder)
+        elif action.kind is ActionKind.SEEN:
+            box.touch(action.remote_id, folder)
+        elif action.kind is ActionKind.DELETE:
+            box.remove(action.remote_id, folder)
+        else:
+            return self._move(folder, action)
+        return "done"
+
+    def _move(self, folder: str, action: Action) -> str:
+        if not self.exchange:  # as after [TRYCREATE]
+            self.mailbox.add_folder(action.argument)
+        try:
+            target = self._folder(action.argument)
+        except FolderMissing as error:
+            raise ActionRefused(f"no folder {action.argument}", phase=Phase.APPLY) from error
+        return f"moved as {self.mailbox.move(action.remote_id, folder, target.id)}"
 
 
 class FakeOutgoingServer(Failing):
@@ -406,6 +518,11 @@ class FakeOutgoingServer(Failing):
         return results
 
 
-def identity(remote_id: str, mime: bytes) -> Identity:
+def identity(remote_id: str, mime: bytes, *, sized: bool = True) -> Identity:
     header = BytesHeaderParser().parsebytes(mime)
-    return Identity(remote_id, header.get("Message-ID", ""), header.get("Date", ""), len(mime))
+    size = len(mime) if sized else 0
+    return Identity(remote_id, header.get("Message-ID", ""), header.get("Date", ""), size)
+
+
+def epoch(folder: Folder) -> str:
+    return f"{folder.validity}."

@@ -142,7 +142,12 @@ class Listing:
         keys don't tell.
     `gone`: keys that left the folder since the cursor: deleted, or moved away. Empty where the
         protocol doesn't tell; some keys may never have been listed.
+    `present`: all keys in the folder now, where the server tells only that some left (IMAP); the
+        caller subtracts. None: nothing left, or `gone` or a complete listing tells it.
     `changed`: messages that were listed before and have changed since, where the protocol tells.
+
+    Departures and changes are told again until this answer's `cursor` is stored, or a later one; the
+    cursor of an item is older than they are. IMAP tells them with the last answer of a listing only.
     """
 
     items: tuple[RemoteItem, ...]
@@ -154,6 +159,7 @@ class Listing:
     total: int | None = None
     epoch: str = ""
     gone: tuple[str, ...] = ()
+    present: frozenset[str] | None = None
     changed: tuple[RemoteItem, ...] = ()
 
 
