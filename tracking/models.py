@@ -6,12 +6,15 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from activities.models import Email
-from mailboxes.models import Mailbox, Owned, Record, Stamped
+from mailboxes.models import Mailbox, Record, Stamped, SystemUser, Team
 from tracking.choices import FolderState
 
 
-class MailboxTrackingFolder(Record, Stamped, Owned):
-    """mailboxtrackingfolder (R7.2). Covers the folder itself, never its sub-folders (R7.4)."""
+class MailboxTrackingFolder(Record, Stamped):
+    """mailboxtrackingfolder (R7.2). Covers the folder itself, never its sub-folders (R7.4).
+
+    Its owner is the mailbox's: whoever leaves or hands over a mailbox is held back by no rule.
+    """
 
     mailbox = models.ForeignKey(
         Mailbox, models.CASCADE, related_name="tracking_folders", verbose_name=_("mailbox")
@@ -68,12 +71,11 @@ class MailboxTrackingFolder(Record, Stamped, Owned):
         help_text=_("Ours: mail tracked before keeps its record (R10.28). Empty: all is relinked."),
     )
 
-    class Meta(Owned.Meta):
-        verbose_name = _("mailbox tracking folder")
-        verbose_name_plural = _("mailbox tracking folders")
+    class Meta:
+        verbose_name = _("folder rule")
+        verbose_name_plural = _("folder rules")
         ordering = ["exchange_folder_name"]
         constraints = [
-            *Owned.Meta.constraints,
             models.UniqueConstraint(
                 fields=["mailbox", "exchange_folder_id"], name="trackingfolder_once"
             ),
@@ -81,6 +83,10 @@ class MailboxTrackingFolder(Record, Stamped, Owned):
 
     def __str__(self) -> str:
         return self.exchange_folder_name or self.exchange_folder_id
+
+    @property
+    def owner(self) -> SystemUser | Team | None:
+        return self.mailbox.owner
 
 
 class FolderLink(models.Model):
@@ -92,6 +98,14 @@ class FolderLink(models.Model):
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+")
     rule = models.ForeignKey(
         MailboxTrackingFolder, models.SET_NULL, null=True, related_name="links"
+    )
+    regarding_type = models.ForeignKey(
+        ContentType, models.SET_NULL, null=True, related_name="+", help_text=_("What it gave.")
+    )
+    regarding_id = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text=_("If the e-mail has another record now, somebody filed it by hand (R7.10)."),
     )
     linked_on = models.DateTimeField()
 

@@ -156,6 +156,23 @@ class Organization(Record, Stamped):
     max_folder_based_tracking_mappings = models.PositiveIntegerField(
         _("folder rules per mailbox"), default=25, help_text=_("R7.3")
     )
+    allow_folder_tracking_for_queues = models.BooleanField(
+        _("track folders of queues, too"),
+        default=False,
+        help_text=_("Ours: the original tracks folders of users only (R7.1, R10.15)."),
+    )
+    allow_folder_tracking_for_imap = models.BooleanField(
+        _("track folders on IMAP servers, too"),
+        default=False,
+        help_text=_("Ours: the original tracks folders of Exchange only (R7.30)."),
+    )
+    keep_manual_regarding = models.BooleanField(
+        _("keep manual regarding"),
+        default=False,
+        help_text=_(
+            "Ours: a folder rule leaves an email alone that somebody filed by hand (R7.10, R10.14)."
+        ),
+    )
 
     # Addresses
     ignore_inactive_records_in_resolution = models.BooleanField(
@@ -327,6 +344,9 @@ class Organization(Record, Stamped):
     PARITY: ClassVar[dict[str, Any]] = {
         "use_date_watermark": True,  # R3.9
         "track_categorized_items": True,  # R7.20, R10.18
+        "allow_folder_tracking_for_queues": False,  # R7.1
+        "allow_folder_tracking_for_imap": False,  # R7.30
+        "keep_manual_regarding": False,  # R7.10
         "pause_instead_of_disable": False,  # R8.5
         "warn_of_waiting_email": False,  # R5.7
         "references_correlate": False,  # R4.4
@@ -349,8 +369,7 @@ class Organization(Record, Stamped):
             "ignore_internal_email_detection_enhancement",
             "auto_track_sent_folder_items",
             "track_categorized_items",
-            "is_folder_based_tracking_enabled",
-            "max_folder_based_tracking_mappings",
+            "keep_manual_regarding",
             "ignore_inactive_records_in_resolution",
             "unresolve_email_address_if_multiple_match",
             "resolve_similar_unresolved_email_address",
