@@ -6,6 +6,7 @@ services before they write.
 
 import ssl
 from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,7 @@ from mailboxes.choices import (
     AuthenticationProtocol,
     CredentialRetrieval,
     IncomingDeliveryMethod,
+    OAuthGrant,
     OutgoingDeliveryMethod,
     ServerType,
 )
@@ -53,8 +55,27 @@ INCOMING_RETRIEVALS = {
 }
 
 
-#: Ways to authenticate that POP3, IMAP and SMTP know here (R1.20); OAuth comes with its retrieval.
-PLAIN_PROTOCOLS = {AuthenticationProtocol.AUTO_DETECT, AuthenticationProtocol.BASIC}
+_AUTO, _NEGOTIATE, _NTLM, _BASIC, _OAUTH = AuthenticationProtocol
+#: What opens an account by a token in place of a password; only these go with OAuth (R1.20).
+TOKEN_RETRIEVALS = frozenset(
+    {
+        CredentialRetrieval.SERVER_TO_SERVER,
+        CredentialRetrieval.GMAIL_OAUTH,
+        CredentialRetrieval.EXCHANGE_HYBRID_MODERN,
+        CredentialRetrieval.ENTRA_OAUTH,
+    }
+)
+#: Those that stand for a user of the provider's directory, so that its tenant must be named.
+TENANT_RETRIEVALS = TOKEN_RETRIEVALS - {CredentialRetrieval.GMAIL_OAUTH}
+#: Ways to authenticate with user name and password (R1.20).
+PLAIN_PROTOCOLS = frozenset({_AUTO, _BASIC})
+EXCHANGE_PROTOCOLS = frozenset({_AUTO, _NEGOTIATE, _NTLM, _BASIC})
+
+EXCHANGE_PATH = "/EWS/Exchange.asmx"
+#: First labels of host names that no Exchange web service has, so that a mixed profile is told (R1.12).
+MAIL_HOSTS = ("imap", "pop", "pop3", "smtp")
+#: The provider lets an app that is being tested serve 100 people (R1.21).
+GMAIL_USERS, GMAIL_WARNING = 100, 90
 
 
 class ProfileFacts(Protocol):
@@ -70,6 +91,9 @@ class ProfileFacts(Protocol):
     incoming_credential_retrieval: int
     outgoing_credential_retrieval: int
     use_same_settings_for_outgoing_connections: bool
+    oauth_grant: str
+    oauth_authorization_endpoint: str
+    oauth_token_endpoint: str
 
 
 class MailboxFacts(Protocol):
@@ -86,12 +110,30 @@ class MailboxFacts(Protocol):
     def serves_queue(self) -> bool: ...
 
 
-class PortFacts(Protocol):
+class WarnedFacts(Protocol):
+    """What is only warned of. Of secrets it matters whether they are set."""
+
     server_type: int
-    incoming_port_number: int | None
     outgoing_port_number: int | None
+    incoming_credential_retrieval: int
+    outgoing_credential_retrieval: int
+    use_same_settings_for_outgoing_connections: bool
+    incoming_use_impersonation: bool
+    outgoing_use_impersonation: bool
+    outgoing_auto_grant_delegate_access: bool
     incoming_user_name: str
     outgoing_user_name: str
+    oauth_client_id: str
+    exchange_online_tenant_id: str
+
+    @property
+    def is_incoming_password_set(self) -> bool: ...
+
+    @property
+    def is_outgoing_password_set(self) -> bool: ...
+
+    @property
+    def is_oauth_client_secret_set(self) -> bool: ...
 
 
 def profile_faults(
@@ -101,55 +143,12 @@ def profile_faults(
 
     `allow_plain`, `allow_plain_login`: the organization's switches (R1.26); the model itself doesn't
     know them, the services do."""
-    faults: Faults = {}
     kind = ServerType(profile.server_type)
-    incoming = CredentialRetrieval(profile.incoming_credential_retrieval)
-    outgoing = CredentialRetrieval(profile.outgoing_credential_retrieval)
-    same = profile.use_same_settings_for_outgoing_connections
-
-    if profile.use_auto_discover and not kind.is_exchange:
-        faults["use_auto_discover"] = _(
-            "Only Exchange can be discovered. Switch this off and enter both locations. (R1.22)"
-        )
-    if not profile.use_auto_discover:
-        needed = _("Enter the server's location, or let Exchange be discovered. (R1.22)")
-        if not profile.incoming_server_location:
-            faults["incoming_server_location"] = needed
-        if not profile.outgoing_server_location:
-            faults["outgoing_server_location"] = needed
-    if not kind.is_exchange:
-        mixed = _(
-            "%(kind)s needs a mail server on both sides, and this is the address of an Exchange "
-            "web service. A profile can't mix server kinds: make a second profile. (R1.12)"
-        ) % {"kind": kind.label}
-        for field in ("incoming_server_location", "outgoing_server_location"):
-            if _is_url(getattr(profile, field)):
-                faults[field] = mixed
-    elif not profile.use_auto_discover:
-        mixed = _(
-            "%(kind)s uses Exchange in both directions, so this must be the address of its web "
-            "service (https://…). A profile can't mix server kinds: make a second profile. (R1.12)"
-        ) % {"kind": kind.label}
-        for field in ("incoming_server_location", "outgoing_server_location"):
-            location = getattr(profile, field)
-            if location and not _is_url(location):
-                faults.setdefault(field, mixed)
-    if incoming not in INCOMING_RETRIEVALS[kind]:
-        faults["incoming_credential_retrieval"] = _(
-            "%(kind)s can't authenticate incoming mail with “%(method)s”. Choose another way. "
-            "(section 1.3)"
-        ) % {"kind": kind.label, "method": incoming.label}
-    if not same:
-        allowed = set(INCOMING_RETRIEVALS[kind])
-        if not kind.is_exchange:
-            allowed.add(CredentialRetrieval.ANONYMOUS)
-        if outgoing not in allowed:
-            faults["outgoing_credential_retrieval"] = _(
-                "%(kind)s can't authenticate outgoing mail with “%(method)s”. Choose another way. "
-                "(section 1.3)"
-            ) % {"kind": kind.label, "method": outgoing.label}
+    faults = _location_faults(profile, kind)
+    faults |= _retrieval_faults(profile, kind)
     faults |= _line_faults(profile, kind, allow_plain, allow_plain_login)
-    faults |= _protocol_faults(profile, kind, incoming, outgoing)
+    faults |= _protocol_faults(profile, kind)
+    faults |= _authority_faults(profile)
     if profile.ca_certificate and not _is_pem(profile.ca_certificate):
         faults["ca_certificate"] = _(
             "This is no certificate authority in PEM form. Paste the whole text from BEGIN "
@@ -158,27 +157,128 @@ def profile_faults(
     return faults
 
 
-def profile_warnings(profile: PortFacts) -> Faults:
-    """What is legal and yet likely to fail: field name -> message."""
+def profile_warnings(profile: WarnedFacts, *, mailboxes: int = 0) -> Faults:
+    """What is legal and yet likely to fail: field name -> message. `mailboxes`: how many use it."""
     warnings: Faults = {}
     if profile.outgoing_port_number == 25:
         warnings["outgoing_port_number"] = _(
             "Port 25 is for mail between servers; many networks block it. Use 587 or 465 where the "
             "server offers them. (R1.25)"
         )
-    if ServerType(profile.server_type).is_exchange:
-        for field in ("incoming_user_name", "outgoing_user_name"):
-            if "\\" in getattr(profile, field):
-                warnings[field] = _(
-                    "Exchange may answer that no mailbox has this SMTP address. Use the mail-style "
-                    "name (ada@example.com) instead of domain\\user. (R1.19)"
-                )
+    for side in _sides(profile):
+        warnings |= _missing_credentials(profile, side)
+        if ServerType(profile.server_type).is_exchange:
+            warnings |= _exchange_account_warnings(profile, side)
+    if profile.outgoing_auto_grant_delegate_access:
+        warnings["outgoing_auto_grant_delegate_access"] = _(
+            "Delegate access is never granted by itself here: grant it on the server. The switch is "
+            "kept for imports. (R1.18)"
+        )
+    if mailboxes >= GMAIL_WARNING and uses_gmail(profile):
+        warnings["oauth_client_id"] = _(
+            "%(count)s mailboxes use this client. Google lets an app that it has not verified serve "
+            "%(limit)s people: have the app verified, or give others a profile with a client of its "
+            "own. (R1.21)"
+        ) % {"count": mailboxes, "limit": GMAIL_USERS}
     return warnings
+
+
+def uses_gmail(profile: WarnedFacts) -> bool:
+    """Does any direction open its account by Gmail OAuth?"""
+    return any(
+        getattr(profile, f"{side}_credential_retrieval") == CredentialRetrieval.GMAIL_OAUTH
+        for side in _sides(profile)
+    )
+
+
+def exchange_url(location: str) -> str:
+    """The web service that somebody means who enters a host or an address without a path. What looks
+    like a mail server stays as it is, and is refused (R1.12)."""
+    location = location.strip()
+    if not location or location.partition(".")[0].lower() in MAIL_HOSTS:
+        return location
+    url = location if "://" in location else f"https://{location}"
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return location
+    if parts.path in ("", "/"):
+        parts = parts._replace(path=EXCHANGE_PATH)
+    return parts.geturl()
+
+
+# -- faults --------------------------------------------------------------------------------------
+
+
+def _sides(profile: ProfileFacts | WarnedFacts) -> tuple[str, ...]:
+    """The directions with settings of their own (R1.15)."""
+    if profile.use_same_settings_for_outgoing_connections:
+        return ("incoming",)
+    return ("incoming", "outgoing")
+
+
+def _location_faults(profile: ProfileFacts, kind: ServerType) -> Faults:
+    faults: Faults = {}
+    if profile.use_auto_discover:
+        if not kind.is_exchange:
+            faults["use_auto_discover"] = _(
+                "Only Exchange can be discovered. Switch this off and enter both locations. (R1.22)"
+            )
+        return faults | (_mixed_faults(profile, kind) if not kind.is_exchange else {})
+    for field in ("incoming_server_location", "outgoing_server_location"):
+        if not getattr(profile, field):
+            faults[field] = _("Enter the server's location, or let Exchange be discovered. (R1.22)")
+    return _mixed_faults(profile, kind) | faults
+
+
+def _mixed_faults(profile: ProfileFacts, kind: ServerType) -> Faults:
+    """R1.12."""
+    if kind.is_exchange:
+        words = _(
+            "%(kind)s uses Exchange in both directions, so this must be the address of its web "
+            "service (https://…). A profile can't mix server kinds: make a second profile. (R1.12)"
+        )
+    else:
+        words = _(
+            "%(kind)s needs a mail server on both sides, and this is the address of an Exchange "
+            "web service. A profile can't mix server kinds: make a second profile. (R1.12)"
+        )
+    faults: Faults = {}
+    for field in ("incoming_server_location", "outgoing_server_location"):
+        location = getattr(profile, field)
+        if location and _is_url(location) is not kind.is_exchange:
+            faults[field] = words % {"kind": kind.label}
+        elif location and kind.is_exchange and (fault := _address_fault(location)):
+            faults[field] = fault
+    return faults
+
+
+def _retrieval_faults(profile: ProfileFacts, kind: ServerType) -> Faults:
+    faults: Faults = {}
+    incoming = CredentialRetrieval(profile.incoming_credential_retrieval)
+    if incoming not in INCOMING_RETRIEVALS[kind]:
+        faults["incoming_credential_retrieval"] = _(
+            "%(kind)s can't authenticate incoming mail with “%(method)s”. Choose another way. "
+            "(section 1.3)"
+        ) % {"kind": kind.label, "method": incoming.label}
+    if profile.use_same_settings_for_outgoing_connections:
+        return faults
+    outgoing = CredentialRetrieval(profile.outgoing_credential_retrieval)
+    allowed = set(INCOMING_RETRIEVALS[kind])
+    if not kind.is_exchange:
+        allowed.add(CredentialRetrieval.ANONYMOUS)
+    if outgoing not in allowed:
+        faults["outgoing_credential_retrieval"] = _(
+            "%(kind)s can't authenticate outgoing mail with “%(method)s”. Choose another way. "
+            "(section 1.3)"
+        ) % {"kind": kind.label, "method": outgoing.label}
+    return faults
 
 
 def _line_faults(
     profile: ProfileFacts, kind: ServerType, allow_plain: bool, allow_plain_login: bool
 ) -> Faults:
+    if kind.is_exchange:
+        return _exchange_line_faults(profile, allow_plain and allow_plain_login)
     faults: Faults = {}
     outgoing_logs_in = (
         profile.use_same_settings_for_outgoing_connections
@@ -191,9 +291,7 @@ def _line_faults(
     for field, uses_tls, logs_in in sides:
         if uses_tls:
             continue
-        if kind.is_exchange:
-            faults[field] = _("Exchange is reached by TLS only. Switch it on. (R1.27)")
-        elif not allow_plain:
+        if not allow_plain:
             faults[field] = _(
                 "Without TLS, mail travels in plain text, which the organization doesn't allow. Use "
                 "TLS, or allow servers without TLS in the organization. (R1.26)"
@@ -204,34 +302,145 @@ def _line_faults(
                 "doesn't allow. Use TLS, or allow passwords on such lines in the organization. "
                 "(R1.26)"
             )
-    if kind.is_exchange and not profile.use_auto_discover:
-        for field in ("incoming_server_location", "outgoing_server_location"):
-            if getattr(profile, field).lower().startswith("http://"):
-                faults[field] = _("Exchange is reached by TLS only: use https://. (R1.27)")
     return faults
 
 
-def _protocol_faults(
-    profile: ProfileFacts,
-    kind: ServerType,
-    incoming: CredentialRetrieval,
-    outgoing: CredentialRetrieval,
-) -> Faults:
-    if kind.is_exchange:
-        return {}
+def _exchange_line_faults(profile: ProfileFacts, allow_plain: bool) -> Faults:
+    """R1.27. The address says whether there is TLS; the switch beside it must say the same."""
     faults: Faults = {}
-    sides = [("incoming_authentication_protocol", incoming)]
-    if not profile.use_same_settings_for_outgoing_connections:
-        sides.append(("outgoing_authentication_protocol", outgoing))
-    for field, retrieval in sides:
-        protocol = AuthenticationProtocol(getattr(profile, field))
-        oauth = retrieval == CredentialRetrieval.GMAIL_OAUTH
-        if protocol in PLAIN_PROTOCOLS or (oauth and protocol == AuthenticationProtocol.OAUTH):
-            continue
-        faults[field] = _(
-            "%(kind)s can't log in by %(protocol)s here. Choose Auto Detect or Basic. (R1.20)"
-        ) % {"kind": kind.label, "protocol": protocol.label}
+    for side in ("incoming", "outgoing"):
+        location = "" if profile.use_auto_discover else getattr(profile, f"{side}_server_location")
+        plain = location.lower().startswith("http://")
+        uses_tls = getattr(profile, f"{side}_uses_ssl")
+        if plain and not (allow_plain and not uses_tls):
+            faults[f"{side}_server_location"] = _(
+                "Exchange is reached by TLS only: use https://. (R1.27)"
+            )
+        if not uses_tls and not (allow_plain and plain):
+            faults[f"{side}_uses_ssl"] = _("Exchange is reached by TLS only. Switch it on. (R1.27)")
     return faults
+
+
+def _protocol_faults(profile: ProfileFacts, kind: ServerType) -> Faults:
+    """R1.20."""
+    faults: Faults = {}
+    for side in _sides(profile):
+        field = f"{side}_authentication_protocol"
+        protocol = AuthenticationProtocol(getattr(profile, field))
+        retrieval = CredentialRetrieval(getattr(profile, f"{side}_credential_retrieval"))
+        allowed = protocols_for(kind, retrieval)
+        if protocol not in allowed:
+            faults[field] = _(
+                "%(kind)s can't log in by %(protocol)s with “%(method)s”. Choose one of: "
+                "%(allowed)s. (R1.20)"
+            ) % {
+                "kind": kind.label,
+                "protocol": protocol.label,
+                "method": retrieval.label,
+                "allowed": ", ".join(str(one.label) for one in sorted(allowed)),
+            }
+    return faults
+
+
+def protocols_for(
+    kind: ServerType, retrieval: CredentialRetrieval
+) -> frozenset[AuthenticationProtocol]:
+    """How an account with these credentials can prove who it is (R1.20)."""
+    if retrieval in TOKEN_RETRIEVALS:
+        return frozenset({_AUTO, _OAUTH})
+    if retrieval == CredentialRetrieval.WINDOWS_INTEGRATED:
+        return frozenset({_AUTO, _NEGOTIATE})
+    return EXCHANGE_PROTOCOLS if kind.is_exchange else PLAIN_PROTOCOLS
+
+
+def _authority_faults(profile: ProfileFacts) -> Faults:
+    """Where tokens come from: over TLS, and both addresses of the same provider (R1.21)."""
+    faults: Faults = {}
+    addresses = {
+        name: getattr(profile, name)
+        for name in ("oauth_authorization_endpoint", "oauth_token_endpoint")
+    }
+    for name, address in addresses.items():
+        if address and not address.lower().startswith("https://"):
+            faults[name] = _("Tokens are fetched over TLS only: enter an https:// address. (R1.21)")
+        elif address and (fault := _address_fault(address)):
+            faults[name] = fault
+        elif not address and any(addresses.values()) and _needs(profile, name):
+            faults[name] = _(
+                "The other address of the provider is entered, so this one is needed, too. Leave "
+                "both empty for Google's or Microsoft's. (R1.21)"
+            )
+    return faults
+
+
+def _needs(profile: ProfileFacts, name: str) -> bool:
+    """Nobody signs in where the client opens every mailbox."""
+    return name == "oauth_token_endpoint" or profile.oauth_grant != OAuthGrant.APPLICATION
+
+
+def _address_fault(url: str) -> str | Promise | None:
+    parts = _split(url)
+    if parts is None or not parts.hostname:
+        return _("This is no complete address: https://host/path.")
+    if parts.username is not None or parts.password is not None:
+        return _("Leave user name and password out of the address; they have fields of their own.")
+    return None
+
+
+# -- warnings ------------------------------------------------------------------------------------
+
+
+def _missing_credentials(profile: WarnedFacts, side: str) -> Faults:
+    """What the chosen way of authenticating needs on the profile and doesn't find (section 1.3)."""
+    retrieval = getattr(profile, f"{side}_credential_retrieval")
+    needed: dict[str, object] = {}
+    if retrieval == CredentialRetrieval.PROFILE:
+        needed = {
+            f"{side}_user_name": getattr(profile, f"{side}_user_name"),
+            f"{side}_password": getattr(profile, f"is_{side}_password_set"),
+        }
+    elif retrieval in TOKEN_RETRIEVALS:
+        needed = {
+            "oauth_client_id": profile.oauth_client_id,
+            "oauth_client_secret": profile.is_oauth_client_secret_set,
+        }
+        if retrieval in TENANT_RETRIEVALS:
+            needed["exchange_online_tenant_id"] = profile.exchange_online_tenant_id
+    return {
+        field: _("“%(method)s” needs this, and it is empty. (section 1.3)")
+        % {"method": CredentialRetrieval(retrieval).label}
+        for field, value in needed.items()
+        if not value
+    }
+
+
+def _exchange_account_warnings(profile: WarnedFacts, side: str) -> Faults:
+    warnings: Faults = {}
+    if "\\" in getattr(profile, f"{side}_user_name"):
+        warnings[f"{side}_user_name"] = _(
+            "Exchange may answer that no mailbox has this SMTP address. Use the mail-style "
+            "name (ada@example.com) instead of domain\\user. (R1.19)"
+        )
+    retrieval = getattr(profile, f"{side}_credential_retrieval")
+    field = f"{side}_use_impersonation"
+    impersonates = getattr(profile, field)
+    if retrieval == CredentialRetrieval.USER_OR_QUEUE and impersonates:
+        warnings[field] = _(
+            "Each mailbox is opened with its own credentials, so nobody is impersonated. (R1.17)"
+        )
+    elif retrieval in _SERVICE_ACCOUNTS and not impersonates:
+        warnings[field] = _(
+            "Without impersonation the profile's account must be a delegate with full access to each "
+            "mailbox, and appointments, contacts and tasks are not served. (R1.17)"
+        )
+    return warnings
+
+
+#: Retrievals by which one account opens many mailboxes (R1.17).
+_SERVICE_ACCOUNTS = frozenset({CredentialRetrieval.PROFILE, CredentialRetrieval.WINDOWS_INTEGRATED})
+
+
+# -- what texts are ------------------------------------------------------------------------------
 
 
 def _is_pem(text: str) -> bool:
@@ -240,6 +449,23 @@ def _is_pem(text: str) -> bool:
     except (ssl.SSLError, ValueError):
         return False
     return True
+
+
+def _is_url(location: str) -> bool:
+    return location.lower().startswith(("http://", "https://"))
+
+
+def _split(url: str) -> SplitResult | None:
+    """None for what no address can be, e.g. a port that is no number."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises if it is no port
+    except ValueError:
+        return None
+    return parts
+
+
+# -- mailboxes -----------------------------------------------------------------------------------
 
 
 def mailbox_faults(mailbox: MailboxFacts, server_type: int | None) -> Faults:
@@ -293,7 +519,3 @@ def mailbox_faults(mailbox: MailboxFacts, server_type: int | None) -> Faults:
             "delete after processing; switch this off. (R1.37)"
         )
     return faults
-
-
-def _is_url(location: str) -> bool:
-    return location.lower().startswith(("http://", "https://"))

@@ -12,7 +12,13 @@ from mailboxes.choices import (
     OutgoingDeliveryMethod,
     ServerType,
 )
-from mailboxes.legality import mailbox_faults, profile_faults, profile_warnings
+from mailboxes.legality import (
+    exchange_url,
+    mailbox_faults,
+    profile_faults,
+    profile_warnings,
+    protocols_for,
+)
 
 EWS = "https://mail.example.com/EWS/Exchange.asmx"
 EXCHANGE = [kind for kind in ServerType if kind.is_exchange]
@@ -38,6 +44,17 @@ def profile(kind=ServerType.IMAP_SMTP, **columns):
             "use_same_settings_for_outgoing_connections": True,
             "incoming_user_name": "",
             "outgoing_user_name": "",
+            "incoming_use_impersonation": False,
+            "outgoing_use_impersonation": False,
+            "outgoing_auto_grant_delegate_access": False,
+            "is_incoming_password_set": False,
+            "is_outgoing_password_set": False,
+            "oauth_client_id": "",
+            "is_oauth_client_secret_set": False,
+            "exchange_online_tenant_id": "",
+            "oauth_grant": "",
+            "oauth_authorization_endpoint": "",
+            "oauth_token_endpoint": "",
             "ca_certificate": "",
         }
         | columns
@@ -134,27 +151,118 @@ def test_exchange_is_reached_by_tls_only(kind):
         {"incoming_uses_ssl": False},
         {"outgoing_uses_ssl": False},
         {"incoming_server_location": EWS.replace("https", "http")},
+        {"use_auto_discover": True, "incoming_uses_ssl": False},
     ):
-        faults = profile_faults(profile(kind, **broken))
-        assert "R1.27" in str(faults[next(iter(broken))])
+        faults = profile_faults(profile(kind, **broken), allow_plain=True, allow_plain_login=False)
+        assert "R1.27" in str(faults[list(broken)[-1]])
+
+
+@pytest.mark.rule("R1.26", "R1.27")
+@pytest.mark.parametrize("kind", EXCHANGE)
+def test_exchange_without_tls_needs_both_words_of_the_organization_and_a_plain_address(kind):
+    plain = EWS.replace("https", "http")
+    open_line = {"incoming_server_location": plain, "incoming_uses_ssl": False}
+
+    assert profile_faults(profile(kind, **open_line)) == {}
+    for one in ({"allow_plain": False}, {"allow_plain_login": False}):
+        assert set(profile_faults(profile(kind, **open_line), **one)) == set(open_line)
+    assert list(profile_faults(profile(kind, incoming_uses_ssl=False))) == ["incoming_uses_ssl"]
+    assert list(profile_faults(profile(kind, incoming_server_location=plain))) == [
+        "incoming_server_location"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entered", "meant"),
+    [
+        ("mail.example.com", EWS),
+        (" mail.example.com ", EWS),
+        ("https://mail.example.com", EWS),
+        ("https://mail.example.com/", EWS),
+        ("mail.example.com:8443", "https://mail.example.com:8443/EWS/Exchange.asmx"),
+        ("mail.example.com/own/path.asmx", "https://mail.example.com/own/path.asmx"),
+        ("http://127.0.0.1:8081", "http://127.0.0.1:8081/EWS/Exchange.asmx"),
+        (EWS, EWS),
+        ("", ""),
+        ("smtp.example.com", "smtp.example.com"),
+        ("IMAP.example.com", "IMAP.example.com"),
+        ("ftp://mail.example.com", "ftp://mail.example.com"),
+        ("mail.example.com:port", "mail.example.com:port"),
+        ("https://", "https://"),
+    ],
+)
+def test_a_host_becomes_the_address_of_its_web_service(entered, meant):
+    assert exchange_url(entered) == meant
+
+
+@pytest.mark.parametrize(
+    "location", ["https://", "https:///EWS", "https://h:port/", "https://ada:secret@h/EWS"]
+)
+def test_an_exchange_address_is_complete_and_holds_no_password(location):
+    faults = profile_faults(profile(EXCHANGE[0], outgoing_server_location=location))
+
+    assert list(faults) == ["outgoing_server_location"]
+
+
+AUTO, NEGOTIATE, NTLM, BASIC, OAUTH = AuthenticationProtocol
+RETRIEVAL = CredentialRetrieval
+PROTOCOLS = [
+    (PLAIN, RETRIEVAL.USER_OR_QUEUE, {AUTO, BASIC}),
+    (PLAIN, RETRIEVAL.PROFILE, {AUTO, BASIC}),
+    (PLAIN, RETRIEVAL.GMAIL_OAUTH, {AUTO, OAUTH}),
+    (EXCHANGE, RETRIEVAL.USER_OR_QUEUE, {AUTO, NEGOTIATE, NTLM, BASIC}),
+    (EXCHANGE, RETRIEVAL.PROFILE, {AUTO, NEGOTIATE, NTLM, BASIC}),
+    (EXCHANGE[:1], RETRIEVAL.WINDOWS_INTEGRATED, {AUTO, NEGOTIATE}),
+    (EXCHANGE[:2], RETRIEVAL.EXCHANGE_HYBRID_MODERN, {AUTO, OAUTH}),
+    (EXCHANGE[2:], RETRIEVAL.SERVER_TO_SERVER, {AUTO, OAUTH}),
+    (EXCHANGE[2:], RETRIEVAL.ENTRA_OAUTH, {AUTO, OAUTH}),
+]
 
 
 @pytest.mark.rule("R1.20")
-@pytest.mark.parametrize("kind", PLAIN)
-@pytest.mark.parametrize(
-    ("protocol", "legal"),
-    [
-        (AuthenticationProtocol.AUTO_DETECT, True),
-        (AuthenticationProtocol.BASIC, True),
-        (AuthenticationProtocol.NEGOTIATE, False),
-        (AuthenticationProtocol.NTLM, False),
-        (AuthenticationProtocol.OAUTH, False),
-    ],
-)
-def test_mail_servers_log_in_by_basic_or_auto_detect(kind, protocol, legal):
-    faults = profile_faults(profile(kind, incoming_authentication_protocol=protocol))
+@pytest.mark.parametrize("side", ["incoming", "outgoing"])
+@pytest.mark.parametrize(("kinds", "retrieval", "legal"), PROTOCOLS)
+def test_each_way_of_authenticating_has_its_protocols(side, kinds, retrieval, legal):
+    for kind in kinds:
+        assert protocols_for(kind, retrieval) == legal
+        for protocol in AuthenticationProtocol:
+            columns = {
+                "use_same_settings_for_outgoing_connections": False,
+                f"{side}_credential_retrieval": retrieval,
+                f"{side}_authentication_protocol": protocol,
+            }
+            faults = profile_faults(profile(kind, **columns))
+            wanted = [] if protocol in legal else [f"{side}_authentication_protocol"]
+            assert list(faults) == wanted, (kind, protocol)
+            assert all("R1.20" in str(words) for words in faults.values())
 
-    assert bool(faults) is not legal
+
+@pytest.mark.rule("R1.15")
+def test_settings_of_outgoing_are_not_judged_while_it_copies_incoming():
+    copied = {
+        "outgoing_credential_retrieval": CredentialRetrieval.SERVER_TO_SERVER,
+        "outgoing_authentication_protocol": AuthenticationProtocol.NTLM,
+    }
+    assert profile_faults(profile(**copied)) == {}
+    own = profile(**copied, use_same_settings_for_outgoing_connections=False)
+    assert set(profile_faults(own)) == set(copied)
+
+
+@pytest.mark.rule("R1.21")
+def test_tokens_come_over_tls_from_one_provider():
+    both = {
+        "oauth_authorization_endpoint": "https://id.example.com/authorize",
+        "oauth_token_endpoint": "https://id.example.com/token",
+    }
+    assert profile_faults(profile(**both)) == {}
+    for name, address in both.items():
+        plain = {name: address.replace("https", "http")}
+        assert list(profile_faults(profile(**both | plain))) == [name]
+        assert list(profile_faults(profile(**both | {name: ""}))) == [name]
+        with_password = {name: address.replace("://", "://ada:secret@")}
+        assert list(profile_faults(profile(**both | with_password))) == [name]
+    only_tokens = both | {"oauth_authorization_endpoint": "", "oauth_grant": "application"}
+    assert profile_faults(profile(**only_tokens)) == {}
 
 
 @pytest.mark.rule("R1.20")
@@ -185,11 +293,93 @@ def test_port_25_is_legal_with_a_warning():
     assert profile_warnings(profile(outgoing_port_number=587)) == {}
 
 
+@pytest.mark.rule("R1.19")
 def test_a_domain_user_name_for_exchange_is_warned_of():
-    assert list(profile_warnings(profile(EXCHANGE[0], incoming_user_name="dom\\ada"))) == [
-        "incoming_user_name"
-    ]
-    assert profile_warnings(profile(incoming_user_name="dom\\ada")) == {}
+    windows_name = {"incoming_user_name": "dom\\ada"}
+
+    warnings = profile_warnings(profile(EXCHANGE[0], **windows_name))
+    assert list(warnings) == ["incoming_user_name"]
+    assert "R1.19" in str(warnings["incoming_user_name"])
+    assert profile_warnings(profile(**windows_name)) == {}
+
+
+def account_of_the_profile(kind, **columns):
+    return profile(
+        kind,
+        **{
+            "incoming_credential_retrieval": CredentialRetrieval.PROFILE,
+            "incoming_user_name": "service@example.com",
+            "is_incoming_password_set": True,
+        }
+        | columns,
+    )
+
+
+@pytest.mark.rule("R1.17")
+@pytest.mark.parametrize("kind", EXCHANGE)
+def test_without_impersonation_a_service_account_is_a_delegate_without_appointments(kind):
+    warnings = profile_warnings(account_of_the_profile(kind))
+    assert list(warnings) == ["incoming_use_impersonation"]
+    assert "appointments" in str(warnings["incoming_use_impersonation"])
+    assert profile_warnings(account_of_the_profile(kind, incoming_use_impersonation=True)) == {}
+
+    own_outgoing = {
+        "incoming_use_impersonation": True,
+        "use_same_settings_for_outgoing_connections": False,
+        "outgoing_credential_retrieval": CredentialRetrieval.PROFILE,
+        "outgoing_user_name": "service@example.com",
+        "is_outgoing_password_set": True,
+    }
+    warnings = profile_warnings(account_of_the_profile(kind, **own_outgoing))
+    assert list(warnings) == ["outgoing_use_impersonation"]
+
+
+@pytest.mark.rule("R1.17")
+def test_nobody_is_impersonated_with_credentials_of_the_mailbox():
+    warnings = profile_warnings(profile(EXCHANGE[0], incoming_use_impersonation=True))
+
+    assert list(warnings) == ["incoming_use_impersonation"]
+
+
+@pytest.mark.rule("R1.18")
+def test_granting_delegate_access_by_itself_is_said_to_do_nothing():
+    warnings = profile_warnings(profile(EXCHANGE[0], outgoing_auto_grant_delegate_access=True))
+
+    assert list(warnings) == ["outgoing_auto_grant_delegate_access"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "retrieval", "missing"),
+    [
+        (PLAIN[0], RETRIEVAL.PROFILE, ["incoming_user_name", "incoming_password"]),
+        (PLAIN[0], RETRIEVAL.GMAIL_OAUTH, ["oauth_client_id", "oauth_client_secret"]),
+        (
+            ServerType.EXCHANGE_ONLINE,
+            RETRIEVAL.ENTRA_OAUTH,
+            ["oauth_client_id", "oauth_client_secret", "exchange_online_tenant_id"],
+        ),
+    ],
+)
+def test_what_the_chosen_credentials_need_and_lack_is_named(kind, retrieval, missing):
+    warnings = profile_warnings(profile(kind, incoming_credential_retrieval=retrieval))
+
+    assert list(warnings) == missing
+
+
+@pytest.mark.rule("R1.21")
+@pytest.mark.parametrize(("mailboxes", "warned"), [(89, False), (90, True), (101, True)])
+def test_ninety_mailboxes_of_one_gmail_client_are_warned_of_and_nothing_is_refused(
+    mailboxes, warned
+):
+    gmail = profile(
+        incoming_credential_retrieval=CredentialRetrieval.GMAIL_OAUTH,
+        oauth_client_id="client",
+        is_oauth_client_secret_set=True,
+    )
+
+    assert bool(profile_warnings(gmail, mailboxes=mailboxes)) is warned
+    assert profile_faults(gmail) == {}
+    assert profile_warnings(profile(), mailboxes=mailboxes) == {}
 
 
 # Section 1.6: kind, server, legal values per workload.
