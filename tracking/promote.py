@@ -818,9 +818,7 @@ def _regarding_named(correlation: Correlation) -> trace.Named | None:
 def _remember(new: NewEmail, key: UUID, page: _Page) -> None:
     """Later messages of the page see this one as stored."""
     direction = new.fields["direction_code"]
-    page.stored[(key, direction)] = Standing(
-        new.id, new.fields["sender"], new.fields["sent_on"]
-    )
+    page.stored[(key, direction)] = Standing(new.id, new.fields["sender"], new.fields["sent_on"])
     page.candidates.add(
         StoredEmail(
             id=new.id,
