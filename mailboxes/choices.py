@@ -51,6 +51,13 @@ class ServerAuthority(IntegerChoices):
     AUTOMATIC = 3, _("Automatic")
 
 
+class OAuthGrant(TextChoices):
+    """Ours: whose consent a token stands for (R1.21)."""
+
+    APPLICATION = "application", _("The client opens every mailbox")
+    MAILBOX = "mailbox", _("The owner of each mailbox signs in")
+
+
 class ExchangeVersion(IntegerChoices):
     """emailserverprofile.exchangeversion."""
 

@@ -10,10 +10,12 @@ from django.conf import settings
 from django.core.mail.utils import DNS_NAME
 from django.utils.translation import gettext as _
 
+from mailboxes import signin
 from mailboxes.choices import CredentialRetrieval, ServerType, StateCode, TlsMode
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.protocols.base import (
     AdapterOptions,
+    Bearer,
     ConnectionSettings,
     Credentials,
     IncomingServer,
@@ -169,8 +171,8 @@ def account_key(mailbox: Mailbox, profile: EmailServerProfile, direction: Direct
     """The authenticated account that a connection counts against (R1.29): the mailbox's own, or the
     profile's, which has a second one if outgoing logs in by settings of its own."""
     retrieval = retrieval_of(profile, direction)
-    if retrieval in (CredentialRetrieval.USER_OR_QUEUE, CredentialRetrieval.GMAIL_OAUTH):
-        return f"mailbox:{mailbox.pk}"
+    if retrieval == CredentialRetrieval.USER_OR_QUEUE or signin.uses_oauth(retrieval):
+        return f"mailbox:{mailbox.pk}"  # a token opens one account, also if the client holds it
     own_outgoing = (
         direction == Direction.OUTGOING and not profile.use_same_settings_for_outgoing_connections
     )
@@ -199,7 +201,7 @@ def _profile_of(mailbox: Mailbox, direction: Direction) -> EmailServerProfile:
 
 def _credentials(
     mailbox: Mailbox, profile: EmailServerProfile, direction: Direction
-) -> Credentials | None:
+) -> Credentials | Bearer | None:
     retrieval = retrieval_of(profile, direction)
     if retrieval == CredentialRetrieval.ANONYMOUS:
         if direction == Direction.INCOMING:
@@ -209,6 +211,8 @@ def _credentials(
         return _own_credentials(mailbox)
     if retrieval == CredentialRetrieval.PROFILE:
         return _profile_credentials(profile, direction)
+    if signin.uses_oauth(retrieval):
+        return _bearer(mailbox, profile, retrieval)
     raise NotSupported(str(retrieval.label))
 
 
@@ -247,6 +251,15 @@ def _profile_credentials(profile: EmailServerProfile, direction: Direction) -> C
         return Credentials(getattr(profile, columns[0]), getattr(profile, columns[1]).reveal())
     except SecretUnreadable as error:
         raise CredentialsUnreadable(_names(profile, columns[1:])) from error
+
+
+def _bearer(
+    mailbox: Mailbox, profile: EmailServerProfile, retrieval: CredentialRetrieval
+) -> Bearer:
+    try:
+        return signin.bearer_for(mailbox, profile, retrieval)
+    except SecretUnreadable as error:
+        raise CredentialsUnreadable(_names(profile, ("oauth_client_secret",))) from error
 
 
 def _names(row: Mailbox | EmailServerProfile, columns: tuple[str, ...]) -> str:

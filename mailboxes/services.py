@@ -8,7 +8,9 @@ Who may: `actor` None stands for the site itself (commands, signals). Where a ru
 permission, the service asks for it, so that no door leads around it.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -47,6 +49,9 @@ from mailboxes.models import (
     UserSettings,
 )
 from mailboxes.models.deleting import heir_of
+from mailboxes.places import PROFILE_SECRETS, entered_for, place_of_mailbox, place_of_secret
+from mailboxes.signin import SIGNED_OUT
+from mailboxes.signin import SIGNED_OUT
 
 Party = SystemUser | Queue
 M = TypeVar("M", bound=Model)
@@ -94,8 +99,32 @@ AFFECTED_BY_PROFILE: dict[str, tuple[Operation, ...]] = {
     "oauth_client_id": ALL,
     "oauth_client_secret": ALL,
     "exchange_online_tenant_id": ALL,
+    "use_default_tenant_id": ALL,
+    "server_authority": ALL,
+    "aad_resource_id": ALL,
+    "oauth_grant": ALL,
+    "oauth_authorization_endpoint": ALL,
+    "oauth_token_endpoint": ALL,
+    "oauth_scopes": ALL,
 }
 OTHER_SERVER = frozenset({"server_type", "incoming_server_location", "incoming_user_name"})
+#: Columns of a profile after whose change the tokens of its mailboxes are another client's, another
+#: authority's, or for something else: their owners sign in again (R1.21). A new secret needs no such.
+OTHER_SIGN_IN = frozenset(
+    {
+        "incoming_credential_retrieval",
+        "outgoing_credential_retrieval",
+        "oauth_client_id",
+        "oauth_grant",
+        "oauth_authorization_endpoint",
+        "oauth_token_endpoint",
+        "oauth_scopes",
+        "exchange_online_tenant_id",
+        "use_default_tenant_id",
+        "server_authority",
+        "aad_resource_id",
+    }
+)
 
 
 INACTIVE_CODES = ("MailboxDisabled", "UserDisabled")
@@ -142,6 +171,17 @@ class NoHeir(ValidationError):
             code="no_heir",
             params={"mailbox": mailbox.name},
         )
+
+
+class SecretsStayBehind(ValidationError):
+    """A profile's secrets were entered for another place than it would send them to now (R1.9a)."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        words = _(
+            "It was entered for another server or way of connecting, and isn't sent to the new one. "
+            "Enter it again, or remove it. (R1.9a)"
+        )
+        super().__init__({column: words for column in columns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +345,7 @@ def _start_over(
     mailbox: Mailbox, before: str, address: str, now: datetime, actor: SystemUser | None
 ) -> None:
     """R1.43."""
+    _keep_places(Mailbox.objects.filter(pk=mailbox.pk), address=before)
     _update(
         [mailbox.pk],
         now,
@@ -315,6 +356,7 @@ def _start_over(
         email_address_approved_on=None,
         is_email_address_approved_by_o365_admin=False,
         account_generation=F("account_generation") + 1,
+        **SIGNED_OUT,
     )
     _reset_tests([mailbox.pk], ALL)
     _forget_cursors([mailbox.pk])
@@ -429,6 +471,8 @@ def save_mailbox(
         _refuse_taken(mailbox.email_address, besides=None)
         mailbox.created_by = mailbox.modified_by = actor
         mailbox.created_on = now
+        if mailbox.password:
+            mailbox.secrets_place = place_of_mailbox(profile, mailbox.email_address)
         mailbox.save(force_insert=True)
         return 0
     changed = set(changed_fields)
@@ -443,8 +487,16 @@ def save_mailbox(
     if "email_address" in changed:
         change_address(mailbox=before, address=mailbox.email_address, now=now, actor=actor)
         changed.discard("email_address")
+    values = {name: getattr(mailbox, name) for name in changed}
+    if "password" in changed:
+        place = place_of_mailbox(profile, mailbox.email_address)
+        if place != entered_for(before, before.email_server_profile):
+            values |= SIGNED_OUT
+        values["secrets_place"] = place
+    elif "email_server_profile" in changed:
+        _keep_places(Mailbox.objects.filter(pk=mailbox.pk))
     if changed:
-        _update([mailbox.pk], now, actor, **{name: getattr(mailbox, name) for name in changed})
+        _update([mailbox.pk], now, actor, **values)
     if changed & OTHER_ACCOUNT:
         _mean_another_account([mailbox.pk])
     if "process_email_received_after" in changed and _is_earlier(
@@ -488,11 +540,17 @@ def save_profile(
     changed_fields: Collection[str],
     now: datetime,
     actor: SystemUser | None = None,
+    move_secrets: bool = False,
 ) -> int:
     """Write an edited or new profile. Returns how many of its mailboxes must be tested again, because
     location, credentials or the way to connect changed (R1.44).
 
-    Raises ValidationError by column for what is illegal, also under the organization's switches."""
+    Secrets stay with the place that they were entered for (R1.9a): those of the profile are entered
+    again, or it isn't saved; those of its mailboxes are kept back until they are entered again or
+    `confirm_places` is called. `move_secrets` takes all of them along, and needs that permission.
+
+    Raises ValidationError by column for what is illegal, also under the organization's switches, and
+    SecretsStayBehind."""
     check_profile(profile)
     if profile._state.adding:
         profile.created_by = profile.modified_by = actor
@@ -502,7 +560,16 @@ def save_profile(
     changed = set(changed_fields)
     if not changed:
         return 0
+    if move_secrets and actor is not None and not access.may(actor, "move_secrets", profile):
+        raise access.refusal(EmailServerProfile, "move_secrets")
+    if not move_secrets and (behind := secrets_left_behind(profile, changed)):
+        raise SecretsStayBehind(behind)
+    _keep_places(profile.mailboxes.all())
+    followers = _at_their_place(profile) if move_secrets else {}
     _write(profile, changed, now, actor)
+    for domain, ids in followers.items():
+        place = place_of_mailbox(profile, f"@{domain}")
+        Mailbox.objects.filter(pk__in=ids).update(secrets_place=place)
     affected = {op for name in changed for op in AFFECTED_BY_PROFILE.get(name, ())}
     if not affected:
         return 0
@@ -550,6 +617,90 @@ def set_profile_state(
     )
     profile.state_code = state
     return bool(changed)
+
+
+# -- where secrets may go (R1.9a) ----------------------------------------------------------------
+
+
+def secrets_left_behind(profile: EmailServerProfile, changed_fields: Collection[str]) -> list[str]:
+    """The stored secrets of an edited profile whose place these changes move, and that aren't entered
+    again with them."""
+    before = EmailServerProfile.objects.select_for_update().get(pk=profile.pk)
+    after = copy(before)
+    for name in changed_fields:
+        setattr(after, name, getattr(profile, name))
+    return [
+        column
+        for column in PROFILE_SECRETS
+        if getattr(before, column)
+        and column not in changed_fields
+        and place_of_secret(before, column) != place_of_secret(after, column)
+    ]
+
+
+def kept_back(profile: EmailServerProfile) -> "QuerySet[Mailbox]":
+    """The profile's mailboxes whose password or tokens were entered for another place, and are therefore
+    not sent to this one."""
+    rows = _with_secrets(profile.mailboxes.exclude(secrets_place=""))
+    addresses = rows.values_list("pk", "email_address", "secrets_place")
+    return Mailbox.objects.filter(
+        pk__in=[
+            pk for pk, address, place in addresses if place != place_of_mailbox(profile, address)
+        ]
+    )
+
+
+@transaction.atomic
+def confirm_places(
+    *, profile: EmailServerProfile, now: datetime, actor: SystemUser | None = None
+) -> Outcome:
+    """Let what mailboxes keep for another place go to this profile's servers. Needs `move_secrets`."""
+    if actor is not None and not access.may(actor, "move_secrets", profile):
+        raise access.refusal(EmailServerProfile, "move_secrets")
+    rows = list(kept_back(profile).select_for_update(of=("self",)))
+    by_place: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_place[place_of_mailbox(profile, row.email_address)].append(row.pk)
+    for place, ids in by_place.items():
+        _update(ids, now, actor, secrets_place=place)
+    _cured([row.pk for row in rows], ("SecretsKeptBack",), now)
+    if rows:
+        _audit(
+            actor,
+            (profile, *rows),
+            __("Stored secrets may be sent to the servers of “%(profile)s” (R1.9a).")
+            % {"profile": profile.name},
+        )
+    return Outcome(len(rows), 0, _("No stored secret waits for that."))
+
+
+def _keep_places(rows: "QuerySet[Mailbox]", address: str | None = None) -> None:
+    """Note where secrets go now, on rows that don't say it yet, before that changes. `address`: the one
+    that a single mailbox had until now."""
+    unplaced = _with_secrets(rows.filter(secrets_place="")).select_related("email_server_profile")
+    by_place: dict[str, list[Any]] = defaultdict(list)
+    for row in unplaced:
+        place = place_of_mailbox(
+            row.email_server_profile, row.email_address if address is None else address
+        )
+        by_place[place].append(row.pk)
+    for place, ids in by_place.items():
+        Mailbox.objects.filter(pk__in=ids).update(secrets_place=place)
+
+
+def _at_their_place(profile: EmailServerProfile) -> dict[str, list[Any]]:
+    """Mailboxes whose secrets belong where the stored profile sends them: domain -> keys."""
+    stored = EmailServerProfile.objects.get(pk=profile.pk)
+    found: dict[str, list[Any]] = defaultdict(list)
+    rows = profile.mailboxes.exclude(secrets_place="")
+    for pk, address, place in rows.values_list("pk", "email_address", "secrets_place"):
+        if place == place_of_mailbox(stored, address):
+            found[address.rpartition("@")[2].lower()].append(pk)
+    return found
+
+
+def _with_secrets(rows: "QuerySet[Mailbox]") -> "QuerySet[Mailbox]":
+    return rows.exclude(password="", oauth_access_token="", oauth_refresh_token="")
 
 
 # -- actions on many queues ----------------------------------------------------------------------
@@ -758,6 +909,7 @@ def apply_default_settings(
                 op for op in ALL if any(op in AFFECTED_BY_MAILBOX[name] for name in changed)
             )
         affected.setdefault(operations, []).append(mailbox.pk)
+    _keep_places(Mailbox.objects.filter(pk__in=other_account))
     for target, ids in wanted.items():
         _update(ids, now, actor, **_columns(target))
     _mean_another_account(other_account)
@@ -914,7 +1066,9 @@ def _reset_tests(ids: Collection[Any], operations: Collection[Operation]) -> int
 def _mean_another_account(ids: Collection[Any]) -> None:
     """Message keys of the former account mean nothing any more."""
     if ids:
-        Mailbox.objects.filter(pk__in=ids).update(account_generation=F("account_generation") + 1)
+        Mailbox.objects.filter(pk__in=ids).update(
+            account_generation=F("account_generation") + 1, **SIGNED_OUT
+        )
         _forget_cursors(ids)
 
 

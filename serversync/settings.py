@@ -23,6 +23,9 @@ env = environ.Env(
     MAIL_STORAGE_DIR=(str, str(BASE_DIR / "var" / "mail")),
     MAIL_STORAGE_SHARED=(bool, False),
     MAIL_DENIED_NETWORKS=(list, []),
+    OAUTH_CLIENT_ID=(str, ""),
+    OAUTH_CLIENT_SECRET=(str, ""),
+    OAUTH_TENANT_ID=(str, ""),
     QUEUE_WORKERS=(int, 2),
     SECURE=(bool, False),
     BEHIND_PROXY=(bool, False),
@@ -108,6 +111,10 @@ EMAIL_ENABLED_MODELS = [
     "activities.Lead",
 ]
 MAIL_DENIED_NETWORKS = env.list("MAIL_DENIED_NETWORKS")
+# The site's own client at Microsoft's authority, for server-to-server authentication (R1.20).
+OAUTH_CLIENT_ID = env.str("OAUTH_CLIENT_ID")
+OAUTH_CLIENT_SECRET = env.str("OAUTH_CLIENT_SECRET")
+OAUTH_TENANT_ID = env.str("OAUTH_TENANT_ID")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

@@ -161,6 +161,32 @@ class Mailbox(Record, Stamped, Owned, Stateful):
     oauth_token_expires_on = models.DateTimeField(
         _("token expires on"), null=True, blank=True, editable=False
     )
+    oauth_signed_in_on = models.DateTimeField(
+        _("signed in on"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: when the owner connected the mailbox at the provider (R1.21)."),
+    )
+    oauth_signed_in_as = models.CharField(
+        _("signed in as"),
+        max_length=320,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: the account, where the provider named it."),
+    )
+    oauth_refused_code = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: why the provider takes the refresh token no more; a code of R8.20."),
+    )
+    oauth_renewal_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: until then one worker renews the token, and others wait for it."),
+    )
 
     # Requests of people to the engine
     test_email_configuration_scheduled = models.BooleanField(

@@ -11,6 +11,7 @@ from mailboxes.choices import (
     CredentialRetrieval,
     ExchangeVersion,
     ExecutionStatus,
+    OAuthGrant,
     ServerAuthority,
     ServerType,
     TlsMode,
@@ -144,6 +145,37 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
     use_default_tenant_id = models.BooleanField(_("use default tenant id"), default=True)
     server_authority = models.IntegerField(
         _("token authority"), choices=ServerAuthority.choices, default=ServerAuthority.AUTOMATIC
+    )
+    oauth_grant = models.CharField(
+        _("tokens stand for"),
+        max_length=16,
+        choices=OAuthGrant.choices,
+        blank=True,
+        help_text=_("Empty: as usual for the way of authenticating (R1.21)."),
+    )
+    oauth_authorization_endpoint = models.CharField(
+        _("authorization endpoint"),
+        max_length=2084,
+        blank=True,
+        help_text=_("Where owners sign in. Empty: Google's or Microsoft's (R1.21)."),
+    )
+    oauth_token_endpoint = models.CharField(
+        _("token endpoint"),
+        max_length=2084,
+        blank=True,
+        help_text=_("Where tokens are given out. Empty: Google's or Microsoft's (R1.21)."),
+    )
+    oauth_scopes = models.CharField(
+        _("scopes"),
+        max_length=2084,
+        blank=True,
+        help_text=_("What to ask for, with spaces between. Empty: what mail needs there (R1.21)."),
+    )
+    oauth_client_secret_expires_on = models.DateField(
+        _("client secret valid until"),
+        null=True,
+        blank=True,
+        help_text=_("As the provider shows it; a warning comes before (R1.21)."),
     )
 
     # Trust (ours)

@@ -23,7 +23,7 @@ from typing import Any
 
 from cryptography import x509
 
-from mailboxes.protocols.base import ConnectionSettings, Security
+from mailboxes.protocols.base import ConnectionSettings, Credentials, Security
 from mailboxes.protocols.errors import (
     CertificateRejected,
     ConnectionLost,
@@ -77,6 +77,7 @@ class Line:
         self._watcher = watcher
         self._timeout = settings.timeout_seconds
         self._socket: socket.socket | None = None
+        self.secrets: list[str] = []  # more that no text may show, the longest first
         self.last_words = b""  # what the server said before it stopped taking what we send
         self._buffer = bytearray()
         self._started_at = 0.0
@@ -252,7 +253,7 @@ class Line:
         """The server's words, fit to show: one line, printable, and no secret even if it echoed."""
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        for secret in secrets_of(self.settings):
+        for secret in (*self.secrets, *secrets_of(self.settings)):
             text = text.replace(secret, "***")
         return text[:500]
 
@@ -519,8 +520,9 @@ def reason(error: OSError) -> str:
 
 
 def secrets_of(settings: ConnectionSettings) -> list[str]:
-    """The password in each form in which it crosses the line."""
-    if not settings.credentials or not settings.credentials.password:
+    """The password in each form in which it crosses the line. Tokens are named to the line by whoever
+    sends them."""
+    if not isinstance(settings.credentials, Credentials) or not settings.credentials.password:
         return []
     user, password = settings.credentials.username, settings.credentials.password
     forms = [password, f"\0{user}\0{password}"]
