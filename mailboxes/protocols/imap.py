@@ -1,18 +1,23 @@
 """IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS (4315), MOVE (6851) and CONDSTORE (7162), through
 imapclient, whose connection is replaced by our own line.
 
-A remote id is "UIDVALIDITY.UID". A cursor is "UIDVALIDITY.UID.MODSEQ": the highest UID that was
-listed, and the folder's HIGHESTMODSEQ when everything up to it was, else 0. One EXAMINE then tells
-an unchanged folder, by UIDNEXT or by HIGHESTMODSEQ; neither STATUS nor SEARCH is needed.
+A remote id is "UIDVALIDITY.UID". A cursor tells what the folder looked like (see `Position`), so that
+one EXAMINE tells an unchanged one; neither STATUS nor SEARCH is needed. The same answer shows that
+something left, by EXISTS: only then all UIDs are asked for. It shows by HIGHESTMODSEQ that flags
+changed: only then those are asked for.
 
-Reading uses EXAMINE and BODY.PEEK, which change nothing. Only `apply` selects a folder for writing.
+A folder's id is its name: there is no other in most servers (RFC 8474 is rare). So a renamed folder is
+a missing one, and one that was made again under the same name is told by its UIDVALIDITY, as a reset.
+
+Reading uses EXAMINE and BODY.PEEK, which change nothing. Only what changes something selects a folder
+for writing.
 """
 
 import imaplib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -27,14 +32,18 @@ from imapclient.response_parser import parse_fetch_response, parse_message_list
 
 from mailboxes.protocols.base import (
     INBOX,
+    SENT,
     Action,
     ActionKind,
     ActionResult,
     AdapterOptions,
+    Category,
     ConnectionSettings,
     Fetched,
     Identity,
     Listing,
+    Marked,
+    Marks,
     RemoteFolder,
     RemoteItem,
     Security,
@@ -63,6 +72,7 @@ LONGEST_LINE = 16 * 1024 * 1024  # SEARCH answers with all its UIDs on one line
 GROUP_OCTETS = 1024 * 1024  # small messages are fetched together, up to this sum
 GROUP_MESSAGES = 50
 UIDS_PER_COMMAND = 200  # some servers take no command line of more than 8,000 octets
+LISTED_FIELDS = "(UID RFC822.SIZE INTERNALDATE FLAGS)"
 IDENTITY_FIELDS = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]"
 
 FOREIGN_GREETING = re.compile(rb"\+OK|-ERR|[1-5]\d\d[ -]|SSH-|HTTP/|<", re.IGNORECASE)
@@ -72,6 +82,10 @@ PASSING = re.compile(
     re.IGNORECASE,
 )
 KEYWORD = re.compile(r"[A-Za-z0-9$_.!#&'+,/:;<=>?@^`|~-]+")
+COPYUID = re.compile(r"(?P<validity>\d+) (?P<here>[\d:,]+) (?P<there>[\d:,]+)")
+NO_KEYWORD = re.compile(r"[^A-Za-z0-9$_.!#&'+,/:;<=>?@^`|~-]+")
+#: A message that has left can't be marked any more.
+LAST = {ActionKind.MOVE: 1, ActionKind.DELETE: 2}
 NOT_SELECTABLE = {b"\\noselect", b"\\nonexistent"}
 #: What clients call sent items where no folder has the special use. The first one is made if need be.
 SENT_ITEMS = (
@@ -79,6 +93,7 @@ SENT_ITEMS = (
     "Sent Items",
     "Sent Messages",
     "Sent Mail",
+    "[Gmail]/Sent Mail",
     "Gesendet",
     "Gesendete Elemente",
     "Envoyés",
@@ -99,21 +114,39 @@ class Overlong(UnexpectedReply):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A cursor taken apart."""
+    """A cursor taken apart: what was listed, and what the folder looked like then.
+
+    `uid`: the highest that was listed; `modseq`: HIGHESTMODSEQ since which flags are to be asked for,
+    0 if it is not known; `next_uid`: UIDNEXT when nothing was left to list, else 0; `count`: how many
+    of those up to `uid` are still thought to be there, None if nobody counted (older cursors).
+    """
 
     validity: int
     uid: int
     modseq: int
+    next_uid: int = 0
+    count: int | None = None
 
     @classmethod
     def parse(cls, cursor: str) -> "Position | None":
         parts = cursor.split(".")
-        if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        if len(parts) not in {3, 5} or not all(part.isdecimal() for part in parts):
             return None
         return cls(*(int(part) for part in parts))
 
     def __str__(self) -> str:
-        return f"{self.validity}.{self.uid}.{self.modseq}"
+        end = "" if self.count is None else f".{self.next_uid}.{self.count}"
+        return f"{self.validity}.{self.uid}.{self.modseq}{end}"
+
+    def after(self, uid: int, listed: int) -> "Position":
+        """When `listed` more were, the last of which is `uid`."""
+        count = None if self.count is None else self.count + listed
+        return Position(self.validity, uid, self.modseq, 0, count)
+
+    def shows(self, state: "Selected") -> bool:
+        """Nothing came, nothing left, and no flag changed."""
+        then = (self.next_uid, self.count, self.modseq)
+        return bool(self.next_uid) and then == (state.next_uid, state.exists, state.modseq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +165,21 @@ class Selected:
         """Without PERMANENTFLAGS, every flag may be set (RFC 3501, 7.1)."""
         flags = self.permanent_flags
         return flags is None or rb"\*" in flags or keyword.lower().encode() in flags
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of some actions alike. `copies`: UID -> key in the folder that it was moved to."""
+
+    done: bool
+    text: str
+    copies: dict[int, str] = field(default_factory=dict)
+
+    def result_of(self, action: Action, uid: int) -> ActionResult:
+        if not self.done:
+            return ActionResult(action, False, "", ActionRefused(self.text, phase=Phase.APPLY))
+        copy = self.copies.get(uid)
+        return ActionResult(action, True, f"moved as {copy}" if copy else self.text)
 
 
 class Connection(imaplib.IMAP4):
@@ -197,6 +245,7 @@ class ImapServer:
     """IncomingServer over IMAP. Constructed unconnected."""
 
     protocol = "imap"
+    sizes_stay = True
 
     def __init__(self, settings: ConnectionSettings, options: AdapterOptions | None = None) -> None:
         self.settings = settings
@@ -244,22 +293,15 @@ class ImapServer:
         known = Position.parse(cursor)
         reset = bool(cursor) and (known is None or known.validity != state.validity)
         if known is None or reset:
-            known = Position(state.validity, 0, 0)
-        elif state.next_uid == known.uid + 1 or (state.modseq and state.modseq == known.modseq):
+            known = Position(state.validity, 0, state.modseq, 0, 0)
+        elif known.shows(state):
             return Listing((), cursor, unchanged=True, total=state.exists)
         with watched(self.options.watcher, Phase.LIST), self._translated():
-            items, more = self._items_above(state, known.uid, max(limit, 1))
-        last = int(items[-1].remote_id.partition(".")[2]) if items else known.uid
-        end = Position(state.validity, last, 0 if more else state.modseq)
-        self._sizes.update((item.remote_id, item.size) for item in items)
-        return Listing(
-            items,
-            str(end),
-            more=more,
-            reset=reset,
-            total=state.exists,
-            epoch=f"{state.validity}.",
-        )
+            listing = self._listing(state, known, max(limit, 1))
+        self._sizes.update((item.remote_id, item.size) for item in listing.items)
+        if listing == Listing((), cursor):  # servers without UIDNEXT let us know only now
+            return Listing((), cursor, unchanged=True, total=state.exists)
+        return replace(listing, reset=reset, total=state.exists, epoch=f"{state.validity}.")
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         self._one_by_one = False
@@ -296,7 +338,7 @@ class ImapServer:
                 error = ActionRefused(f"the folder {folder} is read-only for us")
                 return [ActionResult(action, False, "", error) for action in actions]
             results: dict[Action, ActionResult] = {}
-            in_order = sorted(actions, key=lambda each: (each.kind.value, each.argument))
+            in_order = sorted(actions, key=lambda each: (LAST.get(each.kind, 0), each.argument))
             for (kind, argument), group in groupby(in_order, lambda a: (a.kind, a.argument)):
                 for result in self._apply_alike(kind, argument, list(dict.fromkeys(group))):
                     results[result.action] = result
@@ -304,14 +346,8 @@ class ImapServer:
 
     def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
         self.open()
-        try:
-            with watched(self.options.watcher, Phase.APPLY), self._translated():
-                return self._file_sent(message_id, mime, sent_at)
-        except ServerError as error:
-            # While the line stands, the server only refused this, which must not stop the mailbox.
-            if isinstance(error, MessageError) or not self._line.usable:
-                raise
-            raise ActionRefused(error.detail, phase=Phase.APPLY) from error
+        with self._refusable():
+            return self._file_sent(message_id, mime, sent_at)
 
     def folders(self) -> list[RemoteFolder]:
         """Below INBOX. Gmail keeps none there: its labels stand beside it (R7.30)."""
@@ -326,6 +362,46 @@ class ImapServer:
             listed = self._client.list_folders("", f"{prefix}*")
             folders = [self._remote_folder(row, prefix, delimiter) for row in listed]
         return [folder for folder in folders if folder]
+
+    def ensure_folder(self, name: str) -> str:
+        self.open()
+        with self._refusable():
+            prefix, _foreign = self._namespaces()
+            folder = f"{prefix}{name}"
+            if folder not in {known for _flags, known in self._all_folders()}:
+                self._create(folder)
+            return folder
+
+    def ensure_category(self, wanted: Category) -> Category:
+        """The name with what no keyword may hold replaced. There is no list: any client may use it."""
+        keyword = NO_KEYWORD.sub("_", wanted.name).strip("_")
+        if not keyword:
+            raise ActionRefused(f"{wanted.name!r} can't be an IMAP keyword", phase=Phase.APPLY)
+        self.open()
+        with watched(self.options.watcher, Phase.APPLY), self._translated():
+            try:
+                allowed = self._select(INBOX, writable=True).allows_keyword(keyword)
+            except imaplib.IMAP4.readonly:
+                allowed = False
+        if not allowed:
+            raise ActionRefused(f"the server does not allow the keyword {keyword}")
+        return Category(wanted.id, keyword)
+
+    def drop_category(self, category_id: str) -> None:
+        """Keywords are on no list."""
+
+    def marked(self, mark: str, folders: Sequence[str], since: datetime | None) -> Marks:
+        if not KEYWORD.fullmatch(mark):
+            return Marks((), complete=True)
+        self.open()
+        found: list[Marked] = []
+        for folder in folders:
+            with watched(self.options.watcher, Phase.OPEN), self._translated():
+                validity = self._select(folder, writable=False).validity
+            with watched(self.options.watcher, Phase.LIST), self._translated():
+                uids = self._search(f"KEYWORD {mark}")
+            found += [Marked(folder, f"{validity}.{uid}", has_mark=True) for uid in uids]
+        return Marks(tuple(found), complete=True)
 
     def close(self) -> None:
         if not self._line.usable:
@@ -401,6 +477,10 @@ class ImapServer:
 
     def _select(self, folder: str, *, writable: bool, fresh: bool = False) -> Selected:
         """Unless it is selected well enough. `fresh`: its state is wanted as it is now."""
+        if folder == SENT:
+            folder = self._find_sent_items()
+            if not folder:
+                raise FolderMissing("the account has no folder for sent items")
         now = self._selected
         if now and now.folder == folder and not fresh and (now.writable or not writable):
             return now
@@ -442,22 +522,54 @@ class ImapServer:
 
     # -- listing -----------------------------------------------------------------------------------
 
-    def _items_above(
-        self, state: Selected, last: int, limit: int
-    ) -> tuple[tuple[RemoteItem, ...], bool]:
+    def _listing(self, state: Selected, known: Position, limit: int) -> Listing:
+        """The end of it also tells what left and what changed, which answers before it leave open."""
+        found, more = self._items_above(state, known.uid, limit)
+        items = tuple(
+            replace(each, cursor=str(known.after(uid_of(each), number)))
+            for number, each in enumerate(found, start=1)
+        )
+        if more:
+            return Listing(items, items[-1].cursor, more=True)
+        # Messages that came after the EXAMINE, and so are in none of its numbers.
+        late = sum(uid_of(each) >= state.next_uid > 0 for each in items)
+        listed = known.after(uid_of(items[-1]) if items else known.uid, len(items))
+        left = known.uid and listed.count != state.exists + late
+        modseq, changed = self._changes(state, known)
+        return Listing(
+            items,
+            str(Position(state.validity, listed.uid, modseq, state.next_uid, state.exists + late)),
+            present=self._present(state) if left else None,
+            changed=changed,
+        )
+
+    def _present(self, state: Selected) -> frozenset[str]:
+        return frozenset(f"{state.validity}.{uid}" for uid in self._search("ALL"))
+
+    def _changes(self, state: Selected, known: Position) -> tuple[int, tuple[RemoteItem, ...]]:
+        """Up to which HIGHESTMODSEQ we know the flags of what was listed, and whose have changed."""
+        if not (known.uid and known.modseq and state.modseq) or known.modseq == state.modseq:
+            return state.modseq, ()
+        complete, rows = self._fetch(
+            f"1:{known.uid}", f"{LISTED_FIELDS} (CHANGEDSINCE {known.modseq})"
+        )
+        found = {uid: row for uid, row in rows.items() if b"RFC822.SIZE" in row}
+        changed = tuple(item_of(state, uid, row) for uid, row in sorted(found.items()))
+        return (state.modseq if complete else known.modseq), changed
+
+    def _items_above(self, state: Selected, last: int, limit: int) -> tuple[list[RemoteItem], bool]:
         """The first `limit` messages above UID `last`, and whether there may be more.
 
         A first look at a large folder must not list all of it for every page, so UIDs are asked for
         in windows, as wide as `limit` messages are on average and eight times wider after an empty
         one. The last window is open, for what arrived meanwhile.
         """
-        if not state.exists:
-            return (), False
+        if not state.exists or state.next_uid == last + 1:
+            return [], False
         if not state.next_uid:
             uids = sorted(uid for uid in self._search(f"UID {last + 1}:*") if uid > last)
             some = uids[:limit]
-            items = self._items(uid_set(some), state) if some else []
-            return tuple(items), len(uids) > len(some)
+            return (self._items(uid_set(some), state) if some else []), len(uids) > len(some)
         start = last + 1
         width = limit * max(1, state.next_uid // state.exists)
         while True:
@@ -465,26 +577,18 @@ class ImapServer:
             is_last = end >= state.next_uid - 1
             items = self._items(f"{start}:{'*' if is_last else end}", state)
             # "N:*" means the last message even where that is below N (RFC 3501, 6.4.8).
-            items = [each for each in items if int(each.remote_id.partition(".")[2]) >= start]
+            items = [each for each in items if uid_of(each) >= start]
             if items or is_last:
-                return tuple(items[:limit]), len(items) > limit or not is_last
+                return items[:limit], len(items) > limit or not is_last
             start, width = end + 1, width * 8
 
     def _items(self, uids: str, state: Selected) -> list[RemoteItem]:
         """By UID, which is the order in which they came into this folder."""
-        complete, rows = self._fetch(uids, "(UID RFC822.SIZE INTERNALDATE)")
+        complete, rows = self._fetch(uids, LISTED_FIELDS)
         found = {uid: row for uid, row in rows.items() if b"RFC822.SIZE" in row}
         if not complete:  # it fails over one of them, which must not hide the others nor itself
             found |= {uid: {} for uid in self._search(f"UID {uids}") if uid not in found}
-        return [
-            RemoteItem(
-                remote_id=f"{state.validity}.{uid}",
-                size=size_of(row),
-                received_at=received_at(row),
-                cursor=str(Position(state.validity, uid, 0)),
-            )
-            for uid, row in sorted(found.items())
-        ]
+        return [item_of(state, uid, row) for uid, row in sorted(found.items())]
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -618,37 +722,47 @@ class ImapServer:
                 yield ActionResult(action, False, "", gone)
         for start in range(0, len(present), UIDS_PER_COMMAND):
             part = present[start : start + UIDS_PER_COMMAND]
-            done, text = self._do(kind, argument, [uids[each.remote_id] for each in part])
+            outcome = self._do(kind, argument, [uids[each.remote_id] for each in part])
             for action in part:
-                if not done and len(part) > 1:  # one of them is to blame
-                    done_alone, text_alone = self._do(kind, argument, [uids[action.remote_id]])
-                    yield result_of(action, done_alone, text_alone)
+                uid = uids[action.remote_id]
+                if not outcome.done and len(part) > 1:  # one of them is to blame
+                    yield self._do(kind, argument, [uid]).result_of(action, uid)
                 else:
-                    yield result_of(action, done, text)
+                    yield outcome.result_of(action, uid)
 
-    def _do(self, kind: ActionKind, argument: str, uids: list[int]) -> tuple[bool, str]:
+    def _do(self, kind: ActionKind, argument: str, uids: list[int]) -> Outcome:
         try:
-            if kind is ActionKind.DELETE:
-                return True, self._delete(uids)
-            if kind is ActionKind.MOVE:
-                return True, self._move(uids, argument)
-            if kind is ActionKind.SEEN:
-                self._client.add_flags(uids, [rb"\Seen"], silent=True)
-                return True, "marked as seen"
-            return self._set_keyword(uids, argument)
+            match kind:
+                case ActionKind.DELETE:
+                    return Outcome(True, self._delete(uids))
+                case ActionKind.MOVE:
+                    return self._move(uids, argument)
+                case ActionKind.SEEN:
+                    self._client.add_flags(uids, [rb"\Seen"], silent=True)
+                    return Outcome(True, "marked as seen")
+                case ActionKind.MARK:
+                    return self._set_keyword(uids, argument)
+                case ActionKind.UNMARK:
+                    return self._take_keyword(uids, argument)
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:
-            return False, self._words(error)
+            return Outcome(False, self._words(error))
 
-    def _set_keyword(self, uids: list[int], keyword: str) -> tuple[bool, str]:
+    def _set_keyword(self, uids: list[int], keyword: str) -> Outcome:
         assert self._selected is not None
         if not KEYWORD.fullmatch(keyword):
-            return False, f"{keyword!r} is not an IMAP keyword"
+            return Outcome(False, f"{keyword!r} is not an IMAP keyword")
         if not self._selected.allows_keyword(keyword):
-            return False, f"the server does not allow the keyword {keyword} in this folder"
+            return Outcome(False, f"the server does not allow the keyword {keyword} in this folder")
         self._client.add_flags(uids, [keyword.encode()], silent=True)
-        return True, f"keyword {keyword} set"
+        return Outcome(True, f"keyword {keyword} set")
+
+    def _take_keyword(self, uids: list[int], keyword: str) -> Outcome:
+        if not KEYWORD.fullmatch(keyword):
+            return Outcome(True, f"no message can carry {keyword!r}")
+        self._client.remove_flags(uids, [keyword.encode()], silent=True)
+        return Outcome(True, f"keyword {keyword} taken off")
 
     def _delete(self, uids: list[int]) -> str:
         self._client.add_flags(uids, [rb"\Deleted"], silent=True)
@@ -665,12 +779,28 @@ class ImapServer:
             return "expunged"
         return "marked as deleted; others are too, so the folder was not expunged"
 
-    def _move(self, uids: list[int], folder: str) -> str:
+    def _move(self, uids: list[int], folder: str) -> Outcome:
+        if folder == SENT:
+            folder = self._find_sent_items() or self._create_sent_items()
         target = encode_utf7(folder)
+        self._imap.response("COPYUID")  # what is left over from other commands
         if self._client.has_capability("MOVE"):
-            return self._into(target, lambda: self._client.move(uids, target))
+            receipt = self._into(target, lambda: self._client.move(uids, target))
+            return Outcome(True, receipt, self._copies())
         receipt = self._into(target, lambda: self._client.copy(uids, target))
-        return f"{receipt}; {self._delete(uids)}"
+        copies = self._copies()
+        return Outcome(True, f"{receipt}; {self._delete(uids)}", copies)
+
+    def _copies(self) -> dict[int, str]:
+        """UID here -> key there, where the server told (RFC 4315, 3)."""
+        told = self._imap.response("COPYUID")[1]
+        found = COPYUID.fullmatch(text_of(told[-1]).strip())
+        if not found:
+            return {}
+        here, there = uids_in(found["here"]), uids_in(found["there"])
+        if len(here) != len(there):
+            return {}
+        return {old: f"{found['validity']}.{new}" for old, new in zip(here, there, strict=True)}
 
     def _into(self, target: bytes, command: Any) -> str:
         """Run it, and again after creating the folder if the server says so (RFC 3501, 6.4.7)."""
@@ -718,11 +848,13 @@ class ImapServer:
 
     def _create_sent_items(self) -> str:
         prefix, _foreign = self._namespaces()
-        folder = f"{prefix}{SENT_ITEMS[0]}"
+        self._sent_items = f"{prefix}{SENT_ITEMS[0]}"
+        self._create(self._sent_items)
+        return self._sent_items
+
+    def _create(self, folder: str) -> None:
         self._client.create_folder(encode_utf7(folder))
         self._client.subscribe_folder(encode_utf7(folder))  # most clients show only those
-        self._sent_items = folder
-        return folder
 
     def _namespaces(self) -> tuple[str, tuple[str, ...]]:
         """What names of our own folders begin with, and what other people's do (RFC 2342)."""
@@ -799,6 +931,17 @@ class ImapServer:
         return self._line.said(word if isinstance(word, (bytes, str)) else str(word))
 
     @contextmanager
+    def _refusable(self) -> Iterator[None]:
+        """While the line stands, the server only refused this, which must not stop the mailbox."""
+        try:
+            with watched(self.options.watcher, Phase.APPLY), self._translated():
+                yield
+        except ServerError as error:
+            if isinstance(error, MessageError) or not self._line.usable:
+                raise
+            raise ActionRefused(error.detail, phase=Phase.APPLY) from error
+
+    @contextmanager
     def _translated(self, *, greeting: bool = False) -> Iterator[None]:
         """The one place where what the libraries raise becomes our errors. Their parsers meet any
         garbage with some ValueError, LookupError or the like."""
@@ -836,6 +979,36 @@ def uid_set(uids: Sequence[int]) -> str:
     return ",".join(str(uid) for uid in uids)
 
 
+def uids_in(uid_set: str) -> list[int]:
+    """In the order given: "3:5,2". Never more than we could have asked for."""
+    found: list[int] = []
+    for part in uid_set.split(","):
+        first, _, last = part.partition(":")
+        if first.isdecimal() and (last or first).isdecimal():
+            found += range(int(first), int(last or first) + 1)[: UIDS_PER_COMMAND + 1]
+    return found
+
+
+def uid_of(item: RemoteItem) -> int:
+    return int(item.remote_id.partition(".")[2])
+
+
+def item_of(state: Selected, uid: int, row: dict[bytes, Any]) -> RemoteItem:
+    return RemoteItem(
+        remote_id=f"{state.validity}.{uid}",
+        size=size_of(row),
+        received_at=received_at(row),
+        marks=keywords_of(row),
+    )
+
+
+def keywords_of(row: dict[bytes, Any]) -> frozenset[str] | None:
+    flags = row.get(b"FLAGS")
+    if flags is None:
+        return None
+    return frozenset(text_of(flag) for flag in flags if not flag.startswith(b"\\"))
+
+
 def size_of(row: dict[bytes, Any]) -> int:
     size = row.get(b"RFC822.SIZE")
     return size if isinstance(size, int) else 0
@@ -849,12 +1022,6 @@ def received_at(row: dict[bytes, Any]) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
         return None
-
-
-def result_of(action: Action, done: bool, text: str) -> ActionResult:
-    if done:
-        return ActionResult(action, True, text)
-    return ActionResult(action, False, "", ActionRefused(text, phase=Phase.APPLY))
 
 
 def name_of(raw: bytes | str) -> str:

@@ -19,11 +19,13 @@ from mailboxes.protocols.base import (
     ActionKind,
     ActionResult,
     AdapterOptions,
+    Category,
     ConnectionSettings,
     Credentials,
     Fetched,
     Identity,
     Listing,
+    Marks,
     RemoteFolder,
     RemoteItem,
     Security,
@@ -72,6 +74,7 @@ class Pop3Server:
     """IncomingServer over POP3. Constructed unconnected."""
 
     protocol = "pop3"
+    sizes_stay = True
 
     def __init__(self, settings: ConnectionSettings, options: AdapterOptions | None = None) -> None:
         self.settings = settings
@@ -172,6 +175,18 @@ class Pop3Server:
 
     def folders(self) -> list[RemoteFolder]:
         return []
+
+    def ensure_folder(self, name: str) -> str:
+        raise ActionRefused("POP3 has no folders", phase=Phase.APPLY)
+
+    def ensure_category(self, wanted: Category) -> Category:
+        raise ActionRefused("POP3 has no marks", phase=Phase.APPLY)
+
+    def drop_category(self, category_id: str) -> None:
+        """There is none."""
+
+    def marked(self, mark: str, folders: Sequence[str], since: datetime | None) -> Marks:
+        return Marks((), complete=True)
 
     def close(self) -> None:
         if not self._line.usable:

@@ -328,8 +328,10 @@ def answer_imap(box: ImapBox, word: str, arguments: list[str]) -> list[str | byt
     if word == "UID SEARCH":
         if arguments == ["DELETED"]:
             found = [uid for uid, flags in box.flags.items() if "\\Deleted" in flags]
+        elif arguments[0] == "KEYWORD":
+            found = [uid for uid, flags in box.flags.items() if arguments[1] in flags]
         else:
-            found = uids_of(box, arguments[-1])
+            found = uids_of(box, "1:*" if arguments == ["ALL"] else arguments[-1])
         return ["* SEARCH" + "".join(f" {uid}" for uid in found)]
     if word == "UID STORE":
         for uid in uids_of(box, arguments[0]):
