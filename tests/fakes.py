@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from email.parser import BytesHeaderParser
 from typing import Self
@@ -309,26 +310,30 @@ class FakeIncomingServer(Failing):
 
     def _changes(self, folder: Folder, cursor: str, limit: int) -> Listing:
         """Exchange. A cursor is "epoch:tick"; each change comes at its tick, `limit` an answer."""
-        told, _, last = cursor.partition(":")
+        told, _, tick = cursor.partition(":")
         holds = told == str(self.mailbox.epoch)
-        since = int(last) if holds else 0
+        since = int(tick) if holds else 0
         silent = told and int(told) in self.mailbox.forgotten
         came = [(each.placed, each) for each in folder.messages if each.placed > since]
         changed = [
             (each.changed, each) for each in folder.messages if each.placed <= since < each.changed
         ]
-        gone = [(tick, key) for tick, key, placed in folder.left if placed <= since < tick]
-        ticks = sorted(tick for tick, _ in (*came, *changed, *gone))
+        gone = [(left, key) for left, key, placed in folder.left if placed <= since < left]
+        ticks = sorted(when for when, _ in (*came, *changed, *gone))
         if holds and not ticks:
             return Listing((), cursor, unchanged=True)
-        end = ticks[limit - 1] if len(ticks) > limit else self.mailbox.tick
+        last = ticks[limit - 1] if len(ticks) > limit else self.mailbox.tick
+        end = f"{self.mailbox.epoch}:{last}"
+        items = [self._item(each) for when, each in came if when <= last]
+        if items:
+            items[-1] = replace(items[-1], cursor=end)
         return Listing(
-            tuple(self._item(each) for tick, each in came if tick <= end),
-            f"{self.mailbox.epoch}:{end}",
+            tuple(items),
+            end,
             more=len(ticks) > limit,
             reset=bool(cursor) and not holds and not silent,
-            gone=tuple(key for tick, key in gone if tick <= end),
-            changed=tuple(self._item(each) for tick, each in changed if tick <= end),
+            gone=tuple(key for when, key in gone if when <= last),
+            changed=tuple(self._item(each) for when, each in changed if when <= last),
         )
 
     def _item(self, each: Stored, cursor: str = "") -> RemoteItem:

@@ -113,9 +113,10 @@ class RemoteItem:
     `size`: octets as the server counts them; `received_at`: when the server received it (IMAP
     INTERNALDATE), None where the protocol has no such thing (POP3).
     `cursor`: what to store once this item and all before it are safe; "" where a cursor only makes
-    sense at the end of the whole listing (POP3) or of one answer (EWS).
+    sense at the end of the whole listing (POP3) or of one answer, with its last item (EWS).
     `message_id`: where the listing tells it, else "". `marks`: names of the categories or keywords
-    that it carries; None where the listing doesn't tell.
+    that it carries; None where the listing doesn't tell. Servers keep a name's case as somebody first
+    wrote it, so compare without it.
     """
 
     remote_id: str
@@ -146,8 +147,9 @@ class Listing:
         caller subtracts. None: nothing left, or `gone` or a complete listing tells it.
     `changed`: messages that were listed before and have changed since, where the protocol tells.
 
-    Departures and changes are told again until this answer's `cursor` is stored, or a later one; the
-    cursor of an item is older than they are. IMAP tells them with the last answer of a listing only.
+    Departures and changes are told again until this answer's `cursor` is stored, or a later one, so
+    they are to be safe before it, and before that of the last item. IMAP tells them with the last
+    answer of a listing only.
     """
 
     items: tuple[RemoteItem, ...]
