@@ -15,15 +15,24 @@ from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import Action, ActionKind, IncomingServer
-from mailboxes.protocols.errors import MessageError, TransientError
+from mailboxes.protocols.errors import (
+    ActionRefused,
+    FolderMissing,
+    MessageError,
+    TransientError,
+)
 from serversync.choices import ActionState
-from serversync.models import ServerAction
+from serversync.context import Context
+from serversync.deeds import UNDELIVERABLE
+from serversync.models import MailboxLayout, ServerAction, SyncItem
 
 ATTEMPTS = 10  # over about two days with the gaps below
 PER_CYCLE = 500  # keeps one cycle under the job's time-out
 COPIES_PER_CYCLE = 50  # each goes over the line whole
 COPIED_BYTES = 32 * 1024 * 1024  # so that they are done well within a lease
 
+#: After these a message is no longer where it was.
+LEAVING = frozenset({ActionKind.MOVE.value, ActionKind.DELETE.value})
 #: The kind of a copy. Source key: its Message-ID; argument: the key of the e-mail.
 FILE_SENT = "file_sent"
 
@@ -63,17 +72,19 @@ def copies_of(
     ]
 
 
-def act(server: IncomingServer, mailbox: Mailbox, now: datetime) -> bool:
+def act(server: IncomingServer, context: Context, now: datetime) -> bool:
     """Do what is pending and due for this mailbox; True if more is due than one cycle does.
 
-    Errors of the connection pass through: what was not done stays pending.
+    Marks go before moves, which may change a message's key. Errors of the connection pass through:
+    what was not done stays pending.
     """
+    mailbox = context.mailbox
     pending = list(
         ServerAction.objects.filter(
             mailbox=mailbox, state=ActionState.PENDING, next_attempt_at__lte=now
-        ).order_by("created_on")[:PER_CYCLE]
+        ).order_by("created_on", "pk")[:PER_CYCLE]
     )
-    by_folder: dict[str, list[ServerAction]] = defaultdict(list)
+    by_folder: dict[tuple[bool, str], list[ServerAction]] = defaultdict(list)
     copies: list[ServerAction] = []
     changed: list[ServerAction] = []
     for row in pending:
@@ -83,19 +94,10 @@ def act(server: IncomingServer, mailbox: Mailbox, now: datetime) -> bool:
         elif row.kind == FILE_SENT:
             copies.append(row)
         else:
-            by_folder[row.folder].append(row)
+            by_folder[row.kind in LEAVING, row.folder].append(row)
     try:
-        for folder, rows in by_folder.items():
-            wanted = {
-                Action(ActionKind(row.kind), row.source_key, row.argument): row for row in rows
-            }
-            for result in server.apply(folder, list(wanted)):
-                row = wanted[result.action]
-                if result.done:
-                    _finish(row, result.receipt, now)
-                else:
-                    _postpone(row, result.error, now)
-                changed.append(row)
+        for _leaves, folder in sorted(by_folder):
+            _carry_out(server, context, folder, by_folder[_leaves, folder], changed, now)
         more = _file_copies(server, copies[:COPIES_PER_CYCLE], changed, now)
     finally:
         # Receipts of what was done are kept even if a later folder broke the connection.
@@ -104,7 +106,81 @@ def act(server: IncomingServer, mailbox: Mailbox, now: datetime) -> bool:
                 changed,
                 ["state", "attempts", "done_at", "receipt", "last_error", "next_attempt_at"],
             )
+            _learn([row for row in changed if row.state == ActionState.DONE], context, now)
     return more or len(copies) > COPIES_PER_CYCLE or len(pending) == PER_CYCLE
+
+
+def _carry_out(
+    server: IncomingServer,
+    context: Context,
+    folder: str,
+    rows: Sequence[ServerAction],
+    changed: list[ServerAction],
+    now: datetime,
+) -> None:
+    """All of a folder in one call. `changed` learns what was tried."""
+    try:
+        wanted = {_action(server, context, row): row for row in rows}
+        results = server.apply(folder, list(wanted))
+    except (FolderMissing, ActionRefused) as error:
+        # Folders come and go; the others' deeds don't wait for this one.
+        for row in rows:
+            _postpone(row, error, now)
+            changed.append(row)
+        _forget_target(context, rows)
+        return
+    for result in results:
+        row = wanted[result.action]
+        if result.done:
+            _finish(row, result.receipt, now)
+        else:
+            _postpone(row, result.error, now)
+            _forget_target(context, [row])
+        changed.append(row)
+
+
+def _action(server: IncomingServer, context: Context, row: ServerAction) -> Action:
+    argument = row.argument
+    if row.kind == ActionKind.MOVE and argument == UNDELIVERABLE:
+        argument = _undeliverable(server, context)
+    return Action(ActionKind(row.kind), row.source_key, argument)
+
+
+def _undeliverable(server: IncomingServer, context: Context) -> str:
+    """The folder for what failed: made once, its key kept (R3.70)."""
+    if context.layout is not None and context.layout.undeliverable_folder:
+        return context.layout.undeliverable_folder
+    folder = server.ensure_folder(UNDELIVERABLE)
+    context.layout, _made = MailboxLayout.objects.update_or_create(
+        mailbox=context.mailbox,
+        defaults={
+            "undeliverable_folder": folder,
+            "generation": context.mailbox.account_generation,
+        },
+    )
+    return folder
+
+
+def _forget_target(context: Context, rows: Iterable[ServerAction]) -> None:
+    """Somebody may have deleted the folder for what failed: next time it is looked for again."""
+    layout = context.layout
+    if layout is None or not layout.undeliverable_folder:
+        return
+    if any(row.kind == ActionKind.MOVE and row.argument == UNDELIVERABLE for row in rows):
+        layout.undeliverable_folder = ""
+        layout.save(update_fields=["undeliverable_folder"])
+
+
+def _learn(done: Sequence[ServerAction], context: Context, now: datetime) -> None:
+    """What the ledger knows now: who carries the category, who left the folder."""
+    category = context.layout.category_name if context.layout else ""
+    for kind, marked in ((ActionKind.MARK, True), (ActionKind.UNMARK, False)):
+        items = [row.item_id for row in done if row.kind == kind and row.argument == category]
+        if items:
+            SyncItem.objects.filter(pk__in=items).update(marked=marked)
+    left = [row.item_id for row in done if row.kind in LEAVING and row.item_id]
+    if left:
+        SyncItem.objects.filter(pk__in=left).update(left_at=now)
 
 
 def _file_copies(

@@ -1,6 +1,6 @@
-"""All that one cycle needs to know before it goes to the network, read in two statements."""
+"""All that one cycle needs to know before it goes to the network, read in two or three statements."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -8,34 +8,50 @@ from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Organization
-from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.base import INBOX, SENT
 from serversync.choices import ActionState, ItemState
-from serversync.models import ServerAction, SyncItem, Workload
+from serversync.models import MailboxLayout, ServerAction, SyncItem, Workload
+from tracking.choices import FolderState, Way
+from tracking.models import MailboxTrackingFolder
 
 
 @dataclass(slots=True)
-class InboxFacts:
-    """The inbox's cursor row as it stands; `known` is False before the first contact, `onboarded`
-    until all that was there then has been gone through."""
+class FolderFacts:
+    """One folder that a cycle reads, and its cursor row as it stands.
 
-    known: bool
-    onboarded: bool
-    cursor: str
-    watermark: datetime | None
+    `known`: there is such a row; `onboarded`: all that was there at the first contact has been gone
+    through; `renewed`: the row was another rule's, so its count of old messages means nothing now.
+    """
+
+    folder: str
+    way: Way
+    known: bool = False
+    onboarded: bool = False
+    cursor: str = ""
+    watermark: datetime | None = None
+    rule: MailboxTrackingFolder | None = None
+    renewed: bool = False
+    relinked_at: datetime | None = None
+    relinked_for: str = ""
 
 
 @dataclass(slots=True)
 class Context:
     """`retries_due`, `actions_due`: whether looking for them is worth a statement.
-    `has_history`: the ledger knows items of this mailbox, under whatever keys."""
+    `has_history`: the ledger knows items of this mailbox, under whatever keys.
+    `tracked`: folders with a rule that works; `has_rules`: or with one that doesn't (section 7.1)."""
 
     workload: Workload
     mailbox: Mailbox
     organization: Organization
-    inbox: InboxFacts
+    inbox: FolderFacts
+    sent: FolderFacts
     retries_due: bool
     actions_due: bool
     has_history: bool
+    tracked: list[FolderFacts] = field(default_factory=list)
+    has_rules: bool = False
+    layout: MailboxLayout | None = None
 
 
 def load(
@@ -45,30 +61,24 @@ def load(
     organization: Organization | None = None,
 ) -> Context:
     """Raises Workload.DoesNotExist if the mailbox or its workload row is gone. One statement less with
-    an `organization` that was read a moment ago."""
+    an `organization` that was read a moment ago, one more where there are folder rules."""
     items = SyncItem.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     actions = ServerAction.objects.filter(mailbox_id=OuterRef("mailbox_id"))
+    rules = MailboxTrackingFolder.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     workload = (
         Workload.objects.select_related(
             "mailbox__email_server_profile",
             "mailbox__regarding_user__settings",
             "mailbox__regarding_queue",
+            "mailbox__layout",
         )
         .annotate(
-            inbox=FilteredRelation(
-                "mailbox__folder_cursors",
-                condition=Q(
-                    mailbox__folder_cursors__folder=INBOX,
-                    mailbox__folder_cursors__generation=F("mailbox__account_generation"),
-                ),
-            ),
-            inbox_id=F("inbox__pk"),
-            inbox_onboarded=F("inbox__onboarded"),
-            inbox_cursor=F("inbox__cursor"),
-            inbox_watermark=F("inbox__watermark"),
+            **_cursor_columns("inbox", INBOX),
+            **_cursor_columns("sent", SENT),
             retries_due=Exists(items.filter(state=ItemState.RETRYING, next_attempt_at__lte=now)),
             actions_due=Exists(actions.filter(state=ActionState.PENDING, next_attempt_at__lte=now)),
             has_history=Exists(items),
+            has_rules=Exists(rules),
         )
         .get(mailbox_id=mailbox_id, operation=operation)
     )
@@ -76,13 +86,83 @@ def load(
         workload=workload,
         mailbox=workload.mailbox,
         organization=organization or Organization.objects.current(),
-        inbox=InboxFacts(
-            known=workload.inbox_id is not None,
-            onboarded=bool(workload.inbox_onboarded),
-            cursor=workload.inbox_cursor or "",
-            watermark=workload.inbox_watermark,
-        ),
+        inbox=_facts(workload, "inbox", INBOX, Way.INBOX),
+        sent=_facts(workload, "sent", SENT, Way.SENT),
         retries_due=workload.retries_due,
         actions_due=workload.actions_due,
         has_history=workload.has_history,
+        tracked=_tracked(workload.mailbox) if workload.has_rules else [],
+        has_rules=workload.has_rules,
+        layout=_layout(workload.mailbox),
     )
+
+
+def _cursor_columns(name: str, folder: str) -> dict[str, FilteredRelation | F]:
+    """The cursor row of a folder, joined under this name."""
+    row = "mailbox__folder_cursors"
+    return {
+        name: FilteredRelation(
+            row,
+            condition=Q(
+                **{f"{row}__folder": folder, f"{row}__generation": F("mailbox__account_generation")}
+            ),
+        ),
+        f"{name}_id": F(f"{name}__pk"),
+        f"{name}_onboarded": F(f"{name}__onboarded"),
+        f"{name}_cursor": F(f"{name}__cursor"),
+        f"{name}_watermark": F(f"{name}__watermark"),
+    }
+
+
+def _facts(row: object, name: str, folder: str, way: Way) -> FolderFacts:
+    return FolderFacts(
+        folder=folder,
+        way=way,
+        known=getattr(row, f"{name}_id") is not None,
+        onboarded=bool(getattr(row, f"{name}_onboarded")),
+        cursor=getattr(row, f"{name}_cursor") or "",
+        watermark=getattr(row, f"{name}_watermark"),
+    )
+
+
+def _tracked(mailbox: Mailbox) -> list[FolderFacts]:
+    """The folders of working rules. A cursor that another rule left counts as none: what that one
+    passed over, this one may want (R7.7)."""
+    row = "mailbox__folder_cursors"
+    rules = MailboxTrackingFolder.objects.filter(
+        mailbox=mailbox, state=FolderState.ACTIVE
+    ).annotate(
+        place=FilteredRelation(
+            row,
+            condition=Q(
+                **{
+                    f"{row}__folder": F("exchange_folder_id"),
+                    f"{row}__generation": mailbox.account_generation,
+                }
+            ),
+        ),
+        place_id=F("place__pk"),
+        place_onboarded=F("place__onboarded"),
+        place_cursor=F("place__cursor"),
+        place_watermark=F("place__watermark"),
+        place_rule=F("place__rule_id"),
+        place_relinked_at=F("place__relinked_at"),
+        place_relinked_for=F("place__relinked_for"),
+    )
+    found = []
+    for rule in rules.order_by("created_on", "pk"):
+        facts = _facts(rule, "place", rule.exchange_folder_id, Way.FOLDER)
+        facts.rule = rule
+        facts.relinked_at = rule.place_relinked_at
+        facts.relinked_for = rule.place_relinked_for or ""
+        if facts.known and rule.place_rule != rule.pk:
+            facts.renewed, facts.onboarded, facts.cursor = True, False, ""
+        found.append(facts)
+    return found
+
+
+def _layout(mailbox: Mailbox) -> MailboxLayout | None:
+    layout: MailboxLayout | None = getattr(mailbox, "layout", None)
+    if layout is None or layout.generation != mailbox.account_generation:
+        return None
+    return layout

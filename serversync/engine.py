@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 PAGE = 4  # workloads claimed at once: few, for each waits until those before it are done
 FRESH_SECONDS = 30  # what was claimed longer ago and not begun is given back to other workers
 WORK_SECONDS = 45  # then the job ends and another one goes on, so that others have their turn
+SOON = 30  # seconds; work that has time is taken up again after fresh mail of others
 MAX_JOBS = 20  # "there may be work" needn't be said more often
 
 #: A fault of our own in a cycle, told apart from the server's.
@@ -444,6 +445,8 @@ class _Run:
         gap = next_gap(
             self.workload.gap_seconds, result.had_mail, self._gaps(), self._polling_floor()
         )
+        if result.soon:
+            gap = min(gap, SOON)
         next_run_at = now if result.more else now + timedelta(seconds=gap)
         learned: dict[str, Any] = {
             "gap_seconds": gap,

@@ -120,6 +120,19 @@ class FolderCursor(models.Model):
     onboarded = models.BooleanField(
         default=False, help_text=_("What was there at first contact has been gone through.")
     )
+    rule_id = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The folder rule that it is read for; none for inbox and sent items."),
+    )
+    relinked_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("When its mail was last filed under the rule's record again (R7.10)."),
+    )
+    relinked_for = models.CharField(max_length=64, blank=True, editable=False)
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
 
     class Meta:
@@ -276,6 +289,11 @@ class SyncItem(Record):
             ),
             models.Index(
                 fields=["decided_at"], condition=Q(blanked=False), name="syncitem_not_blanked"
+            ),
+            models.Index(
+                fields=["message_id"],
+                condition=Q(state=ItemState.REJECTED) & ~Q(message_id=""),
+                name="syncitem_rejected_id",
             ),
         ]
         permissions = [

@@ -33,6 +33,7 @@ from tracking.choices import (
     AttemptOutcome,
     CorrelationStep,
     InternalCheck,
+    LinkBecause,
     Outcome,
     OwnerBecause,
     PartyKind,
@@ -51,6 +52,7 @@ T = TypeVar("T")
 
 VERSION = 1
 MOMENT = "Y-m-d H:i T"  # in every language; ends in the zone, so that a full stop may follow
+UNTRACKED = "Untracked"  # an item whose tracking category somebody took off
 DISMISSED = "Dismissed"  # an item that somebody let go of: its reason from then on
 MOST_ENTRIES = 25  # of one list; a message to 5,000 people explains itself with fewer
 
@@ -338,7 +340,7 @@ _IMPERSONAL = frozenset(
         *("duplicate_of", "id_reused", "internal", "n", "list", "kind", "role", "reading"),
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
-        *("owner", "queue_items", "way"),
+        *("owner", "queue_items", "way", "filed"),
     }
 )
 
@@ -441,6 +443,12 @@ def _rejected(data: Mapping[str, Any]) -> Sentence:
             " users is tracked once, as the sent copy."
         )
         return Sentence(text, "R3.40")
+    if reason == UNTRACKED:
+        text = _(
+            "Untracked: somebody took the tracking category off. The email stays here; this copy of it"
+            " is no longer linked to it."
+        )
+        return Sentence(text, "R7.21")
     if reason == "InvalidForwardMailItem":
         return Sentence(_invalid_forward(_text(data, "sub_reason")), "R3.75")
     return Sentence(_("Rejected, %(reason)s.") % {"reason": reason or _("no reason recorded")})
@@ -790,6 +798,13 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
         else:
             text = _("Regarding: %(record)s, as the email that it answers.")
             yield Sentence(text % {"record": regarding}, "R3.49", Kind.RESULT)
+    if filed := _map(data, "filed"):
+        text = _("The folder “%(folder)s”: %(why)s.")
+        values = {
+            "folder": _text(filed, "folder"),
+            "why": _label(LinkBecause, filed.get("why")),
+        }
+        yield Sentence(text % values, "R7.11", Kind.RESULT)
     for item in _entries(data, "queue_items"):
         text = _("Waits in %(queue)s: %(why)s.")
         values = {"queue": _who(item), "why": _label(QueueItemBecause, item.get("why"))}

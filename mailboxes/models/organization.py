@@ -166,6 +166,13 @@ class Organization(Record, Stamped):
         default=False,
         help_text=_("Ours: the original tracks folders of Exchange only (R7.30)."),
     )
+    allow_category_tracking_for_imap = models.BooleanField(
+        _("track by keyword on IMAP servers, too"),
+        default=False,
+        help_text=_(
+            "Ours: with “track by category”, the keyword $Tracked does what the category does (R7.30)."
+        ),
+    )
     keep_manual_regarding = models.BooleanField(
         _("keep manual regarding"),
         default=False,
@@ -346,6 +353,7 @@ class Organization(Record, Stamped):
         "track_categorized_items": True,  # R7.20, R10.18
         "allow_folder_tracking_for_queues": False,  # R7.1
         "allow_folder_tracking_for_imap": False,  # R7.30
+        "allow_category_tracking_for_imap": False,  # R7.30
         "keep_manual_regarding": False,  # R7.10
         "pause_instead_of_disable": False,  # R8.5
         "warn_of_waiting_email": False,  # R5.7

@@ -351,11 +351,11 @@ def test_who_lost_a_collision_points_to_the_winner(
     real = promote.write_page
 
     def raced(plans, staged, now):
-        monkeypatch.setattr("serversync.receive.write_page", real)
+        monkeypatch.setattr("serversync.pages.write_page", real)
         ben.receive()
         return real(plans, staged, now)
 
-    monkeypatch.setattr("serversync.receive.write_page", raced)
+    monkeypatch.setattr("serversync.pages.write_page", raced)
     ada.receive()
 
     email = Email.objects.get()
@@ -387,11 +387,11 @@ def test_what_another_worker_stored_meanwhile_is_not_doubled_by_the_rest_of_the_
 
     def raced(*arguments):
         planned = real(*arguments)
-        monkeypatch.setattr("serversync.receive.plan_page", real)
+        monkeypatch.setattr("serversync.pages.plan_page", real)
         ben.receive()
         return planned
 
-    monkeypatch.setattr("serversync.receive.plan_page", raced)
+    monkeypatch.setattr("serversync.pages.plan_page", raced)
     ada.receive()
 
     assert Email.objects.count() == (1 if same else 2)
@@ -464,9 +464,24 @@ def test_what_the_server_will_not_hand_out_is_retried_and_the_rest_stored(ada: A
     assert states(ada) == {bad: "retrying", "1.2": "tracked"}
 
 
-def test_what_vanished_before_its_retry_is_gone(
+def test_what_vanished_before_it_could_be_had_is_gone(ada: Account) -> None:
+    bad = ada.box.deliver(message(message_id="one@customer.example"))
+    ada.prepare = lambda server: server.fail_message(bad, MessageUnreadable("NO"))
+    ada.receive()
+    ada.prepare = lambda server: None
+    ada.box.remove("1.1")
+    ada.later(minutes=16)
+
+    ada.receive()
+
+    assert states(ada) == {"1.1": "gone"}
+
+
+@pytest.mark.rule("R3.72")
+def test_what_failed_here_is_stored_though_it_vanished_there(
     ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The bytes of a message that could not be stored are kept, so nobody needs the server's copy."""
     ada.box.deliver(message(message_id="one@customer.example"))
     with monkeypatch.context() as broken:
         broken.setattr(promote, "correlate", lambda *_: 1 / 0)
@@ -476,7 +491,8 @@ def test_what_vanished_before_its_retry_is_gone(
 
     ada.receive()
 
-    assert states(ada) == {"1.1": "gone"}
+    assert states(ada) == {"1.1": "tracked"}
+    assert Email.objects.get().message_id == "one@customer.example"
 
 
 def test_a_line_that_breaks_in_the_middle_loses_and_doubles_nothing(ada: Account) -> None:

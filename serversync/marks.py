@@ -1,0 +1,258 @@
+"""Track by category: who marks a message tracks it, who takes the mark off untracks it (section 7.2).
+
+Every quarter of an hour a cycle asks the server what the tracking category is called now, and which
+messages carry it. Those that the ledger does not hold as tracked are judged without a filter; those that
+carried it and carry it no more lose their link to the e-mail, which stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import uuid5
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from mailboxes.choices import ServerType
+from mailboxes.models import Mailbox, Organization
+from mailboxes.protocols.base import INBOX, SENT, Category, IncomingServer, Marked, RemoteItem
+from mailboxes.protocols.errors import ActionRefused, MessageError
+from serversync.choices import ItemState
+from serversync.context import Context, FolderFacts
+from serversync.cycle import Run
+from serversync.leases import renew
+from serversync.models import MailboxLayout, SyncItem
+from serversync.pages import PageWriter
+from tracking.choices import Way
+from tracking.trace import UNTRACKED
+
+CHECK_EVERY = timedelta(minutes=15)  # R7.21
+KEYWORD = "$Tracked"  # R7.30
+FAILED_KEYWORD = "$Undeliverable"
+HOLDS = frozenset({ItemState.TRACKED, ItemState.DUPLICATE})
+WAITS = frozenset({ItemState.RETRYING, ItemState.QUARANTINED})
+
+
+def is_used(mailbox: Mailbox, organization: Organization) -> bool:
+    """R7.20, R7.30: Exchange once it was chosen, IMAP once that was allowed, too."""
+    profile = mailbox.email_server_profile
+    if profile is None or not organization.effective("track_categorized_items"):
+        return False
+    if profile.kind == ServerType.IMAP_SMTP:
+        return bool(organization.effective("allow_category_tracking_for_imap"))
+    return profile.kind.is_exchange
+
+
+def category(mailbox: Mailbox, organization: Organization) -> Category:
+    """The same id in every mailbox, so that it is known again after a renaming (R7.22)."""
+    if _is_imap(mailbox):
+        return Category("", KEYWORD)
+    name = _("Tracked to %(organization)s") % {"organization": organization.name}
+    return Category(str(uuid5(organization.pk, "tracked")), name)
+
+
+def failed_category(mailbox: Mailbox, organization: Organization) -> Category:
+    if _is_imap(mailbox):
+        return Category("", FAILED_KEYWORD)
+    return Category(str(uuid5(organization.pk, "undeliverable")), _("(Undeliverable)"))
+
+
+def _is_imap(mailbox: Mailbox) -> bool:
+    profile = mailbox.email_server_profile
+    return profile is not None and profile.kind == ServerType.IMAP_SMTP
+
+
+def is_due(context: Context, now: datetime) -> bool:
+    layout = context.layout
+    if not is_used(context.mailbox, context.organization):
+        return layout is not None and bool(layout.category_name)
+    if layout is None or layout.categories_read_at is None:
+        return True
+    return layout.categories_read_at + CHECK_EVERY <= now
+
+
+def check(run: Run, server: IncomingServer) -> None:
+    """Bring category and ledger into line. A server that refuses categories costs nothing but them."""
+    layout = _layout(run)
+    if not is_used(run.mailbox, run.organization):
+        _switch_off(run, server, layout)
+        return
+    try:
+        _name(run, server, layout)
+    except MessageError as error:
+        if not isinstance(error, ActionRefused):
+            raise
+        _save(layout, category_name="", categories_read_at=run.clock())
+        return
+    _compare(run, server, layout)
+
+
+def _layout(run: Run) -> MailboxLayout:
+    """The row of the account that the mailbox means now."""
+    generation = run.mailbox.account_generation
+    if run.context.layout is None:
+        fresh = {"folder_hierarchy": [], "hierarchy_read_at": None, "undeliverable_folder": ""}
+        fresh |= {"category_name": "", "undeliverable_category_name": "", "marks_until": None}
+        run.context.layout, _made = MailboxLayout.objects.update_or_create(
+            mailbox=run.mailbox, defaults=fresh | {"generation": generation}
+        )
+    return run.context.layout
+
+
+def _switch_off(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
+    """Off the list, while messages keep it (R7.23)."""
+    for wanted in (category, failed_category):
+        server.drop_category(wanted(run.mailbox, run.organization).id)
+    _save(layout, category_name="", undeliverable_category_name="", marks_until=None)
+    SyncItem.objects.filter(mailbox=run.mailbox, marked__isnull=False).update(marked=None)
+
+
+def _name(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
+    """What both categories are called now; made again if somebody deleted them (R7.22)."""
+    tracked = server.ensure_category(category(run.mailbox, run.organization)).name
+    failed = server.ensure_category(failed_category(run.mailbox, run.organization)).name
+    values = {"category_name": tracked, "undeliverable_category_name": failed}
+    if layout.category_name and layout.category_name != tracked:
+        # Under the new name no message changed, so everything is looked at.
+        values["marks_until"] = None
+    _save(layout, **values)
+
+
+def _save(layout: MailboxLayout, **values: object) -> None:
+    for name, value in values.items():
+        setattr(layout, name, value)
+    layout.save(update_fields=list(values))
+
+
+def _compare(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
+    now = run.clock()
+    folders = [INBOX, SENT, *(facts.folder for facts in run.context.tracked)]
+    with run.timed("marks"):
+        marks = server.marked(layout.category_name, folders, layout.marks_until)
+    known = _rows_of(run, marks.items)
+    _note(known, marks.items)
+    _untrack(run, _unmarked(run, known, marks.items, marks.complete, folders))
+    cut = _track(run, server, known, marks.items)
+    if not cut:
+        _save(layout, marks_until=marks.until, categories_read_at=now, marks_read_at=now)
+    run.result.more |= cut
+
+
+Key = tuple[str, str]
+
+
+def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, SyncItem]:
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        by_folder[item.folder].append(item.remote_id)
+    known: dict[Key, SyncItem] = {}
+    for folder, keys in by_folder.items():
+        for start in range(0, len(keys), 900):  # SQLite takes 999 parameters
+            rows = SyncItem.objects.filter(
+                mailbox=run.mailbox,
+                generation=run.mailbox.account_generation,
+                folder=folder,
+                source_key__in=keys[start : start + 900],
+                parent__isnull=True,
+            ).select_related("raw")
+            known.update(((row.folder, row.source_key), row) for row in rows)
+    return known
+
+
+def _note(known: dict[Key, SyncItem], items: Iterable[Marked]) -> None:
+    """That tracked messages carry the mark: only then can taking it off mean something."""
+    fresh = [
+        row.pk
+        for item in items
+        if item.has_mark
+        and (row := known.get((item.folder, item.remote_id))) is not None
+        and row.state in HOLDS
+        and not row.marked
+    ]
+    SyncItem.objects.filter(pk__in=fresh).update(marked=True)
+
+
+def _unmarked(
+    run: Run,
+    known: dict[Key, SyncItem],
+    items: Sequence[Marked],
+    complete: bool,
+    folders: Sequence[str],
+) -> list[SyncItem]:
+    """Tracked messages that carried the mark and carry it no more."""
+    if not complete:
+        rows = [known.get((item.folder, item.remote_id)) for item in items if not item.has_mark]
+        return [row for row in rows if row is not None and row.marked]
+    marked = SyncItem.objects.filter(
+        mailbox=run.mailbox,
+        generation=run.mailbox.account_generation,
+        marked=True,
+        left_at__isnull=True,
+    )
+    if _is_imap(run.mailbox):
+        marked = marked.filter(folder__in=folders)
+    carrying = {(item.folder, item.remote_id) for item in items if item.has_mark}
+    return [row for row in marked if (row.folder, row.source_key) not in carrying]
+
+
+def _untrack(run: Run, rows: Sequence[SyncItem]) -> None:
+    """The e-mail stays, the link to this copy of it goes (R7.13, R7.21)."""
+    now = run.clock()
+    for row in rows:
+        row.trace = {**row.decision, "outcome": ItemState.REJECTED.value, "reason": UNTRACKED}
+        row.state, row.reason, row.sub_reason = ItemState.REJECTED, UNTRACKED, ""
+        row.email, row.marked, row.decided_at = None, False, now
+    if rows:
+        with transaction.atomic():
+            renew(run.token, now)
+            SyncItem.objects.bulk_update(
+                rows,
+                ["trace", "state", "reason", "sub_reason", "email", "marked", "decided_at"],
+                batch_size=100,
+            )
+
+
+def _track(
+    run: Run, server: IncomingServer, known: dict[Key, SyncItem], items: Sequence[Marked]
+) -> bool:
+    """Judge what carries the mark and isn't tracked. True if some were left for the next cycle."""
+    fresh: dict[str, list[RemoteItem]] = defaultdict(list)
+    again: dict[str, list[SyncItem]] = defaultdict(list)
+    for item in items:
+        row = known.get((item.folder, item.remote_id))
+        if not item.has_mark or (row is not None and row.state in HOLDS | WAITS):
+            continue
+        if run.left <= 0:
+            return True
+        run.left -= 1
+        if row is not None:
+            again[item.folder].append(row)
+        else:
+            fresh[item.folder].append(
+                RemoteItem(item.remote_id, item.size, item.received_at, "", item.message_id)
+            )
+    per_page = run.organization.messages_per_page
+    for folder in {*fresh, *again}:
+        writer = PageWriter(run, server, FolderFacts(folder, Way.CATEGORY, known=True))
+        for start in range(0, len(fresh[folder]), per_page):
+            writer.handle(fresh[folder][start : start + per_page], None)
+        writer.again(again[folder])
+    _note_marked(run, fresh, again)
+    return False
+
+
+def _note_marked(
+    run: Run, fresh: dict[str, list[RemoteItem]], again: dict[str, list[SyncItem]]
+) -> None:
+    """What was tracked because of the mark carries it."""
+    for folder in {*fresh, *again}:
+        keys = [item.remote_id for item in fresh[folder]]
+        keys += [row.source_key for row in again[folder]]
+        for start in range(0, len(keys), 900):
+            SyncItem.objects.filter(
+                mailbox=run.mailbox,
+                generation=run.mailbox.account_generation,
+                folder=folder,
+                source_key__in=keys[start : start + 900],
+                state__in=HOLDS,
+            ).update(marked=True)

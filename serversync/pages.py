@@ -1,0 +1,523 @@
+"""One page of items: fetch and parse, decide, write in one transaction, leave deeds for the server.
+
+The cursor moves only in the transaction that puts every item before it into a final or `retrying`
+state. If a page fails, it is done again item by item, so that one poison message costs itself alone.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from activities import blobs
+from activities.mime.message import ParsedMessage
+from activities.mime.parse import parse
+from mailboxes.protocols.base import IncomingServer, RemoteItem
+from mailboxes.protocols.errors import MessageGone, MessageTooLarge, ServerError
+from serversync import alarms, deeds, linking
+from serversync.choices import ItemState
+from serversync.context import FolderFacts
+from serversync.cycle import Run
+from serversync.leases import LeaseLost, renew
+from serversync.listing import Identities, identity_of, recognise_fetched
+from serversync.models import FolderCursor, ServerAction, SyncItem
+from serversync.probe import is_own_probe, is_probe_of
+from tracking import trace
+from tracking.candidates import MAX_SIZE
+from tracking.choices import SkipReason, Way
+from tracking.folders import LinkDecision
+from tracking.models import MailboxTrackingFolder
+from tracking.promote import (
+    Incoming,
+    Outcome,
+    PageStale,
+    Plan,
+    Reading,
+    plan_page,
+    reading_of,
+    write_page,
+)
+
+log = logging.getLogger(__name__)
+
+PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
+WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
+STALE_TRIES = 10  # each time another worker has stored some of the page, so there is an end
+INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
+
+
+@dataclass(slots=True)
+class Page:
+    """Items to handle together, how many too old ones lie among them, the cursor behind them all."""
+
+    items: list[RemoteItem] = field(default_factory=list)
+    too_old: int = 0
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page leaves its folder: the cursor to store and what else its row learns."""
+
+    cursor: str
+    total: int | None = None
+    too_old: int = 0
+    onboarded: bool = False
+    count: int = 0  # messages of this page that were there at the first contact
+
+
+@dataclass(slots=True)
+class Seen:
+    """One item on its way through a page."""
+
+    item: RemoteItem
+    row: SyncItem
+    raw: bytes | None = None
+    message: ParsedMessage | None = None
+    is_new: bool = True
+    error: str = ""
+    error_code: str = ""
+    gone: bool = False
+    too_large: bool = False
+    plans: list[Plan] = field(default_factory=list)
+    children: list[SyncItem] = field(default_factory=list)
+
+
+def pages_of(items: Iterable[RemoteItem], per_page: int, start: datetime | None) -> Iterator[Page]:
+    """Bounded by number and bytes. What is older than `start` is one count of the page that passes
+    it, not a row; None: nothing is too old."""
+    page, size = Page(), 0
+    for item in items:
+        if start and item.received_at is not None and item.received_at < start:
+            page.too_old += 1
+            page.cursor = item.cursor
+            continue
+        if page.items and (len(page.items) >= per_page or size + item.size > PAGE_BYTES):
+            yield page
+            page, size = Page(), 0
+        page.items.append(item)
+        page.cursor = item.cursor
+        size += item.size
+    if page.items or page.too_old:
+        yield page
+
+
+def start_of(run: Run, facts: FolderFacts) -> datetime | None:
+    """From when on mail of this folder counts: the later of the profile's and the mailbox's date (R3.6);
+    for a folder rule its own date (R7.7); nothing for what was marked by hand (R3.9)."""
+    if facts.way == Way.CATEGORY:
+        return None
+    if facts.rule is not None:
+        return facts.rule.track_from
+    profile = run.mailbox.email_server_profile
+    assert profile is not None  # eligibility checked it
+    own = run.mailbox.process_email_received_after
+    return max(filter(None, (profile.process_emails_received_after, own)))
+
+
+class PageWriter:
+    """Handles pages of one folder: `handle` for new items, `again` for those that failed before."""
+
+    def __init__(self, run: Run, server: IncomingServer, facts: FolderFacts) -> None:
+        self.run = run
+        self.server = server
+        self.facts = facts
+        self.mailbox = run.mailbox
+        self.organization = run.organization
+
+    def handle(self, items: Sequence[RemoteItem], place: Place | None) -> None:
+        """Every item of the page reaches the ledger. `place` None: no cursor moves."""
+        seen = [Seen(item, self._new_row(item)) for item in items]
+        self._fetch(seen)
+        if not self.server.sizes_stay and self.run.context.has_history:
+            seen = self._without_friends(seen)
+        self._decide_and_write(seen, place)
+
+    def again(self, rows: Sequence[SyncItem]) -> None:
+        """Another try for items that the ledger has: by the bytes that were kept, else by their keys."""
+        by_key = {row.source_key: row for row in rows}
+        items = (RemoteItem(row.source_key, row.size, row.received_at) for row in rows)
+        for page in pages_of(items, self.organization.messages_per_page, None):
+            seen = [Seen(item, by_key[item.remote_id], is_new=False) for item in page.items]
+            for one in seen:
+                if one.row.raw is not None:
+                    one.raw = blobs.read(one.row.raw)
+            self._fetch(seen)
+            self._decide_and_write(seen, None)
+
+    def move_cursor(self, place: Place) -> None:
+        with transaction.atomic():
+            renew(self.run.token, self.run.clock())
+            self._save_cursor(place, self.run.clock())
+
+    # -- read
+
+    def _new_row(self, item: RemoteItem) -> SyncItem:
+        now = self.run.clock()
+        return SyncItem(
+            mailbox=self.mailbox,
+            folder=self.facts.folder,
+            generation=self.mailbox.account_generation,
+            source_key=item.remote_id,
+            size=item.size,
+            received_at=item.received_at,
+            first_seen_at=now,
+            decided_at=now,
+        )
+
+    def _fetch(self, seen: Sequence[Seen]) -> None:
+        by_key = {}
+        for one in seen:
+            if one.item.size > MAX_SIZE:
+                one.too_large = True  # not worth the line; its size is all we need (R3.10)
+            elif one.raw is None:
+                by_key[one.item.remote_id] = one
+        with self.run.timed("fetch"):
+            for fetched in self.server.fetch(self.facts.folder, list(by_key)) if by_key else ():
+                one = by_key[fetched.remote_id]
+                one.raw = fetched.mime
+                if fetched.error is not None:
+                    one.error, one.error_code = str(fetched.error), fetched.error.code
+                    one.gone = isinstance(fetched.error, MessageGone)
+                    one.too_large = isinstance(fetched.error, MessageTooLarge)
+        with self.run.timed("parse"):
+            for one in seen:
+                if one.raw is not None:
+                    one.message = parse(one.raw)
+                elif not one.error and not one.too_large:
+                    one.error, one.gone = "The server did not hand it out.", False
+                    one.error_code = "MessageUnreadable"
+
+    def _without_friends(self, seen: list[Seen]) -> list[Seen]:
+        """Less those that the ledger knows under a former key."""
+        identities: Identities = {}
+        for one in seen:
+            if (key := self._identity(one)) is not None:
+                identities.setdefault(key, []).append(one.item.remote_id)
+        if not identities:
+            return seen
+        known = recognise_fetched(self.run, self.server, self.facts.folder, identities)
+        return [one for one in seen if one.item.remote_id not in known]
+
+    def _identity(self, one: Seen) -> UUID | None:
+        if one.message is None:
+            return None
+        size = one.item.size if self.server.sizes_stay else 0
+        return identity_of(one.message.message_id, one.message.date_text, size)
+
+    # -- decide
+
+    def _decide_and_write(self, seen: Sequence[Seen], place: Place | None) -> None:
+        try:
+            self._try_page(seen, place)
+            return
+        except (LeaseLost, ServerError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a poison message must cost itself only (R3.67)
+            log.warning("mailbox %s: page done again item by item: %r", self.mailbox.pk, error)
+        for one in seen:
+            here = place
+            if place is not None and one is not seen[-1]:
+                here = Place(one.item.cursor, place.total)
+            try:
+                self._try_page([one], here)
+            except (LeaseLost, ServerError):
+                raise
+            except Exception as error:
+                log.exception("mailbox %s: item %s failed", self.mailbox.pk, one.row.pk)
+                one.error, one.error_code = f"{type(error).__name__}: {error}", INTERNAL
+                self._try_page([one], here)
+
+    def _try_page(self, seen: Sequence[Seen], place: Place | None) -> None:
+        """Plan, then write in one transaction; a deadlock repeats the page."""
+        for attempt in range(1, STALE_TRIES + 1):
+            for one in seen:
+                one.plans, one.children = [], []
+            staged = blobs.Staged()
+            with self.run.timed("decide"):
+                self._plan(seen, staged)
+                blobs.stage(staged)
+            try:
+                with self.run.timed("write"):
+                    self._write(seen, place, staged)
+            except (OperationalError, PageStale) as error:
+                if attempt >= (STALE_TRIES if isinstance(error, PageStale) else WRITE_TRIES):
+                    raise
+                continue
+            break
+        rows = rows_of(seen)
+        for row in rows:
+            self.run.result.count(row.state, row.reason)
+        alarms.after_page(self.mailbox, self.organization, rows, self.run.clock())
+
+    def _plan(self, seen: Sequence[Seen], staged: blobs.Staged) -> None:
+        rule = self.facts.rule
+        reading = Reading(
+            mailbox=self.mailbox,
+            organization=self.organization,
+            party=reading_of(self.mailbox),
+            start=start_of(self.run, self.facts),
+            watermark=self.facts.watermark,
+            now=self.run.clock(),
+            way=self.facts.way,
+            rule=linking.rule_of(rule) if rule is not None and seen else None,
+            is_probe_of=is_probe_of,
+        )
+        incoming = [
+            Incoming(
+                key=one.item.remote_id,
+                message=one.message,
+                raw=one.raw,
+                received_at=one.item.received_at,
+                is_own_probe=is_own_probe(one.message.own_header, self.mailbox),
+            )
+            for one in seen
+            if one.message is not None and one.raw is not None and not one.error
+        ]
+        by_key = {one.item.remote_id: one for one in seen}
+        for plan in plan_page(reading, incoming, staged):
+            by_key[plan.key].plans.append(plan)
+        for one in seen:
+            if (one.error or any(plan.error for plan in one.plans)) and one.raw is not None:
+                staged.add(one.raw)
+
+    # -- write
+
+    def _write(self, seen: Sequence[Seen], place: Place | None, staged: blobs.Staged) -> None:
+        now = self.run.clock()
+        with transaction.atomic():
+            renew(self.run.token, now)
+            outcomes = write_page([plan for one in seen for plan in one.plans], staged, now)
+            failed = self._settle(seen, outcomes, now)
+            if failed:
+                kept = blobs.save(staged, only=[blobs.digest(one.raw or b"") for one in failed])
+                for one in failed:
+                    one.row.raw_id = kept[blobs.digest(one.raw or b"")]
+            self._file(seen, now)
+            children = [child for one in seen for child in one.children]
+            SyncItem.objects.bulk_create([one.row for one in seen if one.is_new] + children)
+            old = [one.row for one in seen if not one.is_new]
+            if old:
+                SyncItem.objects.bulk_update(old, LEARNED)
+            actions = self._actions(seen, now)
+            ServerAction.objects.bulk_create(actions)
+            if place is not None:
+                self._save_cursor(place, now, self._last_received(seen))
+        self.run.actions_written = self.run.actions_written or bool(actions)
+
+    def _settle(
+        self, seen: Sequence[Seen], outcomes: dict[tuple[str, int], Outcome], now: datetime
+    ) -> list[Seen]:
+        """Fill the ledger rows; returns those whose raw bytes must be kept."""
+        failing = []
+        for one in seen:
+            row = one.row
+            row.decided_at = now
+            self._describe(row, one)
+            failed = next((plan.error for plan in one.plans if plan.error), "") or one.error
+            if one.gone:
+                row.state, row.reason, row.next_attempt_at = ItemState.GONE, "MessageGone", None
+                row.trace = self._why(row, one)
+            elif one.too_large:
+                row.state, row.reason = ItemState.SKIPPED, SkipReason.TOO_LARGE.value
+                row.trace = self._why(row, one)
+            elif failed:
+                self._fail(row, failed, one.error_code or INTERNAL, one, now)
+                if one.raw is not None:
+                    failing.append(one)
+            else:
+                for plan in one.plans:
+                    outcome = outcomes[(plan.key, plan.part)]
+                    target = row if plan.part == 0 else self._child(one, plan)
+                    _apply(target, outcome)
+        return failing
+
+    def _describe(self, row: SyncItem, one: Seen) -> None:
+        message = one.message
+        if message is None:
+            return
+        sender = message.sender
+        row.message_id = message.message_id[:320]
+        row.sender = (sender.address if sender else "")[:320]
+        row.subject = message.subject[:800]
+        row.identity = self._identity(one)
+
+    def _child(self, one: Seen, plan: Plan) -> SyncItem:
+        child = SyncItem(
+            mailbox=self.mailbox,
+            folder=one.row.folder,
+            generation=one.row.generation,
+            source_key=f"{one.row.source_key[:500]}/{plan.part}",
+            parent=one.row,
+            size=plan.message.size,
+            received_at=one.row.received_at,
+            first_seen_at=one.row.first_seen_at,
+            decided_at=one.row.decided_at,
+            message_id=plan.message.message_id[:320],
+            sender=(plan.message.sender.address if plan.message.sender else "")[:320],
+            subject=plan.message.subject[:800],
+        )
+        one.children.append(child)
+        return child
+
+    def _fail(self, row: SyncItem, error: str, code: str, one: Seen, now: datetime) -> None:
+        """Try again later, up to the limit; then quarantine (R3.72)."""
+        row.attempts += 1
+        row.last_error = _printable(error)[:2048]
+        row.reason = code
+        if row.attempts < self.organization.promotion_attempts:
+            row.state = ItemState.RETRYING
+            minutes = self.organization.promotion_retry_minutes
+            row.next_attempt_at = now + timedelta(minutes=minutes)
+        else:
+            row.state, row.next_attempt_at = ItemState.QUARANTINED, None
+        row.trace = self._why(row, one)
+
+    def _why(self, row: SyncItem, one: Seen) -> dict[str, Any]:
+        """The decision record of an item that tracking never saw, or could not finish."""
+        decision = trace.Decision(
+            outcome=ItemState(row.state),
+            reason=row.reason,
+            decided_at=row.decided_at,
+            mailbox=trace.Named("mailboxes.mailbox", str(self.mailbox.pk), self.mailbox.name),
+            size=row.size,
+            received_at=row.received_at,
+            message=one.message,
+            way=self.facts.way,
+            skip_detail=str(row.size) if one.too_large else "",
+            skip_limit=str(MAX_SIZE) if one.too_large else "",
+            failure=None
+            if one.too_large
+            else trace.Failure(
+                code=row.reason,
+                text=row.last_error[:500],
+                attempt=row.attempts,
+                attempts=self.organization.promotion_attempts,
+                next_attempt_at=row.next_attempt_at,
+            ),
+        )
+        return trace.to_data(decision)
+
+    def _file(self, seen: Sequence[Seen], now: datetime) -> None:
+        """What lies in a tracked folder takes the folder's record (R7.10)."""
+        rule = self.facts.rule
+        if rule is None:
+            return
+        since: dict[UUID, datetime | None] = {}
+        for one in seen:
+            if one.row.email_id is not None:
+                since[one.row.email_id] = None if one.is_new else one.row.first_seen_at
+        decisions = linking.link(self.run, rule, since, now)
+        for one in seen:
+            decision = decisions.get(one.row.email_id) if one.row.email_id else None
+            if decision is not None and one.row.state == ItemState.DUPLICATE:
+                one.row.trace = _with_filing(one.row.trace, rule, decision)
+
+    def _actions(self, seen: Sequence[Seen], now: datetime) -> list[ServerAction]:
+        made: list[ServerAction] = []
+        for one in seen:
+            wanted = deeds.after(self.run, one.row, one.children, one.plans)
+            made += deeds.rows(self.mailbox, one.row, wanted, now)
+        tracked = {
+            one.row.message_id: one.plans for one in seen if one.row.state == ItemState.TRACKED
+        }
+        return made + deeds.elsewhere(self.run, tracked, now)
+
+    def _last_received(self, seen: Sequence[Seen]) -> datetime | None:
+        times = [one.row.received_at for one in seen if one.row.received_at]
+        return max(times, default=None)
+
+    def _save_cursor(self, place: Place, now: datetime, received: datetime | None = None) -> None:
+        """One statement, two for a folder rule. A cursor "" (a page that is not the last of an answer)
+        keeps the stored one, which then no longer equals the listing and so forces a fresh look."""
+        facts, rule = self.facts, self.facts.rule
+        if received and (facts.watermark is None or received > facts.watermark):
+            facts.watermark = received
+        values: dict[str, Any] = {"checked_at": now, "watermark": facts.watermark}
+        if place.cursor:
+            values["cursor"] = facts.cursor = place.cursor
+        if place.total is not None:
+            values["server_total"] = place.total
+        if place.onboarded:
+            values["onboarded"] = facts.onboarded = True
+        if rule is not None:
+            values["rule_id"] = rule.pk
+            self._onboarding(rule, place, now)
+        key = {
+            "mailbox": self.mailbox,
+            "folder": facts.folder,
+            "generation": self.mailbox.account_generation,
+        }
+        if not facts.known:
+            FolderCursor.objects.create(**key, before_start=place.too_old, **values)
+            facts.known = True
+            return
+        if facts.renewed:
+            values |= {"before_start": place.too_old, "onboarded": place.onboarded}
+            values |= {"cursor": place.cursor, "relinked_at": None}
+            facts.renewed = False
+        elif place.too_old:
+            values["before_start"] = F("before_start") + place.too_old
+        FolderCursor.objects.filter(**key).update(**values)
+
+    def _onboarding(self, rule: MailboxTrackingFolder, place: Place, now: datetime) -> None:
+        """How far the rule's first pass has come (R7.7)."""
+        values: dict[str, Any] = {}
+        if place.count:
+            values["folder_onboarding_status"] = F("folder_onboarding_status") + place.count
+        if rule.messages_at_start is None and place.total is not None:
+            values["messages_at_start"] = rule.messages_at_start = place.total
+        if place.onboarded and rule.onboarded_on is None:
+            values["onboarded_on"] = rule.onboarded_on = now
+        if values:
+            MailboxTrackingFolder.objects.filter(pk=rule.pk).update(**values)
+
+
+#: Columns of a ledger row that another try may change.
+LEARNED = [
+    "state",
+    "reason",
+    "sub_reason",
+    "trace",
+    "message_id",
+    "sender",
+    "subject",
+    "identity",
+    "email",
+    "raw",
+    "attempts",
+    "next_attempt_at",
+    "last_error",
+    "decided_at",
+]
+
+
+def rows_of(seen: Sequence[Seen]) -> list[SyncItem]:
+    return [row for one in seen for row in (one.row, *one.children)]
+
+
+def _apply(row: SyncItem, outcome: Outcome) -> None:
+    row.state = outcome.state
+    row.reason = outcome.reason
+    row.sub_reason = outcome.sub_reason
+    row.email_id = outcome.email_id
+    row.raw_id = None  # of an earlier failure; a tracked one is kept with its e-mail
+    row.trace = {} if outcome.state == ItemState.TRACKED else outcome.decision
+    row.next_attempt_at = None
+    row.last_error = ""
+
+
+def _with_filing(
+    data: dict[str, Any], rule: MailboxTrackingFolder, decision: LinkDecision
+) -> dict[str, Any]:
+    """A duplicate in a tracked folder also says what became of its record."""
+    return data | {"filed": {"folder": str(rule)[:200], "why": decision.because.value}}
+
+
+def _printable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
