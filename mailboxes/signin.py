@@ -42,6 +42,7 @@ from mailboxes.authorities import (
 )
 from mailboxes.choices import CredentialRetrieval, OAuthGrant
 from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
+from mailboxes.places import entered_for, place_of_mailbox
 from mailboxes.protocols import oauth
 from mailboxes.protocols.base import Bearer
 from mailboxes.protocols.errors import (
@@ -495,7 +496,10 @@ def _store_sign_in(mailbox: Mailbox, tokens: Tokens, account: str, now: datetime
         "oauth_signed_in_as": account[:320],
         "oauth_refused_code": "",
         "oauth_renewal_until": None,
+        "secrets_place": place_of_mailbox(mailbox.email_server_profile, mailbox.email_address),
     }
+    if columns["secrets_place"] != entered_for(mailbox, mailbox.email_server_profile):
+        columns["password"] = ""  # it was entered for other servers, and doesn't follow (R1.9a)
     rows = Mailbox.objects.filter(pk=mailbox.pk, account_generation=mailbox.account_generation)
     if not _insist(lambda: rows.update(**columns), time.sleep):
         raise SignInLost(_("The mailbox changed meanwhile. Begin again."))

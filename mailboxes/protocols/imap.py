@@ -13,6 +13,7 @@ Reading uses EXAMINE and BODY.PEEK, which change nothing. Only what changes some
 for writing.
 """
 
+import base64
 import imaplib
 import re
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from imapclient.imap_utf7 import decode as decode_utf7
 from imapclient.imap_utf7 import encode as encode_utf7
 from imapclient.response_parser import parse_fetch_response, parse_message_list
 
+from mailboxes.protocols import sasl
 from mailboxes.protocols.base import (
     INBOX,
     SENT,
@@ -37,8 +39,10 @@ from mailboxes.protocols.base import (
     ActionKind,
     ActionResult,
     AdapterOptions,
+    Bearer,
     Category,
     ConnectionSettings,
+    Credentials,
     Fetched,
     Identity,
     Listing,
@@ -252,6 +256,7 @@ class ImapServer:
         self.options = options or AdapterOptions()
         self._line = Line(settings)
         self._client: Any = None
+        self._tokens: sasl.Tokens | None = None
         self._selected: Selected | None = None
         self._sent_items = ""  # once it was looked for
         self._sizes: dict[str, int] = {}
@@ -270,6 +275,7 @@ class ImapServer:
         self._selected = None
         self._sent_items = ""
         try:
+            self._tokens = sasl.fetched(self.settings, watcher)
             self._line.connect()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS), self._translated(greeting=True):
@@ -444,10 +450,61 @@ class ImapServer:
             raise SecureConnectionFailed(f"the server refuses STARTTLS: {text}") from error
 
     def _log_in(self) -> None:
-        """LOGIN, or AUTHENTICATE PLAIN where LOGIN is disabled or can't carry the characters."""
         credentials = self.settings.credentials
         if credentials is None:
             raise LoginRefused("no user name and password are stored")
+        if isinstance(credentials, Bearer):
+            self._log_in_by_token(credentials)
+        else:
+            self._log_in_by_password(credentials)
+        # Only if the server told its capabilities unasked: asking costs more than it saves.
+        if "CAPABILITY" in self._imap.untagged_responses:
+            self._imap.with_condstore = self._client.has_capability("CONDSTORE")
+
+    def _log_in_by_token(self, bearer: Bearer) -> None:
+        mechanism = sasl.choose(
+            [each for each in sasl.MECHANISMS if self._client.has_capability(f"AUTH={each}")]
+        )
+        at_once = bool(self._client.has_capability("SASL-IR"))
+        assert self._tokens is not None
+
+        def attempt(token: str) -> str | None:
+            shown = sasl.response(mechanism, bearer, token, self.settings)
+            return self._authenticate(mechanism, base64.b64encode(shown), at_once)
+
+        self._tokens.log_in(self._line, attempt)
+
+    def _authenticate(self, mechanism: str, shown: bytes, at_once: bool) -> str | None:
+        """None once logged in, else why not. Raises ServerBusy for what passes."""
+        unsent = [] if at_once else [shown]
+        reasons: list[str] = []
+
+        def answer(challenge: bytes) -> bytes:
+            if unsent:
+                return unsent.pop()
+            reasons.append(sasl.told(challenge))
+            return base64.b64encode(sasl.consent(mechanism))
+
+        self._imap.literal = answer  # type: ignore[assignment]  # a callable, too
+        try:
+            arguments = (mechanism, shown) if at_once else (mechanism,)
+            status, data = self._imap._simple_command("AUTHENTICATE", *arguments)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:  # BAD
+            status, data = "BAD", [str(error).encode()]
+        finally:
+            self._imap.literal = None
+        if status == "OK":
+            self._imap.state = "AUTH"
+            return None
+        text = self._line.said(" ".join([text_of(data[-1]) if data else "", *reasons]).strip())
+        if PASSING.search(text):
+            raise ServerBusy(text)
+        return text
+
+    def _log_in_by_password(self, credentials: Credentials) -> None:
+        """LOGIN, or AUTHENTICATE PLAIN where LOGIN is disabled or can't carry the characters."""
         user, password = credentials.username, credentials.password
         if has_controls(user + password):
             raise LoginRefused("the user name or password holds control characters")
@@ -469,9 +526,6 @@ class ImapServer:
             refused = ServerBusy(text) if PASSING.search(text) else LoginRefused(text)
             # The library's error repeats the server's words, which may repeat the password.
             raise refused from (None if password in str(error) else error)
-        # Only if the server told its capabilities unasked: asking costs more than it saves.
-        if "CAPABILITY" in self._imap.untagged_responses:
-            self._imap.with_condstore = self._client.has_capability("CONDSTORE")
 
     # -- folders -----------------------------------------------------------------------------------
 

@@ -7,18 +7,21 @@ A session shows one snapshot of the maildrop, and deletes only when it ends with
 So `list_new` on a session that has listed before, and whatever follows `apply`, begin a new one.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Self
 
+from mailboxes.protocols import sasl
 from mailboxes.protocols.base import (
     INBOX,
     Action,
     ActionKind,
     ActionResult,
     AdapterOptions,
+    Bearer,
     Category,
     ConnectionSettings,
     Credentials,
@@ -82,6 +85,7 @@ class Pop3Server:
         self._line = Line(settings)
         self._capabilities: dict[str, list[str]] = {}
         self._timestamp = ""  # of the greeting, for APOP
+        self._tokens: sasl.Tokens | None = None
         self._numbers: dict[str, int] = {}  # UIDL -> message number, of this session
         self._sizes: dict[int, int] = {}
         self._listed = False
@@ -99,6 +103,7 @@ class Pop3Server:
         self._capabilities = {}
         self._forget_session()
         try:
+            self._tokens = sasl.fetched(self.settings, watcher)
             self._line.connect()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS):
@@ -220,16 +225,58 @@ class Pop3Server:
         self._line.start_tls()
 
     def _log_in(self) -> None:
-        """The password goes over TLS as it is (USER, PASS), because APOP makes the server keep it
-        in clear and rests on MD5. On a line without TLS, APOP is better where it is offered, and
-        there is no way back from it to PASS: that would be what an attacker wants."""
         credentials = self.settings.credentials
         if credentials is None:
             raise LoginRefused("no user name and password are stored")
-        if has_controls(credentials.username + credentials.password):
+        if isinstance(credentials, Credentials) and has_controls(
+            credentials.username + credentials.password
+        ):
             raise LoginRefused("the user name or password holds control characters")
         taken, _ = self._command("CAPA")
         self._capabilities = parse_capabilities(self._read_body(HEADER_LIMIT)) if taken else {}
+        if isinstance(credentials, Bearer):
+            self._log_in_by_token(credentials)
+        else:
+            self._log_in_by_password(credentials)
+
+    def _log_in_by_token(self, bearer: Bearer) -> None:
+        mechanism = sasl.choose(self._capabilities.get("SASL", []))
+        assert self._tokens is not None
+
+        def attempt(token: str) -> str | None:
+            shown = sasl.response(mechanism, bearer, token, self.settings)
+            return self._show_token(mechanism, shown)
+
+        self._tokens.log_in(self._line, attempt)
+
+    def _show_token(self, mechanism: str, shown: bytes) -> str | None:
+        """None once logged in, else why not. A token is too long for the line of the command, which
+        holds 255 octets (RFC 5034, section 4)."""
+        words = ""
+        self._send([f"AUTH {mechanism}"])
+        for answer in (shown, sasl.consent(mechanism)):
+            self._line.begin()
+            reply = self._line.read_line()
+            if not reply.startswith(b"+ ") and reply.strip() != b"+":
+                break
+            if answer is not shown:
+                words = sasl.told(reply[2:])
+            self._send([base64.b64encode(answer).decode("ascii")])
+        else:
+            self._line.begin()
+            reply = self._line.read_line()
+        taken, text = self._judge(reply)
+        if taken:
+            return None
+        error = login_error(text)
+        if isinstance(error, ServerBusy):
+            raise error
+        return f"{text} {words}".strip()
+
+    def _log_in_by_password(self, credentials: Credentials) -> None:
+        """The password goes over TLS as it is (USER, PASS), because APOP makes the server keep it
+        in clear and rests on MD5. On a line without TLS, APOP is better where it is offered, and
+        there is no way back from it to PASS: that would be what an attacker wants."""
         user_missing = bool(self._capabilities) and "USER" not in self._capabilities
         if self._timestamp and (user_missing or not self._line.secure):
             self._authenticate(apop(credentials, self._timestamp))

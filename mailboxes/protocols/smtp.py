@@ -23,8 +23,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
+from mailboxes.protocols import sasl
 from mailboxes.protocols.base import (
     AdapterOptions,
+    Bearer,
     ConnectionSettings,
     Credentials,
     Envelope,
@@ -105,6 +107,7 @@ class SmtpServer:
         self.options = options or AdapterOptions()
         self._line = Line(settings)
         self._extensions: dict[str, list[str]] = {}
+        self._tokens: sasl.Tokens | None = None
         self._fresh = True  # nothing was sent over this connection yet
 
     def __repr__(self) -> str:
@@ -120,6 +123,7 @@ class SmtpServer:
         self._extensions = {}
         self._fresh = True
         try:
+            self._tokens = sasl.fetched(self.settings, watcher)
             self._line.connect()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS):
@@ -215,10 +219,44 @@ class SmtpServer:
         self._line.start_tls()
 
     def _log_in(self) -> None:
-        """The password goes over TLS as it is; a challenge spares it the line only without TLS."""
         credentials = self.settings.credentials
-        if credentials is None:
-            return
+        if isinstance(credentials, Bearer):
+            self._log_in_by_token(credentials)
+        elif credentials is not None:
+            self._log_in_by_password(credentials)
+
+    def _log_in_by_token(self, bearer: Bearer) -> None:
+        mechanism = sasl.choose(self._extensions.get("AUTH", []))
+        assert self._tokens is not None
+
+        def attempt(token: str) -> str | None:
+            shown = sasl.response(mechanism, bearer, token, self.settings)
+            return self._show_token(mechanism, b64(shown))
+
+        self._tokens.log_in(self._line, attempt)
+
+    def _show_token(self, mechanism: str, shown: str) -> str | None:
+        """None once logged in, else why not. With the command where its line has room for it, which
+        ends at 512 octets (RFC 4954, section 4)."""
+        words = ""
+        command = f"AUTH {mechanism} {shown}"
+        if len(command) <= 510:
+            reply = self._command(command)
+        else:
+            reply = self._command(f"AUTH {mechanism}")
+            if reply.code == 334:
+                reply = self._command(shown)
+        if reply.code == 334:
+            words = sasl.told(reply.text.encode())
+            reply = self._command(b64(sasl.consent(mechanism)))
+        if reply.code == 235:
+            return None
+        if 400 <= reply.code < 500:
+            raise ServerBusy(f"no login at present: {reply}")
+        return f"{reply} {words}".strip()
+
+    def _log_in_by_password(self, credentials: Credentials) -> None:
+        """The password goes over TLS as it is; a challenge spares it the line only without TLS."""
         offered = self._extensions.get("AUTH", [])
         order = ["PLAIN", "LOGIN", "CRAM-MD5"]
         for mechanism in order if self._line.secure else reversed(order):
