@@ -441,6 +441,20 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The provider's sign-in service doesn't answer, or asks for patience."),
         _("It is tried again by itself. If this lasts, check its address in the server profile."),
     ),
+    (
+        "SecretsKeptBack",
+        315,
+        P,
+        MAILBOX,
+        _(
+            "Password or sign-in of this mailbox were entered for another server or way of connecting, "
+            "so they aren't sent to this one (R1.9a)."
+        ),
+        _(
+            "Enter the password again, or connect the mailbox again. Or have somebody who may move "
+            "stored secrets confirm the new servers on the profile. Then run Test & Enable."
+        ),
+    ),
     # -- 4xx the server's account
     (
         "ErrorNonExistentMailbox",

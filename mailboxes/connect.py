@@ -11,8 +11,10 @@ from django.core.mail.utils import DNS_NAME
 from django.utils.translation import gettext as _
 
 from mailboxes import signin
-from mailboxes.choices import CredentialRetrieval, ServerType, StateCode, TlsMode
+from mailboxes.authorities import grant_of
+from mailboxes.choices import CredentialRetrieval, OAuthGrant, ServerType, StateCode, TlsMode
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.places import is_kept_back
 from mailboxes.protocols.base import (
     AdapterOptions,
     Bearer,
@@ -74,6 +76,15 @@ class CredentialsUnreadable(PermanentError):
     """No configured key decrypts the stored password."""
 
     code = "SecretUnreadable"
+
+
+class SecretsKeptBack(PermanentError):
+    """The mailbox's password or tokens were entered for another place than this profile's (R1.9a)."""
+
+    code = "SecretsKeptBack"
+
+    def __init__(self) -> None:
+        super().__init__(_("The servers of the profile changed since it was entered."))
 
 
 class NotSupported(PermanentError):
@@ -208,12 +219,18 @@ def _credentials(
             raise NotSupported(str(retrieval.label))
         return None
     if retrieval == CredentialRetrieval.USER_OR_QUEUE:
+        _require_place(mailbox, profile)
         return _own_credentials(mailbox)
     if retrieval == CredentialRetrieval.PROFILE:
         return _profile_credentials(profile, direction)
     if signin.uses_oauth(retrieval):
         return _bearer(mailbox, profile, retrieval)
     raise NotSupported(str(retrieval.label))
+
+
+def _require_place(mailbox: Mailbox, profile: EmailServerProfile) -> None:
+    if is_kept_back(mailbox, profile):
+        raise SecretsKeptBack
 
 
 def _own_credentials(mailbox: Mailbox) -> Credentials:
@@ -256,6 +273,8 @@ def _profile_credentials(profile: EmailServerProfile, direction: Direction) -> C
 def _bearer(
     mailbox: Mailbox, profile: EmailServerProfile, retrieval: CredentialRetrieval
 ) -> Bearer:
+    if grant_of(retrieval, profile.oauth_grant) == OAuthGrant.MAILBOX:
+        _require_place(mailbox, profile)
     try:
         return signin.bearer_for(mailbox, profile, retrieval)
     except SecretUnreadable as error:

@@ -11,6 +11,14 @@ from urllib.parse import SplitResult, urlsplit
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes.authorities import (
+    GMAIL_TEST_USERS,
+    GMAIL_WARNING_AT,
+    OAUTH_RETRIEVALS,
+    authority_of,
+    grant_of,
+)
+from mailboxes.authorities import ProfileFacts as AuthorityFacts
 from mailboxes.choices import (
     ActDeliveryMethod,
     AuthenticationProtocol,
@@ -56,17 +64,6 @@ INCOMING_RETRIEVALS = {
 
 
 _AUTO, _NEGOTIATE, _NTLM, _BASIC, _OAUTH = AuthenticationProtocol
-#: What opens an account by a token in place of a password; only these go with OAuth (R1.20).
-TOKEN_RETRIEVALS = frozenset(
-    {
-        CredentialRetrieval.SERVER_TO_SERVER,
-        CredentialRetrieval.GMAIL_OAUTH,
-        CredentialRetrieval.EXCHANGE_HYBRID_MODERN,
-        CredentialRetrieval.ENTRA_OAUTH,
-    }
-)
-#: Those that stand for a user of the provider's directory, so that its tenant must be named.
-TENANT_RETRIEVALS = TOKEN_RETRIEVALS - {CredentialRetrieval.GMAIL_OAUTH}
 #: Ways to authenticate with user name and password (R1.20).
 PLAIN_PROTOCOLS = frozenset({_AUTO, _BASIC})
 EXCHANGE_PROTOCOLS = frozenset({_AUTO, _NEGOTIATE, _NTLM, _BASIC})
@@ -74,8 +71,6 @@ EXCHANGE_PROTOCOLS = frozenset({_AUTO, _NEGOTIATE, _NTLM, _BASIC})
 EXCHANGE_PATH = "/EWS/Exchange.asmx"
 #: First labels of host names that no Exchange web service has, so that a mixed profile is told (R1.12).
 MAIL_HOSTS = ("imap", "pop", "pop3", "smtp")
-#: The provider lets an app that is being tested serve 100 people (R1.21).
-GMAIL_USERS, GMAIL_WARNING = 100, 90
 
 
 class ProfileFacts(Protocol):
@@ -110,10 +105,9 @@ class MailboxFacts(Protocol):
     def serves_queue(self) -> bool: ...
 
 
-class WarnedFacts(Protocol):
+class WarnedFacts(AuthorityFacts, Protocol):
     """What is only warned of. Of secrets it matters whether they are set."""
 
-    server_type: int
     outgoing_port_number: int | None
     incoming_credential_retrieval: int
     outgoing_credential_retrieval: int
@@ -124,7 +118,6 @@ class WarnedFacts(Protocol):
     incoming_user_name: str
     outgoing_user_name: str
     oauth_client_id: str
-    exchange_online_tenant_id: str
 
     @property
     def is_incoming_password_set(self) -> bool: ...
@@ -157,7 +150,9 @@ def profile_faults(
     return faults
 
 
-def profile_warnings(profile: WarnedFacts, *, mailboxes: int = 0) -> Faults:
+def profile_warnings(
+    profile: WarnedFacts, *, mailboxes: int = 0, default_tenant: str = ""
+) -> Faults:
     """What is legal and yet likely to fail: field name -> message. `mailboxes`: how many use it."""
     warnings: Faults = {}
     if profile.outgoing_port_number == 25:
@@ -166,7 +161,7 @@ def profile_warnings(profile: WarnedFacts, *, mailboxes: int = 0) -> Faults:
             "server offers them. (R1.25)"
         )
     for side in _sides(profile):
-        warnings |= _missing_credentials(profile, side)
+        warnings |= _missing_credentials(profile, side, default_tenant)
         if ServerType(profile.server_type).is_exchange:
             warnings |= _exchange_account_warnings(profile, side)
     if profile.outgoing_auto_grant_delegate_access:
@@ -174,12 +169,12 @@ def profile_warnings(profile: WarnedFacts, *, mailboxes: int = 0) -> Faults:
             "Delegate access is never granted by itself here: grant it on the server. The switch is "
             "kept for imports. (R1.18)"
         )
-    if mailboxes >= GMAIL_WARNING and uses_gmail(profile):
+    if mailboxes >= GMAIL_WARNING_AT and uses_gmail(profile):
         warnings["oauth_client_id"] = _(
             "%(count)s mailboxes use this client. Google lets an app that it has not verified serve "
             "%(limit)s people: have the app verified, or give others a profile with a client of its "
             "own. (R1.21)"
-        ) % {"count": mailboxes, "limit": GMAIL_USERS}
+        ) % {"count": mailboxes, "limit": GMAIL_TEST_USERS}
     return warnings
 
 
@@ -346,7 +341,7 @@ def protocols_for(
     kind: ServerType, retrieval: CredentialRetrieval
 ) -> frozenset[AuthenticationProtocol]:
     """How an account with these credentials can prove who it is (R1.20)."""
-    if retrieval in TOKEN_RETRIEVALS:
+    if retrieval in OAUTH_RETRIEVALS:
         return frozenset({_AUTO, _OAUTH})
     if retrieval == CredentialRetrieval.WINDOWS_INTEGRATED:
         return frozenset({_AUTO, _NEGOTIATE})
@@ -375,7 +370,16 @@ def _authority_faults(profile: ProfileFacts) -> Faults:
 
 def _needs(profile: ProfileFacts, name: str) -> bool:
     """Nobody signs in where the client opens every mailbox."""
-    return name == "oauth_token_endpoint" or profile.oauth_grant != OAuthGrant.APPLICATION
+    if name == "oauth_token_endpoint":
+        return True
+    retrievals = {
+        CredentialRetrieval(getattr(profile, f"{side}_credential_retrieval"))
+        for side in _sides(profile)
+    }
+    return any(
+        grant_of(retrieval, profile.oauth_grant) == OAuthGrant.MAILBOX
+        for retrieval in retrievals & OAUTH_RETRIEVALS
+    )
 
 
 def _address_fault(url: str) -> str | Promise | None:
@@ -390,27 +394,25 @@ def _address_fault(url: str) -> str | Promise | None:
 # -- warnings ------------------------------------------------------------------------------------
 
 
-def _missing_credentials(profile: WarnedFacts, side: str) -> Faults:
+def _missing_credentials(profile: WarnedFacts, side: str, default_tenant: str) -> Faults:
     """What the chosen way of authenticating needs on the profile and doesn't find (section 1.3)."""
-    retrieval = getattr(profile, f"{side}_credential_retrieval")
-    needed: dict[str, object] = {}
+    retrieval = CredentialRetrieval(getattr(profile, f"{side}_credential_retrieval"))
+    missing: list[str] = []
     if retrieval == CredentialRetrieval.PROFILE:
-        needed = {
-            f"{side}_user_name": getattr(profile, f"{side}_user_name"),
-            f"{side}_password": getattr(profile, f"is_{side}_password_set"),
-        }
-    elif retrieval in TOKEN_RETRIEVALS:
-        needed = {
-            "oauth_client_id": profile.oauth_client_id,
-            "oauth_client_secret": profile.is_oauth_client_secret_set,
-        }
-        if retrieval in TENANT_RETRIEVALS:
-            needed["exchange_online_tenant_id"] = profile.exchange_online_tenant_id
+        if not getattr(profile, f"{side}_user_name"):
+            missing.append(f"{side}_user_name")
+        if not getattr(profile, f"is_{side}_password_set"):
+            missing.append(f"{side}_password")
+    elif retrieval in OAUTH_RETRIEVALS:
+        if not profile.oauth_client_id:
+            missing.append("oauth_client_id")
+        if not profile.is_oauth_client_secret_set:
+            missing.append("oauth_client_secret")
+        missing += authority_of(profile, retrieval, default_tenant).missing
     return {
         field: _("“%(method)s” needs this, and it is empty. (section 1.3)")
-        % {"method": CredentialRetrieval(retrieval).label}
-        for field, value in needed.items()
-        if not value
+        % {"method": retrieval.label}
+        for field in missing
     }
 
 

@@ -49,8 +49,13 @@ from mailboxes.models import (
     UserSettings,
 )
 from mailboxes.models.deleting import heir_of
-from mailboxes.places import PROFILE_SECRETS, entered_for, place_of_mailbox, place_of_secret
-from mailboxes.signin import SIGNED_OUT
+from mailboxes.places import (
+    PROFILE_SECRETS,
+    entered_for,
+    place_of_mailbox,
+    place_of_secret,
+    place_of_site_client,
+)
 from mailboxes.signin import SIGNED_OUT
 
 Party = SystemUser | Queue
@@ -181,7 +186,7 @@ class SecretsStayBehind(ValidationError):
             "It was entered for another server or way of connecting, and isn't sent to the new one. "
             "Enter it again, or remove it. (R1.9a)"
         )
-        super().__init__({column: words for column in columns})
+        super().__init__(dict.fromkeys(columns, words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,13 +489,14 @@ def save_mailbox(
             )
         )
     before = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    former_place = entered_for(before, before.email_server_profile)
     if "email_address" in changed:
         change_address(mailbox=before, address=mailbox.email_address, now=now, actor=actor)
         changed.discard("email_address")
     values = {name: getattr(mailbox, name) for name in changed}
     if "password" in changed:
         place = place_of_mailbox(profile, mailbox.email_address)
-        if place != entered_for(before, before.email_server_profile):
+        if place != former_place:
             values |= SIGNED_OUT
         values["secrets_place"] = place
     elif "email_server_profile" in changed:
@@ -552,6 +558,7 @@ def save_profile(
     Raises ValidationError by column for what is illegal, also under the organization's switches, and
     SecretsStayBehind."""
     check_profile(profile)
+    check_site_client(profile, actor)
     if profile._state.adding:
         profile.created_by = profile.modified_by = actor
         profile.created_on = now
@@ -560,8 +567,8 @@ def save_profile(
     changed = set(changed_fields)
     if not changed:
         return 0
-    if move_secrets and actor is not None and not access.may(actor, "move_secrets", profile):
-        raise access.refusal(EmailServerProfile, "move_secrets")
+    if move_secrets:
+        _require_move(actor, profile)
     if not move_secrets and (behind := secrets_left_behind(profile, changed)):
         raise SecretsStayBehind(behind)
     _keep_places(profile.mailboxes.all())
@@ -655,8 +662,7 @@ def confirm_places(
     *, profile: EmailServerProfile, now: datetime, actor: SystemUser | None = None
 ) -> Outcome:
     """Let what mailboxes keep for another place go to this profile's servers. Needs `move_secrets`."""
-    if actor is not None and not access.may(actor, "move_secrets", profile):
-        raise access.refusal(EmailServerProfile, "move_secrets")
+    _require_move(actor, profile)
     rows = list(kept_back(profile).select_for_update(of=("self",)))
     by_place: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
@@ -672,6 +678,23 @@ def confirm_places(
             % {"profile": profile.name},
         )
     return Outcome(len(rows), 0, _("No stored secret waits for that."))
+
+
+def check_site_client(profile: EmailServerProfile, actor: SystemUser | None) -> None:
+    """Raise ValidationError where a profile newly sends the site's own client, or what that opens, to
+    these servers, and the actor may not move secrets: it opens every mailbox of the tenant."""
+    place = place_of_site_client(profile)
+    before = EmailServerProfile.objects.filter(pk=profile.pk).first()
+    if place is None or (before is not None and place == place_of_site_client(before)):
+        return
+    if actor is not None and not access.may(actor, "move_secrets", profile):
+        words = " ".join(access.refusal(EmailServerProfile, "move_secrets").args)
+        raise ValidationError({"incoming_credential_retrieval": words})
+
+
+def _require_move(actor: SystemUser | None, profile: EmailServerProfile) -> None:
+    if actor is not None and not access.may(actor, "move_secrets", profile):
+        raise access.refusal(EmailServerProfile, "move_secrets")
 
 
 def _keep_places(rows: "QuerySet[Mailbox]", address: str | None = None) -> None:

@@ -187,6 +187,12 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         editable=False,
         help_text=_("Ours: until then one worker renews the token, and others wait for it."),
     )
+    secrets_place = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: digest of the place that password and tokens were entered for (R1.9a)."),
+    )
 
     # Requests of people to the engine
     test_email_configuration_scheduled = models.BooleanField(

@@ -46,12 +46,19 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         _("default server location"), max_length=2084, blank=True
     )
     exchange_version = models.IntegerField(
-        _("Exchange version"), choices=ExchangeVersion.choices, null=True, blank=True
+        _("Exchange version"),
+        choices=ExchangeVersion.choices,
+        null=True,
+        blank=True,
+        help_text=_("Kept for imports. The server itself says which version it is."),
     )
 
     # Incoming
     incoming_server_location = models.CharField(
-        _("incoming server"), max_length=2084, blank=True, help_text=_("Host name or URL.")
+        _("incoming server"),
+        max_length=2084,
+        blank=True,
+        help_text=_("Host name; for Exchange also the address of its web service."),
     )
     incoming_port_number = models.IntegerField(
         _("incoming port"),
@@ -85,7 +92,13 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
     incoming_user_name = models.CharField(_("incoming user name"), max_length=250, blank=True)
     incoming_password = SecretField(_("incoming password"), max_length=250)
     incoming_use_impersonation = models.BooleanField(
-        _("use impersonation for incoming"), default=False, help_text=_("Exchange only (R1.17).")
+        _("use impersonation for incoming"),
+        default=False,
+        help_text=_(
+            "Exchange: the profile's account acts for each mailbox, by a right granted on the server. "
+            "Otherwise it must be a delegate, which can't serve appointments, contacts and tasks "
+            "(R1.17)."
+        ),
     )
 
     # Outgoing
@@ -95,7 +108,10 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         help_text=_("Outgoing copies authentication, user name and password of incoming (R1.15)."),
     )
     outgoing_server_location = models.CharField(
-        _("outgoing server"), max_length=2084, blank=True, help_text=_("Host name or URL.")
+        _("outgoing server"),
+        max_length=2084,
+        blank=True,
+        help_text=_("Host name; for Exchange also the address of its web service."),
     )
     outgoing_port_number = models.IntegerField(
         _("outgoing port"),
@@ -129,12 +145,18 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
     outgoing_user_name = models.CharField(_("outgoing user name"), max_length=250, blank=True)
     outgoing_password = SecretField(_("outgoing password"), max_length=250)
     outgoing_use_impersonation = models.BooleanField(
-        _("use impersonation for outgoing"), default=False, help_text=_("Exchange only (R1.17).")
+        _("use impersonation for outgoing"),
+        default=False,
+        help_text=_(
+            "Exchange: the profile's account acts for each mailbox, by a right granted on the server. "
+            "Otherwise it must be a delegate, which can't serve appointments, contacts and tasks "
+            "(R1.17)."
+        ),
     )
     outgoing_auto_grant_delegate_access = models.BooleanField(
         _("auto-grant delegate access"),
         default=False,
-        help_text=_("Kept for imports; not supported by any server driver (R1.18)."),
+        help_text=_("Not supported: grant the right on the server. Kept for imports (R1.18)."),
     )
 
     # OAuth
@@ -250,6 +272,7 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         verbose_name = _("email server profile")
         verbose_name_plural = _("email server profiles")
         ordering = ["name"]
+        permissions = [("move_secrets", _("Can let stored secrets go to other servers (R1.9a)"))]
 
     def __str__(self) -> str:
         return self.name

@@ -163,7 +163,13 @@ def _profiles(sandbox: Sandbox, owner: SystemUser, now: datetime) -> Iterable[Em
             changed: list[str] = []
         else:
             changed = _assign(profile, wanted)
-        services.save_profile(profile=profile, changed_fields=changed, now=now, actor=owner)
+        services.save_profile(
+            profile=profile,
+            changed_fields=changed,
+            now=now,
+            actor=owner if profile._state.adding else None,
+            move_secrets=True,  # to itself: a sandbox that starts again has other ports
+        )
         yield profile
 
 

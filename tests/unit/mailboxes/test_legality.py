@@ -10,6 +10,7 @@ from mailboxes.choices import (
     CredentialRetrieval,
     IncomingDeliveryMethod,
     OutgoingDeliveryMethod,
+    ServerAuthority,
     ServerType,
 )
 from mailboxes.legality import (
@@ -51,7 +52,11 @@ def profile(kind=ServerType.IMAP_SMTP, **columns):
             "is_outgoing_password_set": False,
             "oauth_client_id": "",
             "is_oauth_client_secret_set": False,
+            "oauth_scopes": "",
             "exchange_online_tenant_id": "",
+            "use_default_tenant_id": True,
+            "aad_resource_id": "",
+            "server_authority": ServerAuthority.AUTOMATIC,
             "oauth_grant": "",
             "oauth_authorization_endpoint": "",
             "oauth_token_endpoint": "",
@@ -251,18 +256,29 @@ def test_settings_of_outgoing_are_not_judged_while_it_copies_incoming():
 @pytest.mark.rule("R1.21")
 def test_tokens_come_over_tls_from_one_provider():
     both = {
+        "incoming_credential_retrieval": CredentialRetrieval.GMAIL_OAUTH,
         "oauth_authorization_endpoint": "https://id.example.com/authorize",
         "oauth_token_endpoint": "https://id.example.com/token",
     }
     assert profile_faults(profile(**both)) == {}
-    for name, address in both.items():
-        plain = {name: address.replace("https", "http")}
+    for name in ("oauth_authorization_endpoint", "oauth_token_endpoint"):
+        plain = {name: both[name].replace("https", "http")}
         assert list(profile_faults(profile(**both | plain))) == [name]
         assert list(profile_faults(profile(**both | {name: ""}))) == [name]
-        with_password = {name: address.replace("://", "://ada:secret@")}
+        with_password = {name: both[name].replace("://", "://ada:secret@")}
         assert list(profile_faults(profile(**both | with_password))) == [name]
-    only_tokens = both | {"oauth_authorization_endpoint": "", "oauth_grant": "application"}
-    assert profile_faults(profile(**only_tokens)) == {}
+
+
+@pytest.mark.rule("R1.21")
+def test_nobody_signs_in_where_the_client_opens_every_mailbox():
+    only_tokens = {
+        "incoming_credential_retrieval": CredentialRetrieval.ENTRA_OAUTH,
+        "oauth_token_endpoint": "https://id.example.com/token",
+    }
+    online = ServerType.EXCHANGE_ONLINE
+    assert profile_faults(profile(online, **only_tokens)) == {}
+    each_owner = only_tokens | {"oauth_grant": "mailbox"}
+    assert list(profile_faults(profile(online, **each_owner))) == ["oauth_authorization_endpoint"]
 
 
 @pytest.mark.rule("R1.20")
@@ -361,9 +377,12 @@ def test_granting_delegate_access_by_itself_is_said_to_do_nothing():
     ],
 )
 def test_what_the_chosen_credentials_need_and_lack_is_named(kind, retrieval, missing):
-    warnings = profile_warnings(profile(kind, incoming_credential_retrieval=retrieval))
+    lacking = profile(kind, incoming_credential_retrieval=retrieval)
 
-    assert list(warnings) == missing
+    assert list(profile_warnings(lacking)) == missing
+    # A tenant may also be the site's own.
+    with_tenant = profile_warnings(lacking, default_tenant="contoso.example")
+    assert list(with_tenant) == [name for name in missing if "tenant" not in name]
 
 
 @pytest.mark.rule("R1.21")

@@ -1,0 +1,146 @@
+"""PURE  where stored secrets are sent, so that none goes to another place than it was entered for.
+
+A place is all that decides who gets to see a secret: the servers, ports, lines and protocols of a
+profile, its own certificate authority, and the authority that gives out tokens. Whoever may change a
+profile could otherwise point it at a server of his own and read everybody's passwords there (R1.9a).
+"""
+
+import json
+from hashlib import sha256
+from typing import Any, Protocol
+
+from mailboxes.authorities import OAUTH_RETRIEVALS, grant_of
+from mailboxes.choices import CredentialRetrieval, OAuthGrant
+
+#: What a profile keeps itself. Mailboxes keep password and tokens.
+PROFILE_SECRETS = ("incoming_password", "outgoing_password", "oauth_client_secret")
+
+Place = tuple[Any, ...]
+
+
+class ProfileFacts(Protocol):
+    server_type: int
+    use_auto_discover: bool
+    ca_certificate: str
+    use_same_settings_for_outgoing_connections: bool
+    incoming_server_location: str
+    outgoing_server_location: str
+    incoming_port_number: int | None
+    outgoing_port_number: int | None
+    incoming_uses_ssl: bool
+    outgoing_uses_ssl: bool
+    incoming_tls_mode: int
+    outgoing_tls_mode: int
+    incoming_authentication_protocol: int
+    outgoing_authentication_protocol: int
+    incoming_credential_retrieval: int
+    outgoing_credential_retrieval: int
+    server_authority: int
+    oauth_grant: str
+    oauth_authorization_endpoint: str
+    oauth_token_endpoint: str
+
+
+class MailboxFacts(Protocol):
+    email_address: str
+    secrets_place: str
+
+
+def place_of_secret(profile: ProfileFacts, column: str) -> Place:
+    """Where one of the profile's own secrets goes. Compared before and after a change, whether or not the
+    secret is in use: one that comes back into use must not find another server there."""
+    incoming, outgoing = _side(profile, "incoming"), _side(profile, "outgoing")
+    if column == "incoming_password":
+        copied = profile.use_same_settings_for_outgoing_connections
+        return (incoming, outgoing if copied else None)
+    if column == "outgoing_password":
+        return (outgoing,)
+    if column == "oauth_client_secret":
+        # Where the client opens every mailbox, its tokens are as good as the secret.
+        opens_all = _opens_all(profile)
+        return (_authority(profile), (incoming, outgoing) if opens_all else None)
+    raise LookupError(column)
+
+
+def place_of_site_client(profile: ProfileFacts) -> Place | None:
+    """Where the site's own client goes, or tokens that open every mailbox of its tenant; None if this
+    profile doesn't use it."""
+    if CredentialRetrieval.SERVER_TO_SERVER not in _retrievals(profile):
+        return None
+    return (_authority(profile), _side(profile, "incoming"), _side(profile, "outgoing"))
+
+
+def place_of_mailbox(profile: ProfileFacts | None, address: str) -> str:
+    """Where a mailbox's own password and tokens go, as a digest to be kept and compared. With discovery
+    the domain of its address decides."""
+    if profile is None:
+        return _digest(None)
+    domain = address.rpartition("@")[2].lower() if profile.use_auto_discover else ""
+    return _digest(
+        (
+            _side(profile, "incoming"),
+            _side(profile, "outgoing"),
+            *(_retrieval(profile, side) for side in ("incoming", "outgoing")),
+            _authority(profile) if _uses_tokens(profile) else None,
+            domain,
+        )
+    )
+
+
+def entered_for(mailbox: MailboxFacts, profile: ProfileFacts | None) -> str:
+    """The place that a mailbox's secrets belong to: the one kept with them, else that of the profile."""
+    return mailbox.secrets_place or place_of_mailbox(profile, mailbox.email_address)
+
+
+def is_kept_back(mailbox: MailboxFacts, profile: ProfileFacts) -> bool:
+    """Were the mailbox's own secrets entered for another place than this profile sends them to?"""
+    return entered_for(mailbox, profile) != place_of_mailbox(profile, mailbox.email_address)
+
+
+def _side(profile: ProfileFacts, side: str) -> Place:
+    copied = profile.use_same_settings_for_outgoing_connections and side == "outgoing"
+    discovers = profile.use_auto_discover
+    return (
+        profile.server_type,
+        profile.ca_certificate.strip(),
+        discovers,
+        "" if discovers else getattr(profile, f"{side}_server_location").strip().lower(),
+        getattr(profile, f"{side}_port_number"),
+        getattr(profile, f"{side}_uses_ssl"),
+        getattr(profile, f"{side}_tls_mode"),
+        getattr(profile, f"{'incoming' if copied else side}_authentication_protocol"),
+    )
+
+
+def _authority(profile: ProfileFacts) -> Place:
+    """The tenant is left out: whichever it is, the provider is the same."""
+    endpoints = (profile.oauth_authorization_endpoint, profile.oauth_token_endpoint)
+    # Only authorities of one's own are trusted by the profile's certificate.
+    trust = profile.ca_certificate.strip() if any(endpoints) else ""
+    return (*(endpoint.strip() for endpoint in endpoints), profile.server_authority, trust)
+
+
+def _retrieval(profile: ProfileFacts, side: str) -> CredentialRetrieval:
+    copied = profile.use_same_settings_for_outgoing_connections and side == "outgoing"
+    return CredentialRetrieval(
+        getattr(profile, f"{'incoming' if copied else side}_credential_retrieval")
+    )
+
+
+def _retrievals(profile: ProfileFacts) -> set[CredentialRetrieval]:
+    return {_retrieval(profile, side) for side in ("incoming", "outgoing")}
+
+
+def _uses_tokens(profile: ProfileFacts) -> bool:
+    return bool(_retrievals(profile) & OAUTH_RETRIEVALS)
+
+
+def _opens_all(profile: ProfileFacts) -> bool:
+    return any(
+        grant_of(retrieval, profile.oauth_grant) == OAuthGrant.APPLICATION
+        for retrieval in _retrievals(profile) & OAUTH_RETRIEVALS
+    )
+
+
+def _digest(place: Place | None) -> str:
+    return sha256(json.dumps(place, ensure_ascii=True).encode()).hexdigest()
