@@ -175,7 +175,11 @@ def _learn(done: Sequence[ServerAction], context: Context, now: datetime) -> Non
     """What the ledger knows now: who carries the category, who left the folder."""
     category = context.layout.category_name if context.layout else ""
     for kind, marked in ((ActionKind.MARK, True), (ActionKind.UNMARK, False)):
-        items = [row.item_id for row in done if row.kind == kind and row.argument == category]
+        items = [
+            row.item_id
+            for row in done
+            if row.item_id and row.kind == kind and row.argument == category
+        ]
         if items:
             SyncItem.objects.filter(pk__in=items).update(marked=marked)
     left = [row.item_id for row in done if row.kind in LEAVING and row.item_id]

