@@ -1,0 +1,213 @@
+"""Requests to one account and who bears a refusal: the message, the folder, or the account.
+
+A message-level error belongs to the one thing that was asked for. A fault belongs to the request;
+if it asked for several things, halving finds the one that some servers can't take.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from exchangelib import errors as codes
+
+from mailboxes.protocols.base import AdapterOptions
+from mailboxes.protocols.errors import (
+    ActionRefused,
+    ConnectionLost,
+    FolderMissing,
+    MessageError,
+    MessageGone,
+    MessageTooLarge,
+    MessageUnreadable,
+    ServerError,
+    UnexpectedReply,
+)
+from mailboxes.protocols.ews import messages
+from mailboxes.protocols.ews.access import ExchangeAccess
+from mailboxes.protocols.ews.operations import (
+    FOLDER_GONE,
+    ITEM_GONE,
+    Answer,
+    Element,
+    Operation,
+    distinguished,
+    folder_id,
+    in_parts,
+    message_space,
+    refusal_in,
+)
+from mailboxes.protocols.ews.settings import ExchangeSettings
+from mailboxes.protocols.phases import Phase
+
+IDS_PER_REQUEST = 100  # keeps a request well below 64 KB, after which some servers hang up
+
+Raised = TypeVar("Raised", bound=ServerError)
+
+TOO_LARGE = (codes.ErrorMessageSizeExceeded, codes.ErrorAttachmentSizeLimitExceeded)
+
+
+class Conversation:
+    """What both directions have in common. Constructed unconnected."""
+
+    def __init__(
+        self, settings: ExchangeSettings, options: AdapterOptions | None, *, outgoing: bool = False
+    ) -> None:
+        self.options = options or AdapterOptions()
+        self.access = ExchangeAccess(settings, self.options, outgoing=outgoing)
+        self.answered_at: datetime | None = None
+        """When the last answer came, by the server's clock, where it tells."""
+
+    def open(self) -> None:
+        self.access.open()
+
+    def close(self) -> None:
+        self.access.close()
+
+    def folder(self, folder: str) -> Element:
+        return folder_id(folder, self._address)
+
+    def distinguished(self, name: str) -> Element:
+        return distinguished(name, self._address)
+
+    @property
+    def _address(self) -> str:
+        address: str = self.access.open().primary_smtp_address
+        return address
+
+    def ask(
+        self, phase: Phase, operation: type[Operation], *children: Element, **attributes: str
+    ) -> list[Answer]:
+        """The answers in the order of what was asked for."""
+        service = operation(account=self.access.open())
+        with self.access.calling(phase):
+            answers = service.ask(*children, **attributes)
+        self.answered_at = service.answered_at
+        return answers
+
+    def ask_one(
+        self, phase: Phase, operation: type[Operation], *children: Element, **attributes: str
+    ) -> Answer:
+        """The answer where one thing was asked for; a refusal is returned, at whichever level."""
+        try:
+            answers = self.ask(phase, operation, *children, **attributes)
+        except ServerError as error:
+            refusal = refusal_in(error)
+            if refusal is None:
+                raise
+            return refusal
+        if len(answers) != 1:
+            raise self.out_of_step(phase, f"{len(answers)} answers came to one question")
+        return answers[0]
+
+    def need(
+        self, phase: Phase, operation: type[Operation], *children: Element, **attributes: str
+    ) -> Element:
+        """The same where a refusal stops what was begun: raises it as an error of the tree."""
+        answer = self.ask_one(phase, operation, *children, **attributes)
+        if isinstance(answer, codes.EWSError):
+            raise self.error(answer, phase) from answer
+        return answer
+
+    def ask_each(
+        self,
+        phase: Phase,
+        keys: Sequence[str],
+        ask: Callable[[Sequence[str]], list[Answer]],
+        *,
+        at_once: int = IDS_PER_REQUEST,
+    ) -> dict[str, Answer]:
+        """By key, in few requests, which `ask` makes. A request that is refused as a whole is made
+        again in halves. Two keys next to each other that are refused alone mean that neither is to
+        blame, unless the refusal says so."""
+        answers: dict[str, Answer] = {}
+        for part in in_parts(keys, at_once):
+            answers |= self._halving(phase, part, ask, Blame())
+        return answers
+
+    def _halving(
+        self,
+        phase: Phase,
+        keys: Sequence[str],
+        ask: Callable[[Sequence[str]], list[Answer]],
+        blame: "Blame",
+    ) -> dict[str, Answer]:
+        try:
+            answers = ask(keys)
+        except ServerError as error:
+            refusal = refusal_in(error)
+            if refusal is None:
+                raise
+            if len(keys) > 1:
+                middle = len(keys) // 2
+                first = self._halving(phase, keys[:middle], ask, blame)
+                return first | self._halving(phase, keys[middle:], ask, blame)
+            if not isinstance(refusal, ITEM_GONE) and blame.on_another():
+                raise
+            return {keys[0]: refusal}
+        if len(answers) != len(keys):
+            raise self.out_of_step(phase, f"{len(answers)} answers came to {len(keys)} questions")
+        blame.lifted()
+        return dict(zip(keys, answers, strict=True))
+
+    def out_of_step(self, phase: Phase, detail: str) -> ServerError:
+        """The answer is none to our question. Some servers write two answers after a fault."""
+        self.access.drop()
+        return UnexpectedReply(detail, phase=phase)
+
+    def check_item(self, phase: Phase, remote_id: str, answer: Answer) -> None:
+        """That an answer is about the message that was asked for. Raises ConnectionLost, since what
+        comes next on this line would be wrong, too."""
+        if isinstance(answer, codes.EWSError):
+            return
+        item = answer.find(f"{message_space}Items/*")
+        if item is not None and messages.id_of(item) != remote_id:
+            self.access.drop()
+            raise ConnectionLost("the server answers about another message", phase=phase)
+
+    # -- what a refusal means
+
+    def error(self, refusal: Exception, phase: Phase) -> ServerError:
+        error = self.access.translate(refusal)
+        error.phase = error.phase or phase
+        return error
+
+    def folder_error(self, refusal: Exception, folder: str, phase: Phase) -> ServerError:
+        if isinstance(refusal, FOLDER_GONE):
+            return FolderMissing(f"the server has no folder {folder}: {refusal}", phase=phase)
+        return self.error(refusal, phase)
+
+    def message_error(self, refusal: Exception, phase: Phase) -> MessageError:
+        """Of one message that could not be had."""
+        kind: type[MessageError] = MessageUnreadable
+        if isinstance(refusal, ITEM_GONE):
+            kind = MessageGone
+        elif isinstance(refusal, TOO_LARGE):
+            kind = MessageTooLarge
+        return caused(kind(told(refusal), phase=phase), refusal)
+
+    def action_error(self, refusal: Exception) -> ActionRefused:
+        return caused(ActionRefused(told(refusal), phase=Phase.APPLY), refusal)
+
+
+class Blame:
+    """Remembers whether the key before was refused alone."""
+
+    def __init__(self) -> None:
+        self._refused = False
+
+    def on_another(self) -> bool:
+        before, self._refused = self._refused, True
+        return before
+
+    def lifted(self) -> None:
+        self._refused = False
+
+
+def told(refusal: Exception) -> str:
+    """The service's own code, and its words."""
+    return f"{type(refusal).__name__}: {refusal}"[:500]
+
+
+def caused(error: Raised, cause: Exception) -> Raised:
+    error.__cause__ = cause
+    return error
