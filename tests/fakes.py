@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 
+LAST = {ActionKind.MOVE: 1, ActionKind.DELETE: 2}  # what has left can't be marked
 NO_KEYWORD = re.compile(r"[^A-Za-z0-9$_.-]+")
 
 
@@ -172,7 +173,9 @@ class FakeIncomingServer(Failing):
         with watched(self.options.watcher, Phase.APPLY):
             self._called("apply")
             self._folder(folder)
-            return [self._apply_one(folder, action) for action in actions]
+            in_order = sorted(dict.fromkeys(actions), key=lambda each: LAST.get(each.kind, 0))
+            results = {action: self._apply_one(folder, action) for action in in_order}
+            return [results[action] for action in actions]
 
     def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
         self.open()
@@ -321,7 +324,7 @@ class FakeIncomingServer(Failing):
         gone = [(left, key) for left, key, placed in folder.left if placed <= since < left]
         ticks = sorted(when for when, _ in (*came, *changed, *gone))
         if holds and not ticks:
-            return Listing((), cursor, unchanged=True)
+            return Listing((), cursor, unchanged=True)  # which tells no total
         last = ticks[limit - 1] if len(ticks) > limit else self.mailbox.tick
         end = f"{self.mailbox.epoch}:{last}"
         items = [self._item(each) for when, each in came if when <= last]
@@ -332,6 +335,7 @@ class FakeIncomingServer(Failing):
             end,
             more=len(ticks) > limit,
             reset=bool(cursor) and not holds and not silent,
+            total=None if holds else len(folder.messages),
             gone=tuple(key for when, key in gone if when <= last),
             changed=tuple(self._item(each) for when, each in changed if when <= last),
         )

@@ -196,6 +196,9 @@ class Dovecot:
             os.utime(draft, (received_at, received_at))
         draft.rename(maildir / "new" / name)
 
+    def add_folder(self, user: str, folder: str) -> None:
+        self._make_maildir(user, self.maildir(user, folder))
+
     def empty(self, user: str) -> None:
         """No mail, no folders and no memory of either."""
         shutil.rmtree(self.folder / "mail" / user, ignore_errors=True)

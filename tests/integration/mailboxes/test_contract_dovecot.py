@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from imapclient.imap_utf7 import encode as encode_utf7
 
 from mailboxes.protocols.base import (
     INBOX,
@@ -19,7 +20,7 @@ from mailboxes.protocols.base import (
 from mailboxes.protocols.errors import ActionRefused, FolderMissing, LoginRefused, MessageGone
 from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.pop3 import Pop3Server
-from tests.contracts import SENT_AT, IncomingContract, message
+from tests.contracts import SENT_AT, IncomingContract, MaildropContract, message
 from tests.servers.dovecot import PASSWORDS, SENT_ITEMS, Dovecot
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
@@ -46,6 +47,25 @@ class DovecotAccount:
         server = self.adapter(self.settings, AdapterOptions(max_fetch_bytes=max_fetch_bytes))
         self.servers.append(server)
         return server
+
+    def add_folder(self, *path):
+        folder = "/".join((INBOX, *path))
+        self.dovecot.add_folder(USER, encode_utf7(folder).decode())
+        return folder
+
+    def rename_folder(self, folder, name):
+        above = folder.rpartition("/")[0]
+        self.client().rename_folder(encode_utf7(folder), encode_utf7(f"{above}/{name}"))
+
+    def remove_folder(self, folder):
+        self.client().delete_folder(encode_utf7(folder))
+
+    def client(self):
+        """As another client would do what adapters never do."""
+        return self.server().open()._client
+
+    def reset_keys(self):
+        self.dovecot.reset_keys(USER)
 
 
 def settings(
@@ -75,9 +95,7 @@ def make_account(dovecot):
         server.close()
 
 
-class TestPop3OverTls(IncomingContract):
-    complete = True
-
+class TestPop3OverTls(MaildropContract):
     @pytest.fixture
     def account(self, make_account, dovecot):
         return make_account(Pop3Server, dovecot.ports.pop3s, Security.IMPLICIT_TLS)
@@ -98,12 +116,9 @@ class TestPop3OverTls(IncomingContract):
         (result,) = server.apply(INBOX, [Action(ActionKind.SEEN, key)])
         assert not result.done
         assert isinstance(result.error, ActionRefused)
-        assert server.folders() == []
 
 
-class TestPop3OverStls(IncomingContract):
-    complete = True
-
+class TestPop3OverStls(MaildropContract):
     @pytest.fixture
     def account(self, make_account, dovecot):
         return make_account(Pop3Server, dovecot.ports.pop3, Security.STARTTLS)
