@@ -1,0 +1,26 @@
+"""Tickets for the server, by MIT Kerberos. Needs the optional package gssapi; only who has a keytab
+imports this module."""
+
+from pathlib import Path
+
+import gssapi
+from gssapi.exceptions import GSSError
+
+from serversync.sandbox.ews.authentication import AcceptTicket, Refused
+
+
+def acceptor(keytab: Path) -> AcceptTicket:
+    """Accepts tickets for any principal of `keytab`. Raises GSSError if none is in it."""
+    credentials = gssapi.Credentials(usage="accept", store={"keytab": f"FILE:{keytab}"})
+
+    def accept(ticket: bytes) -> tuple[str, bytes]:
+        context = gssapi.SecurityContext(creds=credentials, usage="accept")
+        try:
+            answer = context.step(ticket) or b""
+        except GSSError as error:
+            raise Refused(str(error)) from error
+        if not context.complete:
+            raise Refused("the ticket wants another leg, which clients with Kerberos never need")
+        return str(context.initiator_name), answer
+
+    return accept
