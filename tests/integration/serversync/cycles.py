@@ -114,6 +114,7 @@ class Account:
     mailbox: Mailbox
     box: FakeMailbox = field(default_factory=FakeMailbox)
     complete: bool = False
+    exchange: bool = False
     outgoing: FakeOutgoingServer = field(default_factory=FakeOutgoingServer)
     now: datetime = NOW
     servers: list[FakeIncomingServer] = field(default_factory=list)
@@ -127,7 +128,7 @@ class Account:
         return token
 
     def connect(self, *_: object, **__: object) -> FakeIncomingServer:
-        server = FakeIncomingServer(self.box, complete=self.complete)
+        server = FakeIncomingServer(self.box, complete=self.complete, exchange=self.exchange)
         self.prepare(server)
         self.servers.append(server)
         return server
