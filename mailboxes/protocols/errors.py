@@ -7,6 +7,10 @@
     │   ├── ConnectionLost          the line broke in the middle
     │   ├── UnexpectedReply         the server said something outside its protocol
     │   ├── ServerBusy              it asked for patience, perhaps with a back-off
+    │   │   └── ExchangeBusy        the same in Exchange's words
+    │   ├── PassingFault            Exchange failed inside and says that it will heal
+    │   ├── StoreUnavailable        its store of this mailbox is not mounted now
+    │   ├── RequestExpired          it ran out of time over our request
     │   ├── AuthorityUnavailable    the token authority doesn't answer, or not now
     │   └── QuotaExceeded           full, or a sending limit was hit: mail waits (R5.13, R5.14)
     ├── PermanentError              a person is needed; the workload is disabled (R8.2)
@@ -22,6 +26,15 @@
     │   │   └── SignInWrongAccount  somebody did, to another account
     │   ├── ClientRefused           the token authority refuses the profile's client id or secret
     │   ├── ConsentMissing          nobody has granted what the profile asks for
+    │   ├── AuthenticationUnavailable  a way of logging in that this site can't
+    │   ├── ImpersonationDenied     the account may not act for this mailbox (R1.17)
+    │   ├── AccessDenied            the account is no delegate of this mailbox (R1.17)
+    │   ├── MailboxUnknown          Exchange knows no mailbox with this address
+    │   ├── UserUnknown             autodiscover knows no user with this address
+    │   ├── LicenseMissing          the account on the server has no licence
+    │   ├── AccountDisabled         the account on the server is disabled
+    │   ├── LocationUnknown         the web service could not be discovered (R1.24)
+    │   ├── VersionRefused          no schema version that both sides know
     │   ├── FolderMissing           the folder is not there
     │   ├── UidlUnusable            POP3 without UIDL, or one that repeats
     │   ├── WrongProtocol           another kind of server answers
@@ -32,6 +45,8 @@
         ├── ActionRefused           the server won't delete, move or mark it
         ├── MessageTooLarge         over a size limit
         ├── MessageRefused          refused for good (5xx on MAIL, RCPT or DATA)
+        │   ├── SendAsDenied        the account may not send as that sender
+        │   └── RecipientsInvalid   none of the recipients can be sent to
         └── MessageDeferred         refused for now (4xx on RCPT or DATA)
 
 Every error carries `code` (a name of docs/behaviour R8.20), the phase of the conversation in which
@@ -101,6 +116,30 @@ class UnexpectedReply(TransientError):
 
 class ServerBusy(TransientError):
     """421, 4xx on login, "too many connections", in-use locks."""
+
+
+class ExchangeBusy(ServerBusy):
+    """ErrorServerBusy and its kin, or HTTP 429 or 503 with a Retry-After. It did not do what we asked."""
+
+    code = "ErrorServerBusy"
+
+
+class PassingFault(TransientError):
+    """Exchange failed inside. Nobody knows what it did before."""
+
+    code = "ErrorInternalServerTransientError"
+
+
+class StoreUnavailable(TransientError):
+    """The database of this mailbox is being moved or mounted."""
+
+    code = "ErrorMailboxStoreUnavailable"
+
+
+class RequestExpired(TransientError):
+    """Exchange gave up on our request after its own time-out."""
+
+    code = "ErrorTimeoutExpired"
 
 
 class AuthorityUnavailable(TransientError):
@@ -205,6 +244,70 @@ class ConsentMissing(PermanentError):
     code = "ConsentMissing"
 
 
+class AuthenticationUnavailable(PermanentError):
+    """The way of logging in needs something that is not installed here, such as Kerberos."""
+
+    code = "NotSupported"
+
+
+class ImpersonationDenied(PermanentError):
+    """The profile's account lacks the right to impersonate, at all or for this mailbox."""
+
+    code = "ImpersonationDenied"
+
+
+class ImpersonateUserDenied(ImpersonationDenied):
+    """Exchange's most frequent word for it, which has a code of its own."""
+
+    code = "ErrorImpersonateUserDenied"
+
+
+class AccessDenied(PermanentError):
+    """The account has logged in and may not open this mailbox or folder."""
+
+    code = "ErrorAccessDenied"
+
+
+class MailboxUnknown(PermanentError):
+    """No mailbox has this address, or the user name isn't the mail-style one (R1.19)."""
+
+    code = "ErrorNonExistentMailbox"
+
+
+class UserUnknown(PermanentError):
+    """The tenant that answers for this domain has no such user."""
+
+    code = "NoUserFound"
+
+
+class LicenseMissing(PermanentError):
+    """The account exists and has no licence for a mailbox."""
+
+    code = "ErrorInvalidLicense"
+
+
+class AccountDisabled(PermanentError):
+    """The account is switched off on the server."""
+
+    code = "8005E273"
+
+
+class LocationUnknown(PermanentError):
+    """Autodiscover led nowhere. `steps`: what was asked, and what each said."""
+
+    code = "MailboxLocationNotDetermined"
+
+    def __init__(self, detail: str = "", *, steps: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.steps = steps
+
+
+class VersionRefused(PermanentError):
+    """The server, or the one behind it that holds the mailbox, refuses every version that we speak."""
+
+    code = "ErrorInvalidServerVersion"
+
+
 class FolderMissing(PermanentError):
     """The folder does not exist or can't be opened."""
 
@@ -273,6 +376,18 @@ class MessageRefused(MessageError):
     permanent = True
 
 
+class SendAsDenied(MessageRefused):
+    """The account has no right to send as what the message names as its sender."""
+
+    code = "ErrorSendAsDenied"
+
+
+class RecipientsInvalid(MessageRefused):
+    """Exchange takes none of the recipients."""
+
+    code = "ErrorInvalidRecipients"
+
+
 class MessageDeferred(MessageError):
     """4xx for this message or all of its recipients."""
 
@@ -281,4 +396,16 @@ class MessageDeferred(MessageError):
 
 # What proves, when raised after handing over, that the server answered and did not take the message
 # (R5.17). Every other error there means that nobody knows.
-REFUSALS = (MessageError, LoginRefused, QuotaExceeded, ServerBusy)
+REFUSALS = (
+    MessageError,
+    LoginRefused,
+    QuotaExceeded,
+    ServerBusy,
+    # Exchange's answers, which come before anything is done.
+    ImpersonationDenied,
+    AccessDenied,
+    MailboxUnknown,
+    LicenseMissing,
+    AccountDisabled,
+    VersionRefused,
+)

@@ -19,12 +19,14 @@ class Access(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where the web service of a mailbox was found. `version`: the server's schema name, such as
-    "Exchange2016", "" if it wasn't told; `address`: the mailbox's primary address there."""
+    "Exchange2016", "" if it wasn't told; `address`: the mailbox's primary address there; `scheme`: the
+    way to authenticate that AUTO settled on, an Authentication."""
 
     url: str
     found_at: datetime
     version: str = ""
     address: str = ""
+    scheme: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,460 @@
+"""HTTP to one server over one kept connection, made by the same rules as any other line: the host is
+resolved once, its addresses are checked against the denied networks, TLS is verified against the
+system's roots or the authority that the profile names, and every wait is bounded.
+
+Trust, time-outs and addresses belong to a channel, so that two profiles in one process never share any.
+Redirects are answers like others: nobody follows them here. Proxies and netrc files of the surroundings
+are not looked at.
+"""
+
+import http.client
+import io
+import re
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from email.message import Message
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from mailboxes.protocols import line
+from mailboxes.protocols.base import ConnectionSettings, Security
+from mailboxes.protocols.errors import (
+    ConnectionLost,
+    HostNotFound,
+    SecureConnectionFailed,
+    ServerError,
+    SocketTimedOut,
+    UnexpectedReply,
+    WrongProtocol,
+)
+from mailboxes.protocols.phases import Phase, Watcher, watched
+
+USER_AGENT = "serversync"
+SEND_CHUNK = 64 * 1024
+READ_CHUNK = 256 * 1024
+LARGEST_ANSWER = 512 * 1024 * 1024  # octets, unpacked: twice the largest message in base64
+
+HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+Resolve = Callable[[str, int, float], list[line.Endpoint]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A URL taken apart. `host` in lower case."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> "Place":
+        """Raises HostNotFound if it is no http or https URL, or holds a user name."""
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+        except ValueError as error:
+            raise HostNotFound(f"{url!r} is not a URL") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise HostNotFound("the location must be a URL such as https://host/EWS/Exchange.asmx")
+        secure = parts.scheme == "https"
+        path = parts.path or "/"
+        if parts.query:
+            path += f"?{parts.query}"
+        return cls(secure, parts.hostname.lower(), port or (443 if secure else 80), path)
+
+    @property
+    def name(self) -> str:
+        """For people: without the query, which could hold anything."""
+        scheme, default = ("https", 443) if self.secure else ("http", 80)
+        port = "" if self.port == default else f":{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}{port}{self.path.partition('?')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`repeat`: it may be sent again on a new connection if the server hung up without an answer."""
+
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: str = "POST"
+    repeat: bool = False
+
+    def having(self, **headers: str) -> "Request":
+        """The same with these headers, whose names are written with underscores."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers={**self.headers, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole."""
+
+    status: int
+    reason: str
+    headers: Message
+    content: bytes = field(repr=False)
+    place: Place
+
+    def header(self, name: str) -> str:
+        """All values of that name, joined by commas (RFC 9110, section 5.3)."""
+        return ", ".join(self.headers.get_all(name, []))
+
+
+class Unanswered(ConnectionLost):
+    """The server hung up instead of answering. `whole`: it had been sent all of the request."""
+
+    def __init__(self, detail: str, whole: bool) -> None:
+        super().__init__(detail)
+        self.whole = whole
+
+
+class Channel:
+    """One kept connection to the place of a URL; made when it is needed, again when it was lost.
+
+    `terms`: everything but host, port and security, which the URL decides. `generation` counts the
+    connections made, for what is proven on a connection is proven for that one only (NTLM).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        terms: ConnectionSettings,
+        *,
+        watcher: Watcher | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self.place = Place.of(url)
+        self.settings = replace(
+            terms,
+            host=self.place.host,
+            port=self.place.port,
+            security=Security.IMPLICIT_TLS if self.place.secure else Security.PLAIN,
+        )
+        self.generation = 0
+        self.cookies: dict[str, str] = {}
+        self._watcher = watcher
+        self._resolve = resolve
+        self._pace = Pace(terms.timeout_seconds)
+        self._connection: _Connection | None = None
+        self._answered = False
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.place.name}>"
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def connect(self) -> "_Connection":
+        """Resolve, connect, secure. Idempotent while connected."""
+        if self._connection is not None:
+            return self._connection
+        line.refuse_insecure(self.settings)
+        host, port, timeout = self.place.host, self.place.port, self.settings.timeout_seconds
+        with watched(self._watcher, Phase.RESOLVE):
+            endpoints = (self._resolve or line.resolve)(host, port, timeout)
+            line.refuse_denied(host, endpoints, self.settings.denied_networks)
+        with watched(self._watcher, Phase.CONNECT):
+            connected = line.connect_any(self.settings, endpoints)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.place.secure:
+            with watched(self._watcher, Phase.TLS):
+                connected = self._secured(connected)
+        self._connection = _Connection(self.place, _Socket(connected, self._pace))
+        self.generation += 1
+        return self._connection
+
+    def _secured(self, plain: socket.socket) -> socket.socket:
+        try:
+            context = line.tls_context(self.settings.ca_pem)
+            return line.handshake(plain, context, self.place.host, self.settings.timeout_seconds)
+        except ServerError:
+            plain.close()
+            raise
+        except TimeoutError as error:
+            plain.close()
+            raise SocketTimedOut("the server did not finish the TLS handshake in time") from error
+        except OSError as error:
+            plain.close()
+            raise ConnectionLost(f"the connection broke: {line.reason(error)}") from error
+
+    def certificate(self) -> bytes | None:
+        """The server's, in DER; None on a line without TLS."""
+        raw = self._connection.octets.raw if self._connection else None
+        return raw.getpeercert(binary_form=True) if isinstance(raw, ssl.SSLSocket) else None
+
+    def drop(self) -> None:
+        """Close the connection. Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+                connection.octets.raw.close()
+
+    def _still_there(self) -> bool:
+        """Is there a kept connection that can be used? One on which something waits to be read is
+        closed, or out of step: some servers write a second answer after a fault."""
+        if self._connection is not None and not self._connection.octets.is_silent():
+            self.drop()
+        return self._connection is not None
+
+    # -- one request -------------------------------------------------------------------------------
+
+    def exchange(self, request: Request) -> Answer:
+        """Ask and read the whole answer.
+
+        A kept connection may be closed by the server in the moment in which we use it. Then the request
+        is sent once more over a new one if the first can't have been carried out: it was not taken
+        whole, or carrying it out twice does no harm (`repeat`).
+        """
+        kept = self._still_there()
+        try:
+            return self._exchange(request)
+        except Unanswered as lost:
+            if not kept or (lost.whole and not request.repeat):
+                raise
+        return self._exchange(request)
+
+    def _exchange(self, request: Request) -> Answer:
+        connection = self.connect()
+        self._pace.begin()
+        with self._broken_by_failure():
+            whole = connection.ask(request, self._headers(request))
+            response = self._response(connection, whole)
+            content = b"".join(_content(response))
+        self._answered = True
+        if response.will_close or not whole:
+            self.drop()
+        self._keep_cookies(response)
+        return Answer(response.status, response.reason, response.headers, content, self.place)
+
+    def _response(self, connection: "_Connection", whole: bool) -> http.client.HTTPResponse:
+        try:
+            return connection.getresponse()
+        except (http.client.RemoteDisconnected, *HUNG_UP) as error:
+            raise Unanswered("the server closed the connection without an answer", whole) from error
+        except http.client.BadStatusLine as error:
+            kind = UnexpectedReply if self._answered else WrongProtocol
+            raise kind("the server doesn't speak HTTP on this port") from error
+        except ssl.SSLError as error:
+            if (error.reason or "").endswith("CERTIFICATE_REQUIRED"):
+                raise SecureConnectionFailed("the server asks for our own certificate") from error
+            raise
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "text/xml; charset=utf-8",
+            **request.headers,
+        }
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return headers
+
+    def _keep_cookies(self, response: http.client.HTTPResponse) -> None:
+        """A load balancer recognises by them which server behind it was talking to us."""
+        for text in response.headers.get_all("Set-Cookie", []):
+            with suppress(CookieError):
+                self.cookies |= {name: one.coded_value for name, one in SimpleCookie(text).items()}
+
+    @contextmanager
+    def _broken_by_failure(self) -> Iterator[None]:
+        """A connection that failed once is out of step."""
+        try:
+            yield
+        except ServerError:
+            self.drop()
+            raise
+        except TimeoutError as error:
+            self.drop()
+            seconds = self.settings.timeout_seconds
+            raise SocketTimedOut(f"no answer within {seconds:g} seconds") from error
+        except http.client.IncompleteRead as error:
+            self.drop()
+            raise ConnectionLost("the connection broke in the middle of an answer") from error
+        except (http.client.HTTPException, zlib.error) as error:
+            self.drop()
+            raise UnexpectedReply(f"no HTTP answer: {type(error).__name__}") from error
+        except OSError as error:  # ssl.SSLError is one too
+            self.drop()
+            raise ConnectionLost(f"the connection broke: {line.reason(error)}") from error
+
+
+# -- below HTTP ------------------------------------------------------------------------------------
+
+
+class Pace:
+    """How long a request and its answer may take: the time-out, plus what their octets earn at the
+    slowest rate, so that a large message passes and a server that trickles doesn't hold its reader."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout = timeout_seconds
+        self.begin()
+
+    def begin(self) -> None:
+        self._started_at = time.monotonic()
+        self._octets = 0
+
+    def moved(self, octets: int) -> None:
+        self._octets += octets
+
+    def wait_seconds(self) -> float:
+        """How long the next operation may wait. Raises SocketTimedOut if nothing is left."""
+        earned = self._timeout + self._octets / line.SLOWEST_RATE
+        left = earned - (time.monotonic() - self._started_at)
+        if left <= 0:
+            raise SocketTimedOut(
+                f"the server did not finish its answer within {self._timeout:g} seconds"
+            )
+        return min(left, self._timeout)
+
+
+class _Socket:
+    """What http.client asks of a socket, with each wait bounded by the pace."""
+
+    def __init__(self, raw: socket.socket, pace: Pace) -> None:
+        self.raw = raw
+        self._pace = pace
+        self._readers = 0
+        self._closing = False
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        for start in range(0, len(view), SEND_CHUNK):
+            chunk = view[start : start + SEND_CHUNK]
+            self.raw.settimeout(self._pace.wait_seconds())
+            self.raw.sendall(chunk)
+            self._pace.moved(len(chunk))
+
+    def receive_into(self, buffer: Any) -> int:
+        self.raw.settimeout(self._pace.wait_seconds())
+        received = self.raw.recv_into(buffer)
+        self._pace.moved(received)
+        return received
+
+    def is_silent(self) -> bool:
+        """Open, and nothing to read. The data is really asked for: a readable TLS socket may hold
+        nothing but a session ticket."""
+        self.raw.settimeout(0.0)
+        try:
+            self.raw.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        self._readers += 1
+        return io.BufferedReader(_Octets(self), READ_CHUNK)
+
+    def reader_closed(self) -> None:
+        self._readers -= 1
+        self._close_if_unused()
+
+    def close(self) -> None:
+        """http.client closes the socket before it has read an answer that ends the connection."""
+        self._closing = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._closing and not self._readers:
+            self.raw.close()
+
+
+class _Octets(io.RawIOBase):
+    def __init__(self, owner: _Socket) -> None:
+        self._owner = owner
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._owner.receive_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._owner.reader_closed()
+        super().close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """http.client's, over a socket that is connected already and never made again by itself."""
+
+    auto_open = 0
+
+    def __init__(self, place: Place, octets: _Socket) -> None:
+        super().__init__(place.host, place.port)
+        self.default_port = 443 if place.secure else 80
+        self.octets = octets
+        self.sock: Any = octets
+        self._place = place
+
+    def ask(self, request: Request, headers: Mapping[str, str]) -> bool:
+        """Send it. False if the server stopped taking it; it may have answered all the same (413)."""
+        try:
+            self.request(request.method, self._place.path, request.body or None, dict(headers))
+        except HUNG_UP:
+            return False
+        return True
+
+
+def _content(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body in unpacked pieces, at most LARGEST_ANSWER octets."""
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    total = 0
+    while piece := response.read(READ_CHUNK):
+        unpacked = unpack(piece)
+        total += len(unpacked)
+        if total > LARGEST_ANSWER:
+            raise UnexpectedReply(f"the server sent an answer of over {LARGEST_ANSWER} octets")
+        yield unpacked
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+
+
+def _unpacker(encoding: str) -> Callable[[bytes], bytes]:
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return bytes
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise UnexpectedReply(f"the server packed its answer as {name!r}")
+    unpacker: Any = None
+
+    def unpack(piece: bytes) -> bytes:
+        nonlocal unpacker
+        if unpacker is None:
+            # "deflate" is sent with and without the zlib header; gzip tells itself.
+            bare = name == "deflate" and piece[0] & 0x0F != 8
+            unpacker = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+        return bytes(unpacker.decompress(piece, LARGEST_ANSWER + 1))
+
+    return unpack
+
+
+# -- hosts given by hand ---------------------------------------------------------------------------
+
+NUMERIC_HOST = re.compile(r"^(?P<host>.+):(?P<port>\d+)$")
+
+
+def resolver(hosts: Mapping[str, str]) -> Resolve:
+    """Looks the names in `hosts` up there, "name" or "name:port" -> "address" or "address:port", and
+    every other name as ever. For hosts that no name server knows yet."""
+
+    def look_up(host: str, port: int, timeout_seconds: float) -> list[line.Endpoint]:
+        target = hosts.get(f"{host}:{port}") or hosts.get(host)
+        if target is None:
+            return line.resolve(host, port, timeout_seconds)
+        found = NUMERIC_HOST.match(target)
+        address, at = (found["host"], int(found["port"])) if found else (target, port)
+        return line.resolve(address, at, timeout_seconds)
+
+    return look_up
