@@ -194,10 +194,14 @@ class ExchangeServer:
             return None
         if isinstance(answer, codes.EWSError):
             raise self._talk.folder_error(answer, folder, Phase.LIST) from answer
-        return messages.changes(answer)
+        changes = messages.changes(answer)
+        if not changes.state:
+            folders.total(self._talk, folder)  # some have nothing to say of a folder that is gone
+            raise UnexpectedReply("the server doesn't tell how far we read", phase=Phase.LIST)
+        return changes
 
     def _from_the_beginning(self, folder: str, limit: int, *, reset: bool) -> Listing:
-        """Some servers have nothing to say of a folder that isn't there, hence the first request."""
+        """The first request proves that the folder is there."""
         total = folders.total(self._talk, folder)
         changes = self._changes(folder, "", limit)
         if changes is None:
