@@ -98,7 +98,7 @@ def _result(talk: Conversation, action: Action, answer: Answer, receipt: str) ->
 
 
 def _delete(talk: Conversation, actions: Sequence[Action]) -> Iterator[ActionResult]:
-    """People can recover it for some days. No receipt goes out for what they have not read."""
+    """People can recover it for some days."""
 
     def ask(remote_ids: Sequence[str]) -> list[Answer]:
         return talk.ask(
@@ -108,7 +108,7 @@ def _delete(talk: Conversation, actions: Sequence[Action]) -> Iterator[ActionRes
             DeleteType="SoftDelete",
             SendMeetingCancellations="SendToNone",
             AffectedTaskOccurrences="SpecifiedOccurrenceOnly",
-            SuppressReadReceipts="true",
+            **talk.quietly,
         )
 
     answers = talk.ask_each(Phase.APPLY, _ids(actions), ask)
@@ -254,7 +254,7 @@ def _write(talk: Conversation, updates: dict[str, Element]) -> dict[str, Answer]
             ConflictResolution="AutoResolve",
             MessageDisposition="SaveOnly",
             SendMeetingInvitationsOrCancellations="SendToNone",
-            SuppressReadReceipts="true",
+            **talk.quietly,
         )
 
     return talk.ask_each(Phase.APPLY, list(updates), ask, at_once=UPDATES_PER_REQUEST)

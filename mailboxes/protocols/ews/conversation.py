@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from exchangelib import errors as codes
+from exchangelib.version import EXCHANGE_2013_SP1
 
 from mailboxes.protocols.base import AdapterOptions
 from mailboxes.protocols.errors import (
@@ -68,6 +69,13 @@ class Conversation:
 
     def distinguished(self, name: str) -> Element:
         return distinguished(name, self._address)
+
+    @property
+    def quietly(self) -> dict[str, str]:
+        """An attribute of what is written: no receipt goes out for what people have not read. Servers
+        before 2013 SP1 don't know it."""
+        version = self.access.open().version
+        return {"SuppressReadReceipts": "true"} if version.build >= EXCHANGE_2013_SP1 else {}
 
     @property
     def _address(self) -> str:

@@ -27,7 +27,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.ews import searching
 from mailboxes.protocols.ews.conversation import Conversation
-from mailboxes.protocols.ews.operations import Answer, Element, Handover, M, T, clean
+from mailboxes.protocols.ews.operations import Element, Handover, M, T, clean
 from mailboxes.protocols.ews.settings import ExchangeSettings
 from mailboxes.protocols.phases import Phase
 
@@ -62,12 +62,9 @@ class ExchangeSender:
         message = message_of(envelope)
         handover = Handover(hand_over, self._talk.access.open())
         try:
-            answer = self._submit(handover, message)
+            self._submit(handover, message)
         except ServerError as error:
             raise self._verdict(handover, error, envelope) from error.__cause__
-        if isinstance(answer, codes.EWSError):
-            said = self._talk.error(answer, Phase.SEND)
-            raise self._verdict(handover, said, envelope) from answer
         filed = self.options.save_sent_copy and self._is_filed(envelope.message_id)
         reply = "accepted; a copy is in sent items" if filed else "accepted"
         return Sent(reply, results(envelope, True, reply), filed_copy=filed)
@@ -83,7 +80,7 @@ class ExchangeSender:
 
     # -- submission --------------------------------------------------------------------------------
 
-    def _submit(self, handover: Handover, message: Element) -> Answer:
+    def _submit(self, handover: Handover, message: Element) -> None:
         keep = self.options.save_sent_copy
         place = [M.SavedItemFolderId(self._talk.folder(SENT))] if keep else []
         try:
@@ -93,14 +90,16 @@ class ExchangeSender:
                     M.Items(message),
                     MessageDisposition="SendAndSaveCopy" if keep else "SendOnly",
                 )
+                for answer in answers:
+                    if isinstance(answer, codes.EWSError):
+                        raise answer
         except BaseException:
             if handover.halted is not None:  # not the server's doing, nor the library's
-                self._talk.access.drop()
+                self.close()  # the library would wait for its session, which it had begun to use
                 raise handover.halted from None
             raise
         if len(answers) != 1:
             raise self._talk.out_of_step(Phase.SEND, f"{len(answers)} answers to one message")
-        return answers[0]
 
     def _verdict(self, handover: Handover, error: ServerError, envelope: Envelope) -> ServerError:
         """What the service says itself proves that it did not take the message, so it must be one of
