@@ -29,7 +29,8 @@ from spnego.exceptions import SpnegoError
 MAX_CONNECTIONS = 2000
 #: Exchange's own name in every Microsoft tenant; clients read it from the challenge.
 EXCHANGE_CLIENT_ID = "00000002-0000-0ff1-ce00-000000000000"
-DELEGATED_SCOPE = "EWS.AccessAsUser.All"
+#: The last part of a scope that opens the service: for a person, for an application, as consented to.
+SCOPES = frozenset({"ews.accessasuser.all", "full_access_as_app", ".default", "mail"})
 NTLM_SIGNATURE = b"NTLMSSP\0"
 # What pyspnego raises for tokens that are none: its parsers check lengths only here and there.
 BROKEN_TOKEN = (SpnegoError, ValueError, IndexError, KeyError, struct.error)
@@ -50,8 +51,8 @@ class Methods:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`address` is "" for an application, which may act only for somebody it impersonates.
-    `headers` belong into the answer, whatever else it says: Kerberos proves the server, too."""
+    """Who has signed in. An application has no mailbox and acts only by impersonation.
+    `headers` belong into the answer, whatever it says: with a ticket the server proves itself, too."""
 
     address: str
     is_application: bool = False
@@ -250,16 +251,15 @@ class Gate:
 
     def _bearer(self, token: str, authority: Authority) -> Principal | Challenge:
         grant = authority.introspect(token)
-        if grant is None or not (grant.is_application or self._address_of("", grant.address)):
+        address = self._address_of("", grant.address) if grant else ""
+        if grant is None or not (address or grant.is_application):
             return self._diagnosed(
                 401, "2000003", "The token is expired or unknown.", "invalid_token"
             )
-        if grant.is_application:
-            return Principal("", is_application=True)
-        if not any(scope.endswith(DELEGATED_SCOPE) for scope in grant.scopes):
+        if not any(scope.rpartition("/")[2].lower() in SCOPES for scope in grant.scopes):
             reason = "The token contains not enough scope to make this call."
             return self._diagnosed(403, "2000008", reason, "invalid_grant")
-        return Principal(self._address_of("", grant.address))
+        return Principal(address, grant.is_application)
 
     def _diagnosed(self, status: int, number: str, reason: str, category: str) -> Challenge:
         text = f'{number};reason="{reason}";error_category="{category}"'
