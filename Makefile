@@ -28,6 +28,7 @@ endif
 test:
 	@scripts/env test
 	@scripts/install-test-servers || [ "$$CI" != true ]
+	@scripts/env kerberos || [ "$$CI" != true ]
 	@.venv/bin/python scripts/test
 
 check:
