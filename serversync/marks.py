@@ -220,12 +220,14 @@ def _track(
     """Judge what carries the mark and isn't tracked. True if some were left for the next cycle."""
     fresh: dict[str, list[RemoteItem]] = defaultdict(list)
     again: dict[str, list[SyncItem]] = defaultdict(list)
+    cut = False
     for item in items:
         row = known.get((item.folder, item.remote_id))
         if not item.has_mark or (row is not None and row.state in HOLDS | WAITS):
             continue
         if run.left <= 0:
-            return True
+            cut = True
+            break
         run.left -= 1
         if row is not None:
             again[item.folder].append(row)
@@ -240,7 +242,7 @@ def _track(
             writer.handle(fresh[folder][start : start + per_page], None)
         writer.again(again[folder])
     _note_marked(run, fresh, again)
-    return False
+    return cut
 
 
 def _note_marked(

@@ -110,20 +110,23 @@ class IncomingCycle:
         return not seen or seen + TREE_EVERY <= self.state.clock()
 
     def _read(self, server: IncomingServer, facts: FolderFacts) -> None:
-        if facts.way != Way.FOLDER:
+        if facts.way == Way.INBOX:
             self._read_folder(server, facts, self.state.left)
             return
         try:
-            if facts.onboarded:
+            if facts.onboarded or facts.way == Way.SENT:
                 self._read_folder(server, facts, self.state.left)
             else:
                 self._onboard(server, facts)
             if linking.relink_due(facts, self.state.clock()):
                 linking.relink(self.state, facts)
         except FolderMissing:
-            # One folder that is gone stops its rule, not the mailbox (R7.5, R7.11).
-            assert facts.rule is not None
-            MailboxTrackingFolder.objects.filter(pk=facts.rule.pk).update(state=FolderState.MISSING)
+            # One folder that is gone stops its rule, not the mailbox (R7.5, R7.11). An account without
+            # sent items has none to track.
+            if facts.rule is not None:
+                MailboxTrackingFolder.objects.filter(pk=facts.rule.pk).update(
+                    state=FolderState.MISSING
+                )
 
     def _onboard(self, server: IncomingServer, facts: FolderFacts) -> None:
         """What was there before the rule, in pages, after everything that is fresh (R7.7)."""

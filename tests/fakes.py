@@ -246,6 +246,7 @@ class FakeIncomingServer(Failing):
             found = [
                 Marked(folder, each.remote_id, has_mark=True)
                 for folder in folders
+                if folder in self.mailbox.folder_names()
                 for each in self._folder(folder).messages
                 if mark in each.keywords
             ]

@@ -295,7 +295,7 @@ class IncomingServer(Protocol):
 
     def marked(self, mark: str, folders: Sequence[str], since: datetime | None) -> Marks:
         """Which messages carry the mark of this name: wherever in the mailbox the protocol can look,
-        else in `folders`. With `since`, also which of those that changed since carry it no more."""
+        else in those of `folders` that are there. With `since`, also which of those that changed since carry it no more."""
 
     def close(self) -> None:
         """Leave politely if possible."""

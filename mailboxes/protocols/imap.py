@@ -402,8 +402,11 @@ class ImapServer:
         self.open()
         found: list[Marked] = []
         for folder in folders:
-            with watched(self.options.watcher, Phase.OPEN), self._translated():
-                validity = self._select(folder, writable=False).validity
+            try:
+                with watched(self.options.watcher, Phase.OPEN), self._translated():
+                    validity = self._select(folder, writable=False).validity
+            except FolderMissing:
+                continue
             with watched(self.options.watcher, Phase.LIST), self._translated():
                 uids = self._search(f"KEYWORD {mark}")
             found += [Marked(folder, f"{validity}.{uid}", has_mark=True) for uid in uids]
@@ -840,10 +843,10 @@ class ImapServer:
         self._imap.response("COPYUID")  # what is left over from other commands
         if self._client.has_capability("MOVE"):
             receipt = self._into(target, lambda: self._client.move(uids, target))
-            return Outcome(True, receipt, self._copies())
+            return Outcome(True, receipt or "moved", self._copies())
         receipt = self._into(target, lambda: self._client.copy(uids, target))
         copies = self._copies()
-        return Outcome(True, f"{receipt}; {self._delete(uids)}", copies)
+        return Outcome(True, f"{receipt or 'copied'}; {self._delete(uids)}", copies)
 
     def _copies(self) -> dict[int, str]:
         """UID here -> key there, where the server told (RFC 4315, 3)."""

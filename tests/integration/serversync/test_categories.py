@@ -1,0 +1,433 @@
+"""Tracking by category (section 7.2), and what is done to messages that failed (section 3.10)."""
+
+import pytest
+
+from activities.models import Email
+from mailboxes.choices import FilteringMethod, ServerType
+from mailboxes.models import EmailServerProfile, Organization
+from mailboxes.protocols.base import INBOX
+from serversync.choices import ActionState
+from serversync.models import MailboxLayout, ServerAction, SyncItem
+from tests.integration.serversync.cycles import (
+    Account,
+    message,
+    organization,
+    profile,
+    user_mailbox,
+)
+from tracking import promote
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+QUARTER = 16  # minutes; a little more than the check's gap
+
+
+def exchange(name: str = "ada", filtering: FilteringMethod = FilteringMethod.NONE) -> Account:
+    if not EmailServerProfile.objects.exists():
+        profile(server_type=ServerType.EXCHANGE_SERVER)
+    account = Account(user_mailbox(name, filtering), exchange=True)
+    account.box.now = account.now
+    return account
+
+
+@pytest.fixture
+def ada() -> Account:
+    organization(track_categorized_items=True, name="Works")
+    return exchange()
+
+
+def later(account: Account, minutes: int = QUARTER) -> None:
+    account.later(minutes=minutes)
+    account.box.now = account.now
+
+
+def put(account: Account, number: int, folder: str = INBOX, **headers: str) -> str:
+    return account.box.deliver(message(message_id=f"{number}@customer.example", **headers), folder)
+
+
+def category(account: Account) -> str:
+    return MailboxLayout.objects.get(mailbox=account.mailbox).category_name
+
+
+def marks(account: Account, folder: str = INBOX) -> list[set[str]]:
+    return [each.keywords for each in account.box.messages(folder)]
+
+
+def states(account: Account) -> dict[str, str]:
+    return {
+        item.message_id: item.state for item in SyncItem.objects.filter(mailbox=account.mailbox)
+    }
+
+
+@pytest.mark.rule("R7.20")
+@pytest.mark.parametrize(
+    ("columns", "made"),
+    [
+        ({}, False),
+        ({"track_categorized_items": True}, True),
+        ({"strict_parity": True}, True),
+    ],
+    ids=["not chosen", "chosen", "strict parity"],
+)
+def test_the_category_is_made_where_it_was_chosen(columns: dict[str, bool], made: bool) -> None:
+    organization(name="Works", **columns)
+    ada = exchange()
+
+    ada.receive()
+
+    assert ("Tracked to Works" in ada.box.categories.values()) is made
+
+
+@pytest.mark.rule("R7.21")
+def test_who_gives_a_message_the_category_tracks_it_wherever_it_lies(ada: Account) -> None:
+    keys = [put(ada, 1), put(ada, 2)]
+    ada.box.add_folder("INBOX/Deep")
+    deep = put(ada, 3, "INBOX/Deep")
+    ada.receive()
+    assert set(states(ada).values()) == {"rejected"}
+    ada.box.mark(keys[0], category(ada))
+    ada.box.mark(deep, category(ada), "INBOX/Deep")
+    later(ada)
+
+    ada.receive()
+
+    assert states(ada) == {
+        "1@customer.example": "tracked",
+        "2@customer.example": "rejected",
+        "3@customer.example": "tracked",
+    }
+    decision = Email.objects.get(message_id="1@customer.example").decision
+    assert (decision["reason"], decision["sub_reason"]) == ("AcceptAll", "category")
+
+
+@pytest.mark.rule("R7.21", "R7.13")
+def test_who_takes_it_off_untracks_and_the_email_stays(ada: Account) -> None:
+    key = put(ada, 1)
+    ada.receive()
+    ada.box.mark(key, category(ada))
+    later(ada)
+    ada.receive()
+    ada.box.unmark(key, category(ada))
+    later(ada)
+
+    ada.receive()
+
+    item = SyncItem.objects.get()
+    assert (item.state, item.reason, item.email) == ("rejected", "Untracked", None)
+    assert Email.objects.count() == 1
+
+
+@pytest.mark.rule("R7.21")
+def test_given_again_it_is_linked_to_the_same_email(ada: Account) -> None:
+    key = put(ada, 1)
+    ada.receive()
+    for change in (ada.box.mark, ada.box.unmark, ada.box.mark):
+        change(key, category(ada))
+        later(ada)
+        ada.receive()
+
+    item = SyncItem.objects.get()
+    assert (item.state, item.email) == ("duplicate", Email.objects.get())
+
+
+@pytest.mark.rule("R7.21")
+def test_a_whole_conversation_is_tracked_message_by_message(ada: Account) -> None:
+    keys = [put(ada, 1), put(ada, 2, in_reply_to="<1@customer.example>"), put(ada, 3)]
+    ada.receive()
+    for key in keys[:2]:  # as clients do for a conversation
+        ada.box.mark(key, category(ada))
+    later(ada)
+
+    ada.receive()
+
+    first, second = Email.objects.order_by("activity__sort_date", "pk")
+    assert second.correlated_activity_id == first.pk
+    assert states(ada)["3@customer.example"] == "rejected"
+
+
+@pytest.mark.rule("R7.22")
+def test_a_renamed_category_goes_on_under_its_new_name(ada: Account) -> None:
+    one, two = put(ada, 1), put(ada, 2)
+    ada.receive()
+    old = category(ada)
+    ada.box.mark(one, old)
+    later(ada)
+    ada.receive()
+    (identifier,) = (key for key, name in ada.box.categories.items() if name == old)
+    ada.box.categories[identifier] = "Customers"
+    ada.box.unmark(one, old)
+    ada.box.mark(one, "Customers")  # as Outlook does
+    ada.box.mark(two, "Customers")
+    later(ada)
+
+    ada.receive()
+
+    assert category(ada) == "Customers"
+    assert set(states(ada).values()) == {"tracked"}
+
+
+@pytest.mark.rule("R7.22")
+def test_a_deleted_category_is_made_again(ada: Account) -> None:
+    ada.receive()
+    ada.box.categories.clear()
+    later(ada, 10)
+    ada.receive()
+    assert not ada.box.categories
+    later(ada, 6)
+
+    ada.receive()
+
+    assert "Tracked to Works" in ada.box.categories.values()
+
+
+@pytest.mark.rule("R7.23")
+def test_switched_off_it_leaves_the_list_and_the_messages_keep_it(ada: Account) -> None:
+    key = put(ada, 1)
+    ada.receive()
+    ada.box.mark(key, "Tracked to Works")
+    later(ada)
+    ada.receive()
+    organization(track_categorized_items=False)
+    later(ada)
+
+    ada.receive()
+    ada.box.unmark(key, "Tracked to Works")
+    later(ada)
+    ada.receive()
+
+    assert not ada.box.categories
+    assert states(ada) == {"1@customer.example": "tracked"}
+
+
+@pytest.mark.rule("R7.23")
+def test_switched_on_it_does_not_label_old_items() -> None:
+    organization(track_categorized_items=False)
+    ada = exchange(filtering=FilteringMethod.ALL)
+    put(ada, 1)
+    ada.receive()
+    organization(track_categorized_items=True, name="Works")
+    later(ada)
+    ada.receive()
+    put(ada, 2)
+    later(ada)
+
+    ada.receive()
+
+    assert marks(ada) == [set(), {"Tracked to Works"}]
+
+
+@pytest.mark.rule("R3.65")
+def test_what_was_tracked_gets_the_category_and_what_was_rejected_does_not() -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada = exchange(filtering=FilteringMethod.RESPONSES)
+    ada.receive()
+    put(ada, 1)
+    later(ada)
+    ada.receive()
+    ada.box.mark(ada.box.messages()[0].remote_id, "Tracked to Works")
+    later(ada)
+    ada.receive()
+    put(ada, 2, in_reply_to="<1@customer.example>")
+    put(ada, 3)
+    later(ada)
+
+    ada.receive()
+
+    assert marks(ada) == [{"Tracked to Works"}, {"Tracked to Works"}, set()]
+    assert SyncItem.objects.get(message_id="2@customer.example").marked is True
+
+
+@pytest.mark.rule("R3.65")
+def test_our_own_mark_is_no_wish_of_a_person(ada: Account) -> None:
+    """The category that the product set itself leads to nothing at the next check."""
+    organization(track_categorized_items=True)
+    ben = exchange("ben", FilteringMethod.ALL)
+    ben.receive()
+    put(ben, 1)
+    later(ben)
+    ben.receive()
+    later(ben)
+
+    result = ben.receive()
+
+    assert not result.by_state
+    assert ServerAction.objects.count() == 1
+
+
+@pytest.mark.rule("R7.24")
+def test_copies_of_other_resolved_recipients_get_it_too_and_list_copies_do_not() -> None:
+    organization(
+        track_categorized_items=True,
+        name="Works",
+        use_filtering_method_of_syncing_mailbox_only_for_correlation=True,
+    )
+    ada, ben, cleo = exchange("ada"), exchange("ben"), exchange("cleo", FilteringMethod.ALL)
+    everyone = (ada, ben, cleo)
+    for account in everyone:
+        account.receive()
+        put(account, 1, to="ada@example.com, cleo@example.com")  # ben has it by a list
+        later(account)
+    ada.receive()
+    ben.receive()
+    assert marks(ada) == marks(ben) == [set()]
+
+    cleo.receive()
+    for account in everyone:
+        later(account)
+        account.receive()
+    for account in everyone:
+        later(account)
+        account.receive()
+
+    assert marks(cleo) == marks(ada) == [{"Tracked to Works"}]
+    assert marks(ben) == [set()]
+    assert states(ada) == {"1@customer.example": "duplicate"}
+    assert states(ben) == {"1@customer.example": "rejected"}
+    assert Email.objects.count() == 1
+
+
+@pytest.mark.rule("R7.24")
+def test_a_copy_that_is_read_after_the_first_gets_it_if_its_owner_is_a_recipient() -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada, ben, cleo = (exchange(name, FilteringMethod.ALL) for name in ("ada", "ben", "cleo"))
+    for account in (ada, ben, cleo):
+        account.receive()
+        put(account, 1, to="ada@example.com, ben@example.com")
+        later(account)
+
+    for account in (ada, ben, cleo):
+        account.receive()
+
+    assert marks(ada) == marks(ben) == [{"Tracked to Works"}]
+    assert marks(cleo) == [set()]
+
+
+def break_deciding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+
+
+def fail_for_good(account: Account, monkeypatch: pytest.MonkeyPatch) -> str:
+    organization(promotion_attempts=5)
+    account.receive()
+    key = put(account, 1)
+    with monkeypatch.context() as broken:
+        break_deciding(broken)
+        for _ in range(5):
+            later(account)
+            account.receive()
+    assert set(states(account).values()) == {"quarantined"}
+    return key
+
+
+@pytest.mark.rule("R7.25", "R3.71")
+def test_what_failed_five_times_gets_the_second_category_and_stays(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_for_good(ada, monkeypatch)
+
+    assert marks(ada) == [{"(Undeliverable)"}]
+
+
+@pytest.mark.rule("R3.70", "R3.71")
+def test_what_failed_is_moved_if_the_profile_says_so_into_one_folder(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EmailServerProfile.objects.update(move_undelivered_emails=True)
+    fail_for_good(ada, monkeypatch)
+
+    assert marks(ada) == []
+    assert marks(ada, "Undeliverable") == [{"(Undeliverable)"}]
+    layout = MailboxLayout.objects.get()
+    assert layout.undeliverable_folder == ada.box.folder("Undeliverable").id
+    assert sum(server.calls["ensure_folder"] for server in ada.servers) == 1
+    assert SyncItem.objects.get().left_at is not None
+
+
+@pytest.mark.rule("R3.70")
+def test_rejected_mail_is_no_failure_and_stays_where_it_is(ada: Account) -> None:
+    EmailServerProfile.objects.update(move_undelivered_emails=True)
+    put(ada, 1)
+
+    ada.receive()
+
+    assert len(ada.box.messages()) == 1
+    assert not ServerAction.objects.exists()
+
+
+@pytest.mark.rule("R3.70")
+def test_a_folder_for_failed_mail_that_somebody_deleted_is_made_again(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EmailServerProfile.objects.update(move_undelivered_emails=True)
+    MailboxLayout.objects.create(mailbox=ada.mailbox, undeliverable_folder="folder-99")
+    fail_for_good(ada, monkeypatch)
+    assert ServerAction.objects.get(kind="move").state == ActionState.PENDING
+    later(ada)
+
+    ada.receive()
+
+    assert ServerAction.objects.get(kind="move").state == ActionState.DONE
+    assert len(ada.box.messages("Undeliverable")) == 1
+
+
+def test_a_message_in_quarantine_can_be_tried_again_wherever_its_copy_went(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serversync import quarantine
+
+    EmailServerProfile.objects.update(move_undelivered_emails=True)
+    user = ada.mailbox.regarding_user
+    user.settings.incoming_email_filtering_method = FilteringMethod.ALL
+    user.settings.save()
+    fail_for_good(ada, monkeypatch)
+    later(ada)
+
+    quarantine.retry(SyncItem.objects.all(), now=ada.now)
+    ada.receive()
+
+    assert states(ada) == {"1@customer.example": "tracked"}
+
+
+@pytest.mark.rule("R7.30")
+@pytest.mark.parametrize(("allowed", "takes"), [(False, True), (True, True), (True, False)])
+def test_on_imap_a_keyword_does_the_same_where_it_is_allowed_and_taken(
+    allowed: bool, takes: bool
+) -> None:
+    organization(track_categorized_items=True, allow_category_tracking_for_imap=allowed)
+    ada = Account(user_mailbox("ada", FilteringMethod.NONE))
+    ada.box.takes_keywords = takes
+    one = put(ada, 1)
+    put(ada, 2)
+    ada.receive()
+    ada.box.mark(one, "$Tracked")
+    ada.later(minutes=QUARTER)
+    ada.receive()
+
+    works = allowed and takes
+    assert states(ada)["1@customer.example"] == ("tracked" if works else "rejected")
+    assert states(ada)["2@customer.example"] == "rejected"
+    if works:
+        ada.box.unmark(one, "$Tracked")
+        ada.later(minutes=QUARTER)
+        ada.receive()
+        assert SyncItem.objects.get(message_id="1@customer.example").reason == "Untracked"
+        assert Email.objects.count() == 1
+
+
+def test_more_marked_mail_than_a_cycle_takes_is_taken_by_the_next(ada: Account) -> None:
+    organization(messages_per_page=2, messages_per_cycle=3)
+    ada.receive()
+    for number in range(7):
+        ada.box.deliver(
+            message(message_id=f"{number}@customer.example"), "INBOX/A", marks=[category(ada)]
+        )
+    later(ada)
+
+    results = [ada.receive() for _ in range(3)]
+
+    assert [result.more for result in results] == [True, True, False]
+    assert Email.objects.count() == 7
+
+
+def test_strict_parity_is_read_from_the_settings() -> None:
+    assert not Organization.objects.current().effective("track_categorized_items")
