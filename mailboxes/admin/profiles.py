@@ -3,22 +3,26 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from mailboxes import services
-from mailboxes.legality import profile_warnings
+from mailboxes import access, services
+from mailboxes.choices import ServerType
+from mailboxes.legality import Faults, exchange_url, profile_warnings
 from mailboxes.models import (
     EmailServerProfile,
     Mailbox,
 )
+from mailboxes.presets import BY_KEY, GMAIL, Preset, preset_of
 from mailboxes.screens import (
     OWNER,
     Screen,
@@ -27,17 +31,120 @@ from mailboxes.screens import (
     state_badge,
 )
 
+SERVER_TYPES = [
+    *((str(value), label) for value, label in ServerType.choices),
+    *((preset.key, preset.label) for preset in GMAIL),
+]
+LOCATIONS = ("incoming_server_location", "outgoing_server_location")
+
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Shows beside its field what the organization's switches forbid (R1.26)."""
+    """Fills in what the choice of a server decides (R1.11, R1.12), and shows beside its field what the
+    organization's switches forbid (R1.26) and which secrets must be entered again (R1.9a)."""
+
+    move_secrets = forms.BooleanField(
+        label=_("take stored secrets along"),
+        required=False,
+        help_text=_(
+            "If the servers change: send stored passwords, client secret and sign-ins to the new ones, "
+            "also those of its mailboxes. Otherwise they stay behind (R1.9a)."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stored = {name: getattr(self.instance, name) for name in ("server_type", *LOCATIONS)}
+        self.preset_before = None if self.instance._state.adding else preset_of(self.instance)
+        #: Columns that got another value than was entered, for which the reason is told.
+        self.filled_in: dict[str, Any] = {}
+        self.notes: list[str] = []
+        if "server_type" in self.fields:
+            self._offer_presets()
+
+    def _offer_presets(self) -> None:
+        model_field = self.fields["server_type"]
+        self.fields["server_type"] = forms.ChoiceField(
+            label=model_field.label, choices=SERVER_TYPES, help_text=model_field.help_text
+        )
+        if self.preset_before:
+            self.initial["server_type"] = self.preset_before.key
+
+    def clean(self) -> Any:
+        data = super().clean() or self.cleaned_data
+        chosen = data.get("server_type")
+        if chosen is None:
+            return data
+        if preset := BY_KEY.get(chosen):
+            self._fill_in_preset(data, preset)
+        else:
+            data["server_type"] = int(chosen)
+            if ServerType(data["server_type"]).is_exchange:
+                self._complete_addresses(data)
+        return data
+
+    def _fill_in_preset(self, data: dict[str, Any], preset: Preset) -> None:
+        wanted = preset.servers
+        if (
+            preset != self.preset_before
+            and "incoming_credential_retrieval" not in self.changed_data
+        ):
+            wanted |= preset.sign_in
+        # What was entered there doesn't count, so neither does what is wrong with it.
+        for name in wanted:
+            self.errors.pop(name, None)
+        self.filled_in |= {
+            name: value for name, value in wanted.items() if getattr(self.instance, name) != value
+        }
+        data |= wanted
+        if preset != self.preset_before:
+            words = __("%(preset)s: locations, ports and TLS are Google's own (R1.11).")
+            self.notes.append(words % {"preset": preset.label})
+
+    def _complete_addresses(self, data: dict[str, Any]) -> None:
+        for name in LOCATIONS:
+            entered = data.get(name) or ""
+            if data.get("use_auto_discover") or (url := exchange_url(entered)) == entered:
+                continue
+            data[name] = self.filled_in[name] = url
+            words = __("“%(entered)s” was completed to the address of the web service: %(url)s.")
+            self.notes.append(words % {"entered": entered, "url": url})
+
+    @property
+    def changed_columns(self) -> set[str]:
+        """Columns whose value is new, entered or filled in."""
+        columns = {field.name for field in EmailServerProfile._meta.concrete_fields}
+        # Another choice or another spelling may be stored as the same.
+        same = {name for name, value in self.stored.items() if self.cleaned_data.get(name) == value}
+        return columns & {*self.changed_data, *self.filled_in} - same
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        if not self.errors:
-            try:
-                services.check_profile(self.instance)
-            except ValidationError as error:
-                self._update_errors(error)  # type: ignore[attr-defined]
+        if self.errors:
+            return
+        try:
+            services.check_profile(self.instance)
+            self._check_secrets()
+        except ValidationError as error:
+            self._update_errors(error)  # type: ignore[attr-defined]
+
+    def _check_secrets(self) -> None:
+        if self.instance._state.adding or self.cleaned_data.get("move_secrets"):
+            return
+        if behind := services.secrets_left_behind(self.instance, self.changed_columns):
+            raise services.SecretsStayBehind(behind)
+
+
+MOVE = "move_secrets"
+
+
+def kept_back_words(count: int) -> str:
+    return ngettext(
+        "%(count)d mailbox keeps a password or sign-in that was entered for other servers. It isn't "
+        "sent to these. (R1.9a)",
+        "%(count)d mailboxes keep passwords or sign-ins that were entered for other servers. They "
+        "aren't sent to these. (R1.9a)",
+        count,
+    ) % {"count": count}
 
 
 class ProfileScreen(Screen):
@@ -45,7 +152,7 @@ class ProfileScreen(Screen):
     search_fields = [
         "name", "incoming_server_location", "outgoing_server_location", "description",
     ]  # fmt: skip
-    list_display = ["name", "server_type", "servers", "state", "owning_user"]
+    list_display = ["name", "kind", "servers", "state", "owning_user"]
     list_filter = ["server_type", "state_code"]
     list_select_related = ["owning_user", "owning_team"]
     autocomplete_fields = ["owning_user", "owning_team"]
@@ -66,6 +173,7 @@ class ProfileScreen(Screen):
                     "default_server_location",
                     "exchange_version",
                     "ca_certificate",
+                    "move_secrets",
                 ],
             },
         ),
@@ -108,15 +216,23 @@ class ProfileScreen(Screen):
         (
             _("OAuth"),
             {
-                "description": _("For servers that take tokens in place of passwords."),
-                "classes": ["collapse"],
+                "description": _(
+                    "For servers that take tokens in place of passwords: who this site is at the "
+                    "provider. The owner of each mailbox connects it on a page of its own (R1.21)."
+                ),
+                "classes": ["for-tokens"],
                 "fields": [
                     "oauth_client_id",
                     "oauth_client_secret",
-                    "aad_resource_id",
+                    "oauth_client_secret_expires_on",
                     "exchange_online_tenant_id",
                     "use_default_tenant_id",
+                    "aad_resource_id",
                     "server_authority",
+                    "oauth_grant",
+                    "oauth_authorization_endpoint",
+                    "oauth_token_endpoint",
+                    "oauth_scopes",
                 ],
             },
         ),
@@ -180,11 +296,43 @@ class ProfileScreen(Screen):
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"owning_user": request.user.pk, **initial}
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Only who may take secrets along is asked (R1.9a)."""
+        if obj is not None and access.may(request.user, "move_secrets", obj):
+            return self.fieldsets
+        return [
+            (name, {**options, "fields": [one for one in options["fields"] if one != MOVE]})
+            for name, options in self.fieldsets
+        ]
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        changed = self.stored_columns(form.changed_data)
-        services.save_profile(profile=obj, changed_fields=changed, **by(request))
-        for words in profile_warnings(obj).values():
-            self.message_user(request, str(words), messages.WARNING)
+        move = bool(form.cleaned_data.get(MOVE))
+        services.save_profile(
+            profile=obj, changed_fields=form.changed_columns, move_secrets=move, **by(request)
+        )
+        for words in form.notes:
+            self.message_user(request, words, messages.INFO)
+        if "_continue" not in request.POST:  # the page itself shows them
+            for name, words in self.warnings_of(obj).items():
+                self.message_user(request, self.named(name, words), messages.WARNING)
+        if count := services.kept_back(obj).count():
+            self.message_user(request, kept_back_words(count), messages.WARNING)
+
+    def warnings_of(self, profile: EmailServerProfile) -> Faults:
+        return profile_warnings(
+            profile,
+            mailboxes=profile.mailboxes.count(),
+            default_tenant=settings.OAUTH_TENANT_ID,
+        )
+
+    def named(self, field: str, words: Any) -> str:
+        label = capfirst(str(self.opts.get_field(field).verbose_name))  # type: ignore[union-attr]
+        return f"{label}: {words}"
+
+    @admin.display(description=_("server type"), ordering="server_type")
+    def kind(self, profile: EmailServerProfile) -> str:
+        preset = preset_of(profile)
+        return preset.label if preset else str(profile.kind.label)
 
     @admin.display(description=_("servers"))
     def servers(self, profile: EmailServerProfile) -> str:
@@ -212,6 +360,18 @@ class ProfileScreen(Screen):
         )
 
     actions = ["activate", "deactivate"]
+
+    @admin.action(description=_("Send stored passwords and sign-ins to these servers"))
+    def confirm_places(
+        self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
+    ) -> None:
+        """Of one profile, on its page (R1.9a)."""
+        self.perform(
+            request,
+            lambda: services.confirm_places(profile=queryset.get(), **by(request)),
+            __("What %(count)d mailbox keeps may go to these servers. Test & Enable it."),
+            __("What %(count)d mailboxes keep may go to these servers. Test & Enable them."),
+        )
 
     @admin.action(description=_("Activate"))
     def activate(self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]") -> None:
