@@ -79,6 +79,11 @@ def load_authority(folder: Path) -> Authority:
     return authority
 
 
+def server_pair(folder: Path, flaw: Flaw = Flaw.NONE) -> Path:
+    """Where `server_context` leaves certificate and key, for servers that want a file."""
+    return folder / f"server{flaw and '-' + flaw}.pem"
+
+
 def server_context(authority: Authority, folder: Path, flaw: Flaw = Flaw.NONE) -> ssl.SSLContext:
     """TLS for a server at localhost and 127.0.0.1. `folder`: where the pair may be written."""
     signer = make_authority("Somebody else") if flaw is Flaw.FOREIGN else authority
@@ -108,7 +113,7 @@ def server_context(authority: Authority, folder: Path, flaw: Flaw = Flaw.NONE) -
         )
         .sign(signer.key, hashes.SHA256())
     )
-    pair = folder / f"server{flaw and '-' + flaw}.pem"
+    pair = server_pair(folder, flaw)
     pair.touch(mode=0o600)
     pair.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

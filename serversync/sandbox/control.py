@@ -5,6 +5,7 @@
 {"do": "faults"}                                         those that wait
 {"do": "accounts"}                                       addresses and how much mail they hold
 {"do": "deliver", "address": ..., "mime": ...}           put a message into an inbox
+{"do": "authority", "access_seconds": 30}                set switches of the token authority, tell all
 {"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
 """
 
@@ -39,6 +40,9 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "deliver":
             mime = str(values["mime"]).encode("utf-8", "surrogateescape")
             return {"uid": sandbox.deliver(str(values["address"]), mime)}
+        case "authority":
+            sandbox.authority.switches.change(values)
+            return {"switches": sandbox.authority.switches.as_dict()}
         case "renumber":
             sandbox.store.renumber(str(values["address"]), str(values.get("folder", INBOX)))
             return {}

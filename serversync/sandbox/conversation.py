@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from serversync.sandbox import sasl
+from serversync.sandbox.authority import Grant
 from serversync.sandbox.faults import NOISE, Faults, Kind
 from serversync.sandbox.store import Store
 
@@ -29,6 +31,7 @@ class Site:
     local_domains: tuple[str, ...]
     allow_plain_login: bool = False
     max_message_bytes: int = 36 * 1024 * 1024
+    introspect: Callable[[str], Grant | None] = lambda token: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -199,6 +202,25 @@ class Conversation:
             self.account = address.lower()
             return True
         return False
+
+    # -- logging in with a token
+
+    def token_mechanisms(self) -> list[str]:
+        """Those that are offered; hide one by its name."""
+        return [name for name in sasl.MECHANISMS if not self.hides(name)] if self.may_log_in else []
+
+    def log_in_with_token(self, mechanism: str, shown: bytes) -> str:
+        """ "" once logged in, else the error's JSON. Raises ValueError for what is malformed."""
+        address, token = sasl.parse(mechanism, shown)
+        grant = self.site.introspect(token)
+        if grant is None or not (grant.is_application or grant.address == address.lower()):
+            return sasl.error(mechanism, "invalid_token")
+        if not grant.allows(self.protocol):
+            return sasl.error(mechanism, "insufficient_scope")
+        if not self.store.has_account(address):
+            return sasl.error(mechanism, "invalid_token")
+        self.account = address.lower()
+        return ""
 
 
 def dotted(mime: bytes) -> bytes:

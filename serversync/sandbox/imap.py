@@ -82,8 +82,13 @@ class Imap(Conversation):
         if not self.account:
             if not self.secure and not self.hides("STARTTLS"):
                 names.append("STARTTLS")
-            names += ["AUTH=PLAIN", "SASL-IR"] if self.may_log_in else ["LOGINDISABLED"]
+            names += self._logins() if self.may_log_in else ["LOGINDISABLED"]
         return " ".join(names)
+
+    def _logins(self) -> list[str]:
+        mechanisms = ["PLAIN", *self.token_mechanisms()]
+        offered = [f"AUTH={each}" for each in mechanisms if not self.hides(f"AUTH={each}")]
+        return offered + ["SASL-IR"] * (not self.hides("SASL-IR"))
 
     # -- commands
 
@@ -172,20 +177,33 @@ class Imap(Conversation):
         return self._welcome(text_of(arguments[0]), text_of(arguments[1]))
 
     def _do_authenticate(self, arguments: list[Token], __: bool) -> str:
-        if not arguments or str(arguments[0]).upper() != "PLAIN":
+        mechanism = str(arguments[0]).upper() if arguments else ""
+        by_token = mechanism in self.token_mechanisms()
+        if not by_token and mechanism != "PLAIN":
             raise No("Not this mechanism")
         if not self.may_log_in:
             raise No("[PRIVACYREQUIRED] Passwords only under TLS: STARTTLS first")
-        if len(arguments) > 1:
-            initial = text_of(arguments[1])
-        else:
-            self.say("+ ")
-            initial = self.read_line().decode("ascii", "replace")
+        if len(arguments) > 1 and self.hides("SASL-IR"):
+            raise Bad("No initial response is taken here")
+        initial = text_of(arguments[1]) if len(arguments) > 1 else self._ask(b"")
         try:
-            _, address, password = base64.b64decode(initial).decode().split("\0")
+            shown = base64.b64decode(initial, validate=True)
+            if by_token:
+                return self._welcome_token(mechanism, shown)
+            _, address, password = shown.decode().split("\0")
         except (ValueError, binascii.Error):
             raise Bad("Malformed") from None
         return self._welcome(address, password)
+
+    def _ask(self, challenge: bytes) -> str:
+        self.say(f"+ {base64.b64encode(challenge).decode()}")
+        return self.read_line().decode("ascii", "replace")
+
+    def _welcome_token(self, mechanism: str, shown: bytes) -> str:
+        if error := self.log_in_with_token(mechanism, shown):
+            self._ask(error.encode())
+            raise No("[AUTHENTICATIONFAILED] The token opens nothing here")
+        return f"[CAPABILITY {self._capabilities()}] Welcome"
 
     def _welcome(self, address: str, password: str) -> str:
         if not self.log_in(address, password):

@@ -9,6 +9,8 @@ import socket
 from serversync.sandbox.conversation import Conversation, Hangup, Site, dotted
 from serversync.sandbox.store import INBOX, Entry, UnknownFolder
 
+LONGEST_COMMAND = 253  # and CRLF (RFC 5034, section 4)
+
 
 class Pop3(Conversation):
     protocol = "pop3"
@@ -67,7 +69,7 @@ class Pop3(Conversation):
         if not self.secure:
             offered.append("STLS")
         if self.may_log_in:
-            offered += ["USER", "SASL PLAIN"]
+            offered += ["USER", " ".join(["SASL", "PLAIN", *self.token_mechanisms()])]
         self.say("+OK Capability list follows")
         for capability in offered:
             if not self.hides(capability):
@@ -110,14 +112,21 @@ class Pop3(Conversation):
 
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
-        if mechanism.upper() != "PLAIN" or not self.may_log_in:
+        mechanism = mechanism.upper()
+        by_token = mechanism in self.token_mechanisms()
+        if not (by_token or mechanism == "PLAIN") or not self.may_log_in:
             self.say("-ERR Not this mechanism, or not without TLS")
             return
-        if not initial:
-            self.say("+ ")
-            initial = self.read_line().decode("ascii", "replace")
+        if len(argument) + len("AUTH ") > LONGEST_COMMAND:
+            self.say("-ERR Too long a line")
+            return
+        initial = initial or self._ask(b"")
         try:
-            _, address, password = base64.b64decode(initial).decode().split("\0")
+            shown = base64.b64decode(initial, validate=True)
+            if by_token:
+                self._auth_by_token(mechanism, shown)
+                return
+            _, address, password = shown.decode().split("\0")
         except (ValueError, binascii.Error):
             self.say("-ERR Malformed")
             return
@@ -125,6 +134,17 @@ class Pop3(Conversation):
             self._open()
         else:
             self.say("-ERR [AUTH] Wrong name or password")
+
+    def _ask(self, challenge: bytes) -> str:
+        self.say(f"+ {base64.b64encode(challenge).decode()}")
+        return self.read_line().decode("ascii", "replace")
+
+    def _auth_by_token(self, mechanism: str, shown: bytes) -> None:
+        if error := self.log_in_with_token(mechanism, shown):
+            self._ask(error.encode())
+            self.say("-ERR [AUTH] The token opens nothing here")
+        else:
+            self._open()
 
     def _open(self) -> None:
         self._uidvalidity = self.store.folder(self.account).uidvalidity

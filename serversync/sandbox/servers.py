@@ -1,4 +1,4 @@
-"""The sandbox itself: six listening ports on 127.0.0.1, one store, one set of faults."""
+"""The sandbox itself: listening ports on 127.0.0.1, one store, one set of faults, a token authority."""
 
 import json
 import selectors
@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serversync.sandbox.certificates import Flaw, load_authority, server_context
+from serversync.sandbox.authority import TokenAuthority
+from serversync.sandbox.certificates import Flaw, load_authority, server_context, server_pair
 from serversync.sandbox.conversation import Conversation, Site
+from serversync.sandbox.ews.exchange import Exchange
 from serversync.sandbox.faults import Faults
 from serversync.sandbox.imap import Imap
 from serversync.sandbox.outside import Outside, Person, forwarded
 from serversync.sandbox.pop3 import Pop3
 from serversync.sandbox.smtp import Smtp
 from serversync.sandbox.store import Store
+from serversync.sandbox.web import WebServer
 
 HOST = "127.0.0.1"
 LOCAL_DOMAIN = "sandbox.example"
@@ -39,6 +42,9 @@ SERVICES = {
     "imap": Service(Imap, False),
     "imaps": Service(Imap, True),
 }
+AUTHORITY = "authority"  # the port of the token authority, with TLS
+#: The Exchange server's ports; the second is open only where logins without TLS are allowed.
+WEB_SERVICES = ("ews", "ews-plain")
 PORTS_NOTE = "ports"
 
 
@@ -68,19 +74,34 @@ class Sandbox:
         self.ca_pem = authority.pem
         self.store = Store(None if self._scratch else self.folder / "mail.sqlite3")
         self.faults = Faults()
+        self.authority = TokenAuthority(
+            self.store.password_fits,
+            None if self._scratch else self.folder / "authority.sqlite3",
+        )
         self.outside = Outside(people)
         self.forwarding: dict[str, str] = {}
         self.sent: list[tuple[str, tuple[str, ...], bytes]] = []
         self.ports: dict[str, int] = {}
+        tls = server_context(authority, self.folder, flaw)
+        self.exchange = Exchange(
+            path=None if self._scratch else self.folder / "exchange.sqlite3",
+            faults=self.faults,
+            accept_mail=self.accept_mail,
+            tls=tls,
+            allow_plain_login=allow_plain_login,
+        )
         self._site = Site(
             store=self.store,
             faults=self.faults,
-            tls=server_context(authority, self.folder, flaw),
+            tls=tls,
             accept_mail=self.accept_mail,
             local_domains=tuple(domain.lower() for domain in local_domains),
             allow_plain_login=allow_plain_login,
             max_message_bytes=max_message_bytes,
+            introspect=self.authority.introspect,
         )
+        self._pair = server_pair(self.folder, flaw)
+        self._web: WebServer | None = None
         self._listening: dict[socket.socket, Service] = {}
         self._connections: dict[threading.Thread, Conversation] = {}
         self._acceptor: threading.Thread | None = None
@@ -95,6 +116,15 @@ class Sandbox:
             listening = _listen(int(wanted.get(name, 0)))
             self._listening[listening] = service
             self.ports[name] = listening.getsockname()[1]
+        self._web = WebServer(
+            self.authority,
+            tls=self._site.tls,
+            pair=self._pair,
+            port=int(wanted.get(AUTHORITY, 0)),
+            name="sandbox-authority",
+        )
+        self.ports[AUTHORITY] = self._web.port
+        self.ports |= self.exchange.start(wanted)
         self.store.set_note(PORTS_NOTE, json.dumps(self.ports))
         self._acceptor = threading.Thread(target=self._accept, name="sandbox", daemon=True)
         self._acceptor.start()
@@ -113,8 +143,12 @@ class Sandbox:
         self.drop_connections()
         for thread in list(self._connections):
             thread.join(5)
+        self.exchange.stop()
         self._wake.close()
         self._woken.close()
+        self.authority.close()
+        if self._web is not None:
+            self._web.stop()
         self.store.close()
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -124,6 +158,12 @@ class Sandbox:
         for conversation in list(self._connections.values()):
             with suppress(OSError):
                 conversation.connection.shutdown(socket.SHUT_RDWR)
+        self.exchange.drop_connections()
+
+    @property
+    def authority_url(self) -> str:
+        """Of the token authority: /authorize, /token and /revoke are below."""
+        return f"https://localhost:{self.ports[AUTHORITY]}"
 
     @property
     def connection_count(self) -> int:
@@ -156,26 +196,38 @@ class Sandbox:
 
     # -- mail
 
+    def has_account(self, address: str) -> bool:
+        return self.store.has_account(address) or self.exchange.has_account(address)
+
     def accept_mail(self, sender: str, recipients: list[str], mime: bytes) -> None:
-        """What SMTP has taken: into the inboxes here, or to the people outside, who may answer."""
+        """What SMTP or Exchange has taken: into the inboxes here, or to the people outside, who may
+        answer."""
         now = datetime.now(UTC)
         self.sent.append((sender, tuple(recipients), mime))
         for recipient in recipients:
-            if self.store.has_account(recipient):
+            if self.has_account(recipient):
                 self.deliver(recipient, mime, now)
                 continue
             answer = self.outside.take(sender, recipient, mime, now)
-            if answer is not None and self.store.has_account(answer.to):
+            if answer is not None and self.has_account(answer.to):
                 self.deliver(answer.to, answer.mime, now)
 
     def deliver(self, address: str, mime: bytes, received_at: datetime | None = None) -> int:
-        """Into an inbox, and where its owner has a rule for it, forwarded as an attachment."""
-        with self.store.batch():
-            uid = self.store.deliver(address, mime, received_at=received_at)
-            if target := self.forwarding.get(address.lower()):
-                wrapper = forwarded(mime, address, target, received_at or datetime.now(UTC))
-                self.store.deliver(target, wrapper, received_at=received_at)
+        """Into an inbox, and where its owner has a rule for it, forwarded as an attachment. Returns
+        the UID; 0 for an Exchange account, which has none."""
+        uid = self._put(address, mime, received_at)
+        if target := self.forwarding.get(address.lower()):
+            wrapper = forwarded(mime, address, target, received_at or datetime.now(UTC))
+            self._put(target, wrapper, received_at)
         return uid
+
+    def _put(self, address: str, mime: bytes, received_at: datetime | None) -> int:
+        if not self.exchange.has_account(address):
+            return self.store.deliver(address, mime, received_at=received_at)
+        for outside in self.exchange.accept(address, mime, received_at):
+            if self.store.has_account(outside):
+                self.store.deliver(outside, mime, received_at=received_at)
+        return 0
 
 
 def _listen(port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 
 from serversync.sandbox.conversation import Conversation, Site
 
+LONGEST_COMMAND = 510  # and CRLF (RFC 4954, section 4)
 PATH = re.compile(r"<(?:@[^:>]*:)?(?P<address>[^>]*)>\s*(?P<parameters>.*)$")
 MAX_RECIPIENTS = 1000
 
@@ -66,7 +67,7 @@ class Smtp(Conversation):
         if not self.secure:
             offered.append("STARTTLS")
         if self.may_log_in:
-            offered.append("AUTH PLAIN LOGIN")
+            offered.append(" ".join(["AUTH", "PLAIN", "LOGIN", *self.token_mechanisms()]))
         lines = ["sandbox.example", *(name for name in offered if not self.hides(name))]
         for line in lines[:-1]:
             self.say(f"250-{line}")
@@ -91,6 +92,9 @@ class Smtp(Conversation):
 
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
+        if len(argument) + len("AUTH ") > LONGEST_COMMAND:
+            self.say("500 5.5.6 Too long a line")
+            return
         if not self.may_log_in:
             self.say("538 5.7.11 Passwords only under TLS: STARTTLS first")
             return
@@ -101,6 +105,9 @@ class Smtp(Conversation):
             if mechanism.upper() == "PLAIN":
                 answer = _decode(initial) if initial else self._ask("")
                 _, address, password = answer.split("\0")
+            elif mechanism.upper() in self.token_mechanisms():
+                self._auth_by_token(mechanism.upper(), initial or self._ask_raw(""))
+                return
             elif mechanism.upper() == "LOGIN":
                 address = _decode(initial) if initial else self._ask("Username:")
                 password = self._ask("Password:")
@@ -116,11 +123,22 @@ class Smtp(Conversation):
             self.say("535 5.7.8 Wrong name or password")
 
     def _ask(self, question: str) -> str:
+        return _decode(self._ask_raw(question))
+
+    def _ask_raw(self, question: str) -> str:
+        """The answer as it came, in base64."""
         self.say(f"334 {base64.b64encode(question.encode()).decode()}")
         answer = self.read_line().decode("ascii", "replace")
         if answer == "*":
             raise ValueError("cancelled")
-        return _decode(answer)
+        return answer
+
+    def _auth_by_token(self, mechanism: str, initial: str) -> None:
+        if error := self.log_in_with_token(mechanism, base64.b64decode(initial, validate=True)):
+            self._ask_raw(error)
+            self.say("535 5.7.8 The token opens nothing here")
+        else:
+            self.say("235 2.7.0 Welcome")
 
     # -- a message
 
