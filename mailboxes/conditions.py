@@ -180,7 +180,7 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         P,
         MAILBOX,
         _("This server type or way of authenticating can't be used yet: %(what)s."),
-        _("Choose POP3 or IMAP with a user name and password in the server profile."),
+        _("Choose another way of authenticating, or another server type, in the server profile."),
     ),
     (
         "ForwardMailboxMisconfigured",
@@ -310,6 +310,20 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         PROFILE,
         _("The mail server is busy and asked us to wait."),
         _("It is tried again when the server said."),
+    ),
+    (
+        "ErrorInvalidServerVersion",
+        213,
+        P,
+        MAILBOX,
+        _(
+            "The Exchange server refuses every version of its web service that we speak, or the one "
+            "that holds this mailbox does."
+        ),
+        _(
+            "Update the server: 2007 SP1 is the oldest that is spoken. If the mailbox was moved, check "
+            "location or autodiscover, then run Test & Enable."
+        ),
     ),
     # -- 3xx logging in
     (
@@ -570,6 +584,17 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         MAILBOX,
         _("The profile's account may not impersonate this mailbox (R1.17)."),
         _("Grant it the right for this mailbox on the server, then run Test & Enable."),
+    ),
+    (
+        "ErrorAccessDenied",
+        415,
+        P,
+        MAILBOX,
+        _("The account logged in, and the server doesn't let it open this mailbox (R1.17)."),
+        _(
+            "Give it full access to the mailbox on the server, or let the profile use impersonation; "
+            "then run Test & Enable."
+        ),
     ),
     # -- 5xx one incoming message
     (

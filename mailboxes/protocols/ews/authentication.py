@@ -1,14 +1,15 @@
 """How the requests on one channel prove who asks (R1.20).
 
-Basic and bearer tokens go with each request. NTLM and negotiate (RFC 4559) are a dance that proves it for
-one connection, so the proof is made again whenever the connection is another one; its first step carries
-no body, so that a large one travels once.
+Basic, bearer tokens and Kerberos tickets (negotiate, RFC 4559) go with each request. NTLM is a dance that
+proves it for one connection, so the proof is made again whenever the connection is another one; its first
+step carries no body, so that a large one travels once. gssapi is optional and imported where it is used.
 """
 
 import base64
 import importlib.util
 import logging
 import re
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,6 +31,9 @@ from mailboxes.protocols.ews.transport import Answer, Channel, Request
 from mailboxes.protocols.phases import Phase, Watcher, watched
 
 UNAUTHORIZED = 401
+SPNEGO_MECHANISM = [1, 3, 6, 1, 5, 5, 2]
+# What pyspnego raises over challenges that are none, beside its own errors.
+BROKEN_CHALLENGE = (ValueError, IndexError, KeyError, struct.error)
 KERBEROS_EXTRA = "serversync[kerberos]"
 # Names of schemes in WWW-Authenticate, whose parameters look alike: name, or name token, or name key=value.
 QUOTED = re.compile(r'"[^"]*"')
@@ -86,25 +90,19 @@ class Token:
 
 
 class Handshake:
-    """NTLM, or negotiate: Kerberos where both sides know it, else NTLM inside of it.
+    """NTLM by itself, or in the wrapping of negotiate: proven for one connection after the other."""
 
-    `credentials` None: the identity of this process, its Kerberos ticket.
-    """
-
-    def __init__(self, scheme: str, credentials: Credentials | None) -> None:
-        self._scheme = scheme  # as the header calls it: NTLM or Negotiate
+    def __init__(self, credentials: Credentials, *, wrapped: bool = False) -> None:
         self._credentials = credentials
+        self._scheme = "Negotiate" if wrapped else "NTLM"
         self._proven_for: tuple[int, int] | None = None
 
     def send(self, channel: Channel, request: Request) -> Answer:
-        if self._proven(channel):
+        if self._proven_for == (id(channel), channel.generation):
             answer = channel.exchange(request)
             if answer.status != UNAUTHORIZED:
                 return answer
         return self._prove(channel, request)
-
-    def _proven(self, channel: Channel) -> bool:
-        return self._proven_for == (id(channel), channel.generation)
 
     def _prove(self, channel: Channel, request: Request) -> Answer:
         """1. token without a body, 2. the server's challenge, 3. token with the request itself."""
@@ -113,10 +111,11 @@ class Handshake:
         context = self._context(channel)
         first = Request(headers=request.headers)
         answer = channel.exchange(first.having(Authorization=self._word(context, None)))
-        challenge = self._challenge(answer)
-        if answer.status != UNAUTHORIZED or challenge is None:
-            # Kerberos needs one step only, so the request may follow right away.
-            return self._after_one_step(channel, request, answer)
+        if answer.status != UNAUTHORIZED:
+            return channel.exchange(request)  # it asks nobody
+        challenge = challenge_of(answer, self._scheme)
+        if challenge is None:
+            return answer
         begun_on = channel.generation
         word = self._word(context, challenge)
         answer = channel.exchange(request.having(Authorization=word))
@@ -126,51 +125,105 @@ class Handshake:
             raise ConnectionLost(f"the server hung up in the middle of {self._scheme}")
         return answer
 
-    def _after_one_step(self, channel: Channel, request: Request, answer: Answer) -> Answer:
-        if answer.status == UNAUTHORIZED:
-            return answer
-        self._proven_for = (id(channel), channel.generation)
-        answer = channel.exchange(request)
-        if answer.status == UNAUTHORIZED:
-            # This server forgets who we are after each request: send the proof with it.
-            self._proven_for = None
-            word = self._word(self._context(channel), None)
-            answer = channel.exchange(request.having(Authorization=word))
-        return answer
-
     def _context(self, channel: Channel) -> Any:
-        credentials = self._credentials
+        options = spnego.NegotiateOptions
+        wrapped = self._scheme != "NTLM"
+        binding = channel_binding(channel)
         try:
             return spnego.client(
-                credentials.username if credentials else None,
-                credentials.password if credentials else None,
+                self._credentials.username,
+                self._credentials.password,
                 hostname=channel.place.host,
                 service="HTTP",
-                protocol="ntlm" if self._scheme == "NTLM" else "negotiate",
-                channel_bindings=channel_binding(channel.certificate()),
+                protocol="negotiate" if wrapped else "ntlm",
+                channel_bindings=GssChannelBindings(application_data=binding) if binding else None,
+                options=options.use_negotiate if wrapped else options.use_ntlm,
             )
         except SpnegoError as error:
-            raise LoginRefused(f"{self._scheme} can't begin: {error.message}") from error
+            raise LoginRefused(f"NTLM can't begin: {error.message}") from error
 
     def _word(self, context: Any, challenge: bytes | None) -> str:
         try:
-            token = context.step(challenge)
-        except SpnegoError as error:
-            raise LoginRefused(f"{self._scheme} failed: {error.message}") from error
-        return f"{self._scheme} " + base64.b64encode(token or b"").decode()
+            return word(self._scheme, context.step(challenge))
+        except (SpnegoError, *BROKEN_CHALLENGE) as error:
+            raise LoginRefused(f"NTLM failed: {type(error).__name__}") from error
 
-    def _challenge(self, answer: Answer) -> bytes | None:
-        said = re.search(
-            rf"(?:^|,)\s*{self._scheme}\s+([A-Za-z0-9+/=]+)",
-            answer.header("WWW-Authenticate"),
-            re.IGNORECASE,
-        )
-        if not said:
-            return None
+
+class NoTicket(LoginRefused):
+    """Kerberos gives none for this server."""
+
+
+class Kerberos:
+    """A ticket with each request, for servers differ in whether they remember one for the connection.
+
+    `credentials` None: the identity of this process, else a ticket is got with name and password.
+    """
+
+    def __init__(self, credentials: Credentials | None) -> None:
+        self._credentials = credentials
+
+    def send(self, channel: Channel, request: Request) -> Answer:
+        import gssapi
+
+        channel.connect()
         try:
-            return base64.b64decode(said[1], validate=True)
-        except ValueError as error:
-            raise UnexpectedReply(f"the server's {self._scheme} challenge is damaged") from error
+            context = self._context(channel)
+            answer = channel.exchange(request.having(Authorization=negotiate(context, None)))
+            challenge = challenge_of(answer, "Negotiate")
+            if answer.status == UNAUTHORIZED and challenge is not None:
+                said = negotiate(context, challenge)
+                answer = channel.exchange(request.having(Authorization=said))
+        except gssapi.exceptions.GSSError as error:
+            raise NoTicket(f"no Kerberos ticket for {channel.place.host}: {error}") from error
+        return answer
+
+    def _context(self, channel: Channel) -> Any:
+        import gssapi
+
+        binding = channel_binding(channel)
+        return gssapi.SecurityContext(
+            name=gssapi.Name(f"HTTP@{channel.place.host}", gssapi.NameType.hostbased_service),
+            mech=gssapi.OID.from_int_seq(SPNEGO_MECHANISM),
+            creds=ticket_of(self._credentials) if self._credentials else None,
+            usage="initiate",
+            channel_bindings=gssapi.raw.ChannelBindings(application_data=binding)
+            if binding
+            else None,
+        )
+
+
+def ticket_of(credentials: Credentials) -> Any:
+    import gssapi
+
+    name = gssapi.Name(principal_of(credentials.username), gssapi.NameType.user)
+    password = credentials.password.encode()
+    return gssapi.raw.acquire_cred_with_password(name, password, usage="initiate").creds
+
+
+def principal_of(username: str) -> str:
+    """A mail-style name as Kerberos writes it, with the realm in upper case."""
+    user, at, realm = username.rpartition("\\")[2].partition("@")
+    return f"{user}{at}{realm.upper()}"
+
+
+def negotiate(context: Any, challenge: bytes | None) -> str:
+    return word("Negotiate", context.step(challenge))
+
+
+def word(scheme: str, token: bytes | None) -> str:
+    return f"{scheme} " + base64.b64encode(token or b"").decode()
+
+
+def challenge_of(answer: Answer, scheme: str) -> bytes | None:
+    """The server's token in its offer of that scheme, None if it has none."""
+    pattern = rf"(?:^|,)\s*{scheme}\s+([A-Za-z0-9+/=]+)"
+    said = re.search(pattern, answer.header("WWW-Authenticate"), re.IGNORECASE)
+    if not said:
+        return None
+    try:
+        return base64.b64decode(said[1], validate=True)
+    except ValueError as error:
+        raise UnexpectedReply(f"the server's {scheme} challenge is damaged") from error
 
 
 class WhenAsked:
@@ -209,10 +262,20 @@ class Best:
                 answer = channel.exchange(request)
             if answer.status != UNAUTHORIZED:
                 return answer  # it asks nobody
-            way = best_of(answer.header("WWW-Authenticate"), self._credentials)
-            self._proof = proof_by(way, self._credentials)
-            self._settled(way)
+            return self._choose(channel, request, answer.header("WWW-Authenticate"))
         return self._proof.send(channel, request)
+
+    def _choose(self, channel: Channel, request: Request, offered: str) -> Answer:
+        way, self._proof = best_of(offered, self._credentials)
+        try:
+            answer = self._proof.send(channel, request)
+        except NoTicket:
+            if self._credentials is None:
+                raise
+            way, self._proof = best_of(offered, self._credentials, kerberos=False)
+            answer = self._proof.send(channel, request)
+        self._settled(way)
+        return answer
 
 
 def proof_of(
@@ -236,39 +299,47 @@ def proof_by(way: Authentication, credentials: Credentials | None) -> Proof:
             raise AuthenticationUnavailable(
                 f"negotiate needs Kerberos, which comes with the extra {KERBEROS_EXTRA}"
             )
-        return Handshake("Negotiate", credentials)
+        return Kerberos(credentials)
     if way is Authentication.OAUTH:
         raise LoginRefused("OAuth needs a token, and there is none")
     if credentials is None:
         raise LoginRefused(f"{way.value} needs a user name and a password")
-    return Handshake("NTLM", credentials) if way is Authentication.NTLM else Basic(credentials)
+    if way is Authentication.NTLM:
+        return Handshake(credentials)
+    return Basic(credentials)
 
 
-def best_of(offered: str, credentials: Credentials | None) -> Authentication:
-    """What to answer to this WWW-Authenticate header. Raises LoginRefused."""
+def best_of(
+    offered: str, credentials: Credentials | None, *, kerberos: bool = True
+) -> tuple[Authentication, Proof]:
+    """What to answer to this WWW-Authenticate header. Raises LoginRefused, AuthenticationUnavailable."""
     schemes = {name.lower() for name in SCHEME.findall(QUOTED.sub('""', offered))}
-    if "negotiate" in schemes and knows_kerberos():
-        return Authentication.NEGOTIATE
+    if "negotiate" in schemes and kerberos and knows_kerberos():
+        way = Authentication.NEGOTIATE
+        return way, proof_by(way, credentials)
     if credentials is None:
         raise AuthenticationUnavailable(
             "the identity of this process can only be proven by negotiate, which needs the extra "
             f"{KERBEROS_EXTRA} here and Kerberos on the server"
         )
     if "ntlm" in schemes:
-        return Authentication.NTLM
+        return Authentication.NTLM, Handshake(credentials)
+    if "negotiate" in schemes:
+        return Authentication.AUTO, Handshake(credentials, wrapped=True)
     if "basic" in schemes:
-        return Authentication.BASIC
+        return Authentication.BASIC, Basic(credentials)
     names = ", ".join(sorted(schemes)) or "nothing"
     raise LoginRefused(f"the server offers {names}, and there is a user name and a password")
 
 
 def knows_kerberos() -> bool:
-    """Both libraries are optional: they are built against the system's Kerberos."""
-    return all(importlib.util.find_spec(name) for name in ("gssapi", "krb5"))
+    """Optional, for it is built against the system's Kerberos."""
+    return importlib.util.find_spec("gssapi") is not None
 
 
-def channel_binding(certificate: bytes | None) -> GssChannelBindings | None:
+def channel_binding(channel: Channel) -> bytes | None:
     """Ties the proof to this TLS line, so that nobody between can pass it on (RFC 5929, section 4.1)."""
+    certificate = channel.certificate()
     if certificate is None:
         return None
     try:
@@ -279,4 +350,4 @@ def channel_binding(certificate: bytes | None) -> GssChannelBindings | None:
         algorithm = hashes.SHA256()
     digest = hashes.Hash(algorithm)
     digest.update(certificate)
-    return GssChannelBindings(application_data=b"tls-server-end-point:" + digest.finalize())
+    return b"tls-server-end-point:" + digest.finalize()
