@@ -275,6 +275,10 @@ class IncomingContract(InboxContract):
             (folder, there.remote_id),
         }
         assert server.marked("of nobody", [INBOX], None).items == ()
+        account.remove_folder(folder)
+        server.close()
+        found = server.marked(name, folders, None)
+        assert [each.remote_id for each in found.items] == [listing.items[1].remote_id]
 
     def test_marks_that_changed_since_are_told_where_the_server_can_tell(self, account):
         server, listing = self.prepared(account)

@@ -334,8 +334,10 @@ def answer_imap(box: ImapBox, word: str, arguments: list[str]) -> list[str | byt
             found = uids_of(box, "1:*" if arguments == ["ALL"] else arguments[-1])
         return ["* SEARCH" + "".join(f" {uid}" for uid in found)]
     if word == "UID STORE":
+        flags = " ".join(arguments[2:]).strip("()").split()
         for uid in uids_of(box, arguments[0]):
-            box.flags.setdefault(uid, set()).update(" ".join(arguments[2:]).strip("()").split())
+            taken = box.flags.setdefault(uid, set())
+            taken.difference_update(flags) if arguments[1].startswith("-") else taken.update(flags)
     if word in ("EXPUNGE", "UID EXPUNGE"):
         named = set(uids_of(box, arguments[0])) if arguments else set(box.messages)
         for uid in [uid for uid in named if "\\Deleted" in box.flags.get(uid, set())]:

@@ -1,4 +1,5 @@
-"""What the tests of this room share: counting statements, transaction control aside."""
+"""What the tests of this room share: counting statements, transaction control aside, and an IMAP
+adapter for servers that answer by script."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +7,12 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+
+from mailboxes.protocols.base import ConnectionSettings, Credentials, Security
+from mailboxes.protocols.imap import ImapServer
+
+TIMEOUT = 0.25
+PASSWORD = "secret-of-ada"
 
 
 @pytest.fixture
@@ -25,3 +32,26 @@ def statements():
         ]
 
     return counting
+
+
+@pytest.fixture
+def imap_adapter():
+    """Makes adapters, and closes them in the end."""
+    made = []
+
+    def make(server, options=None, security=Security.PLAIN, **changes):
+        values = {"credentials": Credentials("ada", PASSWORD), "timeout_seconds": TIMEOUT}
+        settings = ConnectionSettings(
+            host="127.0.0.1",
+            port=server.port,
+            security=security,
+            allow_plain=True,
+            allow_plain_login=True,
+            **(values | changes),
+        )
+        made.append(ImapServer(settings, options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

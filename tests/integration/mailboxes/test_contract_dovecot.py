@@ -10,6 +10,7 @@ from imapclient.imap_utf7 import encode as encode_utf7
 
 from mailboxes.protocols.base import (
     INBOX,
+    SENT,
     Action,
     ActionKind,
     AdapterOptions,
@@ -260,15 +261,47 @@ class ImapContract(IncomingContract):
         server._client.select_folder("Sent", readonly=True)
         assert rb"\Seen" in server._client.fetch([2], ["FLAGS"])[2][b"FLAGS"]
 
-    def test_unchanged_folder_costs_one_command(self, account):
-        account.deliver(message(1))
-        cursor = self.list_from(account.server()).cursor
+    def cost_of_looking(self, account, cursor, folder=INBOX):
+        """The commands of one listing, and what it says."""
         server = account.server().open()
         commands = []
         send = server._line.send
         server._line.send = lambda data: (commands.append(data), send(data))
-        assert self.list_from(server, cursor).unchanged
-        assert [command.split()[1] for command in commands] == [b"EXAMINE"]
+        listing = server.list_new(folder, cursor, 50)
+        words = [each.decode().split()[1:3] for each in commands]
+        return [" ".join(each) if each[0] == "UID" else each[0] for each in words], listing
+
+    def test_each_look_costs_what_happened(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2))
+        listing = self.list_from(account.server())
+        one, two = [item.remote_id for item in listing.items]
+        commands, listing = self.cost_of_looking(account, listing.cursor)
+        assert (commands, listing.unchanged) == (["EXAMINE"], True)
+
+        account.server().apply(INBOX, [Action(ActionKind.SEEN, one)])
+        commands, listing = self.cost_of_looking(account, listing.cursor)
+        assert commands == ["EXAMINE", "UID FETCH"]
+        assert [each.remote_id for each in listing.changed] == [one]
+
+        account.deliver(message(3))
+        commands, listing = self.cost_of_looking(account, listing.cursor)
+        assert commands == ["EXAMINE", "UID FETCH", "UID FETCH"]  # what is new, what has changed
+        assert (len(listing.items), listing.present) == (1, None)
+
+        account.server().apply(INBOX, [Action(ActionKind.DELETE, two)])
+        commands, listing = self.cost_of_looking(account, listing.cursor)
+        assert commands == ["EXAMINE", "UID FETCH", "UID SEARCH"]
+        assert len(listing.present) == 2
+
+        commands, listing = self.cost_of_looking(account, listing.cursor)
+        assert (commands, listing.unchanged) == (["EXAMINE"], True)
+
+    def test_idle_sent_items_cost_finding_them_and_one_command(self, account):
+        account.server().file_sent("9@example.com", message(9), SENT_AT)
+        cursor = account.server().list_new(SENT, "", 50).cursor
+        commands, listing = self.cost_of_looking(account, cursor, SENT)
+        assert (commands, listing.unchanged) == (["NAMESPACE", "LIST", "EXAMINE"], True)
 
     def test_expunged_newest_message_is_no_reason_to_ask_again(self, account):
         """UIDNEXT alone would say that there may be something new, HIGHESTMODSEQ knows better."""

@@ -9,7 +9,6 @@ from mailboxes.protocols.base import (
     Action,
     ActionKind,
     AdapterOptions,
-    ConnectionSettings,
     Credentials,
     Security,
 )
@@ -29,12 +28,11 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.imap import ImapServer
 from tests.contracts import SENT_AT, message
+from tests.integration.mailboxes.conftest import PASSWORD, TIMEOUT
 from tests.servers.faulty import Fault, ImapBox, ScriptedServer, imap
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
-TIMEOUT = 0.25
-PASSWORD = "secret-of-ada"
 COMMANDS = ["greeting", "CAPABILITY", "LOGIN", "EXAMINE", "SELECT", "UID STORE", "UID EXPUNGE"]
 EXPECTED = {
     "hang": SocketTimedOut,
@@ -46,26 +44,8 @@ EXPECTED = {
 
 
 @pytest.fixture
-def adapter():
-    """Makes adapters, and closes them in the end."""
-    made = []
-
-    def make(server, options=None, security=Security.PLAIN, **changes):
-        values = {"credentials": Credentials("ada", PASSWORD), "timeout_seconds": TIMEOUT}
-        settings = ConnectionSettings(
-            host="127.0.0.1",
-            port=server.port,
-            security=security,
-            allow_plain=True,
-            allow_plain_login=True,
-            **(values | changes),
-        )
-        made.append(ImapServer(settings, options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def adapter(imap_adapter):
+    return imap_adapter
 
 
 def whole_conversation(server: ImapServer) -> None:
