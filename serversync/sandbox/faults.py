@@ -32,6 +32,12 @@ class Kind(StrEnum):
     """Leave the capability `argument` out of the list and don't know its commands."""
     REPEAT_UIDL = "repeat_uidl"
     """POP3: all messages have the same UIDL."""
+    SOAP_FAULT = "soap_fault"
+    """EWS: don't do it, answer a SOAP fault: "ErrorServerBusy BackOffMilliseconds=1500"."""
+    REFUSE = "refuse"
+    """EWS: refuse it in the answer's messages: "ErrorItemCorrupt", "ErrorItemCorrupt position=2"."""
+    STATUS = "status"
+    """EWS: don't do it, answer with this HTTP status: "503 Retry-After=30"."""
 
 
 NOISE = b"\x00\xff\xfe %s garbage \x7f\r\n\r\n*&^\r\n"

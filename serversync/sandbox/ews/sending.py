@@ -1,0 +1,208 @@
+"""CreateItem and SendItem: what is saved, what is sent, and what of it is kept.
+
+Mail goes to `Site.accept_mail`, which knows all accounts of the sandbox and the world outside.
+Meetings begin here too: a calendar item that is to invite somebody. Nothing invites yet, so such a
+request is refused; `meetings.py` is where the exchange of invitations belongs (see the package's notes).
+"""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from serversync.sandbox.ews import mimes, soap
+from serversync.sandbox.ews.call import Call, ids, operation
+from serversync.sandbox.ews.properties import mime_of, named_headers, only_id
+from serversync.sandbox.ews.rights import Right, require_room, require_sender
+from serversync.sandbox.ews.soap import (
+    Element,
+    M,
+    Refusal,
+    T,
+    attribute,
+    children,
+    make,
+    stamp,
+    truth,
+)
+from serversync.sandbox.ews.store import Folder, Item, NewItem
+from serversync.sandbox.ews.writing import complete, default_folder, given, replace, require_fitting
+
+DISPOSITIONS = ("SaveOnly", "SendOnly", "SendAndSaveCopy")
+INVITATIONS = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
+
+
+@operation("CreateItem")
+def create_item(call: Call) -> Element:
+    disposition = call.request.get("MessageDisposition")
+    if disposition is not None:
+        attribute(call.request, "MessageDisposition", DISPOSITIONS)
+
+    def create(element: Element) -> list[Element]:
+        item = given(call, element)
+        if item.tag == "CalendarItem":
+            _require_no_invitations(call)
+        elif item.tag == "Message":
+            if disposition is None:
+                raise Refusal("ErrorMessageDispositionRequired")
+            if disposition != "SaveOnly":
+                _send_new(call, item, disposition)
+                return [make(f"{M}Items")]
+        return [make(f"{M}Items", only_id(_save(call, item)))]
+
+    return call.each(children(soap.required(call.request, f"{M}Items")), create, f"{M}Items")
+
+
+def _require_no_invitations(call: Call) -> None:
+    invitations = call.request.get("SendMeetingInvitations")
+    if invitations is None:
+        raise Refusal("ErrorSendMeetingInvitationsRequired")
+    if attribute(call.request, "SendMeetingInvitations", INVITATIONS) != "SendToNone":
+        raise Refusal("ErrorInvalidOperation", "This server doesn't exchange meeting invitations.")
+
+
+def saved_folder(call: Call) -> Folder | None:
+    """Of m:SavedItemFolderId. Raises Refusal."""
+    if call.request.find(f"{M}SavedItemFolderId") is None:
+        return None
+    try:
+        return call.inner_folder(call.request, f"{M}SavedItemFolderId", Right.WRITE)
+    except Refusal as refusal:
+        if refusal.code == "ErrorFolderNotFound":
+            raise Refusal(
+                "ErrorSavedItemFolderNotFound", "The folder to save in does not exist."
+            ) from refusal
+        raise
+
+
+def _save(call: Call, item: NewItem) -> Item:
+    folder = saved_folder(call) or default_folder(call, item)
+    owner = call.store.account_of(folder.account)
+    assert owner is not None
+    require_fitting(folder, item)
+    complete(call, item, owner.address)
+    require_size(call, item.size)
+    require_room(call, owner, item.size)
+    return call.store.add_item(folder, item)
+
+
+def require_size(call: Call, size: int) -> None:
+    if size > call.quirks.max_message_bytes:
+        raise Refusal("ErrorMessageSizeExceeded", "The message exceeds the maximum supported size.")
+
+
+def _send_new(call: Call, item: NewItem, disposition: str) -> None:
+    """The copy is kept by another step of the server, so nothing tells its id."""
+    home = call.home()
+    folder = None
+    if disposition == "SendAndSaveCopy":
+        folder = saved_folder(call) or call.store.distinguished(home.guid, "sentitems")
+    prepare(call, item)
+    complete(call, item, home.address)
+    mime = composed(item)
+    submit(call, item, mime)
+    if folder is None or call.quirks.no_sent_copy:
+        return
+    item.is_draft, item.is_read = False, True
+    item.mime, item.mime_is_current, item.size = mime, True, len(mime)
+    call.store.add_item(folder, item)
+
+
+def composed(item: NewItem) -> bytes:
+    """As uploaded where that still holds, else of the properties."""
+    if item.mime is not None and item.mime_is_current:
+        return item.mime
+    others = mimes.other_headers(item.mime) if item.mime else []
+    return mimes.compose(
+        item.element,
+        item.attachments,
+        categories=item.categories,
+        headers=others + named_headers(item.extended),
+    )
+
+
+def prepare(call: Call, item: NewItem | Item) -> None:
+    """Who sends it, and when. Raises Refusal if whoever acts may not send as the one that it names."""
+    named = mimes.mailboxes(item.element, "From")
+    home = call.home()
+    if not named:
+        named = [(home.name, home.address)]
+        replace(item.element, make(f"{T}From", mimes.mailbox(*named[0])))
+        item.mime_is_current = False
+    address = named[0][1]
+    on_behalf = require_sender(call, call.store.account(address), address)
+    sender = (home.name, home.address) if on_behalf else named[0]
+    if mimes.mailboxes(item.element, "Sender") != [sender]:
+        replace(item.element, make(f"{T}Sender", mimes.mailbox(*sender)))
+        item.mime_is_current = item.mime_is_current and not on_behalf
+    if not item.mime_is_current:
+        replace(item.element, make(f"{T}DateTimeSent", stamp(datetime.now(UTC))))
+
+
+def recipients(item: NewItem | Item) -> list[str]:
+    """Raises Refusal if there are none, or one that is no address."""
+    found: list[str] = []
+    for tag in ("ToRecipients", "CcRecipients", "BccRecipients"):
+        found += [address for _, address in mimes.mailboxes(item.element, tag)]
+    if not found:
+        raise Refusal("ErrorMissingRecipients", "The message has no recipients.")
+    if wrong := [address for address in found if not _is_address(address)]:
+        raise Refusal("ErrorInvalidRecipients", f"At least one recipient is not valid: {wrong[0]}")
+    return list(dict.fromkeys(found))
+
+
+def _is_address(text: str) -> bool:
+    local, at, domain = text.rpartition("@")
+    return bool(local and at and domain) and not set(text) & set(" \t\r\n<>,;")
+
+
+def submit(call: Call, item: NewItem | Item, mime: bytes) -> None:
+    """Hand the message over to everybody. Raises Refusal before anybody has it."""
+    home = call.home()
+    to = recipients(item)
+    require_size(call, len(mime))
+    if not home.may_submit:
+        raise Refusal("ErrorSubmissionQuotaExceeded")
+    sender = mimes.mailboxes(item.element, "From")
+    call.site.accept_mail(sender[0][1] if sender else home.address, to, on_its_way(call, mime))
+
+
+def on_its_way(call: Call, mime: bytes) -> bytes:
+    """Without blind copies, and with the trace of this server."""
+    trace = f"from {call.site.host} by {call.site.host} with HTTPS; {format_datetime(datetime.now(UTC))}"
+    return mimes.with_header(mimes.without_bcc(mime), "Received", trace)
+
+
+@operation("SendItem")
+def send_item(call: Call) -> Element:
+    keep = truth(attribute(call.request, "SaveItemToFolder"))
+    if not keep and call.request.find(f"{M}SavedItemFolderId") is not None:
+        raise Refusal("ErrorInvalidSendItemSaveSettings")
+
+    def send(wanted: Element) -> list[Element]:
+        item = call.item(wanted, Right.WRITE)
+        if item.tag != "Message":
+            raise Refusal("ErrorInvalidItemForOperationSendItem")
+        if call.is_stale(wanted, item):
+            raise Refusal("ErrorIrresolvableConflict")
+        _send_saved(call, item, keep)
+        return []
+
+    return call.each(ids(call.request), send)
+
+
+def _send_saved(call: Call, item: Item, keep: bool) -> None:
+    folder = None
+    if keep:
+        folder = saved_folder(call) or call.store.distinguished(item.account, "sentitems")
+    prepare(call, item)
+    mime = mime_of(call, item)
+    submit(call, item, mime)
+    if call.quirks.draft_stays:
+        return
+    item.is_draft, item.is_read, item.size = False, True, len(mime)
+    call.store.set_mime(item.id, mime)
+    item.mime_is_current = True
+    sent = call.store.change_item(item)
+    if folder is None:
+        call.store.remove_item(sent)
+    elif folder.id != sent.folder:
+        call.store.move_item(sent, folder, keep_id=call.quirks.immutable_ids)
