@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -79,19 +80,29 @@ def load_authority(folder: Path) -> Authority:
     return authority
 
 
+def served_names(domains: Sequence[str]) -> list[str]:
+    return [
+        name for domain in domains for name in (domain, f"autodiscover.{domain}", f"mail.{domain}")
+    ]
+
+
 def server_pair(folder: Path, flaw: Flaw = Flaw.NONE) -> Path:
     """Where `server_context` leaves certificate and key, for servers that want a file."""
     return folder / f"server{flaw and '-' + flaw}.pem"
 
 
-def server_context(authority: Authority, folder: Path, flaw: Flaw = Flaw.NONE) -> ssl.SSLContext:
-    """TLS for a server at localhost and 127.0.0.1. `folder`: where the pair may be written."""
+def server_context(
+    authority: Authority, folder: Path, flaw: Flaw = Flaw.NONE, domains: Sequence[str] = ()
+) -> ssl.SSLContext:
+    """TLS for a server at localhost and 127.0.0.1, and at the names where clients look for the Exchange
+    server of `domains`. `folder`: where the pair may be written."""
     signer = make_authority("Somebody else") if flaw is Flaw.FOREIGN else authority
     now = datetime.now(UTC)
     until = now - timedelta(days=1) if flaw is Flaw.EXPIRED else now + timedelta(days=800)
     names: list[x509.GeneralName] = [
         x509.DNSName("localhost"),
         x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
+        *(x509.DNSName(name) for name in served_names(domains)),
     ]
     if flaw is Flaw.WRONG_NAME:
         names = [x509.DNSName("mail.elsewhere.example")]
