@@ -41,6 +41,8 @@ class WebServer:
 
 
 class _QuietServer(wsgi.Server):
+    expiration_interval = 0.05  # how long stopping may take
+
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """A client that hangs up is no news here."""
 
