@@ -1,7 +1,7 @@
 """IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS, MOVE, CONDSTORE, LITERAL+, NAMESPACE, SPECIAL-USE
 and ID.
 
-What no client here asks for is left out: BODYSTRUCTURE, IDLE, RENAME, subscriptions of their own.
+What no client here asks for is left out: BODYSTRUCTURE, IDLE, subscriptions of their own.
 """
 
 import base64
@@ -41,6 +41,7 @@ UNSELECTED = {
     "STATUS",
     "CREATE",
     "DELETE",
+    "RENAME",
     "APPEND",
     "NAMESPACE",
     "ENABLE",
@@ -252,6 +253,23 @@ class Imap(Conversation):
         if name in self.store.folders(self.account):
             raise No("[ALREADYEXISTS] It is there")
         self.store.add_folder(self.account, name)
+        return "Done"
+
+    def _do_rename(self, arguments: list[Token], _: bool) -> str:
+        """With the folders below it. RFC 3501, 6.3.5 has a rule of its own for the inbox."""
+        if len(arguments) != 2:
+            raise Bad("RENAME folder name")
+        old, new = (text_of(each).rstrip("/") for each in arguments)
+        if old.upper() == INBOX:
+            raise No("Not the inbox")
+        names = self.store.folders(self.account)
+        if new in names:
+            raise No("[ALREADYEXISTS] It is there")
+        if old not in names:
+            raise No("[NONEXISTENT] No such folder")
+        for name in names:
+            if name == old or name.startswith(f"{old}/"):
+                self.store.rename_folder(self.account, name, new + name.removeprefix(old))
         return "Done"
 
     def _do_delete(self, arguments: list[Token], _: bool) -> str:

@@ -161,6 +161,11 @@ class Store:
         with self._writing() as database:
             database.execute("DELETE FROM folder WHERE id = ?", (self.folder(address, name).id,))
 
+    def rename_folder(self, address: str, name: str, new: str) -> None:
+        with self._writing() as database:
+            state = self.folder(address, name)
+            database.execute("UPDATE folder SET name = ? WHERE id = ?", (new, state.id))
+
     def folders(self, address: str) -> list[str]:
         rows = self._rows(
             "SELECT name FROM folder WHERE address = ? ORDER BY name <> 'INBOX', name",
