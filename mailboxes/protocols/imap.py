@@ -228,6 +228,21 @@ class Connection(imaplib.IMAP4):
         return status, data
 
 
+class TokenDialogue:
+    """Answers what the server asks while it looks at a token (sasl.py)."""
+
+    def __init__(self, mechanism: str, unsent: list[bytes]) -> None:
+        self._mechanism = mechanism
+        self._unsent = unsent
+        self.words = ""
+
+    def answer(self, challenge: bytes) -> bytes:
+        if self._unsent:
+            return self._unsent.pop()
+        self.words = sasl.told(challenge)
+        return base64.b64encode(sasl.consent(self._mechanism))
+
+
 class Client(IMAPClient):  # type: ignore[misc]  # imapclient ships no types
     """imapclient over our line, and silent: its debug log holds message bodies."""
 
@@ -479,16 +494,9 @@ class ImapServer:
 
     def _authenticate(self, mechanism: str, shown: bytes, at_once: bool) -> str | None:
         """None once logged in, else why not. Raises ServerBusy for what passes."""
-        unsent = [] if at_once else [shown]
-        reasons: list[str] = []
-
-        def answer(challenge: bytes) -> bytes:
-            if unsent:
-                return unsent.pop()
-            reasons.append(sasl.told(challenge))
-            return base64.b64encode(sasl.consent(mechanism))
-
-        self._imap.literal = answer  # type: ignore[assignment]  # a callable, too
+        dialogue = TokenDialogue(mechanism, [] if at_once else [shown])
+        # imaplib takes what goes on a line of its own, or a bound method that makes it.
+        self._imap.literal = dialogue.answer  # type: ignore[assignment]
         try:
             arguments = (mechanism, shown) if at_once else (mechanism,)
             status, data = self._imap._simple_command("AUTHENTICATE", *arguments)
@@ -501,7 +509,9 @@ class ImapServer:
         if status == "OK":
             self._imap.state = "AUTH"
             return None
-        text = self._line.said(" ".join([text_of(data[-1]) if data else "", *reasons]).strip())
+        text = self._line.said(
+            " ".join([text_of(data[-1]) if data else "", dialogue.words]).strip()
+        )
         if PASSING.search(text):
             raise ServerBusy(text)
         return text

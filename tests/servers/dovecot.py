@@ -48,7 +48,7 @@ disable_plaintext_auth = no
 ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
-auth_mechanisms = plain login
+auth_mechanisms = plain login {token_mechanisms}
 # No waiting after a wrong password, neither at once nor for the next ones from the same address.
 auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u
@@ -62,8 +62,10 @@ namespace inbox {{
     special_use = \Sent
   }}
 }}
+{token_passdb}
 passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = scheme=PLAIN username_format=%u {folder}/users
 }}
 userdb {{
@@ -108,6 +110,32 @@ service stats {{
 """
 
 
+# Dovecot asks the token authority about each token (RFC 7662).
+TOKEN_PASSDB = """
+passdb {{
+  driver = oauth2
+  mechanisms = oauthbearer xoauth2
+  args = {folder}/oauth2.conf
+}}
+"""
+TOKEN_SETTINGS = """
+introspection_mode = post
+introspection_url = {url}
+username_attribute = username
+active_attribute = active
+active_value = true
+tls_ca_cert_file = {folder}/authority.crt
+"""
+
+
+@dataclass(frozen=True)
+class Introspection:
+    """Where Dovecot asks about tokens, and who vouches for that place."""
+
+    url: str
+    ca_pem: str
+
+
 @dataclass
 class Ports:
     imap: int = field(default_factory=free_port)
@@ -120,7 +148,12 @@ class Ports:
 class Dovecot:
     """Running between `start` and `stop`. `ports.imap` and `ports.pop3` offer STARTTLS and STLS."""
 
-    def __init__(self, authority: Authority, certificate: ServerCertificate) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        certificate: ServerCertificate,
+        introspection: Introspection | None = None,
+    ) -> None:
         self.host = "localhost"
         self.ca_pem = authority.pem
         self.ports = Ports()
@@ -128,6 +161,7 @@ class Dovecot:
         self.folder = Path(tempfile.mkdtemp(prefix="serversync-dovecot-"))
         self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self._certificate = certificate
+        self._introspection = introspection
         self._process: subprocess.Popen[bytes] | None = None
         self._deliveries = itertools.count(1)
 
@@ -143,6 +177,11 @@ class Dovecot:
             (self._certificate.key, "server.key"),
         ):
             shutil.copy(source, self.folder / name)
+        if self._introspection:
+            (self.folder / "authority.crt").write_text(self._introspection.ca_pem)
+            (self.folder / "oauth2.conf").write_text(
+                TOKEN_SETTINGS.format(url=self._introspection.url, folder=self.folder)
+            )
         configuration = self.folder / "dovecot.conf"
         configuration.write_text(self._configuration())
         self._own_all()
@@ -232,6 +271,8 @@ class Dovecot:
             certificate=self.folder / "server.crt",
             key=self.folder / "server.key",
             sent_items=SENT_ITEMS,
+            token_mechanisms="oauthbearer xoauth2" if self._introspection else "",
+            token_passdb=(TOKEN_PASSDB.format(folder=self.folder) if self._introspection else ""),
             **vars(self.ports),
         )
 
