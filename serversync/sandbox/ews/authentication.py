@@ -104,7 +104,7 @@ AcceptTicket = Callable[[bytes], tuple[str, bytes]]
 
 
 class Gate:
-    """The front door of one server. Any thread may ask. `methods` may be changed while it stands.
+    """The front door of one server. Any thread may ask. What is public may be changed while it stands.
 
     `host`: the server's name for the realm of Basic. `authorization_url`: where clients get tokens.
     """
@@ -122,9 +122,9 @@ class Gate:
         self.methods = methods or Methods()
         self._accounts = accounts
         self._host = host
-        self._accept_ticket = accept_ticket
-        self._authority = authority
-        self._authorization_url = authorization_url
+        self.accept_ticket = accept_ticket
+        self.authority = authority
+        self.authorization_url = authorization_url
         self._lock = threading.Lock()
         self._handshakes: OrderedDict[str, spnego.ContextProxy] = OrderedDict()
         self._bound: OrderedDict[str, Principal] = OrderedDict()
@@ -143,8 +143,8 @@ class Gate:
                 return self._handshake("NTLM", _decoded(value), connection)
             case "negotiate" if self.methods.negotiate:
                 return self._negotiate(_decoded(value), connection)
-            case "bearer" if self.methods.bearer and self._authority is not None:
-                return self._bearer(value.strip(), self._authority)
+            case "bearer" if self.methods.bearer and self.authority is not None:
+                return self._bearer(value.strip(), self.authority)
         return self._challenge()
 
     def forget(self, connection: str) -> None:
@@ -175,7 +175,7 @@ class Gate:
         parts = {
             "client_id": EXCHANGE_CLIENT_ID,
             "token_types": "app_asserted_user_v1 service_asserted_app_v1",
-            "authorization_uri": self._authorization_url,
+            "authorization_uri": self.authorization_url,
             "error": error,
         }
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
@@ -198,10 +198,10 @@ class Gate:
 
     def _negotiate(self, token: bytes, connection: str) -> Principal | Challenge:
         # Windows wraps NTLM into Negotiate where it has no ticket.
-        if self._accept_ticket is None or NTLM_SIGNATURE in token:
+        if self.accept_ticket is None or NTLM_SIGNATURE in token:
             return self._handshake("Negotiate", token, connection)
         try:
-            principal, answer = self._accept_ticket(token)
+            principal, answer = self.accept_ticket(token)
         except Refused:
             return self._challenge()
         user, _, realm = principal.partition("@")
