@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.servers import dovecot as dovecot_module
+from tests.servers import kdc as kdc_module
 from tests.servers import postfix as postfix_module
 from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
+from tests.servers.kdc import Kdc
 from tests.servers.postfix import Postfix
 
 
@@ -44,3 +46,14 @@ def postfix(authority: Authority, dovecot: Dovecot) -> Iterator[Postfix]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def kdc() -> Iterator[Kdc]:
+    """A Kerberos realm with a server at localhost and the people of `tests.servers.kdc.PASSWORDS`."""
+    if reason := kdc_module.why_missing():
+        pytest.skip(reason)
+    realm = Kdc()
+    realm.start()
+    yield realm
+    realm.stop()
