@@ -47,13 +47,14 @@ def copies_of(
     emails: Iterable[Email], mailbox: Mailbox, organization: Organization, now: datetime
 ) -> list[ServerAction]:
     """Rows, not yet stored, that put a copy of each e-mail into sent items; none where the account is
-    not read, or where there are no sent items to be had (POP3)."""
+    not read, or where there are no sent items to be had (POP3). The e-mails are those of which the
+    server filed none itself."""
     profile = mailbox.email_server_profile
     if not (
         organization.sss_save_outgoing_email_to_exchange_sent_folder
         and mailbox.incoming_email_delivery_method == IncomingDeliveryMethod.SERVER_SIDE_SYNC
         and profile is not None
-        and profile.kind == ServerType.IMAP_SMTP
+        and profile.kind != ServerType.POP3_SMTP
     ):
         return []
     return [

@@ -134,10 +134,13 @@ def sweep_outgoing(now: datetime) -> int:
         status_code=EmailStatus.PENDING_SEND,
     )
     left_behind = Submission.objects.filter(
+        Q(
+            claim_expires_at__lte=now,
+            state__in=[SubmissionState.CLAIMED, SubmissionState.HANDED_OVER],
+        )
+        | Q(state=SubmissionState.UNKNOWN, look_again_at__lte=now),
         mailbox=OuterRef("mailbox_id"),
         settled=False,
-        claim_expires_at__lte=now,
-        state__in=[SubmissionState.CLAIMED, SubmissionState.HANDED_OVER],
     )
     return Workload.objects.filter(
         Q(Exists(pending)) | Q(Exists(left_behind)),

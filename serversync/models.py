@@ -378,6 +378,23 @@ class Submission(Record):
     settled = models.BooleanField(
         default=False, help_text=_("The e-mail's own status says what this outcome means.")
     )
+    copy_filed = models.BooleanField(
+        _("copy filed by the server"),
+        default=False,
+        help_text=_("The server put the copy into sent items as part of taking it (R5.18)."),
+    )
+    look_again_at = models.DateTimeField(
+        _("look into sent items"),
+        null=True,
+        blank=True,
+        help_text=_("Unknown: when it is looked for next. Empty: a person decides (R5.17)."),
+    )
+    not_found_at = models.DateTimeField(
+        _("first not found"),
+        null=True,
+        blank=True,
+        help_text=_("Unknown: when it was looked for and was not there, for the first time."),
+    )
     server_reply = models.CharField(_("server's answer"), max_length=1000, blank=True)
     server_message_id = models.CharField(max_length=320, blank=True)
     error_code = models.CharField(_("error"), max_length=64, blank=True)
@@ -407,7 +424,7 @@ class Submission(Record):
                 fields=["mailbox", "claim_expires_at"],
                 condition=Q(settled=False),
                 name="submission_unsettled",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

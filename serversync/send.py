@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 50  # messages claimed at once; a lost batch is released within one cycle
 BATCH_BYTES = 32 * 1024 * 1024  # a batch's messages are in memory together
+FIRST_LOOK = timedelta(minutes=1)  # a server may need a moment to file a copy
+BETWEEN_LOOKS = timedelta(minutes=10)  # R5.17
 BATCHES = 10  # keeps one cycle under the job's time-out
 CLAIM = timedelta(minutes=10)
 RENEW_EVERY = timedelta(seconds=60)
@@ -77,6 +79,8 @@ class Outcome:
     error_code: str = ""
     permanent: bool = False
     server_message_id: str = ""
+    copy_filed: bool = False
+    look_again_at: datetime | None = None
     recipients: list[dict[str, object]] = field(default_factory=list)
 
 
@@ -138,7 +142,15 @@ class OutgoingCycle:
         )
         if not unsettled:
             return
-        self._look_for([row for row in unsettled if row.state == SubmissionState.UNKNOWN])
+        self._look_for(
+            [
+                row
+                for row in unsettled
+                if row.state == SubmissionState.UNKNOWN
+                and row.look_again_at is not None
+                and row.look_again_at <= self.clock()
+            ]
+        )
         lost = [row for row in unsettled if row.state == SubmissionState.HANDED_OVER]
         stale = [row.pk for row in unsettled if row.state == SubmissionState.CLAIMED]
         now = self.clock()
@@ -149,29 +161,56 @@ class OutgoingCycle:
             )
             Submission.objects.filter(
                 pk__in=[row.pk for row in lost], state=SubmissionState.HANDED_OVER
-            ).update(state=SubmissionState.UNKNOWN)
+            ).update(state=SubmissionState.UNKNOWN, look_again_at=now + FIRST_LOOK)
         self._settle()
         for row in lost:
             alarms.delivery_unknown(row.email, self.mailbox, self.organization, now)
 
     def _look_for(self, unknown: Sequence[Submission]) -> None:
-        """Finding our message id in sent items proves that it left; not finding proves nothing."""
+        """Finding our message id in sent items proves that it left (R5.17). Not finding it proves
+        something only where the server files the copy as part of taking the message, and only twice."""
         if not unknown:
             return
         server = self.connect(self.mailbox, self.organization)
         try:
             for row in unknown:
-                if server.find_sent(row.email.message_id):
-                    _store(
-                        Outcome(
-                            row.pk,
-                            SubmissionState.ACCEPTED,
-                            reply="Found in sent items by its message id.",
-                        ),
-                        self.clock(),
-                    )
+                self._looked(row, server.find_sent(row.email.message_id))
         finally:
             server.close()
+
+    def _server_files_copies(self) -> bool:
+        """It was seen to, of mail of this profile: then a copy that isn't there proves something."""
+        return Submission.objects.filter(
+            mailbox__email_server_profile=self.mailbox.email_server_profile_id, copy_filed=True
+        ).exists()
+
+    def _looked(self, row: Submission, found: bool | None) -> None:
+        now = self.clock()
+        if found:
+            _store(
+                Outcome(
+                    row.pk,
+                    SubmissionState.ACCEPTED,
+                    reply="Found in sent items by its message id.",
+                    copy_filed=True,
+                ),
+                now,
+            )
+        elif found is None or not self._server_files_copies():
+            Submission.objects.filter(pk=row.pk).update(look_again_at=None)
+        elif row.not_found_at is None:
+            Submission.objects.filter(pk=row.pk).update(
+                not_found_at=now, look_again_at=now + BETWEEN_LOOKS
+            )
+        else:
+            _store(
+                Outcome(
+                    row.pk,
+                    SubmissionState.RELEASED,
+                    reply="Looked for in sent items twice, and not there: it did not leave.",
+                ),
+                now,
+            )
 
     # -- claim
 
@@ -293,6 +332,7 @@ class OutgoingCycle:
                         SubmissionState.UNKNOWN,
                         reply=str(error),
                         error_code="DeliveryUnknown",
+                        look_again_at=self.clock() + FIRST_LOOK,
                     )
                 )
                 alarms.delivery_unknown(
@@ -381,7 +421,11 @@ class OutgoingCycle:
         for row in rows:
             if self._settle_one(row, now):
                 failed.append(row)
-        accepted = [row.email for row in rows if row.state == SubmissionState.ACCEPTED]
+        accepted = [
+            row.email
+            for row in rows
+            if row.state == SubmissionState.ACCEPTED and not row.copy_filed
+        ]
         copies = copies_of(accepted, self.mailbox, self.organization, now)
         with transaction.atomic():
             renew(self.token, now)
@@ -532,6 +576,8 @@ def _store(outcome: Outcome, now: datetime) -> None:
         error_code=outcome.error_code,
         permanent=outcome.permanent,
         recipients=outcome.recipients,
+        copy_filed=outcome.copy_filed,
+        look_again_at=outcome.look_again_at,
     )
 
 
@@ -541,6 +587,7 @@ def _acceptance(submission_id: UUID, sent: Sent) -> Outcome:
         SubmissionState.ACCEPTED,
         reply=sent.reply,
         server_message_id=sent.server_message_id,
+        copy_filed=sent.filed_copy,
         recipients=[
             {"address": r.address, "accepted": r.accepted, "code": r.code, "text": r.text}
             for r in sent.recipients

@@ -527,6 +527,8 @@ def test_the_sweep_finds_what_a_dead_worker_left_behind_but_not_what_waits_for_a
     Workload.objects.update(next_run_at=NOW + timedelta(minutes=10))
     Submission.objects.filter(pk=submission.pk).update(state=SubmissionState.UNKNOWN)
     assert engine.sweep_outgoing(NOW) == 0
+    Submission.objects.filter(pk=submission.pk).update(look_again_at=NOW)
+    assert engine.sweep_outgoing(NOW) == 1
 
 
 @pytest.mark.rule("R2.9")

@@ -462,6 +462,47 @@ def test_a_lost_answer_is_unknown_and_never_sent_again(ada: Account, accepted: b
 
 
 @pytest.mark.rule("R5.17")
+def test_two_looks_that_find_nothing_prove_that_it_did_not_leave_where_the_server_files_copies(
+    ada: Account,
+) -> None:
+    ada.outgoing.files_copies = True
+    assert submitted(ada)
+    ada.send()
+    lost = submitted(ada)
+    ada.outgoing.fail("after", ConnectionLost("gone"))
+    ada.send()
+    for minutes in (2, 5):
+        ada.later(minutes=minutes)
+        ada.send()
+        assert status(lost) == EmailStatus.SENDING
+    ada.later(minutes=6)
+    ada.send()
+    ada.later(minutes=10)
+    ada.send()
+
+    assert status(lost) == EmailStatus.SENT
+    assert len(ada.outgoing.sent) == 2
+    first, second = Submission.objects.filter(email=lost).order_by("attempt")
+    assert (first.state, second.state) == (SubmissionState.RELEASED, SubmissionState.ACCEPTED)
+
+
+@pytest.mark.rule("R5.17")
+def test_not_finding_it_proves_nothing_where_the_server_was_never_seen_to_file_a_copy(
+    ada: Account,
+) -> None:
+    lost = submitted(ada)
+    ada.outgoing.files_copies = True
+    ada.outgoing.fail("after", ConnectionLost("gone"))
+    ada.send()
+    for _look in range(3):
+        ada.later(minutes=15)
+        ada.send()
+
+    assert status(lost) == EmailStatus.SENDING
+    assert Submission.objects.get().look_again_at is None
+
+
+@pytest.mark.rule("R5.17")
 def test_finding_the_message_in_sent_items_proves_that_it_left(ada: Account) -> None:
     email = submitted(ada)
     ada.outgoing.files_copies = True
@@ -469,6 +510,7 @@ def test_finding_the_message_in_sent_items_proves_that_it_left(ada: Account) -> 
     ada.outgoing.fail("after", ConnectionLost("gone"))
     ada.send()
     assert status(email) == EmailStatus.SENDING
+    ada.later(minutes=2)
 
     ada.send()
 
