@@ -75,14 +75,14 @@ class Sandbox:
         self.store = Store(None if self._scratch else self.folder / "mail.sqlite3")
         self.faults = Faults()
         self.authority = TokenAuthority(
-            self.store.password_fits,
+            self._password_fits,
             None if self._scratch else self.folder / "authority.sqlite3",
         )
         self.outside = Outside(people)
         self.forwarding: dict[str, str] = {}
         self.sent: list[tuple[str, tuple[str, ...], bytes]] = []
         self.ports: dict[str, int] = {}
-        tls = server_context(authority, self.folder, flaw)
+        tls = server_context(authority, self.folder, flaw, local_domains)
         self.exchange = Exchange(
             path=None if self._scratch else self.folder / "exchange.sqlite3",
             faults=self.faults,
@@ -90,6 +90,7 @@ class Sandbox:
             tls=tls,
             allow_plain_login=allow_plain_login,
         )
+        self.exchange.gate.authority = self.authority
         self._site = Site(
             store=self.store,
             faults=self.faults,
@@ -124,6 +125,7 @@ class Sandbox:
             name="sandbox-authority",
         )
         self.ports[AUTHORITY] = self._web.port
+        self.exchange.gate.authorization_url = f"{self.authority_url}/authorize"
         self.ports |= self.exchange.start(wanted)
         self.store.set_note(PORTS_NOTE, json.dumps(self.ports))
         self._acceptor = threading.Thread(target=self._accept, name="sandbox", daemon=True)
@@ -159,6 +161,10 @@ class Sandbox:
             with suppress(OSError):
                 conversation.connection.shutdown(socket.SHUT_RDWR)
         self.exchange.drop_connections()
+
+    def _password_fits(self, address: str, password: str) -> bool:
+        stores = (self.store, self.exchange.store)
+        return any(store.password_fits(address, password) for store in stores)
 
     @property
     def authority_url(self) -> str:
