@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from activities.identity import bare_message_id
 from mailboxes.protocols.base import IncomingServer, Listing, RemoteItem
@@ -52,11 +52,21 @@ def unknown(
     known = _known_keys(run, facts.folder, [item.remote_id for item in items])
     fresh = [item for item in items if item.remote_id not in known]
     suspicious = listing.reset or not facts.onboarded or (listing.complete and not known)
-    if not fresh or not suspicious:
+    if not fresh or not suspicious or not (listing.reset or _may_know(run, facts.folder)):
         return fresh
     forgotten = _forgotten(listing, known)
     recognised = _recognise(run, server, facts.folder, fresh, forgotten)
     return [item for item in fresh if item.remote_id not in recognised]
+
+
+def _may_know(run: Run, folder: str) -> bool:
+    """Has the ledger items of this folder, or of the account that the mailbox meant before? One
+    statement, where asking the server would be a round trip for each page."""
+    return (
+        SyncItem.objects.filter(mailbox=run.mailbox)
+        .filter(Q(folder=folder) | ~Q(generation=run.mailbox.account_generation))
+        .exists()
+    )
 
 
 def recognise_fetched(

@@ -210,12 +210,16 @@ class IncomingCycle:
             .select_related("raw")
             .order_by("next_attempt_at")[: self.context.organization.messages_per_page]
         )
-        known = {facts.folder: facts for facts in (self.context.sent, *self.context.tracked)}
-        by_folder: dict[str, list[SyncItem]] = {}
+        by_place: dict[tuple[str, str], list[SyncItem]] = {}
         for row in rows:
-            by_folder.setdefault(row.folder, []).append(row)
-        for folder, part in by_folder.items():
-            facts = known.get(folder) or FolderFacts(folder, Way.INBOX, known=True)
-            if folder == self.context.inbox.folder:
-                facts = self.context.inbox
-            PageWriter(self.state, server, facts).again(part)
+            by_place.setdefault((row.folder, row.trace.get("way", Way.INBOX)), []).append(row)
+        for (folder, way), part in by_place.items():
+            PageWriter(self.state, server, self._facts_of(folder, Way(way))).again(part)
+
+    def _facts_of(self, folder: str, way: Way) -> FolderFacts:
+        """As what a failed item is judged again: as it was at first, for as long as its rule works."""
+        context = self.context
+        for facts in (context.inbox, context.sent, *context.tracked):
+            if (facts.folder, facts.way) == (folder, way):
+                return facts
+        return FolderFacts(folder, Way.INBOX if way == Way.FOLDER else way, known=True)
