@@ -18,6 +18,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
         (
             (_("Mailboxes"), "mailboxes.Mailbox"),
             (_("Profiles"), "mailboxes.EmailServerProfile"),
+            (_("Folder rules"), "tracking.MailboxTrackingFolder"),
             (_("Items"), "serversync.SyncItem"),
             (_("Alerts"), "mailboxes.TraceLog"),
         ),

@@ -26,6 +26,7 @@ from mailboxes.models import (
     TraceLog,
 )
 from serversync.console.emails import EmailConsole, SubmissionConsole
+from serversync.console.folders import FolderRuleConsole
 from serversync.console.items import ItemConsole
 from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
 from serversync.console.mailboxes import (
@@ -46,6 +47,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
+from tracking.models import MailboxTrackingFolder
 
 SCREENS = {
     # Who has mail
@@ -58,6 +60,7 @@ SCREENS = {
     Organization: mailboxes.OrganizationScreen,
     TraceLog: AlertConsole,
     EmailSearch: mailboxes.AddressScreen,
+    MailboxTrackingFolder: FolderRuleConsole,
     # The records
     Account: activities.AccountScreen,
     Contact: activities.ContactScreen,

@@ -20,8 +20,10 @@ from mailboxes.choices import (
     TestStatus,
 )
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser
+from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
 from serversync.choices import ItemState, WorkloadState
+from serversync.layout import store_folders
 from serversync.models import MailboxStatistics, SyncItem, Workload
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -33,6 +35,8 @@ from tests.factories.mailboxes import (
     ready_mailbox,
 )
 from tests.integration.serversync.cycles import Account
+from tracking.models import MailboxTrackingFolder
+from tracking.services import create_rule
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000100000001080600000"
@@ -64,6 +68,7 @@ class Site:
     html: Email
     answered: Email
     draft: Email
+    rule: MailboxTrackingFolder
     items: dict[str, SyncItem] = field(default_factory=dict)
 
 
@@ -104,7 +109,10 @@ def build_site() -> Site:
     now = timezone.now()
     organization = Organization.objects.current()
     Organization.objects.filter(pk=organization.pk).update(
-        name="Example Ltd", allow_unresolved_parties_on_email_send=True, promotion_attempts=1
+        name="Example Ltd",
+        allow_unresolved_parties_on_email_send=True,
+        promotion_attempts=1,
+        allow_folder_tracking_for_imap=True,
     )
     administrator = SuperuserFactory(
         domain_name="administrator", first_name="Robin", last_name="Admin"
@@ -197,6 +205,7 @@ def build_site() -> Site:
         html=Email.objects.get(activity__subject="Offer for order 4711"),
         answered=Email.objects.get(activity__subject="Invoice 12 of May"),
         draft=_draft(ada, now),
+        rule=_track(healthy, contoso, now),
     )
     site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
     return site
@@ -254,6 +263,15 @@ def _receive(healthy: Mailbox, queue: Mailbox, now: datetime) -> None:
     ):
         desk.box.deliver(bytes(made), received_at=now - timedelta(minutes=10))
     desk.receive()
+
+
+def _track(healthy: Mailbox, record: CustomerAccount, now: datetime) -> MailboxTrackingFolder:
+    tree = (("Customers", 4), ("Customers/North", 128), ("Customers/South", 0), ("Newsletters", 31))
+    folders = [
+        RemoteFolder(f"INBOX/{name}", tuple(name.split("/")), messages) for name, messages in tree
+    ]
+    store_folders(healthy, folders, now - timedelta(minutes=12))
+    return create_rule(mailbox=healthy, folder="INBOX/Customers/North", record=record, now=now)
 
 
 def _draft(ada: SystemUser, now: datetime) -> Email:
