@@ -44,6 +44,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
+from tracking.admin import rules_card
 
 LATEST = 10
 #: States in which no workload runs, whatever its own row says.
@@ -238,6 +239,7 @@ class MailboxConsole(Deeds, MailboxScreen):
         mailbox = kw.get("obj")
         if mailbox is not None:
             context["panel"] = panel_of(request, mailbox, timezone.now())
+            context["rules_card"] = rules_card(request.user, mailbox, _organization(request))
         return super().render_change_form(request, context, *args, **kw)
 
 
