@@ -982,6 +982,33 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The mail server answers again."),
         NONE_NEEDED,
     ),
+    (
+        "SignInEndsSoon",
+        912,
+        I,
+        MAILBOX,
+        _("The sign-in of this mailbox ends on %(date)s and isn't renewed by itself (R1.21)."),
+        _("Have the owner connect the mailbox again before."),
+    ),
+    (
+        "ClientSecretEndsSoon",
+        913,
+        I,
+        PROFILE,
+        _("The client secret of this profile is valid until %(date)s (R1.21)."),
+        _("Make a new one at the provider, and enter it in the profile with its date."),
+    ),
+    (
+        "ProviderUsersNearLimit",
+        914,
+        I,
+        PROFILE,
+        _("%(count)s accounts are connected by the client of this profile (R1.21)."),
+        _(
+            "Google lets a client that it hasn't verified open 100. Have it verified, or give further "
+            "mailboxes a profile with a client of its own."
+        ),
+    ),
 )
 
 TABLE: Mapping[str, Condition] = {row[0]: Condition(*row) for row in _ROWS}

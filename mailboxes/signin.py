@@ -370,8 +370,14 @@ class SignInLost(SignInNeeded):
 
 
 def may_sign_in(actor: SystemUser, mailbox: Mailbox) -> bool:
-    """Whom the mailbox serves, and whoever may change it (R1.21)."""
-    return mailbox.regarding_user_id == actor.pk or access.may(actor, "change", mailbox)
+    """A user's mailbox is the user's alone. For a queue or a forward mailbox: its owner, and of the owning
+    team or the queue's members those who may change it. Nobody else, administrators neither: whoever
+    signs in decides whose mail this is (R1.21)."""
+    if mailbox.regarding_user_id is not None:
+        return bool(actor.is_active) and mailbox.regarding_user_id == actor.pk
+    if mailbox.owning_user_id == actor.pk:
+        return bool(actor.is_active)
+    return access.may_read_content(actor, mailbox) and access.may(actor, "change", mailbox)
 
 
 def begin_sign_in(

@@ -10,7 +10,7 @@ from django_q.models import Task
 from activities import blobs
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import engine, testing
+from serversync import engine, forecasts, testing
 from serversync.models import MailboxStatistics
 from serversync.retention import forget
 
@@ -48,6 +48,11 @@ def check_addresses() -> str:
     """Nightly: find what wrote addresses past the index (R3.30)."""
     repaired = {model._meta.label: reindex(model) for model in enabled_models()}
     return f"{sum(repaired.values())} rows repaired: {repaired}"
+
+
+def forecast_sign_ins() -> str:
+    """Nightly: say which sign-ins, client secrets and clients soon need a person (R1.21)."""
+    return forecasts.look_ahead(timezone.now())
 
 
 def sweep_bytes() -> str:

@@ -23,6 +23,7 @@ TABLE = (
     # Scheduled tests and mail to send are picked up by it, too.
     Periodic("dispatch", "serversync.jobs.dispatch", minutes=1),
     Periodic("check addresses", "serversync.jobs.check_addresses"),
+    Periodic("forecast sign-ins", "serversync.jobs.forecast_sign_ins"),
     Periodic("sweep bytes", "serversync.jobs.sweep_bytes"),
     Periodic("prune", "serversync.jobs.prune"),
 )

@@ -9,7 +9,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from serversync.console import front, navigation, rules
+from serversync.console import front, navigation, rules, signin
 
 
 class ConsoleSite(admin.AdminSite):
@@ -26,7 +26,11 @@ class ConsoleSite(admin.AdminSite):
         return context
 
     def get_urls(self) -> list[Any]:
-        return [path("rules/", self.admin_view(self.rules), name="rules"), *super().get_urls()]
+        return [
+            path("rules/", self.admin_view(self.rules), name="rules"),
+            *signin.urls(self),
+            *super().get_urls(),
+        ]
 
     def rules(self, request: HttpRequest) -> HttpResponse:
         return rules.page(request, self.each_context(request))

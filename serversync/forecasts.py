@@ -1,0 +1,121 @@
+"""What will stop soon unless somebody acts, told while there is time: sign-ins, client secrets, and
+clients that serve nearly as many accounts as their provider lets them (R1.21)."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from mailboxes.alerts import clear_alerts, raise_alert
+from mailboxes.authorities import OAUTH_RETRIEVALS
+from mailboxes.choices import StateCode, TraceLevel
+from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.signin import SOON, Outlook, crowded_gmail_profiles, forecast
+
+#: What a forecast says, as a condition. Those that say it all are alerts of their own level.
+CONDITION = {
+    Outlook.NEVER: "SignInNeeded",
+    Outlook.REFUSED: "SignInExpired",
+    Outlook.ENDS: "SignInEndsSoon",
+    Outlook.IDLE: "SignInEndsSoon",
+}
+FORECAST = ("SignInNeeded", "SignInExpired", "SignInEndsSoon")
+
+_USES_TOKENS = Q(incoming_credential_retrieval__in=OAUTH_RETRIEVALS) | Q(
+    use_same_settings_for_outgoing_connections=False,
+    outgoing_credential_retrieval__in=OAUTH_RETRIEVALS,
+)
+
+
+def look_ahead(now: datetime) -> str:
+    """Raise what is to be expected and clear what no longer is. Asks nobody, reads rows only."""
+    organization = Organization.objects.current()
+    profiles = list(EmailServerProfile.objects.filter(_USES_TOKENS, state_code=StateCode.ACTIVE))
+    outlooks = _sign_ins(profiles, organization, now)
+    secrets = _client_secrets(profiles, organization, now)
+    crowded = _crowded(profiles, organization, now)
+    ends = sum(count for outlook, count in outlooks.items() if outlook in CONDITION)
+    return (
+        f"{outlooks.total()} sign-ins looked at, {ends} need somebody; {secrets} client secrets end "
+        f"soon; {crowded} clients are near their limit"
+    )
+
+
+def _sign_ins(
+    profiles: Iterable[EmailServerProfile], organization: Organization, now: datetime
+) -> Counter[Outlook]:
+    found: Counter[Outlook] = Counter()
+    told: dict[str, list[Mailbox]] = {code: [] for code in FORECAST}
+    rows = Mailbox.objects.filter(
+        email_server_profile__in=list(profiles), state_code=StateCode.ACTIVE
+    ).select_related("email_server_profile")
+    quiet: list[Mailbox] = []
+    for mailbox in rows.iterator(chunk_size=500):
+        seen = forecast(mailbox, now)
+        found[seen.outlook] += 1
+        code = CONDITION.get(seen.outlook)
+        if code is None:
+            quiet.append(mailbox)
+            continue
+        told[code].append(mailbox)
+        raise_alert(
+            mailbox,
+            code,
+            now=now,
+            organization=organization,
+            level=TraceLevel.WARNING if code == "SignInEndsSoon" else None,
+            parameters={"date": _date(seen.at)} if seen.at else None,
+        )
+    clear_alerts(quiet, FORECAST, now=now)
+    for code, mailboxes in told.items():
+        clear_alerts(mailboxes, set(FORECAST) - {code}, now=now)
+    return found
+
+
+def _client_secrets(
+    profiles: Iterable[EmailServerProfile], organization: Organization, now: datetime
+) -> int:
+    soon = timezone.localdate(now + SOON)
+    ending: list[EmailServerProfile] = []
+    good: list[EmailServerProfile] = []
+    for profile in profiles:
+        ends = profile.oauth_client_secret_expires_on
+        (ending if ends is not None and ends <= soon else good).append(profile)
+    for profile in ending:
+        raise_alert(
+            profile,
+            "ClientSecretEndsSoon",
+            now=now,
+            organization=organization,
+            level=TraceLevel.WARNING,
+            parameters={"date": str(profile.oauth_client_secret_expires_on)},
+        )
+    clear_alerts(good, ["ClientSecretEndsSoon"], now=now)
+    return len(ending)
+
+
+def _crowded(
+    profiles: Iterable[EmailServerProfile], organization: Organization, now: datetime
+) -> int:
+    crowded = dict(crowded_gmail_profiles())
+    for profile, count in crowded.items():
+        raise_alert(
+            profile,
+            "ProviderUsersNearLimit",
+            now=now,
+            organization=organization,
+            level=TraceLevel.WARNING,
+            parameters={"count": count},
+        )
+    clear_alerts(
+        [profile for profile in profiles if profile not in crowded],
+        ["ProviderUsersNearLimit"],
+        now=now,
+    )
+    return len(crowded)
+
+
+def _date(when: datetime | date) -> str:
+    return str(timezone.localdate(when) if isinstance(when, datetime) else when)
