@@ -1,11 +1,13 @@
 """The sandbox's switchboard: one JSON object per line on a loopback port, one JSON object back.
 
 {"do": "fault", "kind": "hang", "protocol": "imap", "command": "SELECT", "times": 1}
-{"do": "clear"}                                          forget all faults
+{"do": "clear"}                                          forget all faults and rules of autodiscover
 {"do": "faults"}                                         those that wait
 {"do": "accounts"}                                       addresses and how much mail they hold
 {"do": "deliver", "address": ..., "mime": ...}           put a message into an inbox
 {"do": "authority", "access_seconds": 30}                set switches of the token authority, tell all
+{"do": "sign_in", "basic": false, "negotiate": true}     open and close ways into Exchange, tell all
+{"do": "autodiscover", "outcome": "redirect_address", "who": ..., "target": ...}    clear forgets it
 {"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
 """
 
@@ -13,8 +15,10 @@ import json
 import socket
 import socketserver
 import threading
+from dataclasses import asdict
 from typing import Any, cast
 
+from serversync.sandbox.ews.autodiscover import Rule
 from serversync.sandbox.faults import Fault
 from serversync.sandbox.servers import HOST, Sandbox
 from serversync.sandbox.store import INBOX
@@ -31,6 +35,7 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
             return {}
         case "clear":
             sandbox.faults.clear()
+            sandbox.exchange.site.autodiscover.clear()
             return {}
         case "faults":
             return {"faults": [fault.as_dict() for fault in sandbox.faults.waiting()]}
@@ -43,6 +48,13 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "authority":
             sandbox.authority.switches.change(values)
             return {"switches": sandbox.authority.switches.as_dict()}
+        case "sign_in":
+            gate = sandbox.exchange.gate
+            gate.methods = gate.methods.changed(values)
+            return {"methods": asdict(gate.methods)}
+        case "autodiscover":
+            sandbox.exchange.site.autodiscover.insert(0, Rule.from_dict(values))
+            return {}
         case "renumber":
             sandbox.store.renumber(str(values["address"]), str(values.get("folder", INBOX)))
             return {}

@@ -18,7 +18,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
@@ -47,6 +47,13 @@ class Methods:
     ntlm: bool = True
     negotiate: bool = False
     bearer: bool = False
+
+    def changed(self, values: Mapping[str, object]) -> "Methods":
+        """Raises ValueError that names what is wrong."""
+        known = [field.name for field in fields(self)]
+        if unknown := set(values) - set(known):
+            raise ValueError(f"no way in is named {', '.join(sorted(unknown))}: {', '.join(known)}")
+        return replace(self, **{name: bool(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True)
