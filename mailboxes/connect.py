@@ -5,18 +5,30 @@ refusal would be, so that callers have one path for both.
 """
 
 from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail.utils import DNS_NAME
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mailboxes import signin
 from mailboxes.authorities import grant_of
-from mailboxes.choices import CredentialRetrieval, OAuthGrant, ServerType, StateCode, TlsMode
+from mailboxes.choices import (
+    AuthenticationProtocol,
+    CredentialRetrieval,
+    OAuthGrant,
+    ServerType,
+    StateCode,
+    TlsMode,
+)
+from mailboxes.endpoints import found_for, keeper
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.places import is_kept_back
 from mailboxes.protocols.base import (
     AdapterOptions,
+    Authentication,
     Bearer,
     ConnectionSettings,
     Credentials,
@@ -25,6 +37,9 @@ from mailboxes.protocols.base import (
     Security,
 )
 from mailboxes.protocols.errors import LoginRefused, PermanentError
+from mailboxes.protocols.ews.incoming import ExchangeServer
+from mailboxes.protocols.ews.outgoing import ExchangeSender
+from mailboxes.protocols.ews.settings import Access, ExchangeSettings
 from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.phases import Watcher
 from mailboxes.protocols.pop3 import Pop3Server
@@ -43,6 +58,14 @@ DEFAULT_PORTS = {
 }
 SMTP_PORTS = (587, 587)
 IMPLICIT_TLS_PORTS = frozenset({465, 993, 995})
+
+WAYS = {
+    AuthenticationProtocol.AUTO_DETECT: Authentication.AUTO,
+    AuthenticationProtocol.NEGOTIATE: Authentication.NEGOTIATE,
+    AuthenticationProtocol.NTLM: Authentication.NTLM,
+    AuthenticationProtocol.BASIC: Authentication.BASIC,
+    AuthenticationProtocol.OAUTH: Authentication.OAUTH,
+}
 
 LONGEST_TIMEOUT_SECONDS = 200.0  # with "time out" switched off: still below the job's own limit
 
@@ -87,6 +110,12 @@ class SecretsKeptBack(PermanentError):
         super().__init__(_("The servers of the profile changed since it was entered."))
 
 
+class AddressMissing(PermanentError):
+    """A mailbox without an address (R2.1)."""
+
+    code = "EmailAddressMissing"
+
+
 class NotSupported(PermanentError):
     """A server type or a way of authenticating that no adapter speaks yet."""
 
@@ -98,11 +127,13 @@ def incoming_server(
 ) -> IncomingServer:
     """The adapter that reads this mailbox, not yet connected. Raises PermanentError."""
     profile = _profile_of(mailbox, Direction.INCOMING)
-    adapter = INCOMING_ADAPTERS.get(profile.kind)
-    if adapter is None:
-        raise NotSupported(str(profile.kind.label))
-    connection = settings_for(mailbox, organization, Direction.INCOMING)
-    return adapter(connection, AdapterOptions(watcher=watcher))
+    options = AdapterOptions(watcher=watcher)
+    if profile.kind.is_exchange:
+        return ExchangeServer(
+            exchange_settings_for(mailbox, organization, Direction.INCOMING), options
+        )
+    adapter = INCOMING_ADAPTERS[profile.kind]
+    return adapter(settings_for(mailbox, organization, Direction.INCOMING), options)
 
 
 def outgoing_server(
@@ -110,10 +141,15 @@ def outgoing_server(
 ) -> OutgoingServer:
     """The adapter that sends for this mailbox, not yet connected. Raises PermanentError."""
     profile = _profile_of(mailbox, Direction.OUTGOING)
+    options = AdapterOptions(
+        watcher=watcher,
+        save_sent_copy=organization.sss_save_outgoing_email_to_exchange_sent_folder,
+    )
     if profile.kind.is_exchange:
-        raise NotSupported(str(profile.kind.label))
-    connection = settings_for(mailbox, organization, Direction.OUTGOING)
-    return SmtpServer(connection, AdapterOptions(watcher=watcher))
+        return ExchangeSender(
+            exchange_settings_for(mailbox, organization, Direction.OUTGOING), options
+        )
+    return SmtpServer(settings_for(mailbox, organization, Direction.OUTGOING), options)
 
 
 def settings_for(
@@ -138,6 +174,79 @@ def settings_for(
         denied_networks=tuple(settings.MAIL_DENIED_NETWORKS),
         local_hostname=str(DNS_NAME),
     )
+
+
+def exchange_settings_for(
+    mailbox: Mailbox, organization: Organization, direction: Direction
+) -> ExchangeSettings:
+    """The same for a mailbox on an Exchange server, and what is known of its web service."""
+    profile = _profile_of(mailbox, direction)
+    if not mailbox.email_address:
+        raise AddressMissing(_("An Exchange mailbox is opened by its address."))
+    url = web_service_of(profile, direction)
+    retrieval = retrieval_of(profile, direction)
+    # Incoming decides what is kept where each direction has a server of its own.
+    keeps = url == web_service_of(profile, Direction.INCOMING)
+    return ExchangeSettings(
+        address=mailbox.email_address,
+        access=access_of(profile, direction),
+        authentication=WAYS[authentication_of(profile, direction)],
+        credentials=(
+            None
+            if retrieval == CredentialRetrieval.WINDOWS_INTEGRATED
+            else _credentials(mailbox, profile, direction)
+        ),
+        url=url,
+        found=found_for(mailbox, url, timezone.now()) if keeps else None,
+        remember=keeper(mailbox, profile, url) if keeps else lambda _: None,
+        max_connections=profile.max_concurrent_connections,
+        timeout_seconds=timeout_of(profile),
+        ca_pem=profile.ca_certificate,
+        allow_plain=organization.allow_non_ssl_email,
+        allow_plain_login=organization.allow_basic_authentication_on_non_secure_channel,
+        denied_networks=tuple(settings.MAIL_DENIED_NETWORKS),
+    )
+
+
+def web_service_of(profile: EmailServerProfile, direction: Direction) -> str:
+    """The location that was entered, with the port if that stands apart; "": it is discovered (R1.22)."""
+    if profile.use_auto_discover:
+        return ""
+    incoming = direction == Direction.INCOMING
+    location = profile.incoming_server_location if incoming else profile.outgoing_server_location
+    port = profile.incoming_port_number if incoming else profile.outgoing_port_number
+    parts = urlsplit(location.strip())
+    if port and parts.hostname and ":" not in parts.netloc.rpartition("]")[2]:
+        parts = parts._replace(netloc=f"{parts.netloc}:{port}")
+    return parts.geturl()
+
+
+def access_of(profile: EmailServerProfile, direction: Direction) -> Access:
+    """As whom a mailbox is opened (R1.17). Its own credentials open it as their owner; a client that
+    opens every mailbox has no mailbox, so it can only impersonate."""
+    retrieval = retrieval_of(profile, direction)
+    if retrieval == CredentialRetrieval.USER_OR_QUEUE:
+        return Access.OWN
+    if signin.uses_oauth(retrieval):
+        by_owner = grant_of(retrieval, profile.oauth_grant) == OAuthGrant.MAILBOX
+        return Access.OWN if by_owner else Access.IMPERSONATION
+    return (
+        Access.IMPERSONATION
+        if _shared(profile, direction, "use_impersonation")
+        else (Access.DELEGATION)
+    )
+
+
+def authentication_of(profile: EmailServerProfile, direction: Direction) -> AuthenticationProtocol:
+    """How to log in; outgoing may copy incoming (R1.15)."""
+    return AuthenticationProtocol(_shared(profile, direction, "authentication_protocol"))
+
+
+def _shared(profile: EmailServerProfile, direction: Direction, name: str) -> Any:
+    """A column of the direction, or incoming's where outgoing uses the same settings (R1.15)."""
+    copied = profile.use_same_settings_for_outgoing_connections
+    side = Direction.INCOMING if copied else direction
+    return getattr(profile, f"{side.value}_{name}")
 
 
 def port_of(profile: EmailServerProfile, direction: Direction) -> int:

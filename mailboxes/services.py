@@ -40,6 +40,7 @@ from mailboxes.choices import (
 )
 from mailboxes.legality import mailbox_faults, profile_faults
 from mailboxes.models import (
+    DiscoveredEndpoint,
     EmailServerProfile,
     Mailbox,
     Organization,
@@ -365,6 +366,7 @@ def _start_over(
     )
     _reset_tests([mailbox.pk], ALL)
     _forget_cursors([mailbox.pk])
+    _forget_endpoints([mailbox.pk])
     raise_alert(
         mailbox,
         "AddressChanged",
@@ -583,6 +585,7 @@ def save_profile(
     ids = list(profile.mailboxes.values_list("pk", flat=True))
     if changed & OTHER_SERVER:
         _mean_another_account(ids)
+    _forget_endpoints(ids)
     _reset_tests(ids, affected)
     return len(ids)
 
@@ -724,6 +727,47 @@ def _at_their_place(profile: EmailServerProfile) -> dict[str, list[Any]]:
 
 def _with_secrets(rows: "QuerySet[Mailbox]") -> "QuerySet[Mailbox]":
     return rows.exclude(password="", oauth_access_token="", oauth_refresh_token="")
+
+
+# -- sign-ins at a provider (R1.21) --------------------------------------------------------------
+
+#: Conditions of which a sign-in by the right person is the cure.
+CURED_BY_SIGN_IN = (
+    "SignInNeeded",
+    "SignInExpired",
+    "SignInWrongAccount",
+    "SignInEndsSoon",
+    "TokenRefused",
+    "ConsentMissing",
+    "SecretsKeptBack",
+)
+
+
+@transaction.atomic
+def signed_in(*, mailbox: Mailbox, now: datetime, actor: SystemUser | None = None) -> bool:
+    """What follows once its owner has connected a mailbox: alerts close, and workloads that the missing
+    sign-in had stopped are to be tested, True then. Others stay as they are (R1.42)."""
+    stopped = (
+        _workload_rows([mailbox.pk])
+        .filter(state=WorkloadState.DISABLED, state_code__in=CURED_BY_SIGN_IN)
+        .exists()
+    )
+    _cured([mailbox.pk], CURED_BY_SIGN_IN, now)
+    if stopped:
+        _schedule_test([mailbox.pk], now, actor)
+    words = __("Connected at the provider as %(account)s (R1.21).")
+    account = mailbox.oauth_signed_in_as or mailbox.user_name or mailbox.email_address
+    _audit(actor, (mailbox,), words % {"account": account})
+    return bool(stopped)
+
+
+@transaction.atomic
+def signed_out(*, mailbox: Mailbox, now: datetime, actor: SystemUser | None = None) -> None:
+    """What follows once a mailbox was disconnected: nothing of it runs until it is connected and
+    tested again."""
+    _reset_tests([mailbox.pk], ALL)
+    _cured([mailbox.pk], CURED_BY_SIGN_IN, now)
+    _audit(actor, (mailbox,), __("Disconnected from the provider (R1.21)."))
 
 
 # -- actions on many queues ----------------------------------------------------------------------
@@ -1093,6 +1137,12 @@ def _mean_another_account(ids: Collection[Any]) -> None:
             account_generation=F("account_generation") + 1, **SIGNED_OUT
         )
         _forget_cursors(ids)
+        _forget_endpoints(ids)
+
+
+def _forget_endpoints(ids: Collection[Any]) -> None:
+    """For another account, or another way to it, the web service is found anew (R1.23)."""
+    DiscoveredEndpoint.objects.filter(mailbox__in=ids).delete()
 
 
 def _forget_cursors(ids: Collection[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from mailboxes.models.alerts import TraceLog
 from mailboxes.models.base import Owned, Record, Stamped, Stateful, uuid7
+from mailboxes.models.endpoints import DiscoveredEndpoint
 from mailboxes.models.mailboxes import Mailbox
 from mailboxes.models.organization import Organization
 from mailboxes.models.profiles import EmailServerProfile
@@ -10,6 +11,7 @@ from mailboxes.models.search import EmailSearch
 from mailboxes.models.users import GroupReach, SystemUser, Team, UserSettings
 
 __all__ = [
+    "DiscoveredEndpoint",
     "EmailSearch",
     "EmailServerProfile",
     "GroupReach",

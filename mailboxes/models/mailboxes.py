@@ -337,6 +337,22 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         return TestStatus.SUCCESS if TestStatus.SUCCESS in seen else TestStatus.NOT_RUN
 
     @property
+    def ews_url(self) -> str:
+        """Where its Exchange web service was found, "" if nobody looked for it."""
+        found = self._discovered
+        return found.url if found else ""
+
+    @property
+    def last_autodiscovered_on(self) -> datetime | None:
+        found = self._discovered
+        return found.found_on if found else None
+
+    @property
+    def _discovered(self) -> Any:
+        found = getattr(self, "discovered_endpoint", None)
+        return found if found and found.by_autodiscover else None
+
+    @property
     def is_password_set(self) -> bool:
         return bool(self.password)
 

@@ -10,7 +10,6 @@ from mailboxes.connect import (
     LONGEST_TIMEOUT_SECONDS,
     CredentialsMissing,
     Direction,
-    NotSupported,
     ProfileUnusable,
     account_key,
     connection_cap,
@@ -21,6 +20,8 @@ from mailboxes.connect import (
 from mailboxes.models import Mailbox
 from mailboxes.protocols.base import Credentials, Security
 from mailboxes.protocols.errors import InsecureConnection, PermanentError
+from mailboxes.protocols.ews.incoming import ExchangeServer
+from mailboxes.protocols.ews.outgoing import ExchangeSender
 from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.pop3 import Pop3Server
 from mailboxes.protocols.smtp import SmtpServer
@@ -46,10 +47,10 @@ def mailbox_on(**profile):
 @pytest.mark.parametrize(
     ("number", "name", "incoming", "outgoing"),
     [
-        (0, "EXCHANGE_SERVER", None, None),
+        (0, "EXCHANGE_SERVER", ExchangeServer, ExchangeSender),
         (1, "POP3_SMTP", Pop3Server, SmtpServer),
-        (2, "EXCHANGE_HYBRID", None, None),
-        (3, "EXCHANGE_ONLINE", None, None),
+        (2, "EXCHANGE_HYBRID", ExchangeServer, ExchangeSender),
+        (3, "EXCHANGE_ONLINE", ExchangeServer, ExchangeSender),
         (4, "IMAP_SMTP", ImapServer, SmtpServer),
     ],
 )
@@ -58,14 +59,8 @@ def test_the_server_type_decides_the_protocol_of_both_directions(number, name, i
     mailbox = mailbox_on(server_type=number)
     site = organization()
 
-    for build, adapter in ((incoming_server, incoming), (outgoing_server, outgoing)):
-        if adapter:
-            assert isinstance(build(mailbox, site), adapter)
-        else:
-            with pytest.raises(NotSupported) as refused:
-                build(mailbox, site)
-            assert nature_of(refused.value) == Nature.PERMANENT
-            assert TABLE[refused.value.code]
+    assert isinstance(incoming_server(mailbox, site), incoming)
+    assert isinstance(outgoing_server(mailbox, site), outgoing)
 
 
 @pytest.mark.rule("R1.32")
