@@ -43,7 +43,7 @@ SERVICES = {
     "imaps": Service(Imap, True),
 }
 AUTHORITY = "authority"  # the port of the token authority, with TLS
-#: The Exchange server's ports; the second is open only where logins without TLS are allowed.
+#: The Exchange server's ports. Without TLS it only redirects, unless logins without TLS are allowed.
 WEB_SERVICES = ("ews", "ews-plain")
 PORTS_NOTE = "ports"
 

@@ -21,10 +21,12 @@ from serversync.sandbox.ews import (  # noqa: F401  the modules of operations en
     attachments,
     autodiscover,
     configuration,
+    delegates,
     directory,
     find,
     folders,
     items,
+    notifications,
     rights,
     sending,
     soap,
@@ -33,13 +35,14 @@ from serversync.sandbox.ews import (  # noqa: F401  the modules of operations en
     writing,
 )
 from serversync.sandbox.ews.authentication import Challenge, Gate, Principal
-from serversync.sandbox.ews.call import OPERATIONS, Call, Planned, is_known
+from serversync.sandbox.ews.call import OPERATIONS, Call, Operation, Planned, is_known
 from serversync.sandbox.ews.faults import PROTOCOL, told
 from serversync.sandbox.ews.site import Request, Site
 from serversync.sandbox.ews.soap import Element, Refusal, S, SoapFault, T
 from serversync.sandbox.faults import NOISE, Fault, Kind
 
-ENDPOINT = "/ews/exchange.asmx"
+ENDPOINTS = ("/ews/exchange.asmx", "/ews/")
+SIGN_IN = "sign-in"
 LARGE_BODY = 64 * 1024
 FOREIGN_ANSWER = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nagain"
 
@@ -99,11 +102,13 @@ class Application:
         path = str(environ.get("PATH_INFO", "")).lower()
         if path.startswith("/autodiscover/"):
             return self._autodiscover(environ, data)
-        if path != ENDPOINT:
+        if path not in ENDPOINTS:
             return page(404, "Not found")
+        if environ["wsgi.url_scheme"] != "https" and not self.site.allow_plain_login:
+            return page(403, "Forbidden: TLS is required")
         admitted = self._admit(environ)
         if isinstance(admitted, Challenge):
-            return Reply(admitted.status, headers=list(admitted.headers), operation="sign-in")
+            return Reply(admitted.status, headers=list(admitted.headers), operation=SIGN_IN)
         if environ["REQUEST_METHOD"] != "POST":
             return page(200, "Exchange Web Services", headers=list(admitted.headers))
         reply = self._serve(environ, data, admitted)
@@ -121,10 +126,12 @@ class Application:
         if told is None:
             admitted = self._admit(environ)
             if isinstance(admitted, Challenge):
-                return Reply(admitted.status, headers=list(admitted.headers), operation="sign-in")
+                return Reply(admitted.status, headers=list(admitted.headers), operation=SIGN_IN)
             headers += admitted.headers
             told = autodiscover.respond(environ, data, self.site)
-        return Reply(told.status, told.body, [*told.headers, *headers], told.content_type, "autodiscover")
+        return Reply(
+            told.status, told.body, [*told.headers, *headers], told.content_type, "autodiscover"
+        )
 
     # -- one request
 
@@ -221,8 +228,12 @@ class Application:
         )
         self._require_operation(call, operation)
         with _Turn(self, address):
-            body = OPERATIONS[operation](call)
-        return Reply(200, soap.envelope(body, self._release()), operation=operation)
+            made = _answered(call, OPERATIONS[operation])
+        release = self._release()
+        if isinstance(made, Iterator):
+            documents = (soap.envelope(document, release) for document in made)
+            return Reply(200, documents, operation=operation)
+        return Reply(200, soap.envelope(made, release), operation=operation)
 
     def _require_operation(self, call: Call, operation: str) -> None:
         if operation in self.site.quirks.missing_operations:
@@ -232,6 +243,14 @@ class Application:
                 f"The element 'Body' has invalid child element '{operation}'.", call.request
             )
         writing.require_attribute_version(call)
+
+
+def _answered(call: Call, act: Operation) -> Element | Iterator[Element]:
+    """What is refused before the request was taken apart is refused once."""
+    try:
+        return act(call)
+    except Refusal as refusal:
+        return soap.answer(call.operation, [soap.refused(call.operation, refusal)])
 
 
 class _Turn:

@@ -1,7 +1,8 @@
 """One request on its way through: who asks, with which schema, what he may open; and the table of operations."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from serversync.sandbox.ews import rights, soap, versions
 from serversync.sandbox.ews.authentication import Principal
@@ -172,13 +173,15 @@ class Planned:
     position: int | None
 
 
-Operation = Callable[[Call], Element]
-#: Name of the request's element -> what answers it. Modules enter themselves with `operation`.
+Act = TypeVar("Act", bound="Operation")
+Operation = Callable[[Call], Element | Iterator[Element]]
+#: Name of the request's element -> what answers it: with one document, or one after the other as they come.
+#: Modules enter themselves with `operation`.
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(name: str) -> Callable[[Operation], Operation]:
-    def enter(act: Operation) -> Operation:
+def operation(name: str) -> Callable[[Act], Act]:
+    def enter(act: Act) -> Act:
         OPERATIONS[name] = act
         return act
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from serversync.sandbox.ews import mimes
 from serversync.sandbox.ews.app import Application
 from serversync.sandbox.ews.authentication import Gate
+from serversync.sandbox.ews.autodiscover import Rule
 from serversync.sandbox.ews.configuration import CATEGORY_LIST, category_list
 from serversync.sandbox.ews.ids import Kind, read_id
 from serversync.sandbox.ews.quirks import Quirks
@@ -38,11 +39,12 @@ class Exchange:
         self.store = Store(path)
         self.faults = faults
         self.site = Site(self.store, faults, accept_mail, allow_plain_login, host)
-        self.gate = Gate(self.store, host=host)
-        application = Application(self.site, self.gate)
-        self._listeners = {TLS_PORT: Listener(application, tls)}
-        if allow_plain_login:
-            self._listeners[PLAIN_PORT] = Listener(application, None)
+        gate = Gate(self.store, host=host)
+        self._application = Application(self.site, gate)
+        self._listeners = {
+            TLS_PORT: Listener(self._application, tls),
+            PLAIN_PORT: Listener(self._application, None),
+        }
 
     # -- running
 
@@ -73,6 +75,15 @@ class Exchange:
         return f"http://{self.site.host}:{self.site.ports[PLAIN_PORT]}/EWS/Exchange.asmx"
 
     @property
+    def gate(self) -> Gate:
+        """How one signs in; its `methods` may be changed, and another may take its place."""
+        return self._application.gate
+
+    @gate.setter
+    def gate(self, gate: Gate) -> None:
+        self._application.gate = gate
+
+    @property
     def quirks(self) -> Quirks:
         return self.site.quirks
 
@@ -84,6 +95,21 @@ class Exchange:
     def requests(self) -> list[Request]:
         """Every request since the last `clear()`, with the account that signed in."""
         return self.site.requests
+
+    @property
+    def autodiscover(self) -> list[Rule]:
+        """What it tells instead of the truth; the first rule that fits decides."""
+        return self.site.autodiscover
+
+    def end_streams(self) -> None:
+        """Close all streamed notifications, in order."""
+        with self.store.news:
+            self.site.subscriptions.ended += 1
+            self.store.news.notify_all()
+
+    def forget_subscriptions(self) -> None:
+        """As a server does that restarts."""
+        self.site.subscriptions.forget_all()
 
     # -- accounts
 
@@ -166,7 +192,7 @@ class Exchange:
     ) -> Item:
         """Put a message into a folder, as it is."""
         account = self.account(address)
-        item = mimes.read(mime, received_at=received_at or datetime.now(UTC))
+        item = mimes.read(mime, received_at=received_at or datetime.now(UTC), strict=False)
         item.is_read = is_read
         item.categories = [*item.categories, *categories]
         complete_delivered(item)

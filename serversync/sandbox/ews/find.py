@@ -177,11 +177,11 @@ def _comparable(text: str) -> float | datetime | str:
 def find_item(call: Call) -> Element:
     shape = read_shape(call, is_list=True)
     traversal = attribute(call.request, "Traversal", ("Shallow", "Associated", "SoftDeleted"))
-    fits = filter_of(call, call.request.find(f"{M}Restriction"))
-    wanted_order = _read_order(call)
     text = call.request.findtext(f"{M}QueryString")
 
     def find(wanted: Element) -> list[Element]:
+        fits = filter_of(call, call.request.find(f"{M}Restriction"))
+        wanted_order = _read_order(call)
         folder = call.folder(wanted, Right.READ)
         rows = [] if traversal == "SoftDeleted" else _rows(call, folder, traversal, fits, text)
         return [_view(call, folder, _ordered(call, folder, rows, wanted_order), shape)]

@@ -203,9 +203,9 @@ def find_folder(call: Call) -> Element:
     shape = read_folder_shape(call)
     traversal = attribute(call.request, "Traversal", ("Shallow", "Deep", "SoftDeleted"))
     page = read_page(call.request, f"{M}IndexedPageFolderView")
-    fits = filter_of(call, call.request.find(f"{M}Restriction"))
 
     def find(wanted: Element) -> list[Element]:
+        fits = filter_of(call, call.request.find(f"{M}Restriction"))
         parent = call.folder(wanted)
         known = counts(call, parent.account)
         below = [] if traversal == "SoftDeleted" else _below(call, parent, traversal == "Deep")

@@ -52,9 +52,10 @@ def parse(mime: bytes) -> Message:
     return BytesParser(policy=compat32).parsebytes(mime)
 
 
-def read(mime: bytes, *, received_at: datetime | None = None) -> NewItem:
-    """The item that a message is. Raises Refusal if these bytes are no message."""
-    if not HEADER_LINE.match(mime.lstrip(b"\r\n")):
+def read(mime: bytes, *, received_at: datetime | None = None, strict: bool = True) -> NewItem:
+    """The item that a message is. Raises Refusal if these bytes are no message and `strict`: what
+    comes in by mail is taken as it is."""
+    if strict and not HEADER_LINE.match(mime.lstrip(b"\r\n")):
         raise Refusal("ErrorMimeContentInvalid")
     message = parse(mime)
     item_class = _item_class(message)

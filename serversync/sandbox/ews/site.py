@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.store import Store
+from serversync.sandbox.ews.subscriptions import Subscriptions
 from serversync.sandbox.ews.versions import RELEASES, Release
 from serversync.sandbox.faults import Faults
+
+if TYPE_CHECKING:
+    from serversync.sandbox.ews.autodiscover import Rule
 
 if TYPE_CHECKING:
     from serversync.sandbox.ews.autodiscover import Rule
@@ -28,7 +32,8 @@ class Request:
 @dataclass
 class Site:
     """`accept_mail`: takes (sender, recipients, MIME) to whoever they are; `allow_plain_login`: passwords
-    are taken without TLS, too; `ports`: "ews" with TLS, "ews-plain" without, once they listen."""
+    are taken without TLS, too; `ports`: "ews" with TLS, "ews-plain" without, once they listen;
+    `autodiscover`: what it tells instead of the truth."""
 
     store: Store
     faults: Faults
@@ -39,6 +44,7 @@ class Site:
     ports: dict[str, int] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     autodiscover: "list[Rule]" = field(default_factory=list)
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property

@@ -260,7 +260,7 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
         self.news = threading.Condition()
-        self._told = 0
+        self.written = 0  # changes whenever something was written
         self._database = sqlite3.connect(
             str(path) if path else ":memory:", check_same_thread=False, isolation_level=None
         )
@@ -293,9 +293,9 @@ class Store:
 
     def _tell_waiting(self) -> None:
         """Whoever streams notifications looks for news only after something was written."""
-        if self._database.total_changes != self._told:
-            self._told = self._database.total_changes
+        if self._database.total_changes != self.written:
             with self.news:
+                self.written = self._database.total_changes
                 self.news.notify_all()
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
