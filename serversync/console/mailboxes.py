@@ -1,5 +1,6 @@
 """Mailboxes, profiles and the engine's rows: the rooms' screens with what the engine adds to them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access, services
 from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, QueueScreen, by
+from mailboxes.admin.profiles import kept_back_words
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
 from mailboxes.conditions import TABLE
@@ -33,10 +35,12 @@ from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
+from mailboxes.signin import may_sign_in
 from serversync import engine
 from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
+from serversync.console.signin import SignIn, back_address, owners_sign_in, sign_in_of
 from serversync.models import (
     FolderCursor,
     MailboxStatistics,
@@ -348,11 +352,19 @@ class Panel:
     reads_subjects: bool
     cycles: list[MailboxStatistics]
     folders: list[FolderCursor]
+    sign_in: SignIn | None
+    may_connect: bool
+    endpoint: Any
     alerts: list[tuple[TraceLog, Cause]]
     pending_actions: int
     items_url: str
     cycles_url: str
     alerts_url: str
+
+    @property
+    def version(self) -> str:
+        """As people name it: Exchange2016 is Exchange 2016."""
+        return re.sub(r"(?<=[a-z])(?=\d)|_", " ", self.endpoint.version if self.endpoint else "")
 
 
 def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
@@ -374,6 +386,9 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
         reads_subjects=access.may_read_content(request.user, mailbox),
         cycles=list(MailboxStatistics.objects.filter(mailbox=mailbox)[:LATEST]),
         folders=folders,
+        sign_in=sign_in_of(mailbox, now),
+        may_connect=may_sign_in(request.user, mailbox),  # type: ignore[arg-type]
+        endpoint=getattr(mailbox, "discovered_endpoint", None),
         alerts=[
             (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
             for alert in alerts.order_by("-level", "-last_seen_on")[:LATEST]
@@ -479,7 +494,7 @@ class ProfileConsole(Deeds, ProfileScreen):
     change_form_template = "admin/mailboxes/emailserverprofile/change_form.html"
     list_display = [
         "name",
-        "server_type",
+        "kind",
         "servers",
         "state",
         "mailboxes_words",
@@ -488,13 +503,17 @@ class ProfileConsole(Deeds, ProfileScreen):
     actions = ["test_mailboxes", "activate", "deactivate"]
     deeds = (
         Deed("test_mailboxes", _("Test & Enable all its mailboxes"), main=True),
+        Deed("confirm_places", _("Send stored secrets to these servers"), grave=True),
         Deed("activate", _("Activate")),
         Deed("deactivate", _("Deactivate"), grave=True),
     )
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
-        hidden = "activate" if obj.is_active_state else "deactivate"
-        return [deed for deed in self.deeds if deed.name != hidden]
+        hidden = {"activate" if obj.is_active_state else "deactivate"}
+        may_confirm = access.may(request.user, "move_secrets", obj)
+        if not (may_confirm and services.kept_back(obj).exists()):
+            hidden.add("confirm_places")
+        return [deed for deed in self.deeds if deed.name not in hidden]
 
     @admin.display(description=_("mailboxes"), ordering="mailbox_count")
     def mailboxes_words(self, profile: Any) -> SafeString:
@@ -540,6 +559,12 @@ class ProfileConsole(Deeds, ProfileScreen):
                 .prefetch_related("workloads")
                 .order_by("name")[:100]
             )
+            warnings = self.warnings_of(profile) if profile.is_active_state else {}
+            context["warnings"] = [self.named(name, words) for name, words in warnings.items()]
+            if count := services.kept_back(profile).count():
+                context["warnings"].append(kept_back_words(count))
+            if owners_sign_in(profile):
+                context["back_address"] = back_address(request)
             context["served"] = [
                 (
                     mailbox,
@@ -562,10 +587,26 @@ class ProfileConsole(Deeds, ProfileScreen):
 
 
 class AlertConsole(Deeds, AlertScreen):
+    """With a link to the page that cures, where there is one."""
+
+    change_form_template = "admin/mailboxes/tracelog/change_form.html"
     deeds = (Deed("clear", _("Clear this alert"), main=True),)
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
         return self.deeds if obj.is_open else []
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        alert = kw.get("obj")
+        if alert is not None and alert.is_open:
+            context["cure"] = cure_of(alert)
+        return super().render_change_form(request, context, *args, **kw)
+
+
+def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
+    """Where to go, and what to do there."""
+    if alert.code in services.CURED_BY_SIGN_IN and alert.regarding_mailbox_id:
+        return reverse("admin:sign_in", args=[alert.regarding_mailbox_id]), _("Connect the mailbox")
+    return None
 
 
 # -- the engine's own rows -----------------------------------------------------------------------

@@ -25,9 +25,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from mailboxes import access, services, signin
-from mailboxes.authorities import Issuer
+from mailboxes.authorities import Issuer, grant_of
 from mailboxes.causes import cause_of
-from mailboxes.models import Mailbox
+from mailboxes.choices import OAuthGrant
+from mailboxes.models import EmailServerProfile, Mailbox
 from mailboxes.places import is_kept_back
 from mailboxes.protocols.errors import ServerError
 from mailboxes.secrets import SecretUnreadable
@@ -315,6 +316,12 @@ def _arrangement(mailbox: Mailbox) -> tuple[Arrangement | None, str]:
     except SecretUnreadable:
         return None, cause_of("SecretUnreadable").meaning
     return (arrangement if arrangement.by_owner else None), ""
+
+
+def owners_sign_in(profile: EmailServerProfile) -> bool:
+    """Does each owner connect the own mailbox of this profile?"""
+    retrieval = signin.oauth_retrieval(profile)
+    return retrieval is not None and grant_of(retrieval, profile.oauth_grant) == OAuthGrant.MAILBOX
 
 
 def _provider(arrangement: Arrangement) -> str:
