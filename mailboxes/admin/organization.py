@@ -70,6 +70,7 @@ class OrganizationScreen(Screen):
                     "max_folder_based_tracking_mappings",
                     "allow_folder_tracking_for_queues",
                     "allow_folder_tracking_for_imap",
+                    "allow_category_tracking_for_imap",
                     "keep_manual_regarding",
                 ],
             },
