@@ -175,7 +175,8 @@ class Conversation:
     # -- what a refusal means
 
     def error(self, refusal: Exception, phase: Phase) -> ServerError:
-        error = self.access.translate(refusal)
+        known = refusal.__cause__
+        error = known if isinstance(known, ServerError) else self.access.translate(refusal)
         error.phase = error.phase or phase
         return error
 

@@ -18,7 +18,7 @@ from exchangelib.util import MNS, TNS
 from lxml import etree
 
 from mailboxes.protocols.base import INBOX, SENT
-from mailboxes.protocols.errors import ServerError
+from mailboxes.protocols.errors import AccessDenied, FolderMissing, PermanentError, ServerError
 
 type_space = f"{{{TNS}}}"
 message_space = f"{{{MNS}}}"
@@ -118,8 +118,14 @@ def refusal_in(error: ServerError) -> Any:
     gateway or the whole mailbox is to blame."""
     if not error.server_code:
         return None
+    if isinstance(error, PermanentError) and not isinstance(error, (FolderMissing, AccessDenied)):
+        return None
     kind = getattr(codes, error.server_code, codes.SOAPError)
-    return None if issubclass(kind, CONCERNS_ALL) else kind(error.detail)
+    if issubclass(kind, CONCERNS_ALL):
+        return None
+    refusal = kind(error.detail)
+    refusal.__cause__ = error
+    return refusal
 
 
 class Operation(EWSAccountService):  # type: ignore[misc]  # exchangelib ships no types
