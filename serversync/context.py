@@ -71,6 +71,7 @@ def load(
             "mailbox__regarding_user__settings",
             "mailbox__regarding_queue",
             "mailbox__layout",
+            "mailbox__discovered_endpoint",
         )
         .annotate(
             **_cursor_columns("inbox", INBOX),

@@ -1,0 +1,185 @@
+"""The whole incoming and outgoing cycle over Exchange Web Services, against the sandbox."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from activities.choices import EmailStatus
+from activities.models import Email
+from mailboxes.choices import FilteringMethod
+from serversync.models import FolderCursor, SyncItem
+from serversync.sandbox.ews.quirks import Quirks
+from serversync.sandbox.servers import Sandbox, running_sandbox
+from tests.integration.serversync.connected import write
+from tests.integration.serversync.cycles import organization
+from tests.integration.serversync.exchanges import ExchangeAccount, profile_at
+from tests.statements import counting
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Sandbox]:
+    with running_sandbox(local_domains=("example.com",)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: Sandbox) -> Iterator[Sandbox]:
+    profile_at(running)
+    yield running
+    running.faults.clear()
+    running.exchange.quirks = Quirks()
+    for account in running.exchange.store.accounts():
+        running.exchange.store.remove_account(account.address)
+    running.exchange.requests.clear()
+
+
+@pytest.fixture
+def ada(sandbox: Sandbox) -> ExchangeAccount:
+    return ExchangeAccount.of_user(sandbox, "ada")
+
+
+def test_mail_comes_in_and_is_left_as_it_is(ada: ExchangeAccount) -> None:
+    for number in range(3):
+        ada.put(number)
+
+    ada.receive()
+
+    assert set(ada.states().values()) == {"tracked"}
+    assert Email.objects.count() == 3
+    items = ada.exchange.items(ada.address)
+    assert not any(item.is_read for item in items)
+
+
+def test_an_idle_poll_is_one_request_a_folder_and_at_most_four_statements(
+    ada: ExchangeAccount,
+) -> None:
+    ada.put(1)
+    ada.track("Inbox/Customers")
+    ada.put(2, "Inbox/Customers")
+    ada.receive()
+    ada.requested()
+    ada.now += timedelta(minutes=5)
+
+    with counting() as counted:
+        result = ada.receive()
+
+    assert not result.by_state
+    assert ada.requested() == ["SyncFolderItems"] * 2
+    # Taking and ending the lease are the test's and the engine's.
+    assert len(counted) - 1 <= 4 - 1, str(counted)
+
+
+def test_a_page_of_50_new_messages_is_at_most_three_requests(ada: ExchangeAccount) -> None:
+    ada.put(999)
+    ada.receive()
+    ada.requested()
+    for number in range(50):
+        ada.put(number)
+    ada.now += timedelta(minutes=5)
+
+    result = ada.receive()
+
+    assert result.by_state == {"tracked": 50}
+    assert len(ada.requested()) <= 3
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["told", "silent"])
+def test_a_reset_in_a_backlog_of_1000_messages_loses_and_doubles_nothing(
+    ada: ExchangeAccount, silent: bool
+) -> None:
+    organization(messages_per_cycle=600)
+    with ada.exchange.store.writing():
+        for number in range(1000):
+            ada.put(number)
+    first = ada.receive()
+    assert first.more
+    assert SyncItem.objects.count() == 600
+
+    ada.exchange.quirks = Quirks(silent_sync_restart=silent)
+    ada.exchange.invalidate_sync_states(ada.address)
+    ada.put(1000)
+    for _cycle in range(4):
+        ada.now += timedelta(minutes=5)
+        ada.receive()
+
+    assert SyncItem.objects.count() == 1001
+    assert set(ada.states().values()) == {"tracked"}
+    assert Email.objects.count() == 1001
+    assert len(set(Email.objects.values_list("message_id", flat=True))) == 1001
+    assert FolderCursor.objects.get().onboarded
+
+
+def test_mail_goes_out_keeps_its_id_and_lies_in_sent_items_once(
+    sandbox: Sandbox, ada: ExchangeAccount
+) -> None:
+    ben = ExchangeAccount.of_user(sandbox, "ben")
+    email = write(ada.mailbox, ben.address, now=ada.now)
+
+    ada.send()
+    ada.receive()
+    ben.receive()
+
+    email.refresh_from_db()
+    assert email.status_code == EmailStatus.SENT
+    assert len(ada.exchange.messages(ada.address, "sentitems")) == 1
+    received = Email.objects.exclude(pk=email.pk).get()
+    assert received.message_id == email.message_id
+    assert received.receiving_mailbox == ben.mailbox
+
+
+def test_categories_work_over_the_wire(sandbox: Sandbox) -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada = ExchangeAccount.of_user(sandbox, "ada", FilteringMethod.NONE)
+    ada.put(1)
+    ada.put(2, "Inbox")
+    ada.receive()
+    (first, _second) = ada.exchange.items(ada.address)
+    ada.exchange.categorize(first, "Tracked to Works", "Red")
+    ada.now += timedelta(minutes=16)
+
+    ada.receive()
+
+    assert sorted(ada.states().values()) == ["rejected", "tracked"]
+
+
+def test_what_was_tracked_carries_the_category_beside_its_own(sandbox: Sandbox) -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada = ExchangeAccount.of_user(sandbox, "ada")
+    ada.receive()
+    ada.exchange.deliver(
+        ada.address,
+        b"From: cleo@customer.example\r\nSubject: x\r\n\r\nx\r\n",
+        categories=["Red"],
+        received_at=ada.now,
+    )
+    ada.now += timedelta(minutes=5)
+
+    ada.receive()
+
+    (item,) = ada.exchange.items(ada.address)
+    assert sorted(item.categories) == ["Red", "Tracked to Works"]
+
+
+@pytest.mark.rule("R3.70", "R3.71")
+def test_what_failed_for_good_lies_in_the_undeliverable_folder(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mailboxes.models import EmailServerProfile
+    from tracking import promote
+
+    organization(track_categorized_items=True, name="Works", promotion_attempts=1)
+    EmailServerProfile.objects.update(move_undelivered_emails=True)
+    ada = ExchangeAccount.of_user(sandbox, "ada")
+    ada.receive()
+    ada.put(1)
+    ada.now += timedelta(minutes=5)
+    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+
+    ada.receive()
+
+    (item,) = ada.exchange.items(ada.address, "Undeliverable")
+    assert item.categories == ["(Undeliverable)"]
+    assert not ada.exchange.items(ada.address)
