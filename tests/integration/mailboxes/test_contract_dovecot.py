@@ -63,7 +63,7 @@ class DovecotAccount:
 
     def client(self):
         """As another client would do what adapters never do."""
-        return self.server().open()._client
+        return self.server().open()._talk.client
 
     def reset_keys(self):
         self.dovecot.reset_keys(USER)
@@ -226,7 +226,7 @@ class ImapContract(IncomingContract):
         assert [result.action for result in results] == actions
         assert [result.done for result in results] == [True, True, False]
         assert isinstance(results[2].error, ActionRefused)
-        rows = server._client.fetch([int(key.split(".")[1]) for key in keys], ["FLAGS"])
+        rows = server._talk.client.fetch([int(key.split(".")[1]) for key in keys], ["FLAGS"])
         flags = [set(rows[uid][b"FLAGS"]) - {b"\\Recent"} for uid in sorted(rows)]
         assert flags == [{b"$Tracked"}, {b"\\Seen"}, set()]
 
@@ -258,15 +258,15 @@ class ImapContract(IncomingContract):
         server.file_sent("<1@example.com>", message(1), SENT_AT)
         server.file_sent("2@example.com", message(2), SENT_AT)
         assert len(account.stored("Sent")) == 2
-        server._client.select_folder("Sent", readonly=True)
-        assert rb"\Seen" in server._client.fetch([2], ["FLAGS"])[2][b"FLAGS"]
+        server._talk.client.select_folder("Sent", readonly=True)
+        assert rb"\Seen" in server._talk.client.fetch([2], ["FLAGS"])[2][b"FLAGS"]
 
     def cost_of_looking(self, account, cursor, folder=INBOX):
         """The commands of one listing, and what it says."""
         server = account.server().open()
         commands = []
-        send = server._line.send
-        server._line.send = lambda data: (commands.append(data), send(data))
+        send = server._talk.line.send
+        server._talk.line.send = lambda data: (commands.append(data), send(data))
         listing = server.list_new(folder, cursor, 50)
         words = [each.decode().split()[1:3] for each in commands]
         return [" ".join(each) if each[0] == "UID" else each[0] for each in words], listing
@@ -363,10 +363,11 @@ def test_connection_that_idled_out_is_made_anew_for_a_fetch(dovecot):
     """The server may have hung up since the listing; that is no fault of the message."""
     dovecot.empty(USER)
     dovecot.deliver(USER, message(1))
-    for adapter in (Pop3Server, ImapServer):
+    lines = {Pop3Server: lambda server: server._line, ImapServer: lambda server: server._talk.line}
+    for adapter, line_of in lines.items():
         server = adapter(settings(dovecot, tls_port(dovecot, adapter), Security.IMPLICIT_TLS))
         key = server.list_new(INBOX, "", 50).items[0].remote_id
-        server._line._socket.shutdown(2)
+        line_of(server)._socket.shutdown(2)
         started = time.monotonic()
         assert next(iter(server.fetch(INBOX, [key]))).mime == message(1)
         assert time.monotonic() - started < 5

@@ -324,7 +324,7 @@ def test_login_disabled_means_authenticate_plain(adapter):
 
     with ScriptedServer(dialogue) as server:
         connection = adapter(server).open()
-        connection._line.close()
+        connection._talk.line.close()
     assert server.lines[1].split(" ")[1:] == ["AUTHENTICATE", "PLAIN"]
     assert server.lines[2] == "AGFkYQBzZWNyZXQtb2YtYWRh"
 

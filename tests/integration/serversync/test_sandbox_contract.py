@@ -67,7 +67,7 @@ class SandboxAccount:
 
     def client(self):
         """As another client would do what adapters never do."""
-        return self.server().open()._client
+        return self.server().open()._talk.client
 
     def reset_keys(self):
         self.store.renumber(self.address)

@@ -14,7 +14,7 @@ from mailboxes.protocols.errors import (
     SubmissionQuotaExceeded,
 )
 from mailboxes.protocols.fetching import fetch_each, identity_of
-from mailboxes.protocols.imap import Position
+from mailboxes.protocols.imap.listing import Position
 from mailboxes.protocols.smtp import Reply, canonical, parse_extensions, refusal, stuffed
 
 
