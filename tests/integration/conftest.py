@@ -7,9 +7,9 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from tests.servers.fixtures import authority, dovecot, postfix
+from tests.servers.fixtures import authority, dovecot, kdc, postfix
 
-__all__ = ["authority", "dovecot", "postfix"]
+__all__ = ["authority", "dovecot", "kdc", "postfix"]
 
 
 @pytest.fixture
