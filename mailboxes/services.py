@@ -114,20 +114,18 @@ AFFECTED_BY_PROFILE: dict[str, tuple[Operation, ...]] = {
     "oauth_scopes": ALL,
 }
 OTHER_SERVER = frozenset({"server_type", "incoming_server_location", "incoming_user_name"})
-#: Columns of a profile after whose change the tokens of its mailboxes are another client's, another
-#: authority's, or for something else: their owners sign in again (R1.21). A new secret needs no such.
+#: Columns of a profile after whose change the tokens of its mailboxes are another client's or for
+#: something else, so that their owners sign in again (R1.21). Another authority is another place, to
+#: which tokens don't follow by themselves (R1.9a); a new secret of the same client needs nothing.
 OTHER_SIGN_IN = frozenset(
     {
         "incoming_credential_retrieval",
         "outgoing_credential_retrieval",
         "oauth_client_id",
         "oauth_grant",
-        "oauth_authorization_endpoint",
-        "oauth_token_endpoint",
         "oauth_scopes",
         "exchange_online_tenant_id",
         "use_default_tenant_id",
-        "server_authority",
         "aad_resource_id",
     }
 )
@@ -585,6 +583,8 @@ def save_profile(
     ids = list(profile.mailboxes.values_list("pk", flat=True))
     if changed & OTHER_SERVER:
         _mean_another_account(ids)
+    elif changed & OTHER_SIGN_IN:
+        Mailbox.objects.filter(pk__in=ids).update(**SIGNED_OUT)
     _forget_endpoints(ids)
     _reset_tests(ids, affected)
     return len(ids)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -67,8 +68,13 @@ class Answer:
 
 def trust(reach: Reach) -> ssl.SSLContext:
     """Raises SecureConnectionFailed if the authority can't be read."""
-    context = tls_context(reach.ca_pem)
-    if reach.ca_pem.strip() and reach.public_roots:
+    return _context(reach.ca_pem.strip(), reach.public_roots)
+
+
+@lru_cache(maxsize=32)  # reading all public roots takes longer than asking
+def _context(ca_pem: str, public_roots: bool) -> ssl.SSLContext:
+    context = tls_context(ca_pem)
+    if ca_pem and public_roots:
         context.load_default_certs()
     context.sslsocket_class = BoundedSocket
     return context

@@ -9,7 +9,8 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -167,7 +168,8 @@ def revocation_endpoint(token_endpoint: str, reach: Reach) -> str:
     parts = urlsplit(token_endpoint)
     for name in ("oauth-authorization-server", "openid-configuration"):
         url = urlunsplit((parts.scheme, parts.netloc, f"/.well-known/{name}", "", ""))
-        answer = ask("GET", url, reach)
+        with _authority_away():
+            answer = ask("GET", url, reach)
         found = _json(answer).get("revocation_endpoint") if answer.status == 200 else None
         if isinstance(found, str) and urlsplit(found)[:2] == parts[:2]:
             return found
@@ -202,8 +204,14 @@ def _ask(endpoint: str, client: Client, reach: Reach, form: dict[str, str]) -> A
     form = {**form, "client_id": client.id}
     if client.secret:
         form["client_secret"] = client.secret
-    try:
+    with _authority_away():
         return ask("POST", endpoint, reach, form=form)
+
+
+@contextmanager
+def _authority_away() -> Iterator[None]:
+    try:
+        yield
     except TransientError as error:
         raise AuthorityUnavailable(error.detail, hint_seconds=error.hint_seconds) from error
 
