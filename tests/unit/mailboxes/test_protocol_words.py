@@ -15,6 +15,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.fetching import fetch_each, identity_of
 from mailboxes.protocols.imap.listing import Position
+from mailboxes.protocols.imap.words import UIDS_PER_COMMAND, uids_in
 from mailboxes.protocols.smtp import Reply, canonical, parse_extensions, refusal, stuffed
 
 
@@ -40,8 +41,20 @@ def test_what_is_no_cursor(cursor):
     assert Position.parse(cursor) is None
 
 
-def test_cursor_survives_its_text():
-    assert Position.parse(str(Position(7, 12, 99))) == Position(7, 12, 99)
+@pytest.mark.parametrize("position", [Position(7, 12, 99, 14, 3), Position(7, 12, 99)])
+def test_cursor_survives_its_text(position):
+    assert Position.parse(str(position)) == position
+
+
+@pytest.mark.parametrize(
+    ("uid_set", "uids"), [("3:5,2", [3, 4, 5, 2]), ("7", [7]), ("", []), ("5:3", []), (",1:", [1])]
+)
+def test_uids_come_in_the_order_of_their_set(uid_set, uids):
+    assert uids_in(uid_set) == uids
+
+
+def test_endless_uid_set_stays_small():
+    assert len(uids_in("1:4294967295")) <= UIDS_PER_COMMAND + 1
 
 
 @pytest.mark.parametrize(
