@@ -11,7 +11,7 @@ from typing import TypeVar
 from exchangelib import errors as codes
 from exchangelib.version import EXCHANGE_2013_SP1
 
-from mailboxes.protocols.base import AdapterOptions
+from mailboxes.protocols.base import INBOX, AdapterOptions
 from mailboxes.protocols.errors import (
     ActionRefused,
     ConnectionLost,
@@ -126,7 +126,7 @@ class Conversation:
     ) -> dict[str, Answer]:
         """By key, in few requests, which `ask` makes. A request that is refused as a whole is made
         again in halves. Two keys next to each other that are refused alone mean that neither is to
-        blame, unless the refusal says so."""
+        blame, unless the refusal says so: then the rest isn't asked for one by one."""
         answers: dict[str, Answer] = {}
         for part in in_parts(keys, at_once):
             answers |= self._halving(phase, part, ask, Blame())
@@ -139,6 +139,8 @@ class Conversation:
         ask: Callable[[Sequence[str]], list[Answer]],
         blame: "Blame",
     ) -> dict[str, Answer]:
+        if blame.verdict is not None:
+            return dict.fromkeys(keys, blame.verdict)
         try:
             answers = ask(keys)
         except ServerError as error:
@@ -150,7 +152,9 @@ class Conversation:
                 first = self._halving(phase, keys[:middle], ask, blame)
                 return first | self._halving(phase, keys[middle:], ask, blame)
             if not isinstance(refusal, ITEM_GONE) and blame.on_another():
-                raise
+                if not isinstance(error, MessageError):
+                    raise
+                blame.verdict = refusal
             return {keys[0]: refusal}
         if len(answers) != len(keys):
             raise self.out_of_step(phase, f"{len(answers)} answers came to {len(keys)} questions")
@@ -181,7 +185,8 @@ class Conversation:
         return error
 
     def folder_error(self, refusal: Exception, folder: str, phase: Phase) -> ServerError:
-        if isinstance(refusal, FOLDER_GONE):
+        closed = folder != INBOX and isinstance(refusal, codes.ErrorAccessDenied)
+        if closed or isinstance(refusal, FOLDER_GONE):
             return FolderMissing(f"the server has no folder {folder}: {refusal}", phase=phase)
         return self.error(refusal, phase)
 
@@ -199,10 +204,11 @@ class Conversation:
 
 
 class Blame:
-    """Remembers whether the key before was refused alone."""
+    """Remembers whether the key before was refused alone. `verdict`: what all the others get."""
 
     def __init__(self) -> None:
         self._refused = False
+        self.verdict: codes.EWSError | None = None
 
     def on_another(self) -> bool:
         before, self._refused = self._refused, True

@@ -69,6 +69,7 @@ UNKNOWN_SIZE = 1024 * 1024
 ABOUT_ONE_MESSAGE = (
     *ITEM_GONE,
     *TOO_LARGE,
+    codes.ErrorAccessDenied,  # to a protected one: the folder was just listed
     codes.ErrorCorruptData,
     codes.ErrorItemCorrupt,
     codes.ErrorMimeContentConversionFailed,
@@ -133,7 +134,7 @@ class ExchangeServer:
         return acting.apply(self._talk, actions)
 
     def file_sent(self, message_id: str, mime: bytes, sent_at: datetime) -> str:
-        if searching.in_sent_items(self._talk, message_id):
+        if searching.in_sent_items(self._talk, message_id, Phase.FIND):
             return "there is one in sent items already"
         answer = self._talk.ask_one(
             Phase.APPLY,
@@ -295,7 +296,7 @@ class ExchangeServer:
         for each in remote_ids:
             size = self._sizes.get(each, 0) or UNKNOWN_SIZE
             full = len(group) >= (1 if self._one_by_one else GROUP_MESSAGES)
-            if group and (full or octets + size > GROUP_OCTETS):
+            if group and (full or octets + size > GROUP_OCTETS or each in group):
                 yield group
                 group, octets = [], 0
             group.append(each)

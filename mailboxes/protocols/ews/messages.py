@@ -15,7 +15,6 @@ LISTED = (
     "item:DateTimeReceived",
     "item:DateTimeCreated",
     "item:LastModifiedTime",
-    "item:ItemClass",
     "item:Categories",
     "message:InternetMessageId",
 )

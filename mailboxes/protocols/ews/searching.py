@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from exchangelib import errors as codes
 
 from mailboxes.protocols.base import SENT, Marked, Marks
+from mailboxes.protocols.errors import ServerError
 from mailboxes.protocols.ews import folders, messages
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.operations import (
@@ -19,6 +20,7 @@ from mailboxes.protocols.ews.operations import (
     T,
     compare,
     message_space,
+    refusal_in,
     shape,
     timestamp,
     type_space,
@@ -112,7 +114,11 @@ class Search:
                 path = T.FieldURI(FieldURI=self.newest_first)
                 children.append(M.SortOrder(T.FieldOrder(path, Order="Descending")))
             children.append(M.ParentFolderIds(*(self.talk.folder(each) for each in wanted)))
-            return self.talk.ask(self.phase, FindItem, *children, Traversal="Shallow")
+            try:
+                return self.talk.ask(self.phase, FindItem, *children, Traversal="Shallow")
+            except ServerError as error:
+                self._refuse(refusal_in(error))
+                raise
 
         answers = self.talk.ask_each(self.phase, group, ask, at_once=len(group))
         return [answers[folder] for folder in group]
@@ -120,14 +126,18 @@ class Search:
     def _read(self, answer: Answer) -> tuple[list[Element], bool]:
         if isinstance(answer, (*FOLDER_GONE, codes.ErrorAccessDenied)):
             return [], False
-        if isinstance(answer, UNSUPPORTED):
-            raise Unsupported from answer
+        self._refuse(answer)
         if isinstance(answer, codes.EWSError):
             raise self.talk.error(answer, self.phase) from answer
         view = answer.find(f"{message_space}RootFolder")
         if view is None:
             return [], False
         return view.findall(f"{type_space}Items/*"), not folders.is_last(view)
+
+    def _refuse(self, answer: Answer | None) -> None:
+        """If the restriction is what the server can't do, there is another way."""
+        if self.restriction is not None and isinstance(answer, UNSUPPORTED):
+            raise Unsupported from answer
 
 
 def marked(talk: Conversation, mark: str, since: datetime | None) -> Marks:
@@ -172,7 +182,7 @@ def carries(marks: Iterable[str], mark: str) -> bool:
     return mark.casefold() in {each.casefold() for each in marks}
 
 
-def in_sent_items(talk: Conversation, message_id: str, phase: Phase = Phase.LIST) -> bool:
+def in_sent_items(talk: Conversation, message_id: str, phase: Phase) -> bool:
     wanted = f"<{message_id.strip().strip('<>')}>"
     exact = Search(
         talk, compare("IsEqualTo", "message:InternetMessageId", wanted), per_page=5, phase=phase
