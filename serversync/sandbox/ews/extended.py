@@ -160,6 +160,9 @@ MEANINGS: dict[str, Callable[[Item], list[str]]] = {
     MESSAGE_FLAGS: lambda item: [str(int(item.is_read) | int(item.is_draft) << 3)],
     DELIVERY_TIME: lambda item: [stamp(item.received_at) if item.received_at else ""],
     "tag/0x0e08": lambda item: [str(item.size)],
+    # What gateways to IMAP ask for: the article number, which is their UID, and the record key.
+    "tag/0x0e23": lambda item: [str(item.id)],
+    "tag/0x0ff9": lambda item: [item.remote_id],
 }
 
 

@@ -96,7 +96,7 @@ def shown_folder(call: Call, folder: Folder, shape: FolderShape, known: Counts) 
     for path in paths.FOLDER:
         if shape.wants(path):
             element.extend(_value(call, folder, path, known))
-    kept = _extended(folder)
+    kept = _mirrored(folder, known) | _extended(folder) if shape.extended else {}
     for wanted in shape.extended:
         if values := kept.get(wanted.key):
             element.append(shown_extended(wanted, values))
@@ -165,6 +165,18 @@ def _permission_set(call: Call, folder: Folder) -> Element:
     return make(f"{T}PermissionSet", make(f"{T}{kind}Permissions", *entries))
 
 
+def _mirrored(folder: Folder, known: Counts) -> dict[str, list[str]]:
+    """Extended properties that say what ordinary ones say."""
+    total, unread = known.items.get(folder.id, (0, 0))
+    return {
+        "tag/0x3001": [folder.name],
+        "tag/0x3602": [str(total)],
+        "tag/0x3603": [str(unread)],
+        "tag/0x360a": [soap.boolean(bool(known.children.get(folder.id)))],
+        "tag/0x3613": [folder.folder_class] if folder.folder_class else [],
+    }
+
+
 def _extended(folder: Folder) -> dict[str, list[str]]:
     """Extended properties that were given to a folder, by key."""
     if folder.properties is None:
@@ -226,7 +238,7 @@ def _searched(call: Call, folder: Folder, known: Counts) -> Searched:
     return Searched(
         field=lambda path: [one.text or "" for one in _value(call, folder, path, known)],
         indexed=lambda path, index: [],
-        extended=lambda path: _extended(folder).get(path.key, []),
+        extended=lambda path: (_mirrored(folder, known) | _extended(folder)).get(path.key, []),
     )
 
 
