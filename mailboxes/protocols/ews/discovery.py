@@ -12,6 +12,7 @@ to point so: whoever is between us and that answer could have written any name. 
 at most five times, to https alone, each through the same checks of denied networks.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -47,6 +48,8 @@ LONGEST_STEP_SECONDS = (
 
 #: Hosted services that are reached by an unprotected redirect from a customer's domain.
 KNOWN_SERVICES = ("outlook.com", "office365.com", "office365.us", "outlook.cn")
+
+DOMAIN = re.compile(r"@([\w-]+(?:\.[\w-]+)*)$")
 
 FindService = Callable[[str, float], list[tuple[str, int]]]
 
@@ -97,9 +100,7 @@ class Discovery:
     def find(self, address: str) -> Endpoint:
         """Raises LocationUnknown if nobody knows, UserUnknown if whoever knows the domain doesn't know the
         address, and what a host that should know said if it refused us or is in trouble."""
-        domain = address.rpartition("@")[2].strip().lower()
-        if not domain:
-            raise LocationUnknown(f"{address!r} is no email address")
+        domain = domain_of(address)
         for url, protected in self._candidates(domain):
             found = self._follow(url, address, domain, protected)
             if found is not None:
@@ -193,7 +194,7 @@ class Discovery:
             return None
         if not to.address:
             return self._follow(to.url, address, domain, protected)
-        moved_to = to.address.rpartition("@")[2].strip().lower()
+        moved_to = domain_of(to.address)
         for url, safe in self._candidates(moved_to):
             # What a protected answer named is as good as the mailbox's own domain.
             found = self._follow(url, to.address, moved_to, safe)
@@ -317,6 +318,14 @@ class Discovery:
 
 
 # -- reading and writing autodiscover's two languages ----------------------------------------------
+
+
+def domain_of(address: str) -> str:
+    """In lower case. Raises LocationUnknown where it has none that could be a host."""
+    found = DOMAIN.search(address.strip())
+    if found is None:
+        raise LocationUnknown(f"{address!r} is no email address")
+    return found[1].lower()
 
 
 def twins(url: str) -> tuple[str, str]:
