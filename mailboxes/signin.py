@@ -42,7 +42,7 @@ from mailboxes.authorities import (
 )
 from mailboxes.choices import CredentialRetrieval, OAuthGrant
 from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
-from mailboxes.places import entered_for, place_of_mailbox
+from mailboxes.places import entered_for, is_kept_back, place_of_mailbox
 from mailboxes.protocols import oauth
 from mailboxes.protocols.base import Bearer
 from mailboxes.protocols.errors import (
@@ -522,10 +522,12 @@ def sign_out(mailbox: Mailbox) -> bool:
     the tokens are forgotten already."""
     row = Mailbox.objects.select_related("email_server_profile").get(pk=mailbox.pk)
     token = row.oauth_refresh_token or row.oauth_access_token
+    profile = row.email_server_profile
+    at_home = profile is not None and not is_kept_back(row, profile)  # R1.9a
     Mailbox.objects.filter(pk=mailbox.pk).update(**SIGNED_OUT)
     for name, value in SIGNED_OUT.items():
         setattr(mailbox, name, value)
-    if not token:
+    if not token or not at_home:
         return False
     _forbid_transaction()
     arrangement = _owner_arrangement(row)

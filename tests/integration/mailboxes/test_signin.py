@@ -535,6 +535,14 @@ def test_signing_out_forgets_though_the_provider_is_away(sandbox, connected):
     assert nothing_left(connected)
 
 
+@pytest.mark.rule("R1.9a")
+def test_signing_out_shows_the_token_to_no_other_authority(sandbox, connected):
+    Mailbox.objects.filter(pk=connected.pk).update(secrets_place="another")
+    assert signin.sign_out(connected) is False
+    assert nothing_left(connected)
+    assert sandbox.authority.requests == []
+
+
 @pytest.mark.rule("R1.21")
 def test_the_forecast_tells_what_is_to_be_done(sandbox, mailbox):
     def outlook(**columns):
