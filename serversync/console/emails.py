@@ -41,6 +41,7 @@ from serversync.choices import SubmissionState
 from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
+from serversync.console.filing import Filing, may_file, regarding_of, regarding_words
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
 from serversync.models import Submission, SyncItem
 from tracking import trace
@@ -76,7 +77,7 @@ class PartyLine:
     delivery: SafeString | str
 
 
-class EmailConsole(Deeds, EmailListScreen):
+class EmailConsole(Filing, Deeds, EmailListScreen):
     """Stored mail is read; drafts and failed mail are written and sent."""
 
     actions = None
@@ -170,11 +171,8 @@ class EmailConsole(Deeds, EmailListScreen):
                     (ParticipationType.BCC, _("Bcc")),
                 )
             ],
-            "regarding": record_link(
-                email.activity.regarding_type,
-                email.activity.regarding_id,
-                email.activity.regarding_object,
-            ),
+            "regarding": regarding_words(email, regarding_of(email, request.user)),
+            "may_file": may_file(request.user, email),
             "remote": remote,
             "blocked": shown.blocked_remote_count,
             "files": [file for file in email.activity.attachments.all() if not file.is_inline],

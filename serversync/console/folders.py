@@ -190,7 +190,7 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
             "fault": mailbox_fault(facts),
             "branches": branches(mailbox, facts.tree or ()),
             "read_at": _read_at(mailbox) if facts.tree is not None else None,
-            **_picker(form),
+            **picker_context(form),
         }
         return self._answer(request, "console/folder_rule_add.html", context)
 
@@ -285,7 +285,7 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
             "may_change": self.has_change_permission(request, rule),
             "may_delete": self.has_delete_permission(request, rule),
             "deeds": self._buttons(request, rule),
-            **_picker(form),
+            **picker_context(form),
         }
         return self._answer(request, "console/folder_rule.html", context)
 
@@ -417,7 +417,7 @@ def branches(mailbox: Mailbox, tree: Sequence[RemoteFolder]) -> list[Branch]:
     ]
 
 
-def _picker(form: RecordForm) -> dict[str, Any]:
+def picker_context(form: RecordForm) -> dict[str, Any]:
     offered = form.offered
     others = [one for one in offered if one.value != form.chosen]
     return {

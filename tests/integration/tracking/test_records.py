@@ -3,13 +3,15 @@
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from mailboxes import access
 from mailboxes.choices import Reach
-from mailboxes.models import SystemUser
+from mailboxes.models import SystemUser, Team
 from tests.factories.activities import AccountFactory, ContactFactory, LeadFactory
 from tests.factories.mailboxes import (
     QueueFactory,
     SuperuserFactory,
     SystemUserFactory,
+    TeamFactory,
     group_of,
 )
 from tracking.records import FOUND, find_records, record_of, ref_of, shown, value_of
@@ -95,3 +97,16 @@ def test_a_record_is_shown_hidden_or_gone():
         "gone": (None, False),
     }
     assert nonsense not in found
+
+
+def test_records_of_a_sites_own_models_are_found_once_somebody_may_see_them(
+    everybody, settings, monkeypatch
+):
+    team = TeamFactory(name="Partners", email_address="partners@example.org")
+    assert find_records("partners", everybody) == []
+    settings.EMAIL_ENABLED_MODELS = [*settings.EMAIL_ENABLED_MODELS, "mailboxes.Team"]
+    assert [one.value for one in find_records("partners@example", everybody)] == [value_of(team)]
+
+    monkeypatch.delitem(access._RULES, Team)
+    assert find_records("partners", everybody) == []
+    assert record_of(value_of(team), everybody) is None
