@@ -67,7 +67,7 @@ class Run:
     """One cycle of one mailbox: whose lease it holds, and what it has done so far.
 
     `left`: messages that it may still take up; `actions_written`: there is something to do on the
-    server once everything is stored.
+    server once everything is stored; `marks_changed`: a listing told of a category set or taken off.
     """
 
     context: Context
@@ -76,6 +76,7 @@ class Run:
     result: CycleResult = field(default_factory=CycleResult)
     left: int = 0
     actions_written: bool = False
+    marks_changed: bool = False
 
     @property
     def mailbox(self) -> Mailbox:

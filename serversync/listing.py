@@ -11,6 +11,7 @@ alone: a message that is there twice is two items.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -28,6 +29,7 @@ LISTING = 500  # keys per listing round trip
 PARAMETERS = 900  # SQLite takes 999 of them
 
 Identities = dict[UUID, list[str]]
+Key = TypeVar("Key")
 
 
 def identity_of(message_id: str, date: str, size: int) -> UUID | None:
@@ -106,7 +108,7 @@ def _departed(run: Run, folder: str, listing: Listing) -> Iterator[list[SyncItem
         yield [row for row in here.filter(state=ItemState.RETRYING) if row.source_key not in listed]
     if listing.present is not None:
         yield [row for row in here if row.source_key not in listing.present]
-    for keys in _portions(listing.gone):
+    for keys in portions(listing.gone):
         yield list(here.filter(source_key__in=keys))
 
 
@@ -115,7 +117,8 @@ def _leave(run: Run, rows: Sequence[SyncItem]) -> None:
         return
     now = run.clock()
     lost = [row.pk for row in rows if row.state == ItemState.RETRYING and row.raw_id is None]
-    SyncItem.objects.filter(pk__in=[row.pk for row in rows]).update(left_at=now)
+    for portion in portions([row.pk for row in rows]):
+        SyncItem.objects.filter(pk__in=portion).update(left_at=now)
     if lost:
         SyncItem.objects.filter(pk__in=lost).update(
             state=ItemState.GONE, reason="MessageGone", next_attempt_at=None, decided_at=now
@@ -126,7 +129,7 @@ def _leave(run: Run, rows: Sequence[SyncItem]) -> None:
 
 def _known_keys(run: Run, folder: str, keys: Sequence[str]) -> set[str]:
     known: set[str] = set()
-    for portion in _portions(keys):
+    for portion in portions(keys):
         rows = list(
             _rows_of(run, folder).filter(source_key__in=portion).only("source_key", "left_at")
         )
@@ -156,7 +159,8 @@ def _rows_of(run: Run, folder: str) -> QuerySet[SyncItem]:
     )
 
 
-def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """As many as one statement takes."""
     for start in range(0, len(keys), PARAMETERS):
         yield keys[start : start + PARAMETERS]
 

@@ -16,12 +16,22 @@ from django.utils.translation import gettext as _
 
 from mailboxes.choices import ServerType
 from mailboxes.models import Mailbox, Organization
-from mailboxes.protocols.base import INBOX, SENT, Category, IncomingServer, Marked, RemoteItem
+from mailboxes.protocols.base import (
+    INBOX,
+    SENT,
+    Category,
+    IncomingServer,
+    Listing,
+    Marked,
+    RemoteItem,
+)
 from mailboxes.protocols.errors import ActionRefused, MessageError
 from serversync.choices import ItemState
 from serversync.context import Context, FolderFacts
 from serversync.cycle import Run
+from serversync.deeds import category_name
 from serversync.leases import renew
+from serversync.listing import portions
 from serversync.models import MailboxLayout, SyncItem
 from serversync.pages import PageWriter
 from tracking.choices import Way
@@ -70,6 +80,32 @@ def is_due(context: Context, now: datetime) -> bool:
     if layout is None or layout.categories_read_at is None:
         return True
     return layout.categories_read_at + CHECK_EVERY <= now
+
+
+def noticed(run: Run, folder: str, listed: Listing) -> bool:
+    """Does a listing tell that somebody set the category or took it off? Then nobody needs to wait for
+    the next check. One statement where something with or without it has changed."""
+    name = category_name(run).casefold()
+    told = {item.remote_id: item.marks for item in listed.changed if item.marks is not None}
+    told |= {
+        item.remote_id: item.marks
+        for item in listed.items
+        if item.marks and name in map(str.casefold, item.marks)
+    }
+    if not name or not told:
+        return False
+    known: dict[str, bool | None] = {}
+    for portion in portions(list(told)):
+        rows = SyncItem.objects.filter(
+            mailbox=run.mailbox,
+            generation=run.mailbox.account_generation,
+            folder=folder,
+            source_key__in=portion,
+        )
+        known.update(rows.values_list("source_key", "marked"))
+    return any(
+        (name in map(str.casefold, marks)) != bool(known.get(key)) for key, marks in told.items()
+    )
 
 
 def check(run: Run, server: IncomingServer) -> None:
@@ -149,12 +185,12 @@ def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, SyncItem]:
         by_folder[item.folder].append(item.remote_id)
     known: dict[Key, SyncItem] = {}
     for folder, keys in by_folder.items():
-        for start in range(0, len(keys), 900):  # SQLite takes 999 parameters
+        for portion in portions(keys):
             rows = SyncItem.objects.filter(
                 mailbox=run.mailbox,
                 generation=run.mailbox.account_generation,
                 folder=folder,
-                source_key__in=keys[start : start + 900],
+                source_key__in=portion,
                 parent__isnull=True,
             ).select_related("raw")
             known.update(((row.folder, row.source_key), row) for row in rows)
@@ -171,7 +207,8 @@ def _note(known: dict[Key, SyncItem], items: Iterable[Marked]) -> None:
         and row.state in HOLDS
         and not row.marked
     ]
-    SyncItem.objects.filter(pk__in=fresh).update(marked=True)
+    for portion in portions(fresh):
+        SyncItem.objects.filter(pk__in=portion).update(marked=True)
 
 
 def _unmarked(
@@ -252,11 +289,11 @@ def _note_marked(
     for folder in {*fresh, *again}:
         keys = [item.remote_id for item in fresh[folder]]
         keys += [row.source_key for row in again[folder]]
-        for start in range(0, len(keys), 900):
+        for portion in portions(keys):
             SyncItem.objects.filter(
                 mailbox=run.mailbox,
                 generation=run.mailbox.account_generation,
                 folder=folder,
-                source_key__in=keys[start : start + 900],
+                source_key__in=portion,
                 state__in=HOLDS,
             ).update(marked=True)

@@ -75,7 +75,7 @@ class IncomingCycle:
                 self._retry(server)
             for facts in self._folders():
                 self._read(server, facts)
-            if marks.is_due(context, state.clock()):
+            if state.marks_changed or marks.is_due(context, state.clock()):
                 marks.check(state, server)
             if self._tree_is_due():
                 layout.read_folders(server, context.mailbox, state.clock())
@@ -151,6 +151,7 @@ class IncomingCycle:
                 self._start_over(facts)
             items = listing.unknown(state, server, facts, listed)
             listing.note_departures(state, facts.folder, listed)
+            state.marks_changed |= marks.noticed(state, facts.folder, listed)
             cut = len(items) > limit
             start = None if facts.onboarded else start_of(state, facts)
             per_page = self.context.organization.messages_per_page

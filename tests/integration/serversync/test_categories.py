@@ -431,3 +431,17 @@ def test_more_marked_mail_than_a_cycle_takes_is_taken_by_the_next(ada: Account) 
 
 def test_strict_parity_is_read_from_the_settings() -> None:
     assert not Organization.objects.current().effective("track_categorized_items")
+
+
+@pytest.mark.parametrize("kind", ["exchange", "imap"])
+def test_where_the_listing_tells_nobody_waits_for_the_check(kind: str) -> None:
+    organization(track_categorized_items=True, allow_category_tracking_for_imap=True, name="Works")
+    ada = exchange() if kind == "exchange" else Account(user_mailbox("ada", FilteringMethod.NONE))
+    key = put(ada, 1)
+    ada.receive()
+    name = category(ada)
+    for change, state in ((ada.box.mark, "tracked"), (ada.box.unmark, "rejected")):
+        later(ada, 2)
+        change(key, name)
+        ada.receive()
+        assert states(ada) == {"1@customer.example": state}
