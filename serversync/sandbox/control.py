@@ -8,6 +8,10 @@
 {"do": "authority", "access_seconds": 30}                set switches of the token authority, tell all
 {"do": "sign_in", "basic": false, "negotiate": true}     open and close ways into Exchange, tell all
 {"do": "autodiscover", "outcome": "redirect_address", "who": ..., "target": ...}    clear forgets it
+{"do": "quirk", "name": "silent_sync_restart", "value": true}    how this Exchange server differs
+{"do": "quirks"}                                         all of them
+{"do": "exchange_account", "address": ..., "password": ..., "is_full": true}    make or change one
+{"do": "forget_sync_states", "address": ...}             of one Exchange account, or without one of all
 {"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
 """
 
@@ -40,8 +44,7 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "faults":
             return {"faults": [fault.as_dict() for fault in sandbox.faults.waiting()]}
         case "accounts":
-            store = sandbox.store
-            return {"accounts": {name: len(store.uids(name)) for name in store.accounts()}}
+            return {"accounts": _accounts(sandbox)}
         case "deliver":
             mime = str(values["mime"]).encode("utf-8", "surrogateescape")
             return {"uid": sandbox.deliver(str(values["address"]), mime)}
@@ -55,11 +58,39 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "autodiscover":
             sandbox.exchange.site.autodiscover.insert(0, Rule.from_dict(values))
             return {}
+        case "quirk":
+            exchange = sandbox.exchange
+            exchange.quirks = exchange.quirks.changed(str(values["name"]), values.get("value"))
+            return {"quirks": exchange.quirks.as_dict()}
+        case "quirks":
+            return {"quirks": sandbox.exchange.quirks.as_dict()}
+        case "exchange_account":
+            _change_account(sandbox, str(values.pop("address")), values)
+            return {}
+        case "forget_sync_states":
+            sandbox.exchange.invalidate_sync_states(str(values.get("address", "")))
+            return {}
         case "renumber":
             sandbox.store.renumber(str(values["address"]), str(values.get("folder", INBOX)))
             return {}
         case unknown:
             raise ValueError(f"{unknown!r} is nothing that can be asked for")
+
+
+def _accounts(sandbox: Sandbox) -> dict[str, int]:
+    store, exchange = sandbox.store, sandbox.exchange
+    found = {name: len(store.uids(name)) for name in store.accounts()}
+    for account in exchange.store.accounts():
+        if account.has_mailbox:
+            found[account.address] = len(exchange.items(account.address))
+    return found
+
+
+def _change_account(sandbox: Sandbox, address: str, switches: dict[str, Any]) -> None:
+    exchange = sandbox.exchange
+    if not exchange.has_account(address):
+        exchange.add_account(address, str(switches["password"]))
+    exchange.set_account(address, **switches)
 
 
 class _Line(socketserver.StreamRequestHandler):

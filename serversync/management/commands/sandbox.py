@@ -12,14 +12,14 @@ from serversync.sandbox.beside import refuse_foreign_profiles, sandbox_folder
 from serversync.sandbox.control import Switchboard
 from serversync.sandbox.faults import Fault
 from serversync.sandbox.seeds import ACCOUNTS, PEOPLE
-from serversync.sandbox.servers import SERVICES, Sandbox
+from serversync.sandbox.servers import Sandbox
 
 PASSWORD = "sandbox-password"  # of every account; they are reachable on this machine only
 
 
 class Command(BaseCommand):
     help = (
-        "Runs small SMTP, POP3 and IMAP servers on 127.0.0.1 until Ctrl-C. They misbehave on request: "
+        "Runs small SMTP, POP3, IMAP and Exchange servers on 127.0.0.1 until Ctrl-C. They misbehave on request: "
         "see --fault and the control port (one JSON object per line, serversync/sandbox/control.py)."
     )
 
@@ -58,14 +58,18 @@ class Command(BaseCommand):
             sandbox.stop()
 
     def _tell(self, sandbox: Sandbox, switchboard: Switchboard) -> None:
-        for name in SERVICES:
-            self.stdout.write(f"{name:8} {sandbox.host}:{sandbox.ports[name]}")
-        self.stdout.write(f"{'control':8} {sandbox.host}:{switchboard.port}")
+        for name, port in sandbox.ports.items():
+            self.stdout.write(f"{name:9} {sandbox.host}:{port}")
+        self.stdout.write(f"{'control':9} {sandbox.host}:{switchboard.port}")
         ca = sandbox.folder / "ca.pem"
         ca.write_text(sandbox.ca_pem)
         self.stdout.write(_("Certificate authority: %(path)s") % {"path": ca})
         for address in sandbox.store.accounts():
             self.stdout.write(f"{address}  {sandbox.store.password_of(address)}")
+        self.stdout.write(_("Exchange: %(url)s") % {"url": sandbox.exchange.url})
+        for account in sandbox.exchange.store.accounts():
+            password = sandbox.exchange.store.password_of(account.address)
+            self.stdout.write(f"{account.address}  {password}")
         self.stdout.write(_("Ctrl-C ends them."))
         self.stdout.flush()
 

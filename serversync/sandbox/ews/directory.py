@@ -30,7 +30,9 @@ def convert_id(call: Call) -> Element:
         source = attribute(wanted, "Format", ID_FORMATS)
         remote = read_id(attribute(wanted, "Id"))
         owner = call.store.account_of(remote.account)
-        attribute(wanted, "Mailbox")  # must be there, and may be anybody's: the id tells whose it is
+        attribute(
+            wanted, "Mailbox"
+        )  # must be there, and may be anybody's: the id tells whose it is
         if owner is None:
             raise Refusal("ErrorNonExistentMailbox")
         if (source, target) != ("EwsId", "EwsId"):

@@ -49,9 +49,15 @@ class Shape:
     with_mime: bool = False
     body_type: str = "Best"
     is_list: bool = False
+    _known: dict[str, list[str]] = field(default_factory=dict)
 
     def paths_for(self, tag: str) -> list[str]:
         """In the order of the schema. Those that this kind of item doesn't have are left out."""
+        if tag not in self._known:
+            self._known[tag] = self._paths_for(tag)
+        return self._known[tag]
+
+    def _paths_for(self, tag: str) -> list[str]:
         place = paths.PLACE[tag]
         if self.base == "AllProperties":
             wanted = (
@@ -116,21 +122,24 @@ def read_indexed(path: Element) -> tuple[str, str]:
 def shown(call: Call, item: Item, shape: Shape) -> Element:
     """The item's element with its id and what the shape asks for."""
     element = make(T + item.tag, item_id(item))
-    properties: list[Element] = []
     for path in shape.paths_for(item.tag):
-        if path not in ("item:ItemId", "item:MimeContent"):
-            properties += value(call, item, path, shape)
+        if path == "item:MimeContent":
+            element[:0] = _mime_content(call, item, shape)
+        elif path != "item:ItemId":
+            element.extend(value(call, item, path, shape))
     for path, index in shape.indexed:
-        properties += _indexed(call, item, path, index)
-    if "item:MimeContent" in shape.paths_for(item.tag):
-        element.insert(
-            0, make(f"{T}MimeContent", _base64(mime_of(call, item)), CharacterSet="UTF-8")
-        )
-    element.extend(properties)
+        element.extend(_indexed(call, item, path, index))
     for wanted in shape.extended:
         if values := extended_values(call, item, wanted):
             element.append(shown_extended(wanted, values))
     return element
+
+
+def _mime_content(call: Call, item: Item, shape: Shape) -> list[Element]:
+    """Kinds without MIME refuse it where it is asked for by itself, and leave it out of a list of paths."""
+    if item.tag not in WITH_MIME and not shape.with_mime and call.store.mime(item.id) is None:
+        return []
+    return [make(f"{T}MimeContent", _base64(mime_of(call, item)), CharacterSet="UTF-8")]
 
 
 def item_id(item: Item) -> Element:

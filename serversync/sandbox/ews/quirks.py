@@ -64,6 +64,14 @@ class Quirks:
     # -- which server it is
     edition: Edition = Edition.E2019
 
+    def as_dict(self) -> dict[str, object]:
+        """As JSON has it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in values.items()
+        }
+
     def changed(self, name: str, value: object) -> "Quirks":
         """With one switch set; lists become sets, as the control port writes them. Raises ValueError."""
         known = {field.name: field for field in fields(self)}
