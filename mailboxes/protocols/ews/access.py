@@ -383,8 +383,8 @@ class ExchangeAccess:
             if status == 401:
                 return False  # the refusal is what there is to tell
             raise
-        # The same login in the same way at the same place would only be refused once more.
-        if located.url == former.url and not former.scheme:
+        # The same place would say the same, unless another way to log in was chosen there by now.
+        if located.url == former.url and not (status == 401 and former.scheme):
             return False
         self._use(replace(located, address=located.address or former.address))
         return True

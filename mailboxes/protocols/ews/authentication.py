@@ -95,10 +95,10 @@ class Handshake:
     def __init__(self, credentials: Credentials, *, wrapped: bool = False) -> None:
         self._credentials = credentials
         self._scheme = "Negotiate" if wrapped else "NTLM"
-        self._proven_for: tuple[int, int] | None = None
+        self._proven_for = (0, 0)  # channel and connection
 
     def send(self, channel: Channel, request: Request) -> Answer:
-        if self._proven_for == (id(channel), channel.generation):
+        if self._proven_for == (id(channel), channel.connection_number() or -1):
             answer = channel.exchange(request)
             if answer.status != UNAUTHORIZED:
                 return answer
@@ -106,7 +106,7 @@ class Handshake:
 
     def _prove(self, channel: Channel, request: Request) -> Answer:
         """1. token without a body, 2. the server's challenge, 3. token with the request itself."""
-        self._proven_for = None
+        self._proven_for = (0, 0)
         channel.connect()
         context = self._context(channel)
         first = Request(headers=request.headers)
@@ -116,12 +116,12 @@ class Handshake:
         challenge = challenge_of(answer, self._scheme)
         if challenge is None:
             return answer
-        begun_on = channel.generation
+        begun_on = channel.made
         word = self._word(context, challenge)
         answer = channel.exchange(request.having(Authorization=word))
         if answer.status != UNAUTHORIZED:
-            self._proven_for = (id(channel), channel.generation)
-        elif channel.generation != begun_on:
+            self._proven_for = (id(channel), channel.made)
+        elif channel.made != begun_on:
             raise ConnectionLost(f"the server hung up in the middle of {self._scheme}")
         return answer
 
@@ -197,7 +197,10 @@ def ticket_of(credentials: Credentials) -> Any:
 
     name = gssapi.Name(principal_of(credentials.username), gssapi.NameType.user)
     password = credentials.password.encode()
-    return gssapi.raw.acquire_cred_with_password(name, password, usage="initiate").creds
+    mechanisms = [gssapi.OID.from_int_seq(SPNEGO_MECHANISM)]
+    return gssapi.raw.acquire_cred_with_password(
+        name, password, usage="initiate", mechs=mechanisms
+    ).creds
 
 
 def principal_of(username: str) -> str:

@@ -120,8 +120,7 @@ class Unanswered(ConnectionLost):
 class Channel:
     """One kept connection to the place of a URL; made when it is needed, again when it was lost.
 
-    `terms`: everything but host, port and security, which the URL decides. `generation` counts the
-    connections made, for what is proven on a connection is proven for that one only (NTLM).
+    `terms`: everything but host, port and security, which the URL decides. `made`: connections so far.
     """
 
     def __init__(
@@ -139,7 +138,7 @@ class Channel:
             port=self.place.port,
             security=Security.IMPLICIT_TLS if self.place.secure else Security.PLAIN,
         )
-        self.generation = 0
+        self.made = 0
         self.cookies: dict[str, str] = {}
         self._watcher = watcher
         self._resolve = resolve
@@ -168,7 +167,7 @@ class Channel:
             with watched(self._watcher, Phase.TLS):
                 connected = self._secured(connected)
         self._connection = _Connection(self.place, _Socket(connected, self._pace))
-        self.generation += 1
+        self.made += 1
         return self._connection
 
     def _secured(self, plain: socket.socket) -> socket.socket:
@@ -197,6 +196,11 @@ class Channel:
             with suppress(OSError):
                 connection.close()
                 connection.octets.raw.close()
+
+    def connection_number(self) -> int:
+        """Which connection the next request goes over; 0: a new one. What is proven on a connection is
+        proven for that one only (NTLM)."""
+        return self.made if self._still_there() else 0
 
     def _still_there(self) -> bool:
         """Is there a kept connection that can be used? One on which something waits to be read is

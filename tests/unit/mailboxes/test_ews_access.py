@@ -63,7 +63,7 @@ class Told:
 
     def __init__(self, reply):
         self.asked = []
-        self.generation = 1
+        self.made = 1
         self.place = Place.of(URL)
         self._reply = reply
 
@@ -73,6 +73,9 @@ class Told:
 
     def connect(self):
         pass
+
+    def connection_number(self):
+        return self.made
 
     def certificate(self):
         return None
