@@ -34,6 +34,16 @@ def test_each_group_holds_the_one_before_it_in_the_same_versions(smaller, larger
     assert locked(smaller).items() <= locked(larger).items()
 
 
+def test_kerberos_is_added_to_the_same_versions():
+    kerberos = locked("kerberos")
+    assert locked("run").items() <= kerberos.items()
+    assert {"gssapi", "requests-gssapi"} <= kerberos.keys()
+    shared = kerberos.keys() & locked("test").keys()
+    assert {name: kerberos[name] for name in shared} == {
+        name: locked("test")[name] for name in shared
+    }
+
+
 def test_the_example_names_every_variable_that_the_settings_read():
     # ENV_FILE says where such a file lies, so it can't stand in one.
     assert set(settings_variables()) == set(env.scheme) - {"ENV_FILE"}
