@@ -28,7 +28,8 @@ from serversync.sandbox.control import Switchboard, ask
 from serversync.sandbox.ews.autodiscover import Outcome, Rule
 from serversync.sandbox.servers import running_sandbox
 
-pytestmark = pytest.mark.integration
+# No database is asked: once is enough.
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 ADA, ALIAS = "ada@sandbox.example", "first@sandbox.example"
 NAMES = {"sandbox.example", "autodiscover.sandbox.example"}

@@ -29,7 +29,8 @@ from serversync.sandbox.control import Switchboard, ask
 from serversync.sandbox.ews.authentication import Challenge, Methods
 from serversync.sandbox.servers import running_sandbox
 
-pytestmark = pytest.mark.integration
+# No database is asked: once is enough.
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 ADA = "ada@sandbox.example"
 BEN = "ben@sandbox.example"

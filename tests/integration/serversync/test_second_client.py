@@ -13,7 +13,8 @@ from serversync.sandbox.servers import running_sandbox
 from tests.servers import davmail as davmail_module
 from tests.servers.davmail import DavMail
 
-pytestmark = pytest.mark.integration
+# No database is asked: once is enough.
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 PASSWORD = "correct: horse"
 numbers = count(1)
