@@ -14,13 +14,16 @@ from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.signin import SOON, Outlook, crowded_gmail_profiles, forecast
 
-#: What a forecast says, as a condition. Those that say it all are alerts of their own level.
+#: What a forecast says, as a condition.
 CONDITION = {
     Outlook.NEVER: "SignInNeeded",
     Outlook.REFUSED: "SignInExpired",
     Outlook.ENDS: "SignInEndsSoon",
     Outlook.IDLE: "SignInEndsSoon",
 }
+#: Nothing has failed yet, and only a person keeps it so: on the wall like what has, for warnings are off
+#: unless somebody asks for them (R8.13).
+NEEDS_SOMEBODY = TraceLevel.ERROR
 FORECAST = ("SignInNeeded", "SignInExpired", "SignInEndsSoon")
 
 _USES_TOKENS = Q(incoming_credential_retrieval__in=OAUTH_RETRIEVALS) | Q(
@@ -65,7 +68,7 @@ def _sign_ins(
             code,
             now=now,
             organization=organization,
-            level=TraceLevel.WARNING if code == "SignInEndsSoon" else None,
+            level=NEEDS_SOMEBODY,
             parameters={"date": _date(seen.at)} if seen.at else None,
         )
     clear_alerts(quiet, FORECAST, now=now)
@@ -89,7 +92,7 @@ def _client_secrets(
             "ClientSecretEndsSoon",
             now=now,
             organization=organization,
-            level=TraceLevel.WARNING,
+            level=NEEDS_SOMEBODY,
             parameters={"date": str(profile.oauth_client_secret_expires_on)},
         )
     clear_alerts(good, ["ClientSecretEndsSoon"], now=now)
@@ -106,7 +109,7 @@ def _crowded(
             "ProviderUsersNearLimit",
             now=now,
             organization=organization,
-            level=TraceLevel.WARNING,
+            level=NEEDS_SOMEBODY,
             parameters={"count": count},
         )
     clear_alerts(
