@@ -65,6 +65,7 @@ class Branch:
 
 
 class FolderRuleConsole(Deeds, FolderRuleScreen):
+    delete_confirmation_template = "console/folder_rule_delete.html"
     list_display = [
         "folder",
         "mailbox_link",

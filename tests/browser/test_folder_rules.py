@@ -143,11 +143,20 @@ def test_another_record_asks_what_becomes_of_the_old_mail(adas, site, filed, scr
 
 def test_pages_fit_narrow_windows_in_both_themes(adas, site, filed, screenshot):
     Account.objects.create(name="A company with a rather long name " * 3, owning_user=site.ada)
+    SyncItem.objects.create(
+        mailbox=site.mailboxes["healthy"],
+        folder=site.rule.exchange_folder_id,
+        source_key="1.2",
+        state="duplicate",
+        email=site.html,
+    )
     pages = {
         "list": reverse(LIST),
         "mailbox": reverse(ADD),
         "add": f"{add_url(site)}&record_words=customer",
-        "rule": f"{page_of(site.rule)}",
+        "rule": page_of(site.rule),
+        "file-email": reverse("admin:activities_email_file_under", args=[site.html.pk]),
+        "email": reverse("admin:activities_email_change", args=[site.html.pk]),
         "on-mailbox": reverse(
             "admin:mailboxes_mailbox_change", args=[site.mailboxes["healthy"].pk]
         ),
