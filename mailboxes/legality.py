@@ -54,11 +54,13 @@ INCOMING_RETRIEVALS = {
         CredentialRetrieval.USER_OR_QUEUE,
         CredentialRetrieval.PROFILE,
         CredentialRetrieval.GMAIL_OAUTH,
+        CredentialRetrieval.ENTRA_OAUTH,
     },
     ServerType.IMAP_SMTP: {
         CredentialRetrieval.USER_OR_QUEUE,
         CredentialRetrieval.PROFILE,
         CredentialRetrieval.GMAIL_OAUTH,
+        CredentialRetrieval.ENTRA_OAUTH,
     },
 }
 
@@ -266,6 +268,11 @@ def _retrieval_faults(profile: ProfileFacts, kind: ServerType) -> Faults:
             "%(kind)s can't authenticate outgoing mail with “%(method)s”. Choose another way. "
             "(section 1.3)"
         ) % {"kind": kind.label, "method": outgoing.label}
+    elif {incoming, outgoing} <= OAUTH_RETRIEVALS and incoming != outgoing:
+        faults["outgoing_credential_retrieval"] = _(
+            "A mailbox holds the tokens of one provider. Choose “%(method)s” here, too, or other "
+            "credentials. (R1.21)"
+        ) % {"method": incoming.label}
     return faults
 
 

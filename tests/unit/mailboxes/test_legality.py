@@ -86,6 +86,28 @@ def test_a_plain_profile_of_each_kind_is_legal(kind):
     assert profile_faults(profile(kind), allow_plain=False, allow_plain_login=False) == {}
 
 
+@pytest.mark.rule("R1.21")
+def test_both_directions_take_the_tokens_of_one_provider():
+    def faults(outgoing):
+        return profile_faults(
+            profile(
+                incoming_credential_retrieval=CredentialRetrieval.GMAIL_OAUTH,
+                outgoing_credential_retrieval=outgoing,
+                use_same_settings_for_outgoing_connections=False,
+            )
+        )
+
+    assert "outgoing_credential_retrieval" in faults(CredentialRetrieval.ENTRA_OAUTH)
+    assert not faults(CredentialRetrieval.GMAIL_OAUTH)
+    assert not faults(CredentialRetrieval.PROFILE)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_microsofts_tokens_open_pop3_and_imap_too(kind):
+    row = profile(kind, incoming_credential_retrieval=CredentialRetrieval.ENTRA_OAUTH)
+    assert "incoming_credential_retrieval" not in profile_faults(row)
+
+
 @pytest.mark.rule("R1.12")
 @pytest.mark.parametrize("field", ["incoming_server_location", "outgoing_server_location"])
 @pytest.mark.parametrize("kind", PLAIN)
