@@ -22,12 +22,13 @@ class Hangup(Exception):
 
 @dataclass
 class Site:
-    """What all conversations of one sandbox share."""
+    """What all conversations of one sandbox share. `has_account`: by any protocol."""
 
     store: Store
     faults: Faults
     tls: ssl.SSLContext
     accept_mail: Callable[[str, list[str], bytes], None]
+    has_account: Callable[[str], bool]
     local_domains: tuple[str, ...]
     allow_plain_login: bool = False
     max_message_bytes: int = 36 * 1024 * 1024

@@ -96,6 +96,7 @@ class Sandbox:
             faults=self.faults,
             tls=tls,
             accept_mail=self.accept_mail,
+            has_account=self.has_account,
             local_domains=tuple(domain.lower() for domain in local_domains),
             allow_plain_login=allow_plain_login,
             max_message_bytes=max_message_bytes,

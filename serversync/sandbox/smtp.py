@@ -179,7 +179,7 @@ class Smtp(Conversation):
             self.say("553 5.6.7 That address needs SMTPUTF8")
         elif len(self._recipients) >= MAX_RECIPIENTS:
             self.say("452 4.5.3 Too many recipients")
-        elif domain.lower() in self.site.local_domains and not self.store.has_account(address):
+        elif domain.lower() in self.site.local_domains and not self.site.has_account(address):
             self.say("550 5.1.1 No such user here")
         else:
             self._recipients.append(address)

@@ -11,6 +11,7 @@ A connection is "ip:port" of its client. Whoever closes one should `forget` it: 
 
 import base64
 import binascii
+import hashlib
 import os
 import struct
 import tempfile
@@ -24,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 import spnego
 from spnego._ntlm_raw.crypto import ntowfv1
+from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
 
 MAX_CONNECTIONS = 2000
@@ -106,14 +108,16 @@ class Authority(Protocol):
     def introspect(self, token: str) -> Grant | None: ...
 
 
-#: A ticket -> (principal, answer to the client). Raises Refused. See kerberos.py.
-AcceptTicket = Callable[[bytes], tuple[str, bytes]]
+#: (ticket, binding to the TLS line) -> (principal, answer to the client). Raises Refused. See kerberos.py.
+AcceptTicket = Callable[[bytes, bytes], tuple[str, bytes]]
 
 
 class Gate:
     """The front door of one server. Any thread may ask. What is public may be changed while it stands.
 
     `host`: the server's name for the realm of Basic. `authorization_url`: where clients get tokens.
+    `certificate`: extended protection, on by default in the newest servers: NTLM and tickets over TLS
+    prove that they were made for the line with this certificate (DER), so nobody can pass them on.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class Gate:
         accept_ticket: AcceptTicket | None = None,
         authority: Authority | None = None,
         authorization_url: str = "",
+        certificate: bytes = b"",
     ) -> None:
         self.methods = methods or Methods()
         self._accounts = accounts
@@ -132,6 +137,7 @@ class Gate:
         self.accept_ticket = accept_ticket
         self.authority = authority
         self.authorization_url = authorization_url
+        self.certificate = certificate
         self._lock = threading.Lock()
         self._handshakes: OrderedDict[str, spnego.ContextProxy] = OrderedDict()
         self._bound: OrderedDict[str, Principal] = OrderedDict()
@@ -147,9 +153,9 @@ class Gate:
             case "basic" if self.methods.basic:
                 return self._basic(value)
             case "ntlm" if self.methods.ntlm:
-                return self._handshake("NTLM", _decoded(value), connection)
+                return self._handshake("NTLM", _decoded(value), connection, self._binding(environ))
             case "negotiate" if self.methods.negotiate:
-                return self._negotiate(_decoded(value), connection)
+                return self._negotiate(_decoded(value), connection, self._binding(environ))
             case "bearer" if self.methods.bearer and self.authority is not None:
                 return self._bearer(value.strip(), self.authority)
         return self._challenge()
@@ -203,12 +209,18 @@ class Gate:
 
     # -- NTLM and Negotiate
 
-    def _negotiate(self, token: bytes, connection: str) -> Principal | Challenge:
+    def _binding(self, environ: Mapping[str, Any]) -> bytes:
+        """What the other side has to have proven itself for (RFC 5929, 4.1); b"" for anything."""
+        if not self.certificate or environ.get("wsgi.url_scheme") != "https":
+            return b""
+        return b"tls-server-end-point:" + hashlib.sha256(self.certificate).digest()
+
+    def _negotiate(self, token: bytes, connection: str, binding: bytes) -> Principal | Challenge:
         # Windows wraps NTLM into Negotiate where it has no ticket.
         if self.accept_ticket is None or NTLM_SIGNATURE in token:
-            return self._handshake("Negotiate", token, connection)
+            return self._handshake("Negotiate", token, connection, binding)
         try:
-            principal, answer = self.accept_ticket(token)
+            principal, answer = self.accept_ticket(token, binding)
         except Refused:
             return self._challenge()
         user, _, realm = principal.partition("@")
@@ -216,14 +228,16 @@ class Gate:
             return self._challenge()
         return Principal(address, headers=_token_header("Negotiate", answer))
 
-    def _handshake(self, scheme: str, token: bytes, connection: str) -> Principal | Challenge:
+    def _handshake(
+        self, scheme: str, token: bytes, connection: str, binding: bytes
+    ) -> Principal | Challenge:
         """One leg. The first begins, even in the middle of another; the second names the user."""
         with self._lock:
             context = self._handshakes.pop(connection, None)
         try:
             with _credentials(self._ntlm_users()):
                 if context is None or _is_first_leg(token):
-                    context = _acceptor(scheme)
+                    context = _acceptor(scheme, binding)
                 answer = context.step(token) or b""
         except BROKEN_TOKEN:
             return self._challenge()
@@ -323,11 +337,12 @@ def _is_first_leg(token: bytes) -> bool:
     return token.startswith((NTLM_SIGNATURE + b"\1", b"\x60"))
 
 
-def _acceptor(scheme: str) -> spnego.ContextProxy:
+def _acceptor(scheme: str, binding: bytes) -> spnego.ContextProxy:
     """pyspnego's own implementation, never one of the system's libraries."""
     options = spnego.NegotiateOptions
     own = options.use_ntlm if scheme == "NTLM" else options.use_negotiate
-    return spnego.server(protocol=scheme.lower(), options=own)
+    bindings = GssChannelBindings(application_data=binding) if binding else None
+    return spnego.server(protocol=scheme.lower(), options=own, channel_bindings=bindings)
 
 
 _environment = threading.Lock()

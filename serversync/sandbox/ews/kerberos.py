@@ -13,14 +13,20 @@ def acceptor(keytab: Path) -> AcceptTicket:
     """Accepts tickets for any principal of `keytab`. Raises GSSError if none is in it."""
     credentials = gssapi.Credentials(usage="accept", store={"keytab": f"FILE:{keytab}"})
 
-    def accept(ticket: bytes) -> tuple[str, bytes]:
-        context = gssapi.SecurityContext(creds=credentials, usage="accept")
+    def accept(ticket: bytes, binding: bytes) -> tuple[str, bytes]:
+        bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
+        context = gssapi.SecurityContext(
+            creds=credentials, usage="accept", channel_bindings=bindings
+        )
         try:
             answer = context.step(ticket) or b""
         except GSSError as error:
             raise Refused(str(error)) from error
         if not context.complete:
             raise Refused("the ticket wants another leg, which clients with Kerberos never need")
+        # A client that binds to nothing is no error to the library, only told by a missing flag.
+        if binding and gssapi.RequirementFlag.channel_bound not in context.actual_flags:
+            raise Refused("the ticket is bound to no line")
         return str(context.initiator_name), answer
 
     return accept

@@ -77,11 +77,19 @@ class Quirks:
         known = {field.name: field for field in fields(self)}
         if name not in known:
             raise ValueError(f"{name!r} is no quirk: one of {', '.join(known)}")
-        default = known[name].default
-        if isinstance(default, Edition):
-            value = Edition(str(value))
-        elif isinstance(default, frozenset):
-            value = frozenset(value if isinstance(value, list) else [value])
-        elif isinstance(default, bool) and not isinstance(value, bool):
+        return replace(self, **{name: _fitting(name, known[name].default, value)})  # type: ignore[arg-type]
+
+
+def _fitting(name: str, default: object, value: object) -> object:
+    """`value` as a switch with this default takes it. Raises ValueError."""
+    if isinstance(default, Edition):
+        return Edition(str(value))
+    if isinstance(default, frozenset):
+        return frozenset(map(str, value)) if isinstance(value, list) else frozenset([str(value)])
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
             raise ValueError(f"{name} is true or false")
-        return replace(self, **{name: value})  # type: ignore[arg-type]
+        return value
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{name} is a number")
+    return value

@@ -44,12 +44,35 @@ def test_mail_is_delivered_and_renumbered(switchboard):
     assert store.folder(ADA).uidvalidity > before
 
 
+def test_the_exchange_server_is_changed_from_outside(switchboard):
+    port, exchange = switchboard.port, switchboard.sandbox.exchange
+    ben = "ben@exchange.example"
+    ask(port, do="exchange_account", address=ben, password="secret", may_submit=False)
+    assert not exchange.account(ben).may_submit
+    assert ask(port, do="deliver", address=ben, mime="Subject: x\r\n\r\n")["uid"] == 0
+    assert ask(port, do="accounts")["accounts"][ben] == 1
+    ask(port, do="quirk", name="fraction_digits", value=9)
+    quirks = ask(port, do="quirk", name="missing_operations", value=["Subscribe"])["quirks"]
+    assert (quirks["fraction_digits"], quirks["missing_operations"]) == (9, ["Subscribe"])
+    assert ask(port, do="quirk", name="edition", value="2010")["quirks"]["edition"] == "2010"
+    assert ask(port, do="quirks")["quirks"] == exchange.quirks.as_dict()
+    epoch = exchange.account(ben).epoch
+    ask(port, do="forget_sync_states", address=ben)
+    assert exchange.account(ben).epoch == epoch + 1
+    ask(port, do="fault", kind="refuse", protocol="ews", argument="ErrorItemCorrupt position=1")
+    assert len(ask(port, do="faults")["faults"]) == 1
+
+
 @pytest.mark.parametrize(
     ("order", "complaint"),
     [
         ({"do": "dance"}, "nothing that can be asked for"),
         ({"do": "fault"}, "kind is missing"),
         ({"do": "fault", "kind": "hang", "colour": "red"}, "a fault has no colour"),
+        ({"do": "quirk", "name": "colour", "value": 1}, "is no quirk"),
+        ({"do": "quirk", "name": "edition", "value": "1999"}, "not a valid Edition"),
+        ({"do": "quirk", "name": "fraction_digits", "value": "nine"}, "is a number"),
+        ({"do": "exchange_account", "address": ADA, "password": "x", "age": 1}, "has no age"),
         ({"do": "deliver", "address": "nobody@sandbox.example", "mime": ""}, "UnknownFolder"),
     ],
 )

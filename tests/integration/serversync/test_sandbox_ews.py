@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import smtplib
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -826,6 +827,18 @@ class TestSending:
         assert (sender, set(to)) == (ADA, {BEN, IMAP_USER, RITA, "blind@customer.example"})
         (answer,) = ada.inbox.all()
         assert answer.in_reply_to == received.message_id
+
+    def test_mail_by_smtp_reaches_exchange_accounts(self, sandbox):
+        local = "dora@sandbox.example"
+        sandbox.exchange.add_account(local, PASSWORD)
+        trust = ssl.create_default_context(cadata=sandbox.ca_pem)
+        with smtplib.SMTP_SSL(sandbox.host, sandbox.ports["smtps"], context=trust) as client:
+            client.login(IMAP_USER, PASSWORD)
+            client.sendmail(IMAP_USER, [ADA, local], mail(ADA, sender=IMAP_USER))
+        for address in (ADA, local):
+            (received,) = account(sandbox, address).inbox.all()
+            assert received.message_id == "<hello@exchange.example>"
+            assert received.headers[0].name == "Return-Path"
 
     def test_uploaded_mime_leaves_as_it_is(self, sandbox):
         ada = account(sandbox)
