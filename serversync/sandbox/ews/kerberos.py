@@ -20,13 +20,18 @@ def acceptor(keytab: Path) -> AcceptTicket:
         )
         try:
             answer = context.step(ticket) or b""
+            # An error that has an answer is raised only here: see gssapi's deferred errors.
+            if not context.complete:
+                raise Refused(
+                    "the ticket wants another leg, which clients with Kerberos never need"
+                )
+            flags = context.actual_flags
+            principal = str(context.initiator_name)
         except GSSError as error:
             raise Refused(str(error)) from error
-        if not context.complete:
-            raise Refused("the ticket wants another leg, which clients with Kerberos never need")
-        # A client that binds to nothing is no error to the library, only told by a missing flag.
-        if binding and gssapi.RequirementFlag.channel_bound not in context.actual_flags:
+        # To the library a ticket bound to nothing is none that is bound to something else.
+        if binding and gssapi.RequirementFlag.channel_bound not in flags:
             raise Refused("the ticket is bound to no line")
-        return str(context.initiator_name), answer
+        return principal, answer
 
     return accept

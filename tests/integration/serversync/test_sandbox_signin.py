@@ -1,6 +1,7 @@
 """Signing in to the sandbox's Exchange server, by every way it has, with clients that don't know it is one."""
 
 import base64
+import hashlib
 import http.client
 import ssl
 import time
@@ -24,6 +25,7 @@ from exchangelib.errors import UnauthorizedError
 from exchangelib.protocol import Protocol, close_connections
 from exchangelib.transport import BASIC, GSSAPI, NTLM, OAUTH2
 from oauthlib.oauth2 import OAuth2Token
+from spnego.channel_bindings import GssChannelBindings
 
 from serversync.sandbox.control import Switchboard, ask
 from serversync.sandbox.ews.authentication import Challenge, Methods
@@ -61,6 +63,7 @@ def sandbox(running, tmp_path, monkeypatch):
     running.exchange.requests.clear()
     yield running
     running.exchange.gate.accept_ticket = None
+    running.exchange.gate.certificate = b""
     close_connections()
 
 
@@ -160,7 +163,7 @@ def test_ntlm_inside_of_spnego(sandbox):
 
 def test_a_connection_belongs_to_whoever_signed_in_on_it(sandbox):
     with Line(sandbox) as line, Line(sandbox) as other:
-        line.sign_in("SANDBOX\\ada", PASSWORDS[ADA])
+        assert line.sign_in("SANDBOX\\ada", PASSWORDS[ADA]) == 200
         assert line.status() == 200
         assert other.status() == 401
         assert line.status(authorization("Basic", b"ada:wrong")) == 401
@@ -169,7 +172,7 @@ def test_a_connection_belongs_to_whoever_signed_in_on_it(sandbox):
 
 def test_a_connection_is_forgotten_when_it_ends(sandbox):
     with Line(sandbox) as line:
-        line.sign_in("SANDBOX\\ada", PASSWORDS[ADA])
+        assert line.sign_in("SANDBOX\\ada", PASSWORDS[ADA]) == 200
         name = line.name
         assert sandbox.exchange.gate.admit({}, name).address == ADA
 
@@ -288,6 +291,46 @@ def test_negotiate_takes_ntlm_beside_tickets(sandbox, ticket):
     assert operations(sandbox)[-1] == ("GetFolder", ADA)
 
 
+# -- extended protection ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def protected(sandbox) -> bytes:
+    """Sign-in has to be bound to the TLS line; returns what it is bound by."""
+    pem = ssl.get_server_certificate(("127.0.0.1", sandbox.ports["ews"]))
+    sandbox.exchange.gate.certificate = ssl.PEM_cert_to_DER_cert(pem)
+    return b"tls-server-end-point:" + hashlib.sha256(sandbox.exchange.gate.certificate).digest()
+
+
+def test_ntlm_bound_to_its_line_is_taken(sandbox, protected):
+    look(sandbox, Credentials(ADA, PASSWORDS[ADA]), NTLM)
+    assert operations(sandbox)[-1] == ("GetFolder", ADA)
+
+
+@pytest.mark.parametrize("binding", [b"", b"tls-server-end-point:" + bytes(32)])
+def test_ntlm_bound_to_nothing_or_another_line_is_refused(sandbox, protected, binding):
+    with Line(sandbox) as line:
+        assert line.sign_in("SANDBOX\\ada", PASSWORDS[ADA], binding) == 401
+        assert line.sign_in("SANDBOX\\ada", PASSWORDS[ADA], protected) == 200
+
+
+def test_tickets_are_bound_to_their_line(sandbox, protected, ticket):
+    ticket("ada")
+    with Line(sandbox) as line:
+        assert line.status(authorization("Negotiate", ticket_for(protected))) == 200
+        assert line.status(authorization("Negotiate", ticket_for(b""))) == 401
+        elsewhere = b"tls-server-end-point:" + bytes(32)
+        assert line.status(authorization("Negotiate", ticket_for(elsewhere))) == 401
+
+
+def ticket_for(binding: bytes) -> bytes:
+    import gssapi
+
+    bound = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
+    name = gssapi.Name("HTTP@localhost", gssapi.NameType.hostbased_service)
+    return gssapi.SecurityContext(name=name, usage="initiate", channel_bindings=bound).step()
+
+
 # -- tokens ----------------------------------------------------------------------------------------
 
 
@@ -377,9 +420,11 @@ class Line:
     def status(self, headers: dict[str, str] | None = None) -> int:
         return self.ask(headers).status
 
-    def sign_in(self, name: str, password: str) -> None:
+    def sign_in(self, name: str, password: str, binding: bytes = b"") -> int:
+        """By NTLM. Returns the last status."""
         own = spnego.NegotiateOptions.use_ntlm
-        client = spnego.client(name, password, protocol="ntlm", options=own)
+        bound = GssChannelBindings(application_data=binding) if binding else None
+        client = spnego.client(name, password, protocol="ntlm", options=own, channel_bindings=bound)
         challenge = self.ask(authorization("NTLM", client.step()))
         answer = client.step(offered_token(challenge.headers["WWW-Authenticate"]))
-        assert self.status(authorization("NTLM", answer)) == 200
+        return self.status(authorization("NTLM", answer))
