@@ -22,6 +22,8 @@ from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.choices import ItemState, SubmissionState
 from serversync.console.health import KIND, Health, with_health
 from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
+from tracking.choices import FolderState
+from tracking.models import MailboxTrackingFolder
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
@@ -165,6 +167,17 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
                 _list("serversync.SyncItem", "state=quarantined"),
                 "bad",
                 _("They failed for good. Look at the reason, then retry, download or dismiss."),
+            )
+        )
+    if (rules := _rows(site, request, MailboxTrackingFolder)) is not None:
+        off = (FolderState.OUTSIDE, FolderState.MISSING)
+        needed.append(
+            Figure(
+                rules.filter(state__in=off).count(),
+                _("Folder rules that are off"),
+                _list("tracking.MailboxTrackingFolder", f"state__in={','.join(off)}"),
+                "warn",
+                _("Their folders were moved or deleted. Move them back, or remove the rules."),
             )
         )
     if (submissions := _rows(site, request, Submission)) is not None:

@@ -253,6 +253,19 @@ def test_an_invalid_rule_is_shown_as_one(site, ada, state):
     assert "R7.11" in ada.get(page_of(site.rule)).content.decode()
 
 
+@pytest.mark.rule("R7.5")
+def test_the_front_page_counts_rules_that_are_off(site, ada):
+    def figures():
+        needed = ada.get(reverse("admin:index")).context["needed"]
+        return [one for one in needed if "Folder rules" in str(one.words)]
+
+    assert figures() == []
+    MailboxTrackingFolder.objects.update(state=FolderState.OUTSIDE)
+    (figure,) = figures()
+    assert figure.number == 1
+    assert [rule.pk for rule in ada.get(figure.url).context["cl"].result_list] == [site.rule.pk]
+
+
 def test_a_folder_that_is_back_is_tracked_again_by_button(site, ada):
     again = reverse(f"{MODEL}_do", args=[site.rule.pk, "track_again"])
     assert ada.post(again).status_code == 404  # it works
