@@ -49,6 +49,10 @@ class SecretFormField(forms.CharField):
     def clean(self, value: Any) -> Any:
         return None if value is None else super().clean(value)
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """A form that comes back with errors says of the secret what is stored, not what was typed."""
+        return initial
+
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, Secret) else None
 

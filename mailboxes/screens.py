@@ -3,6 +3,7 @@
 Rooms subclass `Screen` in their `admin` and register nothing; the console does.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -355,6 +356,14 @@ def bytes_in_words(size: int) -> str:
 
 def joined(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in values if value) or EMPTY
+
+
+def version_words(schema: str) -> str:
+    """A version of the Exchange web service as people name it: "Exchange 2010 SP2". Servers since 2016 all
+    name the same one."""
+    if schema == "Exchange2016":
+        return __("Exchange 2016, 2019 or Subscription Edition")
+    return re.sub(r"(?<=[a-z])(?=\d)|_", " ", schema)
 
 
 OWNER: Any = (

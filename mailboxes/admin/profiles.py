@@ -19,6 +19,7 @@ from mailboxes import access, services
 from mailboxes.choices import ServerType
 from mailboxes.legality import Faults, exchange_url, profile_warnings
 from mailboxes.models import (
+    DiscoveredEndpoint,
     EmailServerProfile,
     Mailbox,
 )
@@ -29,6 +30,7 @@ from mailboxes.screens import (
     by,
     joined,
     state_badge,
+    version_words,
 )
 
 SERVER_TYPES = [
@@ -43,7 +45,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     organization's switches forbid (R1.26) and which secrets must be entered again (R1.9a)."""
 
     move_secrets = forms.BooleanField(
-        label=_("take stored secrets along"),
+        label=_("Take stored secrets along"),
         required=False,
         help_text=_(
             "If the servers change: send stored passwords, client secret and sign-ins to the new ones, "
@@ -64,7 +66,10 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     def _offer_presets(self) -> None:
         model_field = self.fields["server_type"]
         self.fields["server_type"] = forms.ChoiceField(
-            label=model_field.label, choices=SERVER_TYPES, help_text=model_field.help_text
+            label=model_field.label,
+            choices=SERVER_TYPES,
+            initial=model_field.initial,
+            help_text=model_field.help_text,
         )
         if self.preset_before:
             self.initial["server_type"] = self.preset_before.key
@@ -156,7 +161,7 @@ class ProfileScreen(Screen):
     list_filter = ["server_type", "state_code"]
     list_select_related = ["owning_user", "owning_team"]
     autocomplete_fields = ["owning_user", "owning_team"]
-    readonly_fields = ["state", "last_test"]
+    readonly_fields = ["state", "last_test", "server_versions"]
     fieldsets = [
         (
             _("Server"),
@@ -172,6 +177,7 @@ class ProfileScreen(Screen):
                     "use_auto_discover",
                     "default_server_location",
                     "exchange_version",
+                    "server_versions",
                     "ca_certificate",
                     "move_secrets",
                 ],
@@ -345,6 +351,13 @@ class ProfileScreen(Screen):
     @admin.display(description=_("state"), ordering="state_code")
     def state(self, profile: EmailServerProfile) -> SafeString:
         return state_badge(profile)
+
+    @admin.display(description=_("what its servers say"))
+    def server_versions(self, profile: EmailServerProfile) -> str:
+        """As the mailboxes of the profile found them out."""
+        found = DiscoveredEndpoint.objects.filter(mailbox__email_server_profile=profile)
+        versions = found.exclude(version="").order_by("version").values_list("version", flat=True)
+        return joined(version_words(version) for version in versions.distinct())
 
     @admin.display(description=_("result"))
     def last_test(self, profile: EmailServerProfile) -> str:

@@ -1,8 +1,7 @@
 """Mailboxes, profiles and the engine's rows: the rooms' screens with what the engine adds to them."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +33,7 @@ from mailboxes.conditions import TABLE
 from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from mailboxes.protocols.phases import Phase
-from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
+from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
 from serversync import engine
 from serversync.choices import ItemState, WorkloadState, counted_as
@@ -363,8 +362,7 @@ class Panel:
 
     @property
     def version(self) -> str:
-        """As people name it: Exchange2016 is Exchange 2016."""
-        return re.sub(r"(?<=[a-z])(?=\d)|_", " ", self.endpoint.version if self.endpoint else "")
+        return version_words(self.endpoint.version) if self.endpoint else ""
 
 
 def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
@@ -593,7 +591,10 @@ class AlertConsole(Deeds, AlertScreen):
     deeds = (Deed("clear", _("Clear this alert"), main=True),)
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
-        return self.deeds if obj.is_open else []
+        """Where the cure has a button of its own, that is what one wants to do."""
+        if not obj.is_open:
+            return []
+        return [replace(deed, main=cure_of(obj) is None) for deed in self.deeds]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         alert = kw.get("obj")

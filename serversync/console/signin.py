@@ -326,8 +326,7 @@ def owners_sign_in(profile: EmailServerProfile) -> bool:
 
 def _provider(arrangement: Arrangement) -> str:
     authority = arrangement.authority
-    host = urlsplit(authority.authorization_endpoint).hostname or ""
-    return PROVIDERS.get(authority.issuer, host)
+    return str(PROVIDERS.get(authority.issuer, _("the provider")))
 
 
 def _rights(scopes: tuple[str, ...]) -> list[Any]:
