@@ -306,6 +306,8 @@ def retire(*, party: Party, now: datetime, actor: SystemUser | None = None) -> N
     if mailbox is None:
         return
     _deactivate(Mailbox.objects.filter(pk=mailbox.pk), now, actor)
+    # Whoever owns it now is not the one who signed in.
+    Mailbox.objects.filter(pk=mailbox.pk).update(**SIGNED_OUT)
     if mailbox.owning_user_id == party.pk:
         heir = heir_of(mailbox, {party.pk})
         if heir is None:

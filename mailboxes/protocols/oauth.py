@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 from mailboxes.protocols.errors import (
     AuthorityUnavailable,
@@ -198,14 +198,26 @@ def _request_tokens(
 
 
 def _ask(endpoint: str, client: Client, reach: Reach, form: dict[str, str]) -> Answer:
-    """The client shows itself in the form, which Google and Microsoft document and all others take.
+    """The client shows itself in the form, as Google and Microsoft document it. Every authority takes
+    HTTP Basic (RFC 6749, 2.3.1) and some nothing else, so whoever isn't known that way tries it, too.
 
     Whatever happens on the way is the authority's fault and not the mail server's."""
-    form = {**form, "client_id": client.id}
-    if client.secret:
-        form["client_secret"] = client.secret
+    if not client.secret:
+        return _post(endpoint, reach, {**form, "client_id": client.id})
+    shown = {"client_id": client.id, "client_secret": client.secret}
+    answer = _post(endpoint, reach, {**form, **shown})
+    if _error_of(answer) == "invalid_client":
+        pair = f"{quote_plus(client.id)}:{quote_plus(client.secret)}"
+        basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return _post(endpoint, reach, form, {"Authorization": basic})
+    return answer
+
+
+def _post(
+    endpoint: str, reach: Reach, form: dict[str, str], headers: Mapping[str, str] | None = None
+) -> Answer:
     with _authority_away():
-        return ask("POST", endpoint, reach, form=form)
+        return ask("POST", endpoint, reach, form=form, headers=headers)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Switches:
     """What it does otherwise than it should. `fail`: the status of each answer of /token, 0 for none;
     429 and 503 come with `retry_after` seconds. `failures`: how many answers that holds for, -1: all.
     `consent_missing`: nobody has agreed yet, told as Microsoft tells it. `lose_answer`: the rotation
-    happens, and its answer never arrives."""
+    happens, and its answer never arrives. `basic_only`: clients show their secret by HTTP Basic."""
 
     access_seconds: int = 3600
     refuse_refresh: bool = False
@@ -103,6 +103,7 @@ class Switches:
     consent_missing: bool = False
     give_id_token: bool = True
     lose_answer: bool = False
+    basic_only: bool = False
     refused_tokens: list[str] = field(default_factory=list)
 
     def change(self, values: Mapping[str, object]) -> None:
@@ -372,6 +373,8 @@ class TokenAuthority:
 
     def _authenticated(self, environ: Environ, form: Mapping[str, str]) -> str:
         client, secret = form.get("client_id", ""), form.get("client_secret", "")
+        if self.switches.basic_only:
+            secret = ""
         scheme, _, encoded = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "basic":
             client, secret = _basic(encoded)

@@ -31,8 +31,8 @@ def answers(monkeypatch):
     """What the authority says next; the forms it got."""
     given, asked = [], []
 
-    def ask(method, url, reach, *, form=None):
-        asked.append(form)
+    def ask(method, url, reach, *, form=None, headers=None):
+        asked.append({**(form or {}), **(headers or {})})
         return given.pop(0)
 
     monkeypatch.setattr(oauth, "ask", ask)
@@ -80,7 +80,7 @@ def id_token(**claims):
     ],
 )
 def test_every_answer_has_a_meaning(answers, said, kind):
-    answers[0].append(said)
+    answers[0].extend([said, said])
     with pytest.raises(kind) as caught:
         refresh()
     assert type(caught.value) is kind
@@ -88,11 +88,11 @@ def test_every_answer_has_a_meaning(answers, said, kind):
 
 def test_no_error_repeats_what_was_sent(answers):
     words = "client the-client-secret sent " + "A" * 60 + " to\r\nus"
-    answers[0].append(answer(400, {"error": "invalid_client", "error_description": words}))
+    answers[0].append(answer(400, {"error": "invalid_scope", "error_description": words}))
     with pytest.raises(ClientRefused) as caught:
         refresh()
     assert str(caught.value) == (
-        "ClientRefused: id.example.com: 400 invalid_client client *** sent *** to us"
+        "ClientRefused: id.example.com: 400 invalid_scope client *** sent *** to us"
     )
 
 
@@ -133,6 +133,19 @@ def test_a_token_ends_when_it_was_said_to(answers, expires_in, lifetime):
     assert tokens.expires_at == NOW + lifetime
     assert (tokens.access, tokens.refresh) == ("a", "r")
     assert answers[1][0]["refresh_token"] == "the-refresh-token"
+
+
+def test_a_client_that_is_not_known_by_the_form_shows_itself_by_basic(answers):
+    answers[0].extend(
+        [answer(401, {"error": "invalid_client"}), answer(200, {"access_token": "a"})]
+    )
+    client = Client("the:client", "secret/1")
+    oauth.client_credentials(ENDPOINT, client, Reach(), NOW, scope="mail")
+    by_form, by_header = answers[1]
+    assert (by_form["client_id"], by_form["client_secret"]) == ("the:client", "secret/1")
+    pair = base64.b64encode(b"the%3Aclient:secret%2F1").decode()
+    assert by_header["Authorization"] == f"Basic {pair}"
+    assert "client_secret" not in by_header
 
 
 def test_tokens_and_clients_print_no_secret():
