@@ -321,12 +321,17 @@ class Pace:
         return min(left, self._timeout)
 
 
-class _Socket:
-    """What http.client asks of a socket, with each wait bounded by the pace."""
+class _Socket(io.RawIOBase):
+    """What http.client asks of a socket, with each wait bounded by the pace. All answers are read through
+    one buffer, so that what a server writes behind an answer is noticed and not lost in it."""
 
     def __init__(self, raw: socket.socket, pace: Pace) -> None:
+        super().__init__()
         self.raw = raw
         self._pace = pace
+        self._buffer = io.BufferedReader(self, READ_CHUNK)
+        self._looking = False
+        self._ended = False
         self._readers = 0
         self._closing = False
 
@@ -338,29 +343,36 @@ class _Socket:
             self.raw.sendall(chunk)
             self._pace.moved(len(chunk))
 
-    def receive_into(self, buffer: Any) -> int:
-        self.raw.settimeout(self._pace.wait_seconds())
-        received = self.raw.recv_into(buffer)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """None: nothing is there yet, and nobody wants to wait for it."""
+        self.raw.settimeout(0.0 if self._looking else self._pace.wait_seconds())
+        try:
+            received = self.raw.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
         self._pace.moved(received)
+        self._ended = received == 0
         return received
 
     def is_silent(self) -> bool:
         """Open, and nothing to read. The data is really asked for: a readable TLS socket may hold
         nothing but a session ticket."""
-        self.raw.settimeout(0.0)
+        self._looking = True
         try:
-            self.raw.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
+            return not self._buffer.peek(1) and not self._ended
         except OSError:
             return False
-        return False
+        finally:
+            self._looking = False
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
+    def makefile(self, _mode: str) -> "_Reader":
         self._readers += 1
-        return io.BufferedReader(_Octets(self), READ_CHUNK)
+        return _Reader(self._buffer, self._reader_closed)
 
-    def reader_closed(self) -> None:
+    def _reader_closed(self) -> None:
         self._readers -= 1
         self._close_if_unused()
 
@@ -374,20 +386,21 @@ class _Socket:
             self.raw.close()
 
 
-class _Octets(io.RawIOBase):
-    def __init__(self, owner: _Socket) -> None:
-        self._owner = owner
+class _Reader:
+    """One answer's view of the buffer. Closing it leaves the buffer to the next one."""
 
-    def readable(self) -> bool:
-        return True
+    def __init__(self, buffer: Any, closed: Callable[[], None]) -> None:
+        self.read, self.read1, self.readinto = buffer.read, buffer.read1, buffer.readinto
+        self.readline, self.peek = buffer.readline, buffer.peek
+        self._closed: Callable[[], None] | None = closed
 
-    def readinto(self, buffer: Any) -> int:
-        return self._owner.receive_into(buffer)
+    def flush(self) -> None:
+        """Nothing is written here."""
 
     def close(self) -> None:
-        if not self.closed:
-            self._owner.reader_closed()
-        super().close()
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            closed()
 
 
 class _Connection(http.client.HTTPConnection):
