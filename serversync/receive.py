@@ -1,6 +1,6 @@
 """One incoming cycle of one mailbox: read, decide, write, tell.
 
-    failed items again ──> inbox ──> sent items ──> tracked folders ──> what people marked
+    failed items again ──> sent items ──> inbox ──> tracked folders ──> what people marked
                              │
                              └─ per folder:
     list ──> unknown items ──> page ──> fetch + parse ──> plan ──> one transaction ──> server actions
@@ -89,17 +89,17 @@ class IncomingCycle:
     # -- what to read
 
     def _folders(self) -> Iterator[FolderFacts]:
-        """Inbox, sent items where they are tracked (R3.60), then the folders with a rule: those that
-        have been gone through before those that are new."""
+        """Sent items where they are tracked (R3.60), for the inbox may hold the answers; the inbox; then
+        the folders with a rule: those that have been gone through before those that are new."""
         context, organization = self.context, self.context.organization
         profile = context.mailbox.email_server_profile
         assert profile is not None  # eligibility checked it
-        yield context.inbox
         if (
             organization.effective("auto_track_sent_folder_items")
             and profile.kind != ServerType.POP3_SMTP
         ):
             yield context.sent
+        yield context.inbox
         if kind_fault(context.mailbox, profile.server_type, organization) is None:
             yield from sorted(context.tracked, key=lambda facts: not facts.onboarded)
 
@@ -114,7 +114,10 @@ class IncomingCycle:
             self._read_folder(server, facts, self.state.left)
             return
         try:
-            if facts.onboarded or facts.way == Way.SENT:
+            if facts.way == Way.SENT:
+                # Years of sent mail must not keep what comes in waiting.
+                self._read_folder(server, facts, -(-self.state.left // 2))
+            elif facts.onboarded:
                 self._read_folder(server, facts, self.state.left)
             else:
                 self._onboard(server, facts)
@@ -155,9 +158,10 @@ class IncomingCycle:
             cut = len(items) > limit
             start = None if facts.onboarded else start_of(state, facts)
             per_page = self.context.organization.messages_per_page
-            pages = list(pages_of(items[:limit], per_page, start))
-            limit -= min(limit, len(items))
-            state.left -= min(state.left, len(items))
+            taken = items[:limit]
+            pages = list(pages_of(taken, per_page, start))
+            limit -= len(taken)
+            state.left -= len(taken)
             too_old = 0
             for number, page in enumerate(pages, start=1):
                 last = number == len(pages) and not cut

@@ -562,15 +562,18 @@ def _standing(
     first = page.stored.get((key, direction))
     if first is None:
         return None, key, False
-    if not message.message_id or _is_copy(message, first):
+    if not message.message_id or _is_copy(message, first, direction):
         return first, key, False
     key = _distinct(message)
     return page.stored.get((key, direction)), key, True
 
 
-def _is_copy(message: ParsedMessage, standing: Standing) -> bool:
+def _is_copy(message: ParsedMessage, standing: Standing, direction: int) -> bool:
+    """Sent mail is told apart by its sender alone: what was sent from here has the time of sending,
+    which its copy's Date need not have (R3.61), and nobody else can put mail into sent items."""
     sender = message.sender.address if message.sender else ""
-    return same_message(sender[:250], message.date, standing.sender, standing.sent_on)
+    date = standing.sent_on if direction == Direction.OUTGOING else message.date
+    return same_message(sender[:250], date, standing.sender, standing.sent_on)
 
 
 def _extra_queue(reading: Reading, unit: _Unit, standing: Standing, page: _Page) -> UUID | None:
@@ -876,7 +879,10 @@ def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
     standing = lost.get(new.id)
     # Its id belongs to another message, so it needs a key of its own, and so may those of the page
     # that left the id to it (R3.20).
-    return bool(standing and plan.message.message_id and not _is_copy(plan.message, standing))
+    direction = new.fields["direction_code"]
+    return bool(
+        standing and plan.message.message_id and not _is_copy(plan.message, standing, direction)
+    )
 
 
 def _outcome(plan: Plan) -> Outcome:

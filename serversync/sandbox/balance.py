@@ -7,12 +7,15 @@ from django.db.models import Count, Sum
 
 from activities.choices import EmailStatus
 from activities.models import Email
-from mailboxes.choices import IncomingDeliveryMethod
-from mailboxes.models import Mailbox
+from mailboxes.choices import IncomingDeliveryMethod, ServerType
+from mailboxes.models import Mailbox, Organization
+from mailboxes.protocols.base import INBOX, SENT
 from serversync.act import FILE_SENT
 from serversync.choices import ActionState, ItemState
 from serversync.models import FolderCursor, ServerAction, SyncItem
-from serversync.sandbox.store import Store
+from serversync.sandbox.ews.ids import read_id
+from serversync.sandbox.ews.store import Folder
+from serversync.sandbox.servers import Sandbox
 from tracking.choices import SkipReason
 
 STATES = tuple(ItemState)
@@ -20,7 +23,7 @@ STATES = tuple(ItemState)
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`on_server`: messages that the server ever had in the inbox, by its own count of UIDs;
+    """`on_server`: messages that the server ever had in the folders that are read, by its own count;
     `inside`: originals found in forwards, which the ledger counts by themselves (R3.75);
     `copies`: of what was sent, filed in sent items."""
 
@@ -51,7 +54,7 @@ class Balance:
         return self.seen == self.accounted
 
 
-def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
+def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
     """A handful of statements for all mailboxes together."""
     ids = [mailbox.pk for mailbox in mailboxes]
     states: dict[object, Counter[str]] = {pk: Counter() for pk in ids}
@@ -88,7 +91,7 @@ def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
     return [
         Balance(
             mailbox=mailbox,
-            on_server=_on_server(mailbox, store),
+            on_server=on_server(mailbox, sandbox),
             inside=inside[mailbox.pk],
             states=states[mailbox.pk],
             reasons=reasons[mailbox.pk],
@@ -101,11 +104,52 @@ def balances(mailboxes: list[Mailbox], store: Store) -> list[Balance]:
     ]
 
 
-def _on_server(mailbox: Mailbox, store: Store) -> int:
-    """UIDs are given once and never again, so the next one tells how many there were."""
+def on_server(mailbox: Mailbox, sandbox: Sandbox) -> int:
+    """Inbox, sent items where they are tracked, folders with a rule, and what was marked elsewhere."""
     if mailbox.incoming_email_delivery_method != IncomingDeliveryMethod.SERVER_SIDE_SYNC:
         return 0
-    return store.folder(mailbox.email_address).uidnext - 1
+    profile = mailbox.email_server_profile
+    folders = [INBOX]
+    if Organization.objects.current().effective("auto_track_sent_folder_items"):
+        folders.append(SENT)
+    folders += mailbox.tracking_folders.values_list("exchange_folder_id", flat=True)
+    if profile is not None and profile.kind.is_exchange:
+        read = sum(_ever_on_exchange(mailbox, folder, sandbox) for folder in folders)
+        return read + _marked_elsewhere(mailbox, folders, sandbox)
+    if profile is not None and profile.kind == ServerType.POP3_SMTP:
+        folders = [INBOX]
+    return sum(_ever_on_imap(mailbox, folder, sandbox) for folder in folders)
+
+
+def _ever_on_imap(mailbox: Mailbox, folder: str, sandbox: Sandbox) -> int:
+    """UIDs are given once and never again, so the next one tells how many there were."""
+    name = "Sent" if folder == SENT else folder
+    return sandbox.store.folder(mailbox.email_address, name).uidnext - 1
+
+
+def _ever_on_exchange(mailbox: Mailbox, folder: str, sandbox: Sandbox) -> int:
+    """What lies there, and what left."""
+    exchange = sandbox.exchange
+    if not exchange.has_account(mailbox.email_address):
+        return 0
+    account = exchange.account(mailbox.email_address)
+    name = {INBOX: "inbox", SENT: "sentitems"}.get(folder)
+    known = exchange.store.distinguished(account.guid, name) if name else _by_id(folder, sandbox)
+    if known is None:
+        return 0
+    gone = exchange.store.gone_after(account.guid, known.id, 0)
+    return len(exchange.store.items(known.id)) + len(gone)
+
+
+def _by_id(folder: str, sandbox: Sandbox) -> Folder | None:
+    return sandbox.exchange.store.folder(read_id(folder).number)
+
+
+def _marked_elsewhere(mailbox: Mailbox, folders: list[str], sandbox: Sandbox) -> int:
+    """Items that the ledger has only because somebody marked them where nothing else is read."""
+    rows = SyncItem.objects.filter(mailbox=mailbox, parent__isnull=True).exclude(folder__in=folders)
+    keys = rows.values_list("source_key", flat=True)
+    return sum(sandbox.exchange.item(key) is not None for key in keys)
 
 
 def _counts(queryset: object, column: str) -> Counter[object]:

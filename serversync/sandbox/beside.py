@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -13,7 +14,8 @@ from serversync.sandbox.certificates import load_authority
 
 IMAP_PROFILE = "Sandbox IMAP"
 POP3_PROFILE = "Sandbox POP3"
-OWN_PROFILES = (IMAP_PROFILE, POP3_PROFILE)
+EXCHANGE_PROFILE = "Sandbox Exchange"
+OWN_PROFILES = (IMAP_PROFILE, POP3_PROFILE, EXCHANGE_PROFILE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,8 +48,8 @@ def refuse_foreign_profiles(folder: Path) -> None:
         name
         for name, incoming, outgoing, ca in rows
         if name not in OWN_PROFILES
-        or incoming not in LOOPBACK
-        or outgoing not in LOOPBACK
+        or _host(incoming) not in LOOPBACK
+        or _host(outgoing) not in LOOPBACK
         or (own_ca is not None and ca != own_ca)
     ]
     if foreign:
@@ -59,6 +61,11 @@ def refuse_foreign_profiles(folder: Path) -> None:
             )
             % {"names": ", ".join(foreign)}
         )
+
+
+def _host(location: str) -> str:
+    """Of a mail server, or of a web service."""
+    return urlsplit(location).hostname or "" if "://" in location else location
 
 
 def forget_without_site(folder: Path) -> None:

@@ -24,6 +24,17 @@ SUPPORT = "support@sandbox.example"
 SALES = "sales@sandbox.example"
 FORWARD = "forward@sandbox.example"
 ACCOUNTS = (ADA, BEN, CHLOE, DAN, EMI, SUPPORT, SALES, FORWARD)
+# And on the Exchange server, which a service account opens for the product.
+FAY = "fay@sandbox.example"
+GIL = "gil@sandbox.example"
+INA = "ina@sandbox.example"
+ORDERS = "orders@sandbox.example"
+EXCHANGE_ACCOUNTS = (FAY, GIL, INA, ORDERS)
+SERVICE = "service@sandbox.example"
+CUSTOMER_FOLDER = "Inbox/Customers/Customer Ltd"
+PROJECT_FOLDER = "Inbox/Projects"
+SENT_ITEMS = "sentitems"
+CATEGORY = "Tracked to Sandbox"
 
 # Known senders: contacts, an account, a lead.
 RITA = "rita@customer.example"
@@ -60,24 +71,34 @@ REUSED = "<reused-1@customer.example>"
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """One message and the inboxes that it lies in. `name` says what is special about it."""
+    """One message and the inboxes that it lies in. `name` says what is special about it; `folder`,
+    `categories`: where else in an Exchange mailbox, and what somebody gave it there."""
 
     name: str
     inboxes: tuple[str, ...]
     mime: bytes
     received_at: datetime
+    folder: str = ""
+    categories: tuple[str, ...] = ()
 
 
 def seeds(now: datetime) -> list[Seed]:
     """All of them, in the order in which they came."""
-    drafts = [*_business(), *_filters(), *_languages(), *_machines(), *_broken()]
+    drafts = [
+        *_business(),
+        *_filters(),
+        *_languages(),
+        *_machines(),
+        *_broken(),
+        *_exchange(),
+    ]
     made = []
     for number, draft in enumerate(drafts):
         at = now - timedelta(hours=6 * (len(drafts) - number))
         if draft.days_old:
             at = now - timedelta(days=draft.days_old)
         mime = draft.write(at)
-        made.append(Seed(draft.name, draft.inboxes, mime, at))
+        made.append(Seed(draft.name, draft.inboxes, mime, at, draft.folder, draft.categories))
         for forwarder in draft.forwarded_by:
             wrapper = forwarded(mime, forwarder, FORWARD, at)
             made.append(Seed(f"{draft.name}_forwarded", (FORWARD,), wrapper, at))
@@ -100,7 +121,11 @@ class Draft:
         raw: bytes | None = None,
         days_old: int = 0,
         forwarded_by: Sequence[str] = (),
+        folder: str = "",
+        categories: Sequence[str] = (),
     ) -> None:
+        self.folder = folder
+        self.categories = tuple(categories)
         self.name = name
         self.inboxes = tuple(inboxes)
         self.raw = raw
@@ -298,6 +323,67 @@ def _languages() -> Iterator[Draft]:
         [SUPPORT],
         subject="שלום 🎉 " + "very long " * 90,
         text="مرحبا 👋🏽\n",
+    )
+
+
+def _exchange() -> Iterator[Draft]:
+    """Tracked folders, categories and sent items, as people use them in their mail program."""
+    yield Draft("known_sender_to_gil", [GIL], subject="When do you open?")
+    yield Draft("unknown_sender_to_gil", [GIL], sender=STRANGER, subject="An invitation")
+    yield Draft("known_sender_to_ina", [INA], subject="Not for the records")
+    yield Draft("known_sender_to_fay", [FAY], subject="A question for Fay")
+    yield Draft("order_to_orders", [ORDERS], sender=OFFICE, subject="Purchase order 4712")
+    yield Draft(
+        "stranger_to_orders", [ORDERS], sender=STRANGER, subject="Do you deliver on Sundays?"
+    )
+    yield Draft(
+        "the_same_to_three", [FAY, GIL, ORDERS], sender=NOOR, subject="The new address of our store"
+    )
+    yield Draft(
+        "in_the_customers_folder", [FAY], subject="Terms of delivery", folder=CUSTOMER_FOLDER
+    )
+    yield Draft(
+        "stranger_in_the_customers_folder",
+        [FAY],
+        sender=STRANGER,
+        subject="I work for Customer Ltd, too",
+        folder=CUSTOMER_FOLDER,
+    )
+    yield Draft(
+        "in_a_folder_without_record",
+        [INA],
+        sender=STRANGER,
+        subject="The harbour project",
+        folder=PROJECT_FOLDER,
+    )
+    yield Draft(
+        "categorized_by_hand",
+        [INA],
+        sender=STRANGER,
+        subject="This one belongs to the records",
+        categories=["Red category", CATEGORY],
+    )
+    yield Draft(
+        "sent_from_the_mail_program",
+        [GIL],
+        sender=GIL,
+        to=RITA,
+        subject="Our opening hours",
+        folder=SENT_ITEMS,
+    )
+    yield Draft(
+        "sent_to_a_stranger",
+        [GIL],
+        sender=GIL,
+        to=STRANGER,
+        subject="Thank you, no",
+        folder=SENT_ITEMS,
+    )
+    yield Draft(
+        "answer_to_what_gil_sent",
+        [GIL],
+        subject="Re: Our opening hours",
+        headers={"In-Reply-To": "<sent-from-the-mail-program@sandbox.example>"},
     )
 
 

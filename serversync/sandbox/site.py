@@ -30,8 +30,9 @@ from mailboxes.models import (
     UserSettings,
 )
 from serversync.sandbox import seeds
-from serversync.sandbox.beside import IMAP_PROFILE, POP3_PROFILE
+from serversync.sandbox.beside import EXCHANGE_PROFILE, IMAP_PROFILE, POP3_PROFILE
 from serversync.sandbox.servers import Sandbox
+from tracking.models import MailboxTrackingFolder
 
 ADMIN = "admin"
 ADMIN_PASSWORD_NOTE = "admin-password"
@@ -56,6 +57,7 @@ class Place:
 QUEUES = (
     Place(seeds.SUPPORT, "Support", POP3_PROFILE, FilteringMethod.ALL, deletes=True),
     Place(seeds.SALES, "Sales", IMAP_PROFILE, FilteringMethod.RESPONSES),
+    Place(seeds.ORDERS, "Orders", EXCHANGE_PROFILE, FilteringMethod.ALL),
 )
 USERS = (
     Place(seeds.ADA, "Ada Example", IMAP_PROFILE, FilteringMethod.RESPONSES),
@@ -69,6 +71,9 @@ USERS = (
         FilteringMethod.LEADS_CONTACTS_ACCOUNTS,
         incoming=IncomingDeliveryMethod.FORWARD_MAILBOX,
     ),
+    Place(seeds.FAY, "Fay Example", EXCHANGE_PROFILE, FilteringMethod.RESPONSES),
+    Place(seeds.GIL, "Gil Example", EXCHANGE_PROFILE, FilteringMethod.LEADS_CONTACTS_ACCOUNTS),
+    Place(seeds.INA, "Ina Example", EXCHANGE_PROFILE, FilteringMethod.NONE),
 )
 FORWARD = Place(seeds.FORWARD, "Forwarded mail", IMAP_PROFILE, outgoing=False)
 ARCHIVE_QUEUE = Place(ARCHIVE, "Archive", IMAP_PROFILE, outgoing=False)
@@ -90,7 +95,10 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
     organization = Organization.objects.current()
     if organization.default_email_server_profile_id is None:
         Organization.objects.filter(pk=organization.pk).update(
-            name="Sandbox", default_email_server_profile=profiles[IMAP_PROFILE]
+            name="Sandbox",
+            default_email_server_profile=profiles[IMAP_PROFILE],
+            auto_track_sent_folder_items=True,
+            track_categorized_items=True,
         )
     queues = (ARCHIVE_QUEUE,) if archive_only else QUEUES
     users = {} if archive_only else {place.address: _user(place, now) for place in USERS}
@@ -107,6 +115,8 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
     for mailbox in mailboxes:
         place = places[mailbox.email_address]
         _equip(mailbox, place, profiles[place.profile], sandbox, now)
+    if not archive_only:
+        _folder_rules(users, sandbox)
     ids = [mailbox.pk for mailbox in mailboxes]
     services.approve(mailboxes=Mailbox.objects.filter(pk__in=ids), now=now, actor=admin)
     rows = Mailbox.objects.select_related(
@@ -171,6 +181,72 @@ def _profiles(sandbox: Sandbox, owner: SystemUser, now: datetime) -> Iterable[Em
             move_secrets=True,  # to itself: a sandbox that starts again has other ports
         )
         yield profile
+    yield _exchange_profile(sandbox, owner, now)
+
+
+def _exchange_profile(sandbox: Sandbox, owner: SystemUser, now: datetime) -> EmailServerProfile:
+    """One service account opens every mailbox there (R1.17)."""
+    exchange = sandbox.exchange
+    password = exchange.store.password_of(seeds.SERVICE)
+    if password is None:
+        password = secrets.token_urlsafe(16)
+        exchange.add_account(seeds.SERVICE, password, has_mailbox=False)
+        exchange.allow_impersonation(seeds.SERVICE)
+    wanted: dict[str, Any] = {
+        "server_type": ServerType.EXCHANGE_SERVER,
+        "incoming_server_location": exchange.url,
+        "outgoing_server_location": exchange.url,
+        "incoming_credential_retrieval": CredentialRetrieval.PROFILE,
+        "incoming_user_name": seeds.SERVICE,
+        "incoming_use_impersonation": True,
+        "outgoing_use_impersonation": True,
+        "ca_certificate": sandbox.ca_pem,
+    }
+    profile = EmailServerProfile.objects.filter(name=EXCHANGE_PROFILE).first()
+    if profile is None:
+        profile = EmailServerProfile(
+            name=EXCHANGE_PROFILE,
+            owning_user=owner,
+            process_emails_received_after=now - timedelta(days=seeds.START_DAYS),
+            timeout_mailbox_connection_after_amount=30_000,
+            incoming_password=password,
+            **wanted,
+        )
+        changed: list[str] = []
+    else:
+        if profile.incoming_password.reveal() != password:
+            wanted["incoming_password"] = password
+        changed = _assign(profile, wanted)
+    services.save_profile(
+        profile=profile,
+        changed_fields=changed,
+        now=now,
+        actor=owner if profile._state.adding else None,
+        move_secrets=True,
+    )
+    return profile
+
+
+def _folder_rules(users: Mapping[str, SystemUser], sandbox: Sandbox) -> None:
+    """One folder with a record, one without (R7.2)."""
+    customer = Account.objects.get(email_address1=seeds.OFFICE)
+    for address, path, record in (
+        (seeds.FAY, seeds.CUSTOMER_FOLDER, customer),
+        (seeds.INA, seeds.PROJECT_FOLDER, None),
+    ):
+        folder = sandbox.exchange.add_folder(address, path)
+        rule = MailboxTrackingFolder(
+            mailbox=users[address].default_mailbox,
+            exchange_folder_id=folder.remote_id,
+            exchange_folder_name=path.partition("/")[2],
+        )
+        if record is not None:
+            rule.regarding = record
+        known = MailboxTrackingFolder.objects.filter(
+            mailbox=rule.mailbox, exchange_folder_id=rule.exchange_folder_id
+        )
+        if not known.exists():
+            rule.save()
 
 
 def _user(place: Place, now: datetime) -> SystemUser:
@@ -220,10 +296,6 @@ def _equip(
     mailbox: Mailbox, place: Place, profile: EmailServerProfile, sandbox: Sandbox, now: datetime
 ) -> None:
     """Methods, profile and credentials, the same here and in the sandbox."""
-    password = sandbox.store.password_of(place.address)
-    if password is None:
-        password = secrets.token_urlsafe(16)
-        sandbox.store.add_account(place.address, password)
     wanted: dict[str, Any] = {
         "email_server_profile": profile,
         "incoming_email_delivery_method": place.incoming,
@@ -234,12 +306,24 @@ def _equip(
         ),
         "act_delivery_method": ActDeliveryMethod.NONE,
         "process_and_delete_emails": place.deletes,
-        "user_name": place.address,
-        "allow_email_connector_to_use_credentials": True,
     }
+    if place.profile == EXCHANGE_PROFILE:
+        if not sandbox.exchange.has_account(place.address):
+            sandbox.exchange.add_account(place.address, secrets.token_urlsafe(16), name=place.name)
+    else:
+        wanted |= _own_credentials(mailbox, place, sandbox)
+    _change_mailbox(mailbox, now, **wanted)
+
+
+def _own_credentials(mailbox: Mailbox, place: Place, sandbox: Sandbox) -> dict[str, Any]:
+    password = sandbox.store.password_of(place.address)
+    if password is None:
+        password = secrets.token_urlsafe(16)
+        sandbox.store.add_account(place.address, password)
+    wanted = {"user_name": place.address, "allow_email_connector_to_use_credentials": True}
     if not mailbox.password or mailbox.password.reveal() != password:
         wanted["password"] = password
-    _change_mailbox(mailbox, now, **wanted)
+    return wanted
 
 
 def _change_mailbox(mailbox: Mailbox, now: datetime, **wanted: Any) -> None:

@@ -18,6 +18,7 @@ from serversync import outbox
 from serversync.engine import Report, run_one
 from serversync.models import SyncItem
 from serversync.sandbox import seeds
+from serversync.sandbox.balance import on_server
 from serversync.sandbox.mailfiles import message_files, messages
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ARCHIVE
@@ -53,14 +54,32 @@ def deliver_seeds(sandbox: Sandbox, progress: Progress) -> None:
     """Once for a sandbox: they keep their keys, so a second run finds nothing new."""
     if sandbox.store.note(SEEDED_NOTE):
         return
-    with progress.step(_("Filling the mailboxes")) as step, sandbox.store.batch():
+    with (
+        progress.step(_("Filling the mailboxes")) as step,
+        sandbox.store.batch(),
+        sandbox.exchange.store.writing(),
+    ):
         made = seeds.seeds(timezone.now())
         step.expect(len(made))
         for seed in made:
             for inbox in seed.inboxes:
-                sandbox.store.deliver(inbox, seed.mime, received_at=seed.received_at)
+                _deliver(sandbox, inbox, seed)
             step.advance()
         sandbox.store.set_note(SEEDED_NOTE, "1")
+
+
+def _deliver(sandbox: Sandbox, inbox: str, seed: seeds.Seed) -> None:
+    if not sandbox.exchange.has_account(inbox):
+        sandbox.store.deliver(inbox, seed.mime, received_at=seed.received_at)
+        return
+    sandbox.exchange.deliver(
+        inbox,
+        seed.mime,
+        folder=seed.folder or "inbox",
+        received_at=seed.received_at,
+        is_read=seed.folder == seeds.SENT_ITEMS,
+        categories=seed.categories,
+    )
 
 
 def deliver_files(sandbox: Sandbox, path: Path, progress: Progress) -> int:
@@ -114,7 +133,7 @@ def receive_all(
     reading = [mailbox for mailbox in mailboxes if _receives(mailbox)]
     with progress.step(title) as step:
         known = SyncItem.objects.filter(mailbox__in=reading, parent__isnull=True).count()
-        total = sum(sandbox.store.folder(m.email_address).uidnext - 1 for m in reading)
+        total = sum(on_server(mailbox, sandbox) for mailbox in reading)
         step.expect(max(0, total - known))
         for mailbox in reading:
             step.advance(0, mailbox.name)
@@ -226,6 +245,8 @@ LETTERS = (
     Letter(seeds.SALES, (seeds.GUS,), "Our new price list"),
     Letter(seeds.EMI, (seeds.RITA,), "納期について", "<p>ご確認ください。</p>"),
     Letter(seeds.ADA, (seeds.BEN,), "The offer for tomorrow is ready"),
+    Letter(seeds.FAY, (seeds.RITA,), "Terms of delivery, second draft"),
+    Letter(seeds.ORDERS, (seeds.NOOR,), "Your order is on its way", cc=(seeds.GIL,)),
 )
 
 

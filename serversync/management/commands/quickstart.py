@@ -110,7 +110,7 @@ class Command(BaseCommand):
         bars = Bars(console)
         prepared = prepare(sandbox, timezone.now(), archive_only=mail is not None)
         mailboxes = prepared.mailboxes
-        before = balances(mailboxes, sandbox.store)
+        before = balances(mailboxes, sandbox)
         if mail is None:
             story.deliver_seeds(sandbox, bars)
         else:
@@ -121,7 +121,9 @@ class Command(BaseCommand):
             story.compose(sandbox, bars, timezone.now())
             story.send_all(mailboxes, run, bars)
             story.receive_all(mailboxes, sandbox, run, bars, _("Receiving the answers"))
-        found = balances(mailboxes, sandbox.store)
+            # Copies of what was sent were filed at the end of that; sent items are tracked, too.
+            story.receive_all(mailboxes, sandbox, run, bars, _("Reading sent items"))
+        found = balances(mailboxes, sandbox)
         even = all(balance.is_even for balance in found)
         tell(console, found, before)
         if mail is not None:

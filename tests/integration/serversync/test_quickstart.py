@@ -61,7 +61,7 @@ class TestQuickstart:
         output = quickstart(tmp_path)
         assert "It balances." in output
         assert "Problem" not in output
-        assert len(even(output)) == 8
+        assert len(even(output)) == 12
         assert "(R3.24)" in output
 
         again = quickstart(tmp_path)
@@ -76,6 +76,27 @@ class TestQuickstart:
         self.the_queue_that_deletes_left_only_rejected_mail_on_the_server(tmp_path)
         self.mail_was_judged_by_five_filters()
         self.forwarded_originals_were_judged_for_whoever_forwarded_them()
+        self.mail_of_exchange_came_by_folder_category_and_sent_items()
+
+    def mail_of_exchange_came_by_folder_category_and_sent_items(self):
+        expected = {
+            (seeds.FAY, "in-the-customers-folder"): "folder_rule",
+            (seeds.FAY, "stranger-in-the-customers-folder"): "folder_rule",
+            (seeds.FAY, "known-sender-to-fay"): "filter_replies_only",
+            (seeds.INA, "in-a-folder-without-record"): "folder_rule",
+            (seeds.INA, "categorized-by-hand"): "category",
+            (seeds.INA, "known-sender-to-ina"): "filter_none",
+            (seeds.GIL, "sent-from-the-mail-program"): "",
+            (seeds.GIL, "sent-to-a-stranger"): "filter_recipients_unknown",
+            (seeds.GIL, "answer-to-what-gil-sent"): "",
+        }
+        assert {key: item(*key).sub_reason for key in expected} == expected
+        folder = Email.objects.filter(message_id__contains="customers-folder")
+        assert {str(email.activity.regarding_object) for email in folder} == {"Customer Ltd"}
+        sent = Email.objects.get(message_id__startswith="sent-from-the-mail-program")
+        assert sent.direction_code == Direction.OUTGOING
+        answer = Email.objects.get(message_id__startswith="answer-to-what-gil-sent")
+        assert answer.correlated_activity == sent
 
     def every_state_and_reason_that_the_seeds_are_made_for_occurs(self):
         found = Counter(SyncItem.objects.values_list("state", "reason"))
@@ -115,6 +136,9 @@ class TestQuickstart:
             "Re: Date for the handover",
             "Re: RE: Delivery to the second floor",
             "Re: 納期について",
+            "Re: Our opening hours",
+            "Re: Terms of delivery, second draft",
+            "Re: Your order is on its way",
             "Automatic reply: Your invoice",
             "Undelivered Mail Returned to Sender",
         }
@@ -227,7 +251,7 @@ class TestQuickstart:
         assert "Problem: Ada Example" in output.getvalue()
         assert "Traceback" not in output.getvalue()
         read = SyncItem.objects.values_list("mailbox__email_address", flat=True).distinct()
-        assert set(read) == set(seeds.ACCOUNTS) - {seeds.ADA, seeds.EMI}
+        assert set(read) == {*seeds.ACCOUNTS, *seeds.EXCHANGE_ACCOUNTS} - {seeds.ADA, seeds.EMI}
 
 
 class TestOwnMail:
@@ -354,7 +378,7 @@ def test_the_balance_counts_what_the_ledger_does_not_know(tmp_path):
     sandbox = Sandbox(tmp_path / "sandbox")
     try:
         mailbox = Mailbox.objects.get(email_address=ARCHIVE)
-        (balance,) = balances([mailbox], sandbox.store)
+        (balance,) = balances([mailbox], sandbox)
     finally:
         sandbox.stop()
     assert (balance.seen, balance.accounted, balance.is_even) == (1, 0, False)

@@ -144,8 +144,10 @@ def test_the_copy_of_what_was_sent_from_here_is_a_duplicate(ada: Account) -> Non
         owning_user=ada.mailbox.owning_user,
     )
     email = write(ada.mailbox, "cleo@customer.example", now=ada.now)
+    ada.later(minutes=30)
     ada.send()
     (sent,) = ada.outgoing.sent
+    Email.objects.update(sent_on=ada.now)  # as it was sent, which is not when it was written
     ada.box.deliver(sent.mime, SENT)
 
     ada.receive()
@@ -170,3 +172,38 @@ def test_an_answer_to_it_correlates(ada: Account) -> None:
 
     answer = Email.objects.get(message_id="answer@customer.example")
     assert answer.correlated_activity_id == Email.objects.get(message_id="1@example.com").pk
+
+
+def test_an_answer_that_came_with_it_in_one_poll_correlates_too() -> None:
+    organization(auto_track_sent_folder_items=True)
+    ada = account_of(ServerType.EXCHANGE_SERVER, FilteringMethod.RESPONSES)
+    ada.box.deliver(message(message_id="asked@customer.example"))
+    ada.receive()
+    put(ada, 1, "cleo@customer.example", in_reply_to="<asked@customer.example>")
+    assert not Email.objects.exists()
+    organization(sender_filters_accept_replies=True)
+    user = ada.mailbox.regarding_user
+    user.settings.incoming_email_filtering_method = FilteringMethod.ALL
+    user.settings.save()
+    ada.box.deliver(message(message_id="answer@customer.example", in_reply_to="<1@example.com>"))
+    ada.later(minutes=5)
+
+    ada.receive()
+
+    answer = Email.objects.get(message_id="answer@customer.example")
+    assert answer.correlated_activity == Email.objects.get(message_id="1@example.com")
+
+
+def test_a_backlog_of_sent_mail_leaves_room_for_what_comes_in(ada: Account) -> None:
+    organization(messages_per_cycle=4, messages_per_page=2)
+    for number in range(9):
+        put(ada, number, "cleo@customer.example")
+    ada.box.deliver(message(message_id="fresh@customer.example"))
+
+    result = ada.receive()
+
+    assert result.more
+    assert "fresh@customer.example" in outcomes(ada)
+    for _cycle in range(4):
+        ada.receive()
+    assert len(outcomes(ada)) == 10
