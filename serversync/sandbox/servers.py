@@ -17,7 +17,7 @@ from serversync.sandbox.conversation import Conversation, Site
 from serversync.sandbox.ews.exchange import Exchange
 from serversync.sandbox.faults import Faults
 from serversync.sandbox.imap import Imap
-from serversync.sandbox.outside import Outside, Person, forwarded
+from serversync.sandbox.outside import Manner, Outside, Person, forwarded
 from serversync.sandbox.pop3 import Pop3
 from serversync.sandbox.smtp import Smtp
 from serversync.sandbox.store import Store
@@ -204,7 +204,7 @@ class Sandbox:
     # -- mail
 
     def has_account(self, address: str) -> bool:
-        return self.store.has_account(address) or self.exchange.has_account(address)
+        return self.store.has_account(address) or self.exchange.receives(address)
 
     def accept_mail(self, sender: str, recipients: list[str], mime: bytes) -> None:
         """What SMTP or Exchange has taken: into the inboxes here, or to the people outside, who may
@@ -212,12 +212,21 @@ class Sandbox:
         now = datetime.now(UTC)
         self.sent.append((sender, tuple(recipients), mime))
         for recipient in recipients:
-            if self.has_account(recipient):
+            if self._has_room(recipient, len(mime)):
                 self.deliver(recipient, mime, now)
                 continue
-            answer = self.outside.take(sender, recipient, mime, now)
+            outside = self.outside
+            if self.has_account(recipient):
+                outside = Outside({recipient: Person(recipient, recipient, Manner.BOUNCE)})
+            answer = outside.take(sender, recipient, mime, now)
             if answer is not None and self.has_account(answer.to):
                 self.deliver(answer.to, answer.mime, now)
+
+    def _has_room(self, address: str, size: int) -> bool:
+        """Is there an account that takes it? Full Exchange mailboxes send mail back."""
+        if self.exchange.receives(address):
+            return self.exchange.has_room(address, size)
+        return self.store.has_account(address)
 
     def deliver(self, address: str, mime: bytes, received_at: datetime | None = None) -> int:
         """Into an inbox, and where its owner has a rule for it, forwarded as an attachment. Returns
@@ -229,7 +238,7 @@ class Sandbox:
         return uid
 
     def _put(self, address: str, mime: bytes, received_at: datetime | None) -> int:
-        if not self.exchange.has_account(address):
+        if not self.exchange.receives(address):
             return self.store.deliver(address, mime, received_at=received_at)
         for outside in self.exchange.accept(address, mime, received_at):
             if self.store.has_account(outside):

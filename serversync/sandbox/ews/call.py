@@ -1,7 +1,7 @@
 """One request on its way through: who asks, with which schema, what he may open; and the table of operations."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from serversync.sandbox.ews import rights, soap, versions
@@ -15,8 +15,8 @@ from serversync.sandbox.ews.store import Account, Attachment, Folder, Item, Stor
 
 @dataclass
 class Call:
-    """`actor`: the account that acts, which is the impersonated one if the request names one.
-    `refuse_at`: by position in the batch, the refusal that a fault wants there; None: everywhere."""
+    """`actor`: the account that acts, which is the impersonated one if the request names one; None if
+    `actor_address` has none. `planned`: a refusal that a fault asks for."""
 
     site: Site
     principal: Principal
@@ -27,7 +27,6 @@ class Call:
     request: Element
     environ: Mapping[str, object]
     planned: "Planned | None" = None
-    used: set[str] = field(default_factory=set)
 
     @property
     def store(self) -> Store:

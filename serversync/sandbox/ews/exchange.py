@@ -156,6 +156,17 @@ class Exchange:
     def has_account(self, address: str) -> bool:
         return self.store.account(address) is not None
 
+    def receives(self, address: str) -> bool:
+        """Does mail for this address go to an account or list here?"""
+        account = self.store.account(address)
+        return account is not None and (account.has_mailbox or account.is_group)
+
+    def has_room(self, address: str, size: int) -> bool:
+        account = self.account(address)
+        quota = account.quota_bytes
+        used = 0 if quota is None else self.store.used_bytes(account.guid)
+        return not account.is_full and (quota is None or used + size <= quota)
+
     def account(self, address: str) -> Account:
         if (account := self.store.account(address)) is None:
             raise LookupError(f"no Exchange account has the address {address}")

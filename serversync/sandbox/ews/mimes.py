@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.header import Header, decode_header, make_header
@@ -370,18 +370,63 @@ def other_headers(mime: bytes) -> list[tuple[str, str]]:
 def without_bcc(mime: bytes) -> bytes:
     """As it leaves: nobody sees the blind copies."""
     head, separator, body = _cut(mime)
-    kept, dropping = [], False
-    for line in head.splitlines(keepends=True):
-        if line[:1] not in (b" ", b"\t"):
-            dropping = line[:4].lower() == b"bcc:"
-        if not dropping:
-            kept.append(line)
-    return b"".join(kept) + separator + body
+    return _without(head, ["bcc"]) + separator + body
 
 
 def with_header(mime: bytes, name: str, value: str) -> bytes:
     """One header in front; the bytes behind stay."""
     return f"{name}: {value}\r\n".encode() + mime
+
+
+#: Property -> the header that says the same. A change of one leaves the rest of the MIME as it is.
+HEADER_OF = {
+    "From": "From",
+    "Sender": "Sender",
+    "ToRecipients": "To",
+    "CcRecipients": "Cc",
+    "BccRecipients": "Bcc",
+    "ReplyTo": "Reply-To",
+    "Subject": "Subject",
+    "InternetMessageId": "Message-ID",
+    "InReplyTo": "In-Reply-To",
+    "References": "References",
+    "ConversationTopic": "Thread-Topic",
+    "ConversationIndex": "Thread-Index",
+    "Importance": "Importance",
+    "DateTimeSent": "Date",
+    "IsReadReceiptRequested": "Disposition-Notification-To",
+}
+
+
+def rewritten(mime: bytes, element: Element, properties: Iterable[str]) -> bytes:
+    """With the headers of these properties as the element has them now."""
+    names = {HEADER_OF[name].lower() for name in properties}
+    made = EmailMessage(policy=SMTP)
+    for name, value in _headers(element, ()):
+        if name.lower() in names and value:
+            _set(made, name, value)
+    new = b"".join(made.as_bytes().partition(b"\r\n\r\n")[:1]) + b"\r\n" if made.keys() else b""
+    head, separator, body = _cut(mime)
+    return new + _without(head, names) + separator + body
+
+
+def completed(mime: bytes, element: Element) -> bytes:
+    """With what no message may lack: sender, date and id."""
+    message = parse(mime)
+    needed = ("From", "DateTimeSent", "InternetMessageId")
+    missing = [name for name in needed if not header(message, HEADER_OF[name])]
+    return rewritten(mime, element, missing) if missing else mime
+
+
+def _without(head: bytes, names: Collection[str]) -> bytes:
+    """`names`: in lower case."""
+    kept, dropping = [], False
+    for line in head.splitlines(keepends=True):
+        if line[:1] not in (b" ", b"\t"):
+            dropping = line.partition(b":")[0].strip().lower().decode("latin-1") in names
+        if not dropping:
+            kept.append(line)
+    return b"".join(kept)
 
 
 def _cut(mime: bytes) -> tuple[bytes, bytes, bytes]:

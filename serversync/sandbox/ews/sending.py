@@ -23,7 +23,7 @@ from serversync.sandbox.ews.soap import (
     stamp,
     truth,
 )
-from serversync.sandbox.ews.store import Folder, Item, NewItem
+from serversync.sandbox.ews.store import Account, Folder, Item, NewItem
 from serversync.sandbox.ews.writing import complete, default_folder, given, replace, require_fitting
 
 DISPOSITIONS = ("SaveOnly", "SendOnly", "SendAndSaveCopy")
@@ -91,19 +91,25 @@ def require_size(call: Call, size: int) -> None:
 
 def _send_new(call: Call, item: NewItem, disposition: str) -> None:
     """The copy is kept by another step of the server, so nothing tells its id."""
-    home = call.home()
-    folder = None
-    if disposition == "SendAndSaveCopy":
-        folder = saved_folder(call) or call.store.distinguished(home.guid, "sentitems")
-    prepare(call, item)
-    complete(call, item, home.address)
-    mime = composed(item)
-    submit(call, item, mime)
+    folder = saved_folder(call) if disposition == "SendAndSaveCopy" else None
+    owner = _owner(call, folder)
+    if disposition == "SendAndSaveCopy" and folder is None:
+        folder = call.store.distinguished(owner.guid, "sentitems")
+    changed = prepare(call, item, owner)
+    complete(call, item, owner.address)
+    mime = mimes.rewritten(composed(item), item.element, changed)
+    submit(call, item, mime, owner)
     if folder is None or call.quirks.no_sent_copy:
         return
     item.is_draft, item.is_read = False, True
     item.mime, item.mime_is_current, item.size = mime, True, len(mime)
     call.store.add_item(folder, item)
+
+
+def _owner(call: Call, folder: Folder | None) -> Account:
+    """Whose mailbox a message is sent from: that of the folder which keeps it. Raises Refusal."""
+    owner = call.store.account_of(folder.account) if folder else None
+    return owner or call.home()
 
 
 def composed(item: NewItem) -> bytes:
@@ -119,22 +125,25 @@ def composed(item: NewItem) -> bytes:
     )
 
 
-def prepare(call: Call, item: NewItem | Item) -> None:
-    """Who sends it, and when. Raises Refusal if whoever acts may not send as the one that it names."""
+def prepare(call: Call, item: NewItem | Item, owner: Account) -> list[str]:
+    """Who sends it, and when; returns the properties that were changed for it. Raises Refusal if whoever
+    acts may not send as the one that it names."""
+    changed = []
     named = mimes.mailboxes(item.element, "From")
-    home = call.home()
     if not named:
-        named = [(home.name, home.address)]
+        named = [(owner.name, owner.address)]
         replace(item.element, make(f"{T}From", mimes.mailbox(*named[0])))
-        item.mime_is_current = False
+        changed.append("From")
     address = named[0][1]
     on_behalf = require_sender(call, call.store.account(address), address)
-    sender = (home.name, home.address) if on_behalf else named[0]
+    sender = (call.actor.name, call.actor.address) if on_behalf and call.actor else named[0]
     if mimes.mailboxes(item.element, "Sender") != [sender]:
         replace(item.element, make(f"{T}Sender", mimes.mailbox(*sender)))
-        item.mime_is_current = item.mime_is_current and not on_behalf
+        changed += ["Sender"] if on_behalf else []
     if not item.mime_is_current:
         replace(item.element, make(f"{T}DateTimeSent", stamp(datetime.now(UTC))))
+        changed.append("DateTimeSent")
+    return changed
 
 
 def recipients(item: NewItem | Item) -> list[str]:
@@ -154,15 +163,14 @@ def _is_address(text: str) -> bool:
     return bool(local and at and domain) and not set(text) & set(" \t\r\n<>,;")
 
 
-def submit(call: Call, item: NewItem | Item, mime: bytes) -> None:
+def submit(call: Call, item: NewItem | Item, mime: bytes, owner: Account) -> None:
     """Hand the message over to everybody. Raises Refusal before anybody has it."""
-    home = call.home()
     to = recipients(item)
     require_size(call, len(mime))
-    if not home.may_submit:
+    if not owner.may_submit:
         raise Refusal("ErrorSubmissionQuotaExceeded")
-    sender = mimes.mailboxes(item.element, "From")
-    call.site.accept_mail(sender[0][1] if sender else home.address, to, on_its_way(call, mime))
+    ((_, sender), *_) = mimes.mailboxes(item.element, "From")
+    call.site.accept_mail(sender, to, on_its_way(call, mime))
 
 
 def on_its_way(call: Call, mime: bytes) -> bytes:
@@ -193,9 +201,11 @@ def _send_saved(call: Call, item: Item, keep: bool) -> None:
     folder = None
     if keep:
         folder = saved_folder(call) or call.store.distinguished(item.account, "sentitems")
-    prepare(call, item)
-    mime = mime_of(call, item)
-    submit(call, item, mime)
+    owner = call.store.account_of(item.account)
+    assert owner is not None
+    changed = prepare(call, item, owner)
+    mime = mimes.rewritten(mime_of(call, item), item.element, changed)
+    submit(call, item, mime, owner)
     if call.quirks.draft_stays:
         return
     item.is_draft, item.is_read, item.size = False, True, len(mime)

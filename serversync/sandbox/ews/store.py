@@ -346,8 +346,11 @@ class Store:
             )
 
     def remove_account(self, address: str) -> None:
+        account = self._account(address)
         with self.writing() as database:
-            database.execute("DELETE FROM account WHERE address = ?", (address.lower(),))
+            for table, column in (("account", "guid"), ("gone", "account"), ("event", "account")):
+                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (account.guid,))
+            database.execute("DELETE FROM grant_ WHERE ? IN (owner, holder)", (account.address,))
 
     def set_account(self, address: str, **switches: object) -> None:
         """Any of SWITCHES. Raises ValueError, LookupError."""

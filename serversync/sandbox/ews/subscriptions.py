@@ -45,8 +45,11 @@ class Subscriptions:
         """Raises Refusal over the limit of the subscriber."""
         with self._lock:
             self._forget_idle()
-            mine = [one for one in self._living.values() if one.owner == subscription.owner]
-            if limit is not None and len(mine) >= limit and not subscription.is_streaming:
+            pulled = sum(
+                one.owner == subscription.owner and not one.is_streaming
+                for one in self._living.values()
+            )
+            if limit is not None and pulled >= limit and not subscription.is_streaming:
                 raise Refusal("ErrorExceededSubscriptionCount", "Too many subscriptions.")
             self._living[subscription.id] = subscription
 

@@ -9,7 +9,7 @@ from lxml import etree
 from serversync.sandbox.ews import extended, mimes, paths, soap, versions
 from serversync.sandbox.ews.call import Call, operation
 from serversync.sandbox.ews.ids import read_change_key
-from serversync.sandbox.ews.properties import mime_of, only_id, read_field, read_indexed
+from serversync.sandbox.ews.properties import WITH_MIME, mime_of, only_id, read_field, read_indexed
 from serversync.sandbox.ews.rights import Right, require_room
 from serversync.sandbox.ews.soap import (
     Element,
@@ -74,13 +74,25 @@ def given(call: Call, element: Element) -> NewItem:
         )
     else:
         item = _from_mime(content, tag)
-    for child in children(element):
-        if child is not content:
-            set_property(call, item, child)
+    others = [child for child in children(element) if child is not content]
+    for child in others:
+        set_property(call, item, child)
     _flags(item)
+    if item.mime is not None:
+        _rewrite(item, [soap.local(child) for child in others])
     if call.quirks.ignores_inline_attachments and content is None:
         item.attachments = []
     return item
+
+
+def _rewrite(item: NewItem, names: Sequence[str]) -> None:
+    """Bring MIME content up to the properties that were given beside it."""
+    assert item.mime is not None
+    if headers := [name for name in names if name in mimes.HEADER_OF]:
+        item.mime = mimes.rewritten(item.mime, item.element, headers)
+        item.size = len(item.mime)
+    if "Body" in names:
+        item.mime_is_current = False
 
 
 def _from_mime(content: Element, tag: str) -> NewItem:
@@ -237,6 +249,8 @@ def complete(call: Call, item: NewItem, owner_address: str) -> None:
         _give(item, "DateTimeSent", lambda: stamp(now))
         if item.received_at is None and not call.quirks.no_received_time:
             item.received_at = now
+        if item.mime is not None:
+            item.mime = mimes.completed(item.mime, item.element)
     elif item.tag == "CalendarItem":
         _give(
             item,
@@ -351,15 +365,28 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
 def _stored(call: Call, item: Item, changed: list[str]) -> Item:
     if item.tag == "Task":
         settle_task(item, changed)
-    touches_mime = any(not _is_beside_mime(path) for path in changed)
-    if touches_mime and "item:MimeContent" not in changed:
-        item.mime_is_current = False
-        item.size = max(len(etree.tostring(item.element)), 1)
+    touching = [path for path in changed if not _is_beside_mime(path)]
+    if touching and "item:MimeContent" not in changed:
+        _update_mime(call, item, [path.partition(":")[2] for path in touching])
         owner = call.store.account_of(item.account)
         assert owner is not None
         require_room(call, owner, 0)
     return call.store.change_item(
         item, paths=changed, only_read_flag=set(changed) == {"message:IsRead"}
+    )
+
+
+def _update_mime(call: Call, item: Item, names: list[str]) -> None:
+    """Headers are changed where they stand; with anything else the message is written anew when read."""
+    stored = call.store.mime(item.id)
+    if stored is not None and item.mime_is_current and set(names) <= set(mimes.HEADER_OF):
+        stored = mimes.rewritten(stored, item.element, names)
+        call.store.set_mime(item.id, stored)
+        item.size = len(stored)
+        return
+    item.mime_is_current = False
+    item.size = (
+        len(mime_of(call, item)) if item.tag in WITH_MIME else len(etree.tostring(item.element))
     )
 
 
@@ -512,13 +539,6 @@ def _delete_entry(item: Item, path: str, index: str) -> None:
 
 def _entry(holder: Element, index: str) -> Element | None:
     return next((entry for entry in children(holder) if entry.get("Key") == index), None)
-
-
-def refresh_mime(call: Call, item: Item) -> bytes:
-    """The MIME that the item has now, kept as its own."""
-    mime = mime_of(call, item)
-    call.store.set_mime(item.id, mime)
-    return mime
 
 
 def require_attribute_version(call: Call) -> None:

@@ -6,6 +6,8 @@ import smtplib
 import socket
 import ssl
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 
 import pytest
@@ -45,6 +47,7 @@ from serversync.sandbox.ews.versions import Edition
 from serversync.sandbox.faults import Fault, Kind
 from serversync.sandbox.outside import Manner, Person
 from serversync.sandbox.servers import Sandbox, running_sandbox
+from serversync.sandbox.store import INBOX
 
 pytestmark = pytest.mark.integration
 
@@ -61,16 +64,30 @@ MIME = (
 )
 
 
-@pytest.fixture
-def sandbox(monkeypatch):
+@pytest.fixture(scope="module")
+def server():
     people = {RITA: Person(RITA, "Rita", Manner.REPLY)}
     with running_sandbox(accounts={IMAP_USER: PASSWORD}, people=people) as sandbox:
-        for address in (ADA, BEN):
-            sandbox.exchange.add_account(address, PASSWORD)
-        sandbox.exchange.add_account(SERVICE, PASSWORD, has_mailbox=False)
-        monkeypatch.setattr(BaseProtocol, "HTTP_ADAPTER_CLS", trusting(sandbox))
         yield sandbox
-        close_connections()
+
+
+@pytest.fixture
+def sandbox(server, monkeypatch):
+    """The same server for every test, with new accounts."""
+    monkeypatch.setattr(BaseProtocol, "HTTP_ADAPTER_CLS", trusting(server))
+    for address in (ADA, BEN):
+        server.exchange.add_account(address, PASSWORD)
+    server.exchange.add_account(SERVICE, PASSWORD, has_mailbox=False)
+    yield server
+    close_connections()
+    for known in server.exchange.store.accounts():
+        server.exchange.store.remove_account(known.address)
+    server.store.remove(IMAP_USER, INBOX, server.store.uids(IMAP_USER))
+    server.exchange.quirks = Quirks()
+    server.exchange.requests.clear()
+    server.exchange.forget_subscriptions()
+    server.faults.clear()
+    server.sent.clear()
 
 
 def trusting(sandbox: Sandbox) -> type[requests.adapters.HTTPAdapter]:
@@ -203,6 +220,7 @@ def state_of(answer: etree._Element) -> str:
 def mail(to: str, subject: str = "Hello", sender: str = ADA) -> bytes:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, to, subject
+    message["Date"] = "Mon, 02 Nov 2026 10:00:00 +0000"
     message["Message-ID"] = f"<{subject.lower().replace(' ', '-')}@exchange.example>"
     message.set_content("text\n")
     return message.as_bytes()
@@ -848,6 +866,48 @@ class TestSending:
         (received,) = sandbox.exchange.messages(BEN)
         assert received.endswith(mime)
 
+    def test_what_uploaded_mime_lacks_is_put_before_it(self, sandbox):
+        ada = account(sandbox)
+        letter = MIME.partition(b"\r\n")[2].replace(
+            b"Message-ID: <order@customer.example>\r\n", b""
+        )
+        Message(
+            account=ada, folder=ada.sent, mime_content=letter, to_recipients=[BEN]
+        ).send_and_save()
+        (sent,) = sandbox.exchange.messages(ADA, "sentitems")
+        head = message_from_bytes(sent)
+        assert head["From"] == f"Ada <{ADA}>" and head["To"] == BEN and head["Message-ID"]
+        assert sent.endswith(b"X-Unknown: kept\r\n\r\nTwo pieces, please.\r\n")
+        (received,) = account(sandbox, BEN).inbox.all()
+        assert received.message_id == head["Message-ID"]
+
+    def test_a_changed_subject_leaves_the_rest_of_the_bytes(self, sandbox):
+        item = sandbox.exchange.deliver(ADA, MIME)
+        message = account(sandbox).inbox.get(id=item.remote_id)
+        message.subject = "Bücher"
+        message.save(update_fields=["subject"])
+        message.refresh()
+        kept, _, body = message.mime_content.partition(b"\r\n\r\n")
+        assert str(make_header(decode_header(message_from_bytes(kept)["Subject"]))) == "Bücher"
+        assert b"X-Unknown: kept" in kept and body == b"Two pieces, please.\r\n"
+        assert message.size == len(message.mime_content)
+
+    def test_a_delegate_without_a_mailbox_sends_from_the_one_it_opens(self, sandbox):
+        for level in ("FullAccess", "SendAs"):
+            sandbox.exchange.grant(ADA, SERVICE, level)
+        ada = account(sandbox, user=SERVICE)
+        Message(account=ada, folder=ada.sent, mime_content=mail(BEN)).send_and_save()
+        assert len(sandbox.exchange.items(ADA, "sentitems")) == 1
+        assert sandbox.sent[0][0] == ADA
+
+    def test_full_mailboxes_send_mail_back_and_service_accounts_get_none(self, sandbox):
+        sandbox.exchange.set_account(BEN, is_full=True)
+        ada = account(sandbox)
+        Message(account=ada, subject="x", to_recipients=[BEN, SERVICE]).send(save_copy=False)
+        assert sandbox.exchange.items(BEN) == []
+        (bounce,) = ada.inbox.all()
+        assert bounce.item_class == "REPORT.IPM.Note.NDR"
+
     def test_a_draft_is_sent_and_moves_to_sent_items(self, sandbox):
         ada = account(sandbox)
         draft = Message(account=ada, folder=ada.drafts, subject="Later", to_recipients=[BEN]).save()
@@ -1102,6 +1162,85 @@ class TestQuirks:
             with pytest.raises((http.client.HTTPException, OSError)):
                 line.post(GET_INBOX)
 
+    def test_missing_folders_may_look_otherwise(self, sandbox):
+        sandbox.exchange.quirks = Quirks(
+            missing_folder_property_error=True, sync_ignores_missing_folder=True
+        )
+        orders = sandbox.exchange.add_folder(ADA, "Orders")
+        sandbox.exchange.store.remove_folder(orders)
+        by_id = f'<t:FolderId Id="{orders.remote_id}"/>'
+        get = GET_INBOX.replace('<t:DistinguishedFolderId Id="inbox"/>', by_id)
+        assert codes(ask(sandbox, get)) == ["ErrorFolderPropertyRequestFailed"]
+        looked = ask(sandbox, sync().replace('<t:DistinguishedFolderId Id="inbox"/>', by_id))
+        assert (codes(looked), news(looked)) == (["NoError"], [])
+
+    def test_a_read_flag_may_come_as_an_update(self, sandbox):
+        item = sandbox.exchange.deliver(ADA, MIME)
+        state = state_of(ask(sandbox, sync()))
+        sandbox.exchange.mark_read(item)
+        assert news(ask(sandbox, sync(state))) == ["ReadFlagChange"]
+        sandbox.exchange.quirks = Quirks(read_flag_as_update=True)
+        assert news(ask(sandbox, sync(state))) == ["Update"]
+
+    def test_a_move_may_keep_its_new_id_to_itself(self, sandbox):
+        sandbox.exchange.quirks = Quirks(move_answers_nothing=True)
+        item = sandbox.exchange.deliver(ADA, MIME)
+        ada = account(sandbox)
+        message = ada.inbox.get(id=item.remote_id)
+        message.move(ada.drafts)
+        assert message.id is None
+        assert len(sandbox.exchange.items(ADA, "drafts")) == 1
+
+    def test_created_items_may_lack_times_and_attachments(self, sandbox):
+        sandbox.exchange.quirks = Quirks(no_received_time=True, ignores_inline_attachments=True)
+        ada = account(sandbox)
+        files = [FileAttachment(name="a.txt", content=b"abc")]
+        letter = Message(
+            account=ada, folder=ada.sent, subject="x", to_recipients=[BEN], attachments=files
+        )
+        letter.send_and_save()
+        (sent,) = ada.sent.all()
+        assert (sent.datetime_received, sent.attachments) == (None, [])
+
+    def test_a_sent_copy_may_be_missing(self, sandbox):
+        sandbox.exchange.quirks = Quirks(no_sent_copy=True)
+        ada = account(sandbox)
+        Message(account=ada, folder=ada.sent, mime_content=mail(BEN)).send_and_save()
+        assert sandbox.exchange.items(ADA, "sentitems") == []
+        assert len(sandbox.exchange.items(BEN)) == 1
+
+    def test_the_version_may_be_missing(self, sandbox):
+        sandbox.exchange.quirks = Quirks(no_version_header=True)
+        assert ask(sandbox, GET_INBOX).find(f".//{T}ServerVersionInfo") is None
+
+    def test_limits(self, sandbox):
+        sandbox.exchange.quirks = Quirks(
+            find_count_limit=1,
+            pull_subscription_limit=1,
+            streaming_connection_limit=0,
+            max_message_bytes=5000,
+            max_attachment_bytes=2,
+            one_unresolved_entry=False,
+        )
+        ada = account(sandbox)
+        for _ in range(2):
+            sandbox.exchange.deliver(ADA, MIME)
+        with pytest.raises(errors.ErrorExceededFindCountLimit):
+            list(ada.inbox.all().only("subject"))
+        with ada.inbox.pull_subscription(), pytest.raises(errors.ErrorExceededSubscriptionCount):
+            ada.inbox.pull_subscription().__enter__()
+        with (
+            ada.inbox.streaming_subscription() as number,
+            pytest.raises(errors.ErrorExceededConnectionCount),
+        ):
+            list(ada.inbox.get_streaming_events(number, connection_timeout=1))
+        draft = Message(account=ada, folder=ada.drafts, subject="x").save()
+        with pytest.raises(errors.ErrorAttachmentSizeLimitExceeded):
+            draft.attach(FileAttachment(name="a.txt", content=b"abc"))
+        with pytest.raises(errors.ErrorMessageSizeExceeded):
+            Message(account=ada, folder=ada.drafts, body="x" * 9000).save()
+        assert len(ada.protocol.resolve_names(["ada", "ben"])) == 2
+
     def test_operations_and_searches_may_be_missing(self, sandbox):
         sandbox.exchange.quirks = Quirks(
             missing_operations=frozenset(["GetServerTimeZones"]),
@@ -1128,13 +1267,19 @@ class TestKeeping:
             assert codes(ask(second, get_items(item.remote_id))) == ["NoError"]
             assert news(ask(second, sync(state))) == []
 
-    def test_stopping_cuts_idle_lines(self, sandbox):
+    def test_lines_can_be_cut(self, sandbox):
         with Line(sandbox) as line:
             line.post(GET_INBOX)
             sandbox.drop_connections()
             line.connection.sock.settimeout(5)
             assert line.connection.sock.recv(1) == b""
-        with pytest.raises(ConnectionRefusedError):
-            port = sandbox.ports["ews"]
-            sandbox.stop()
-            socket.create_connection((sandbox.host, port), timeout=5)
+
+    def test_stopping_closes_lines_and_port(self):
+        with running_sandbox() as sandbox:
+            sandbox.exchange.add_account(ADA, PASSWORD)
+            with Line(sandbox) as line:
+                line.post(GET_INBOX)
+                sandbox.stop()
+                assert line.connection.sock.recv(1) == b""
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((sandbox.host, sandbox.ports["ews"]), timeout=5)
