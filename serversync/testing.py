@@ -26,7 +26,7 @@ from activities.mime.message import Address, OutgoingMessage
 from mailboxes import alerts
 from mailboxes.choices import Operation, TestStatus
 from mailboxes.conditions import Condition, explain
-from mailboxes.connect import incoming_server, outgoing_server
+from mailboxes.connect import NotSupported, incoming_server, outgoing_server
 from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, Envelope, IncomingServer, OutgoingServer
@@ -215,11 +215,13 @@ class _Tester:
     # -- the conversation
 
     def _converse(self, operation: Operation, watcher: StepWatcher) -> None:
+        if operation == Operation.ACT:
+            # The server could be read, and no cycle would: enabled, it would fail for good (R2.15).
+            raise NotSupported(str(operation.label))
+        server = self.connect[operation](self.mailbox, self.organization, watcher)
         if operation == Operation.OUTGOING:
-            self._send_probe(self.connect[operation](self.mailbox, self.organization, watcher))
+            self._send_probe(server)
         else:
-            # Without an adapter for appointments, contacts and tasks, connecting says so.
-            server = self.connect[Operation.INCOMING](self.mailbox, self.organization, watcher)
             self._look_into_inbox(server)
 
     def _look_into_inbox(self, server: IncomingServer) -> None:

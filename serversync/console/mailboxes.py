@@ -415,7 +415,7 @@ def _channel(
 
 
 #: The steps of a conversation with a server, as an administrator knows them.
-STEPS = {
+STEPS: dict[str, Any] = {
     Phase.DISCOVER: _("Find the web service"),
     Phase.AUTHORIZE: _("Get a token"),
     Phase.RESOLVE: _("Find the host"),
@@ -429,6 +429,10 @@ STEPS = {
     Phase.SEND: _("Send a test message"),
     Phase.FIND: _("Look into sent items"),
     Phase.CLOSE: _("Leave"),
+    # Before and between them.
+    "preconditions": _("Look at what it needs"),
+    "settings": _("Read the settings"),
+    "conversation": _("Talk to the server"),
 }
 
 
@@ -438,7 +442,7 @@ def _step(step: dict[str, Any]) -> Step:
     cause = cause_of(code) if code in TABLE else None
     name = str(step.get("step") or "")
     return Step(
-        name=STEPS.get(name, name),  # type: ignore[call-overload]
+        name=STEPS.get(name, name),
         ok=bool(step.get("ok")),
         milliseconds=step.get("ms"),
         words=str(step.get("text") or ""),
