@@ -411,11 +411,15 @@ def _missing_credentials(profile: WarnedFacts, side: str, default_tenant: str) -
         if not getattr(profile, f"is_{side}_password_set"):
             missing.append(f"{side}_password")
     elif retrieval in OAUTH_RETRIEVALS:
-        if not profile.oauth_client_id:
+        authority = authority_of(profile, retrieval, default_tenant)
+        # Server to server uses the site's own client; a client of owners may be one without a secret.
+        own = retrieval != CredentialRetrieval.SERVER_TO_SERVER
+        secret = authority.preset or authority.grant == OAuthGrant.APPLICATION
+        if own and not profile.oauth_client_id:
             missing.append("oauth_client_id")
-        if not profile.is_oauth_client_secret_set:
+        if own and secret and not profile.is_oauth_client_secret_set:
             missing.append("oauth_client_secret")
-        missing += authority_of(profile, retrieval, default_tenant).missing
+        missing += authority.missing
     return {
         field: _("“%(method)s” needs this, and it is empty. (section 1.3)")
         % {"method": retrieval.label}

@@ -396,6 +396,12 @@ def test_granting_delegate_access_by_itself_is_said_to_do_nothing():
             RETRIEVAL.ENTRA_OAUTH,
             ["oauth_client_id", "oauth_client_secret", "exchange_online_tenant_id"],
         ),
+        # The site's own client.
+        (
+            ServerType.EXCHANGE_ONLINE,
+            RETRIEVAL.SERVER_TO_SERVER,
+            ["exchange_online_tenant_id"],
+        ),
     ],
 )
 def test_what_the_chosen_credentials_need_and_lack_is_named(kind, retrieval, missing):
@@ -405,6 +411,16 @@ def test_what_the_chosen_credentials_need_and_lack_is_named(kind, retrieval, mis
     # A tenant may also be the site's own.
     with_tenant = profile_warnings(lacking, default_tenant="contoso.example")
     assert list(with_tenant) == [name for name in missing if "tenant" not in name]
+
+
+def test_a_client_of_owners_may_have_no_secret_at_a_provider_of_ones_own():
+    own = profile(
+        incoming_credential_retrieval=CredentialRetrieval.GMAIL_OAUTH,
+        oauth_client_id="client",
+        oauth_authorization_endpoint="https://id.example.com/authorize",
+        oauth_token_endpoint="https://id.example.com/token",
+    )
+    assert profile_warnings(own) == {}
 
 
 @pytest.mark.rule("R1.21")
