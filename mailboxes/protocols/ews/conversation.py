@@ -44,6 +44,9 @@ IDS_PER_REQUEST = 100  # keeps a request well below 64 KB, after which some serv
 
 Raised = TypeVar("Raised", bound=ServerError)
 
+#: Said of what stands behind something that stopped the server.
+NOT_LOOKED_AT = codes.ErrorBatchProcessingStopped
+
 TOO_LARGE = (codes.ErrorMessageSizeExceeded, codes.ErrorAttachmentSizeLimitExceeded)
 
 
@@ -159,7 +162,11 @@ class Conversation:
         if len(answers) != len(keys):
             raise self.out_of_step(phase, f"{len(answers)} answers came to {len(keys)} questions")
         blame.lifted()
-        return dict(zip(keys, answers, strict=True))
+        found = dict(zip(keys, answers, strict=True))
+        left = [key for key, answer in found.items() if isinstance(answer, NOT_LOOKED_AT)]
+        if left and len(left) < len(keys):
+            found |= self._halving(phase, left, ask, blame)
+        return found
 
     def out_of_step(self, phase: Phase, detail: str) -> ServerError:
         """The answer is none to our question. Some servers write two answers after a fault."""

@@ -236,7 +236,7 @@ class ExchangeServer:
     def _in_order(self, items: Sequence[RemoteItem], end: str) -> tuple[RemoteItem, ...]:
         """Oldest first, each once. The cursor stands behind them all."""
         self._sizes.update((item.remote_id, item.size) for item in items)
-        unique = {item.remote_id: item for item in items if item.remote_id}
+        unique = {item.remote_id: item for item in items}
         in_order = sorted(unique.values(), key=age)
         if in_order:
             in_order[-1] = replace(in_order[-1], cursor=end)

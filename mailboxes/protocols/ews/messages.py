@@ -116,8 +116,8 @@ def changes(message: Element) -> Changes:
         answer.any = True
         kind = change.tag.removeprefix(type_space)
         if kind == "Delete":
-            answer.deleted.append(id_of(change))
-        elif kind in ("Create", "Update") and len(change):
+            answer.deleted += filter(None, [id_of(change)])
+        elif kind in ("Create", "Update") and len(change) and id_of(change[0]):
             listed = answer.created if kind == "Create" else answer.updated
             listed.append(remote_item(change[0]))
     return answer

@@ -27,7 +27,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.ews import searching
 from mailboxes.protocols.ews.conversation import Conversation
-from mailboxes.protocols.ews.operations import Element, Handover, M, T, clean
+from mailboxes.protocols.ews.operations import Element, GetFolder, Handover, M, T, clean, shape
 from mailboxes.protocols.ews.settings import ExchangeSettings
 from mailboxes.protocols.phases import Phase
 
@@ -46,6 +46,7 @@ class ExchangeSender:
         self.settings = settings
         self.options = options or AdapterOptions()
         self._talk = Conversation(settings, options, outgoing=True)
+        self._proven = False  # that a request gets through now
         self._files_copies = False
         self._looks = LOOKS
 
@@ -60,10 +61,12 @@ class ExchangeSender:
 
     def send(self, envelope: Envelope, hand_over: Callable[[], None]) -> Sent:
         message = message_of(envelope)
+        self._prove()
         handover = Handover(hand_over, self._talk.access.open())
         try:
             self._submit(handover, message)
         except ServerError as error:
+            self._proven = False
             raise self._verdict(handover, error, envelope) from error.__cause__
         filed = self.options.save_sent_copy and self._is_filed(envelope.message_id)
         reply = "accepted; a copy is in sent items" if filed else "accepted"
@@ -76,9 +79,19 @@ class ExchangeSender:
         return searching.in_sent_items(self._talk, message_id, Phase.FIND)
 
     def close(self) -> None:
+        self._proven = False
         self._talk.close()
 
     # -- submission --------------------------------------------------------------------------------
+
+    def _prove(self) -> None:
+        """Whatever fails before the hand-over leaves no doubt: the line, the login, the mailbox. So the
+        first request on a connection, and after a fault the next one, is another."""
+        if not self._proven:
+            self._talk.need(
+                Phase.SEND, GetFolder, shape("FolderShape"), M.FolderIds(self._talk.folder(SENT))
+            )
+            self._proven = True
 
     def _submit(self, handover: Handover, message: Element) -> None:
         keep = self.options.save_sent_copy

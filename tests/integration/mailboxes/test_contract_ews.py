@@ -875,7 +875,7 @@ def test_message_id_and_sender_are_kept(site):
 def test_first_message_costs_a_look_and_the_others_none(site):
     site.known()
     sender = site.sender()
-    for cost in (["CreateItem", "FindItem"], ["CreateItem"], ["CreateItem"]):
+    for cost in (["GetFolder", "CreateItem", "FindItem"], ["CreateItem"], ["CreateItem"]):
         assert sender.send(ENVELOPE, Handing()).filed_copy
         assert site.asked() == cost
 
@@ -989,6 +989,37 @@ def test_connection_that_is_refused_comes_before_the_hand_over(site):
     site.exchange.stop()
     with pytest.raises(TransientError):
         sender.send(ENVELOPE, handing)
+    assert handing.count == 0
+
+
+@pytest.mark.rule("R5.17")
+def test_line_that_broke_is_mended_before_the_next_hand_over(site):
+    site.exchange.faults.add(busy("CreateItem"))
+    sender, handing = site.sender(), Handing()
+    with pytest.raises(ExchangeBusy):
+        sender.send(ENVELOPE, Handing())
+    site.exchange.stop()
+    with pytest.raises(TransientError):
+        sender.send(ENVELOPE, handing)
+    assert handing.count == 0
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        http_status(401, "GetFolder", times=None),
+        http_status(503, "GetFolder"),
+        soap_fault("ErrorServerBusy", "GetFolder"),
+        Fault(kind=Kind.DROP, protocol="ews", command="GetFolder"),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.argument}".strip(),
+)
+def test_account_that_cannot_be_used_is_known_before_the_hand_over(site, trouble):
+    site.known()
+    site.exchange.faults.add(trouble)
+    handing = Handing()
+    with pytest.raises(ServerError):
+        site.sender().send(ENVELOPE, handing)
     assert handing.count == 0
 
 

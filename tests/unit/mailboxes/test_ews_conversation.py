@@ -5,6 +5,7 @@ from exchangelib import errors as codes
 
 from mailboxes.protocols.base import Authentication
 from mailboxes.protocols.errors import (
+    ActionRefused,
     ConnectionLost,
     FolderMissing,
     LoginRefused,
@@ -112,6 +113,40 @@ def test_what_is_no_refusal_is_raised_at_once(talk, error):
     with pytest.raises(type(error)):
         ask(talk, server)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("bad", [0, 17, 49])
+def test_what_the_server_did_not_look_at_is_asked_again(talk, bad):
+    def server(keys):
+        if KEYS[bad] not in keys:
+            return list(keys)
+        place = keys.index(KEYS[bad])
+        stopped = [codes.ErrorBatchProcessingStopped("stopped")] * (len(keys) - place - 1)
+        return [*keys[:place], codes.ErrorItemCorrupt("bad"), *stopped]
+
+    answers = ask(talk, server)
+    assert [key for key in KEYS if answers[key] != key] == [KEYS[bad]]
+
+
+def test_server_that_looks_at_nothing_is_not_asked_for_ever(talk):
+    answers = talk.ask_each(
+        Phase.FETCH, KEYS, lambda keys: [codes.ErrorBatchProcessingStopped("stopped")] * len(keys)
+    )
+    assert len(answers) == 50
+
+
+def test_refusal_of_a_kind_that_is_about_messages_is_told_for_the_rest(talk):
+    asked = []
+
+    def server(keys):
+        asked.append(keys)
+        error = ActionRefused("no")
+        error.server_code = "ErrorAccessDenied"
+        raise error
+
+    answers = talk.ask_each(Phase.APPLY, KEYS, server)
+    assert all(isinstance(answers[key], codes.ErrorAccessDenied) for key in KEYS)
+    assert len(asked) < 10
 
 
 def test_too_few_answers_belong_to_nobody(talk):

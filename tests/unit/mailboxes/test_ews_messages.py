@@ -79,6 +79,13 @@ def test_changes_are_sorted_by_kind():
     assert (answer.state, answer.last, answer.any) == ("abc=", False, True)
 
 
+def test_changes_that_name_nothing_are_passed_over():
+    strange = (T.Create(), T.Update(T.Message()), T.Delete(), T.Delete(T.ItemId()), T.Invented())
+    answer = messages.changes(sync("true", *strange))
+    assert (answer.created, answer.updated, answer.deleted) == ([], [], [])
+    assert answer.any
+
+
 @pytest.mark.parametrize("last", ["true", "1", "True"])
 def test_answer_without_changes(last):
     answer = messages.changes(sync(last))
