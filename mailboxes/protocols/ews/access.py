@@ -40,7 +40,7 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
     VersionRefused,
 )
-from mailboxes.protocols.ews.authentication import Proof, proof_of
+from mailboxes.protocols.ews.authentication import KdcAway, NoTicket, Proof, proof_of
 from mailboxes.protocols.ews.discovery import Discovery, FindService, Step
 from mailboxes.protocols.ews.faults import (
     MOVED,
@@ -352,7 +352,12 @@ class ExchangeAccess:
     def _ask(self, request: Request) -> Answer:
         """A request to the web service, and an answer to work with. Raises errors of the tree."""
         request = replace(request, repeat=request.repeat and self._retry)
-        answer = self._send(request)
+        try:
+            answer = self._send(request)
+        except (NoTicket, KdcAway):
+            if not self._second_chance(401):
+                raise
+            answer = self._send(request)
         if answer.status in MOVED and self._second_chance(answer.status):
             answer = self._send(request)
         self._hint = hint_of(answer)

@@ -25,6 +25,7 @@ from mailboxes.protocols.errors import (
     AuthenticationUnavailable,
     ConnectionLost,
     LoginRefused,
+    TransientError,
     UnexpectedReply,
 )
 from mailboxes.protocols.ews.transport import Answer, Channel, Request
@@ -34,6 +35,7 @@ UNAUTHORIZED = 401
 SPNEGO_MECHANISM = [1, 3, 6, 1, 5, 5, 2]
 # What pyspnego raises over challenges that are none, beside its own errors.
 BROKEN_CHALLENGE = (ValueError, IndexError, KeyError, struct.error)
+KDC_AWAY = "Cannot contact any KDC"  # the only sign: inside of SPNEGO error numbers mean nothing
 KERBEROS_EXTRA = "serversync[kerberos]"
 # Names of schemes in WWW-Authenticate, whose parameters look alike: name, or name token, or name key=value.
 QUOTED = re.compile(r'"[^"]*"')
@@ -153,6 +155,10 @@ class NoTicket(LoginRefused):
     """Kerberos gives none for this server."""
 
 
+class KdcAway(TransientError):
+    """Nobody who gives out tickets answers."""
+
+
 class Kerberos:
     """A ticket with each request, for servers differ in whether they remember one for the connection.
 
@@ -174,7 +180,8 @@ class Kerberos:
                 said = negotiate(context, challenge)
                 answer = channel.exchange(request.having(Authorization=said))
         except gssapi.exceptions.GSSError as error:
-            raise NoTicket(f"no Kerberos ticket for {channel.place.host}: {error}") from error
+            kind = KdcAway if KDC_AWAY in str(error) else NoTicket
+            raise kind(f"no Kerberos ticket for {channel.place.host}: {error}") from error
         return answer
 
     def _context(self, channel: Channel) -> Any:
@@ -272,7 +279,7 @@ class Best:
         way, self._proof = best_of(offered, self._credentials)
         try:
             answer = self._proof.send(channel, request)
-        except NoTicket:
+        except (NoTicket, KdcAway):
             if self._credentials is None:
                 raise
             way, self._proof = best_of(offered, self._credentials, kerberos=False)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mailboxes.protocols import line
 from mailboxes.protocols.base import ConnectionSettings, Security
@@ -41,6 +41,8 @@ READ_CHUNK = 256 * 1024
 LARGEST_ANSWER = 512 * 1024 * 1024  # octets, unpacked: twice the largest message in base64
 
 HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+URL_CHARACTERS = "/%?:@!$&'()*+,;=~-._"
 
 Resolve = Callable[[str, int, float], list[line.Endpoint]]
 
@@ -65,9 +67,9 @@ class Place:
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             raise HostNotFound("the location must be a URL such as https://host/EWS/Exchange.asmx")
         secure = parts.scheme == "https"
-        path = parts.path or "/"
+        path = quote(parts.path or "/", safe=URL_CHARACTERS)
         if parts.query:
-            path += f"?{parts.query}"
+            path += "?" + quote(parts.query, safe=URL_CHARACTERS)
         return cls(secure, parts.hostname.lower(), port or (443 if secure else 80), path)
 
     @property
@@ -252,7 +254,8 @@ class Channel:
                 raise SecureConnectionFailed("the server asks for our own certificate") from error
             raise
 
-    def _headers(self, request: Request) -> dict[str, str]:
+    def _headers(self, request: Request) -> dict[str, bytes]:
+        """Values in UTF-8: addresses may hold any letter (RFC 6532)."""
         headers = {
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "gzip, deflate",
@@ -261,7 +264,7 @@ class Channel:
         }
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return headers
+        return {name: value.encode() for name, value in headers.items()}
 
     def _keep_cookies(self, response: http.client.HTTPResponse) -> None:
         """A load balancer recognises by them which server behind it was talking to us."""
@@ -415,10 +418,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock: Any = octets
         self._place = place
 
-    def ask(self, request: Request, headers: Mapping[str, str]) -> bool:
+    def ask(self, request: Request, headers: Mapping[str, bytes]) -> bool:
         """Send it. False if the server stopped taking it; it may have answered all the same (413)."""
         try:
-            self.request(request.method, self._place.path, request.body or None, dict(headers))
+            self.request(request.method, self._place.path, request.body or None, headers)
         except HUNG_UP:
             return False
         return True

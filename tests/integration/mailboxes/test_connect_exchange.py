@@ -1,5 +1,6 @@
 """What the rows say of an Exchange mailbox, and what is kept of its web service."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,7 +47,7 @@ def read_again(mailbox):
 # -- credentials and access
 
 
-@pytest.mark.rule("R1.16", "R1.17")
+@pytest.mark.rule("R1.17")
 def test_a_mailbox_with_its_own_credentials_is_opened_as_their_owner():
     mailbox = exchange_mailbox(incoming_use_impersonation=True)
 
@@ -84,6 +85,17 @@ def test_the_profiles_account_impersonates_or_is_a_delegate_per_direction(
     assert (reading.access, sending.access) == expected
     assert reading.credentials == Credentials("shared", "profile-secret")
     assert sending.credentials == Credentials("sender", "other")
+
+
+@pytest.mark.rule("R1.18")
+def test_auto_granting_delegate_access_does_nothing():
+    mailbox = exchange_mailbox(own_credentials=True)
+    without = settings_of(mailbox, OUT)
+    mailbox.email_server_profile.outgoing_auto_grant_delegate_access = True
+
+    granting = settings_of(mailbox, OUT)
+
+    assert dataclasses.replace(granting, remember=without.remember) == without
 
 
 @pytest.mark.rule("R1.15")
@@ -178,7 +190,6 @@ def test_no_part_of_the_settings_shows_a_password():
     assert "mailbox-secret" not in repr(settings_of(exchange_mailbox()))
 
 
-@pytest.mark.rule("R5.18")
 @pytest.mark.parametrize("keeps", [True, False])
 def test_the_organization_decides_whether_sent_mail_is_kept(keeps):
     site = organization(sss_save_outgoing_email_to_exchange_sent_folder=keeps)
@@ -195,7 +206,6 @@ def test_with_autodiscover_the_locations_are_ignored():
     assert settings_of(exchange_mailbox(use_auto_discover=False)).url == URL
 
 
-@pytest.mark.rule("R1.25")
 @pytest.mark.parametrize(
     ("location", "port", "expected"),
     [
@@ -280,7 +290,6 @@ def test_what_turned_out_stale_is_forgotten():
     assert settings_of(read_again(mailbox)).found is None
 
 
-@pytest.mark.rule("R1.43")
 def test_a_changed_address_forgets_where_the_former_mailbox_was():
     mailbox = exchange_mailbox(use_auto_discover=True)
     settings_of(mailbox).remember(endpoint())
@@ -290,7 +299,6 @@ def test_a_changed_address_forgets_where_the_former_mailbox_was():
     assert not DiscoveredEndpoint.objects.exists()
 
 
-@pytest.mark.rule("R1.44")
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -312,7 +320,6 @@ def test_another_way_to_connect_forgets_what_the_former_way_found(column, value)
     assert not DiscoveredEndpoint.objects.exists()
 
 
-@pytest.mark.rule("R1.44")
 def test_another_profile_forgets_what_the_former_one_found():
     mailbox = exchange_mailbox(use_auto_discover=True)
     settings_of(mailbox).remember(endpoint())

@@ -383,6 +383,19 @@ def test_cookies_of_a_load_balancer_come_back():
     assert seen == ["", "X-BackEndCookie=b2; k=v"]
 
 
+def test_headers_may_hold_any_letter():
+    heads = []
+
+    def note(client):
+        heads.append(client.request()[1])
+        client.answer()
+
+    with served(note) as (port, _), leaving(channel(port)) as line:
+        line.exchange(Request(headers={"X-AnchorMailbox": "名@example.com"}))
+
+    assert heads[0]["x-anchormailbox"] == "名@example.com"
+
+
 def test_no_proxy_and_no_password_file_of_the_surroundings_is_used(monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login eve password secret\n")

@@ -199,7 +199,7 @@ def test_auto_detect_of_a_server_that_asks_nobody():
     assert all("Authorization" not in request.headers for request in channel.asked)
 
 
-@pytest.mark.rule("R1.21")
+@pytest.mark.rule("R1.20")
 def test_a_token_is_renewed_once_and_then_the_refusal_stands():
     given = []
 
@@ -246,6 +246,10 @@ def test_a_challenge_is_found_among_other_offers():
 )
 def test_places(url, place):
     assert Place.of(url) == place
+
+
+def test_a_path_in_any_letters_can_be_asked_for():
+    assert Place.of("https://x/ews/größe%20?a=ü").path == "/ews/gr%C3%B6%C3%9Fe%20?a=%C3%BC"
 
 
 @pytest.mark.parametrize(

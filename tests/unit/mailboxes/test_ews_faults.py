@@ -163,7 +163,6 @@ def test_an_unknown_code_is_named():
         assert found.server_code == unheard
 
 
-@pytest.mark.rule("R5.17")
 @pytest.mark.parametrize(
     ("code", "refused"),
     [
