@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from serversync.sandbox.ews import soap
+from serversync.sandbox.ews import meetings, soap
 from serversync.sandbox.ews.call import Call, ids, operation
 from serversync.sandbox.ews.properties import only_id, read_shape, shown
 from serversync.sandbox.ews.rights import Right, require_room
 from serversync.sandbox.ews.soap import Element, M, Refusal, make
 from serversync.sandbox.ews.store import Folder, Item
 
+CANCELLATIONS = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
 DELETE_TYPES = ("HardDelete", "SoftDelete", "MoveToDeletedItems")
 
 
@@ -36,8 +37,10 @@ def delete_item(call: Call) -> Element:
 
 
 def _require_affected(call: Call, item: Item) -> None:
-    if item.tag == "CalendarItem" and call.request.get("SendMeetingCancellations") is None:
-        raise Refusal("ErrorSendMeetingCancellationsRequired")
+    if item.tag == "CalendarItem":
+        if call.request.get("SendMeetingCancellations") is None:
+            raise Refusal("ErrorSendMeetingCancellationsRequired")
+        meetings.tell(item, soap.attribute(call.request, "SendMeetingCancellations", CANCELLATIONS))
     if item.tag == "Task" and call.request.get("AffectedTaskOccurrences") is None:
         raise Refusal("ErrorAffectedTaskOccurrencesRequired")
 

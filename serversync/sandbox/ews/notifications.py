@@ -236,7 +236,7 @@ def _stream(call: Call, subscriptions: list[Subscription], until: float) -> Iter
             seen = call.store.written
             if told := _told(call, subscriptions):
                 yield _document(call, "OK", *told)
-            elif not _wait_for_news(call, seen, until):
+            elif not _wait_for_news(call, seen, ended, until):
                 yield _document(call, "OK")
         yield _document(call, "Closed")
     finally:
@@ -257,9 +257,8 @@ def _told(call: Call, subscriptions: list[Subscription]) -> list[Element]:
     return found
 
 
-def _wait_for_news(call: Call, seen: int, until: float) -> bool:
+def _wait_for_news(call: Call, seen: int, ended: int, until: float) -> bool:
     """For writes after `seen`, or the end. False after a heartbeat's time without any."""
-    ended = call.site.subscriptions.ended
     with call.store.news:
         return call.store.news.wait_for(
             lambda: (

@@ -1,14 +1,12 @@
 """CreateItem and SendItem: what is saved, what is sent, and what of it is kept.
 
 Mail goes to `Site.accept_mail`, which knows all accounts of the sandbox and the world outside.
-Meetings begin here too: a calendar item that is to invite somebody. Nothing invites yet, so such a
-request is refused; `meetings.py` is where the exchange of invitations belongs (see the package's notes).
 """
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from serversync.sandbox.ews import mimes, soap
+from serversync.sandbox.ews import meetings, mimes, soap
 from serversync.sandbox.ews.call import Call, ids, operation
 from serversync.sandbox.ews.properties import mime_of, named_headers, only_id
 from serversync.sandbox.ews.rights import Right, require_room, require_sender
@@ -39,7 +37,7 @@ def create_item(call: Call) -> Element:
     def create(element: Element) -> list[Element]:
         item = given(call, element)
         if item.tag == "CalendarItem":
-            _require_no_invitations(call)
+            meetings.tell(item, _invited(call))
         elif item.tag == "Message":
             if disposition is None:
                 raise Refusal("ErrorMessageDispositionRequired")
@@ -51,12 +49,10 @@ def create_item(call: Call) -> Element:
     return call.each(children(soap.required(call.request, f"{M}Items")), create, f"{M}Items")
 
 
-def _require_no_invitations(call: Call) -> None:
-    invitations = call.request.get("SendMeetingInvitations")
-    if invitations is None:
+def _invited(call: Call) -> str:
+    if call.request.get("SendMeetingInvitations") is None:
         raise Refusal("ErrorSendMeetingInvitationsRequired")
-    if attribute(call.request, "SendMeetingInvitations", INVITATIONS) != "SendToNone":
-        raise Refusal("ErrorInvalidOperation", "This server doesn't exchange meeting invitations.")
+    return attribute(call.request, "SendMeetingInvitations", INVITATIONS)
 
 
 def saved_folder(call: Call) -> Folder | None:

@@ -6,13 +6,14 @@ import sys
 import threading
 from typing import Any
 
-from cheroot import errors, server, wsgi
+from cheroot import server, wsgi
 from cheroot.makefile import StreamReader, StreamWriter
 from cheroot.ssl import Adapter
 
 from serversync.sandbox.ews.app import Application
 
 IDLE_SECONDS = 120
+HANDSHAKE_SECONDS = 10
 THREADS = 8
 
 
@@ -26,10 +27,9 @@ class Tls(Adapter):
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
-        try:
-            return self.context.wrap_socket(sock, server_side=True), self.get_environ()
-        except OSError as error:
-            raise errors.FatalSSLAlert(*error.args) from error
+        """Without the handshake: this is the thread that accepts connections, and it may wait for nobody."""
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, self.get_environ()
 
     def get_environ(self) -> dict[str, Any]:
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
@@ -46,6 +46,8 @@ class _Gateway(wsgi.Gateway_10):
 
 
 class _Connection(server.HTTPConnection):
+    is_ready = False
+
     def close(self) -> None:
         self.server.lines.discard(self)
         self.server.wsgi_app.gate.forget(f"{self.remote_addr}:{self.remote_port}")
@@ -53,7 +55,21 @@ class _Connection(server.HTTPConnection):
 
     def communicate(self) -> bool:
         self.server.lines.add(self)
+        if not self.is_ready and not self._shake_hands():
+            return False
+        self.is_ready = True
         return bool(super().communicate())  # type: ignore[no-untyped-call]
+
+    def _shake_hands(self) -> bool:
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return True
+        try:
+            self.socket.settimeout(HANDSHAKE_SECONDS)
+            self.socket.do_handshake()
+            self.socket.settimeout(IDLE_SECONDS)
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 class _Server(wsgi.Server):

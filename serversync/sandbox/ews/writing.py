@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from serversync.sandbox.ews import extended, mimes, paths, soap, versions
+from serversync.sandbox.ews import extended, meetings, mimes, paths, soap, versions
 from serversync.sandbox.ews.call import Call, operation
 from serversync.sandbox.ews.ids import read_change_key
 from serversync.sandbox.ews.properties import WITH_MIME, mime_of, only_id, read_field, read_indexed
@@ -48,6 +48,14 @@ FIXED_AFTER_SENDING = frozenset(
     message:ReplyTo message:InternetMessageId message:IsReadReceiptRequested
     message:IsDeliveryReceiptRequested message:ConversationIndex
     """.split()  # noqa: SIM905
+)
+#: Which attendees hear of a change.
+TOLD = (
+    "SendToNone",
+    "SendOnlyToAll",
+    "SendOnlyToChanged",
+    "SendToAllAndSaveCopy",
+    "SendToChangedAndSaveCopy",
 )
 WRONG_FOLDER = {
     "CalendarItem": "ErrorCannotCreateCalendarItemInNonCalendarFolder",
@@ -344,11 +352,11 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
     updates = children(element.find(f"{T}Updates"))
     if not updates:
         raise schema("'Updates' is empty.", element)
-    if (
-        item.tag == "CalendarItem"
-        and call.request.get("SendMeetingInvitationsOrCancellations") is None
-    ):
-        raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
+    if item.tag == "CalendarItem":
+        if call.request.get("SendMeetingInvitationsOrCancellations") is None:
+            raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
+        told = soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", TOLD)
+        meetings.tell(item, told)
     if item.tag == "Message" and call.request.get("MessageDisposition") is None:
         raise Refusal("ErrorMessageDispositionRequired")
     if call.request.get("MessageDisposition", "SaveOnly") != "SaveOnly":

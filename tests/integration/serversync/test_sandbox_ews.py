@@ -581,6 +581,18 @@ class TestItems:
         assert [type(item) for item in ada.inbox.all()] == [PostItem]
         assert [item.subject for item in ada.calendar.view(start=start, end=end)] == ["Visit"]
 
+    def test_nobody_is_invited_behind_the_clients_back(self, sandbox):
+        ada = account(sandbox)
+        start = EWSDateTime(2026, 12, 1, 9, tzinfo=ada.default_timezone)
+        visit = CalendarItem(account=ada, folder=ada.calendar, subject="x", start=start, end=start)
+        visit.required_attendees = [BEN]
+        with pytest.raises(errors.ErrorInvalidOperation):
+            visit.save(send_meeting_invitations="SendToAllAndSaveCopy")
+        visit.save()
+        with pytest.raises(errors.ErrorInvalidOperation):
+            visit.delete(send_meeting_cancellations="SendOnlyToAll")
+        assert sandbox.sent == []
+
     def test_an_item_has_its_place(self, sandbox):
         ada = account(sandbox)
         start = EWSDateTime(2026, 12, 1, 9, tzinfo=ada.default_timezone)
@@ -1266,6 +1278,14 @@ class TestKeeping:
             assert second.ports["ews"] == port
             assert codes(ask(second, get_items(item.remote_id))) == ["NoError"]
             assert news(ask(second, sync(state))) == []
+
+    def test_clients_that_say_nothing_or_no_tls_hold_nobody_up(self, sandbox):
+        where = (sandbox.host, sandbox.ports["ews"])
+        with socket.create_connection(where, timeout=5), socket.create_connection(where) as plain:
+            plain.settimeout(5)
+            plain.sendall(b"EHLO somebody\r\n")
+            assert codes(ask(sandbox, GET_INBOX)) == ["NoError"]
+            assert b"EHLO" not in plain.recv(100)
 
     def test_lines_can_be_cut(self, sandbox):
         with Line(sandbox) as line:
