@@ -204,10 +204,20 @@ class Conversation:
             kind = MessageGone
         elif isinstance(refusal, TOO_LARGE):
             kind = MessageTooLarge
-        return caused(kind(told(refusal), phase=phase), refusal)
+        return self._told(kind, refusal, phase)
 
     def action_error(self, refusal: Exception) -> ActionRefused:
-        return caused(ActionRefused(told(refusal), phase=Phase.APPLY), refusal)
+        return self._told(ActionRefused, refusal, Phase.APPLY)
+
+    def _told(self, kind: type[Raised], refusal: Exception, phase: Phase) -> Raised:
+        """With the service's own code and its words, which are cleaned of secrets."""
+        known = self.error(refusal, phase)
+        code = known.server_code or type(refusal).__name__
+        detail = known.detail if code in known.detail else f"{code}: {known.detail}"
+        error = kind(detail, phase=phase)
+        error.server_code = known.server_code
+        error.__cause__ = refusal
+        return error
 
 
 class Blame:
@@ -223,13 +233,3 @@ class Blame:
 
     def lifted(self) -> None:
         self._refused = False
-
-
-def told(refusal: Exception) -> str:
-    """The service's own code, and its words."""
-    return f"{type(refusal).__name__}: {refusal}"[:500]
-
-
-def caused(error: Raised, cause: Exception) -> Raised:
-    error.__cause__ = cause
-    return error

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from exchangelib import errors as codes
 
 from mailboxes.protocols.base import INBOX, SENT, RemoteFolder
-from mailboxes.protocols.errors import ActionRefused
+from mailboxes.protocols.errors import AccessDenied, ActionRefused, FolderMissing
 from mailboxes.protocols.ews import messages
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.messages import Folder
@@ -91,7 +91,10 @@ def tree(folders: Sequence[Folder]) -> list[RemoteFolder]:
 
 def ensure(talk: Conversation, name: str) -> str:
     """The id of the folder beside the inbox. Raises ActionRefused."""
-    found = _beside_inbox(talk, name)
+    try:
+        found = _beside_inbox(talk, name)
+    except (AccessDenied, FolderMissing) as error:  # a delegate may know the inbox only
+        raise ActionRefused(error.detail, phase=Phase.APPLY) from error
     if found:
         return found
     answer = talk.ask_one(

@@ -223,14 +223,16 @@ class ExchangeServer:
         if changes.deleted and not changes.created and not changes.updated:
             folders.total(self._talk, folder)  # did only these leave, or the folder with them?
         items = self._in_order(changes.created, end)
+        # What came and went in one answer, in whatever order, is looked for; that loses nothing.
         created = {item.remote_id for item in items}
+        gone = dict.fromkeys(each for each in changes.deleted if each not in created)
+        told = created | set(gone)
         return Listing(
             items,
             end,
             more=not changes.last,
-            # What came and went in one answer, in whatever order, is looked for; that loses nothing.
-            gone=tuple(each for each in dict.fromkeys(changes.deleted) if each not in created),
-            changed=tuple(item for item in changes.updated if item.remote_id not in created),
+            gone=tuple(gone),
+            changed=tuple(item for item in changes.updated if item.remote_id not in told),
         )
 
     def _in_order(self, items: Sequence[RemoteItem], end: str) -> tuple[RemoteItem, ...]:

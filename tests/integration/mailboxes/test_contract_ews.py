@@ -691,6 +691,16 @@ def test_folder_beside_the_inbox_that_people_made_is_taken(site):
     assert site.server().ensure_folder("Undeliverable Items") == folder.remote_id
 
 
+def test_delegate_who_may_not_see_the_other_folders_makes_none(site):
+    site.exchange.faults.add(refuse("ErrorAccessDenied", "FindFolder"))
+    with pytest.raises(ActionRefused):
+        site.server().ensure_folder("Undeliverable Items")
+    site.exchange.faults.add(refuse("ErrorAccessDenied", "CreateFolder"))
+    with pytest.raises(ActionRefused) as caught:
+        site.server().ensure_folder("Undeliverable Items")
+    assert caught.value.server_code == "ErrorAccessDenied"
+
+
 @pytest.mark.rule("R7.22")
 def test_mailbox_without_a_list_of_categories_gets_one(site):
     site.exchange.add_account("new@example.com", PASSWORD, has_category_list=False)
