@@ -49,6 +49,7 @@ from serversync.sandbox.ews.authentication import Methods
 from serversync.sandbox.ews.configuration import CATEGORY_LIST
 from serversync.sandbox.ews.exchange import Exchange
 from serversync.sandbox.ews.faults import busy, http_status, refuse, soap_fault
+from serversync.sandbox.ews.versions import Edition
 from serversync.sandbox.faults import Fault, Faults, Kind
 from tests.contracts import (
     SENT_AT,
@@ -394,6 +395,15 @@ def test_silent_restart_gives_everything_as_new(site):
     after = server.list_new(INBOX, before.cursor, 50)
     assert (after.reset, keys_of(after.items)) == (False, keys_of(before.items))
     assert server.list_new(INBOX, after.cursor, 50).unchanged
+
+
+def test_cursor_that_a_fault_refuses_starts_over(site):
+    fill(site, 2)
+    cursor = site.server().list_new(INBOX, "", 50).cursor
+    site.exchange.faults.add(soap_fault("ErrorInvalidSyncStateData", "SyncFolderItems"))
+    listing = site.server().list_new(INBOX, cursor, 50)
+    assert listing.reset
+    assert len(listing.items) == 2
 
 
 def test_cursor_of_another_kind_starts_over(site):
@@ -1078,6 +1088,17 @@ def test_every_way_to_log_in_with_a_password(make_site, way, secure):
     )
     site.reached(authentication=way)
     exercise(site)
+
+
+@pytest.mark.parametrize("edition", list(Edition), ids=str)
+def test_every_edition_of_the_server(site, edition):
+    site.differ(edition=edition)
+    learned = []
+    site.reached(remember=learned.append)
+    exercise(site)
+    site.reached(found=learned[-1])
+    listing = site.server().list_new(INBOX, "", 50)
+    assert site.server().apply(INBOX, [delete(item) for item in listing.items])[0].done
 
 
 @pytest.fixture
