@@ -6,7 +6,6 @@ step carries no body, so that a large one travels once. gssapi is optional and i
 """
 
 import base64
-import importlib.util
 import logging
 import re
 import struct
@@ -343,8 +342,12 @@ def best_of(
 
 
 def knows_kerberos() -> bool:
-    """Optional, for it is built against the system's Kerberos."""
-    return importlib.util.find_spec("gssapi") is not None
+    """Optional, for it is built against the system's Kerberos, and fails where that is gone."""
+    try:
+        import gssapi  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def channel_binding(channel: Channel) -> bytes | None:
