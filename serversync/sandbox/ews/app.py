@@ -11,6 +11,7 @@ What happens on the connection itself is told to the server through `Reply.after
 
 import errno
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -251,6 +252,12 @@ def _answered(call: Call, act: Operation) -> Element | Iterator[Element]:
         return act(call)
     except Refusal as refusal:
         return soap.answer(call.operation, [soap.refused(call.operation, refusal)])
+    except SoapFault:
+        raise
+    except Exception as error:  # a mistake of ours; clients meet it as one of the server's
+        traceback.print_exc()
+        text = "An internal server error occurred. The operation failed."
+        raise SoapFault("ErrorInternalServerError", text) from error
 
 
 class _Turn:

@@ -16,7 +16,7 @@ from email.utils import format_datetime, formataddr, getaddresses, parsedate_to_
 from lxml import etree
 
 from serversync.sandbox.ews.paths import tag_of_class
-from serversync.sandbox.ews.soap import Element, Refusal, T, boolean, make, stamp
+from serversync.sandbox.ews.soap import Element, Refusal, T, boolean, make, moment, stamp
 from serversync.sandbox.ews.store import Attachment, NewItem
 
 HEADER_LINE = re.compile(rb"[!-9;-~]+[ \t]*:")
@@ -263,37 +263,36 @@ def compose(
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """MIME of an item's properties. `headers`: besides those that the properties give."""
-    message = EmailMessage(policy=SMTP)
-    for name, value in _headers(element, categories):
-        if value:
-            _set(message, name, value)
-    for name, value in headers:
-        _set(message, name, value)
+    content = EmailMessage(policy=SMTP)
     body = element.find(f"{T}Body")
     text = (body is not None and body.text) or ""
     subtype = "html" if body is not None and body.get("BodyType") == "HTML" else "plain"
-    message.set_content(text, subtype=subtype)
+    content.set_content(text.encode("utf-8", "replace").decode(), subtype=subtype)
     for attachment in attachments:
-        _attach(message, attachment)
-    return message.as_bytes()
+        _attach(content, attachment)
+    lines = [_header_line(*pair) for pair in [*_headers(element, categories), *headers] if pair[1]]
+    return b"".join(lines) + content.as_bytes()
 
 
-def _set(message: EmailMessage, name: str, value: str) -> None:
-    """A header that the library can't read is written as it is."""
-    value = re.sub(r"[\r\n]+", " ", value)
+def _header_line(name: str, value: str) -> bytes:
+    """Folded and encoded; what the library takes for broken is encoded as a whole."""
+    value = re.sub(r"[\r\n]+", " ", value).encode("utf-8", "replace").decode()
+    made = EmailMessage(policy=SMTP)
     try:
-        message[name] = value
-    except (ValueError, IndexError, AttributeError):
-        message._headers.append((name, Header(value, "utf-8").encode()))  # type: ignore[attr-defined]
+        made[name] = value
+        return made.as_bytes().partition(b"\r\n\r\n")[0] + b"\r\n"
+    except (ValueError, IndexError, AttributeError, LookupError, TypeError):
+        return (
+            f"{name}: ".encode() + Header(value, "utf-8").encode(linesep="\r\n").encode() + b"\r\n"
+        )
 
 
 def _headers(element: Element, categories: Sequence[str]) -> list[tuple[str, str]]:
     text = {name: element.findtext(T + name) or "" for name in PLAIN_HEADERS}
     found = [(name, people(element, tag)) for name, tag in PEOPLE_HEADERS]
     found += [(PLAIN_HEADERS[name], value) for name, value in text.items()]
-    sent = element.findtext(f"{T}DateTimeSent")
-    moment = datetime.fromisoformat(sent) if sent else datetime.now(UTC)
-    found.append(("Date", format_datetime(moment)))
+    sent = moment(element.findtext(f"{T}DateTimeSent")) or datetime.now(UTC)
+    found.append(("Date", format_datetime(sent)))
     if (importance := element.findtext(f"{T}Importance") or "Normal") != "Normal":
         found.append(("Importance", importance.lower()))
     if categories:
@@ -322,7 +321,14 @@ PLAIN_HEADERS = {
 
 
 def people(element: Element, tag: str) -> str:
-    return ", ".join(formataddr(person) for person in mailboxes(element, tag))
+    return ", ".join(_formatted(*person) for person in mailboxes(element, tag))
+
+
+def _formatted(name: str, address: str) -> str:
+    """Addresses beyond ASCII are written as they are."""
+    if address.isascii():
+        return formataddr((name, address))
+    return f"{formataddr((name, 'x')).removesuffix('x>')}{address}>" if name else address
 
 
 def mailboxes(element: Element, tag: str) -> list[tuple[str, str]]:
@@ -338,19 +344,26 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
     if attachment.tag == "ItemAttachment":
         content = attachment.content or inner_mime(attachment)
         inner = BytesParser(policy=SMTP).parsebytes(content)
-        message.add_attachment(inner, filename=attachment.name)
+        message.add_attachment(inner, filename=_one_line(attachment.name))
         return
     maintype, _, subtype = attachment.content_type.partition("/")
-    if maintype in ("multipart", "message", ""):
+    if maintype in ("multipart", "message") or not re.fullmatch(
+        r"[\w.+-]+/[\w.+-]+", f"{maintype}/{subtype}"
+    ):
         maintype, subtype = "application", "octet-stream"
+    content_id = _one_line(attachment.content_id)
     message.add_attachment(
         attachment.content,
         maintype=maintype,
-        subtype=subtype or "octet-stream",
-        filename=attachment.name,
-        cid=f"<{attachment.content_id}>" if attachment.content_id else None,
+        subtype=subtype,
+        filename=_one_line(attachment.name),
+        cid=f"<{content_id}>" if content_id.isascii() and content_id else None,
         disposition="inline" if attachment.is_inline else "attachment",
     )
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).encode("utf-8", "replace").decode()
 
 
 def inner_mime(attachment: Attachment) -> bytes:
@@ -401,11 +414,8 @@ HEADER_OF = {
 def rewritten(mime: bytes, element: Element, properties: Iterable[str]) -> bytes:
     """With the headers of these properties as the element has them now."""
     names = {HEADER_OF[name].lower() for name in properties}
-    made = EmailMessage(policy=SMTP)
-    for name, value in _headers(element, ()):
-        if name.lower() in names and value:
-            _set(made, name, value)
-    new = b"".join(made.as_bytes().partition(b"\r\n\r\n")[:1]) + b"\r\n" if made.keys() else b""
+    made = [pair for pair in _headers(element, ()) if pair[0].lower() in names and pair[1]]
+    new = b"".join(_header_line(*pair) for pair in made)
     head, separator, body = _cut(mime)
     return new + _without(head, names) + separator + body
 

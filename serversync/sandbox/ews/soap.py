@@ -105,7 +105,7 @@ def stamp(value: datetime, digits: int = 0) -> str:
     """Whole seconds in UTC, unless a quirk wants `digits` of a fraction."""
     value = value.astimezone(UTC)
     fraction = f".{value.microsecond:06d}".ljust(digits + 1, "0")[: digits + 1] if digits else ""
-    return value.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
+    return value.replace(microsecond=0, tzinfo=None).isoformat() + fraction + "Z"
 
 
 def success(operation: str, *content: Element | None) -> Element:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 import requests.adapters
@@ -56,6 +57,7 @@ SERVICE = "service@exchange.example"
 RITA = "rita@customer.example"
 IMAP_USER = "chloe@sandbox.example"
 PASSWORD = "quite a secret"
+MESSAGES = Path(__file__).parents[2] / "messages"
 BUILD_2019 = Build(15, 2, 1118, 7)
 MIME = (
     b"From: Rita <rita@customer.example>\r\nTo: ada@exchange.example\r\nSubject: An order\r\n"
@@ -461,6 +463,19 @@ class TestItems:
             assert stream.read() == b"%PDF"
         assert isinstance(item, ItemAttachment)
         assert item.item.subject == "Inside"
+
+    @pytest.mark.parametrize("anew", [False, True])
+    def test_whatever_mail_there_is_can_be_read(self, sandbox, anew):
+        sandbox.exchange.quirks = Quirks(regenerated_mime=anew)
+        wanted = []
+        for path in sorted(MESSAGES.glob("*.eml")):
+            wanted.append(sandbox.exchange.deliver(ADA, path.read_bytes()))
+        get = get_items(*(item.remote_id for item in wanted), path="item:MimeContent")
+        answer = ask(sandbox, get.replace("IdOnly", "AllProperties"))
+        assert codes(answer) == ["NoError"] * len(wanted)
+        if not anew:
+            contents = [base64.b64decode(one.text or "") for one in answer.iter(f"{T}MimeContent")]
+            assert contents == sandbox.exchange.messages(ADA)
 
     def test_a_batch_answers_each_id_in_its_place(self, sandbox):
         for number in range(2):
