@@ -95,6 +95,7 @@ class ExchangeServer:
         self._talk = Conversation(settings, options)
         self._sizes: dict[str, int] = {}
         self._one_by_one = False  # after a line broke while several messages were on their way
+        self._together = 0  # how many the last request asked for
 
     def __repr__(self) -> str:
         return f"<ExchangeServer {self.settings.address}>"
@@ -252,23 +253,29 @@ class ExchangeServer:
                 Phase.FETCH, GetItem, shape("ItemShape", *properties), item_ids(part)
             )
 
+        self._together = len(remote_ids)
         answers = self._talk.ask_each(Phase.FETCH, remote_ids, ask)
         for remote_id, answer in answers.items():
             self._talk.check_item(Phase.FETCH, remote_id, answer)
         return answers
 
     def _retrieve(self, remote_ids: Sequence[str]) -> Iterator[Fetched]:
-        why_not = self._look_up_sizes(remote_ids)
-        for group in self._groups(remote_ids):
-            wanted = [each for each in group if each not in why_not]
+        """Ends early, to begin again one by one, if the line breaks over several at once."""
+        for part in [[each] for each in remote_ids] if self._one_by_one else [remote_ids]:
             try:
-                answers = self._items(wanted, "item:MimeContent") if wanted else {}
+                yield from self._retrieve_together(part)
             except LINE_FAULTS:
-                if len(wanted) < 2:
+                if self._together < 2:
                     raise
                 self._one_by_one = True
                 self._talk.access.drop()
                 return
+
+    def _retrieve_together(self, remote_ids: Sequence[str]) -> Iterator[Fetched]:
+        why_not = self._look_up_sizes(remote_ids)
+        for group in self._groups(remote_ids):
+            wanted = [each for each in group if each not in why_not]
+            answers = self._items(wanted, "item:MimeContent") if wanted else {}
             self._raise_if_all_alike(answers)
             for each in group:
                 if each in why_not:
@@ -297,7 +304,7 @@ class ExchangeServer:
         octets = 0
         for each in remote_ids:
             size = self._sizes.get(each, 0) or UNKNOWN_SIZE
-            full = len(group) >= (1 if self._one_by_one else GROUP_MESSAGES)
+            full = len(group) >= GROUP_MESSAGES
             if group and (full or octets + size > GROUP_OCTETS or each in group):
                 yield group
                 group, octets = [], 0

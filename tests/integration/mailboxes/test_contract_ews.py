@@ -30,6 +30,7 @@ from mailboxes.protocols.errors import (
     MailboxUnknown,
     MessageGone,
     MessageRefused,
+    MessageTooLarge,
     MessageUnreadable,
     QuotaExceeded,
     RecipientsInvalid,
@@ -533,9 +534,11 @@ def test_one_that_the_server_refuses_costs_itself_only(site, code):
     assert site.asked() == ["GetItem"]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["listed", "retried"])
 @pytest.mark.parametrize("kind", [Kind.SOAP_FAULT, Kind.DROP, Kind.GARBAGE, Kind.TRUNCATE])
-def test_one_that_spoils_every_request_is_found(site, kind):
+def test_one_that_spoils_every_request_is_found(site, kind, known):
     server, keys = listed(site, 6)
+    server = server if known else site.server()
     argument = "ErrorInternalServerError" if kind is Kind.SOAP_FAULT else ""
     site.exchange.faults.add(
         Fault(kind=kind, protocol="ews", command="GetItem", text=keys[3], argument=argument)
@@ -574,6 +577,19 @@ def test_protected_messages_are_unreadable_however_many(site):
     site.exchange.faults.add(refuse("ErrorAccessDenied", "GetItem"))
     errors = [each.error for each in server.fetch(INBOX, keys)]
     assert [type(error) for error in errors] == [MessageUnreadable] * 3
+
+
+def test_sizes_that_were_not_listed_are_asked_for_before_the_contents(site):
+    _, keys = listed(site, 3)
+    site.deliver(message(4, b"x" * 5000 + b"\r\n"))
+    keys = keys_of(site.server().list_new(INBOX, "", 50).items)
+    site.known()
+    server = site.server(max_fetch_bytes=2000)
+    site.asked()
+    fetched = list(server.fetch(INBOX, [*keys, keys[0]]))
+    assert [each.mime is None for each in fetched] == [False, False, False, True, False]
+    assert isinstance(fetched[3].error, MessageTooLarge)
+    assert site.asked() == ["GetItem"] * 3
 
 
 def test_folder_that_we_may_not_read_is_missing_and_the_inbox_denied(site):
@@ -624,7 +640,6 @@ def test_fetching_and_listing_leaves_messages_unread(site):
 # -- incoming: actions and marks -------------------------------------------------------------------
 
 
-@pytest.mark.rule("R3.65")
 def test_marks_of_others_stay(site):
     site.deliver(message(1), categories=["Red", "Blue"])
     server = site.server()
@@ -695,7 +710,6 @@ def test_move_into_a_folder_that_is_not_there_is_not_done(site, target):
     assert len(site.stored()) == 2
 
 
-@pytest.mark.rule("R3.70")
 def test_folder_beside_the_inbox_that_people_made_is_taken(site):
     folder = site.exchange.add_folder(USER, "undeliverable ITEMS")
     assert site.server().ensure_folder("Undeliverable Items") == folder.remote_id
@@ -711,7 +725,6 @@ def test_delegate_who_may_not_see_the_other_folders_makes_none(site):
     assert caught.value.server_code == "ErrorAccessDenied"
 
 
-@pytest.mark.rule("R7.22")
 def test_mailbox_without_a_list_of_categories_gets_one(site):
     site.exchange.add_account("new@example.com", PASSWORD, has_category_list=False)
     site.reached(address="new@example.com", credentials=Credentials("new@example.com", PASSWORD))
@@ -724,7 +737,6 @@ def test_mailbox_without_a_list_of_categories_gets_one(site):
     assert site.server().ensure_category(TRACKED) == TRACKED
 
 
-@pytest.mark.rule("R7.22")
 def test_other_categories_stay_octet_by_octet(site):
     before = site._list()[1].xml
     server = site.server()
@@ -909,7 +921,6 @@ def test_no_copy_where_none_is_wanted(site):
     assert len(site.sent) == 1
 
 
-@pytest.mark.rule("R5.18")
 def test_server_that_files_no_copies_is_found_out(site):
     site.differ(no_sent_copy=True)
     site.known()

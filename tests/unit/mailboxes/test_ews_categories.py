@@ -33,7 +33,6 @@ LISTS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.rule("R7.22")
 @LISTS
 def test_added_category_is_found_and_the_others_stay(document):
     before = categories.entries(document)
@@ -49,7 +48,6 @@ def test_adding_changes_no_octet_of_the_others():
     assert changed.endswith(b"</categories>" + tail)
 
 
-@pytest.mark.rule("R7.23")
 @LISTS
 def test_removing_what_was_added_leaves_what_was_there(document):
     changed = categories.remove(categories.add(document, OURS), OURS.id)
