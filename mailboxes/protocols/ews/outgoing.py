@@ -88,7 +88,7 @@ class ExchangeSender:
         """Whatever fails before the hand-over leaves no doubt: the line, the login, the mailbox. So the
         first request on a connection, and after a fault the next one, is another."""
         if not self._proven:
-            self._talk.need(
+            self._talk.ask_one(  # what it says of the folder doesn't matter
                 Phase.SEND, GetFolder, shape("FolderShape"), M.FolderIds(self._talk.folder(SENT))
             )
             self._proven = True
