@@ -21,6 +21,7 @@ from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.choices import ItemState, SubmissionState
 from serversync.console.health import KIND, Health, with_health
+from serversync.console.signin import own_to_connect
 from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
 from tracking.choices import FolderState
 from tracking.models import MailboxTrackingFolder
@@ -70,6 +71,7 @@ def overview(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str
         "today": _today(site, request, midnight),
         "cycles": _cycles(site, request),
         "overdue": _overdue(site, request, now),
+        "to_connect": own_to_connect(request.user, now),
         "add_profile": _may_add(site, request, "mailboxes.EmailServerProfile"),
     }
 

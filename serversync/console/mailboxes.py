@@ -32,6 +32,7 @@ from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
 from mailboxes.conditions import TABLE
 from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
+from mailboxes.places import is_kept_back
 from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
@@ -353,6 +354,7 @@ class Panel:
     folders: list[FolderCursor]
     sign_in: SignIn | None
     may_connect: bool
+    kept_back: bool
     endpoint: Any
     alerts: list[tuple[TraceLog, Cause]]
     pending_actions: int
@@ -386,6 +388,7 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
         folders=folders,
         sign_in=sign_in_of(mailbox, now),
         may_connect=may_sign_in(request.user, mailbox),  # type: ignore[arg-type]
+        kept_back=bool(mailbox.password) and _is_kept_back(mailbox),
         endpoint=getattr(mailbox, "discovered_endpoint", None),
         alerts=[
             (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
@@ -398,6 +401,11 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
         alerts_url=reverse("admin:mailboxes_tracelog_changelist")
         + f"?regarding_mailbox__id__exact={mailbox.pk}",
     )
+
+
+def _is_kept_back(mailbox: Mailbox) -> bool:
+    profile = mailbox.email_server_profile
+    return profile is not None and is_kept_back(mailbox, profile)
 
 
 def _channel(

@@ -93,6 +93,10 @@ STATES = {
 }  # fmt: skip
 
 
+#: Outlooks that only the owner of a mailbox cures.
+WAITING = (Outlook.NEVER, Outlook.REFUSED, Outlook.ENDS, Outlook.IDLE)
+
+
 @dataclass(frozen=True, slots=True)
 class SignIn:
     """The state of one mailbox's sign-in, for its pages. Never a token."""
@@ -139,6 +143,18 @@ def sign_in_of(mailbox: Mailbox, now: datetime) -> SignIn | None:
         has_tokens=has_tokens,
         kept_back=bool(has_tokens and profile and is_kept_back(mailbox, profile)),
     )
+
+
+def own_to_connect(user: Any, now: datetime) -> Mailbox | None:
+    """The user's own mailbox, if it waits for the user to connect it."""
+    mailbox = (
+        Mailbox.objects.filter(regarding_user=user, email_server_profile__isnull=False)
+        .select_related("email_server_profile")
+        .first()
+    )
+    state = sign_in_of(mailbox, now) if mailbox and mailbox.is_active_state else None
+    waits = state is not None and (state.kept_back or state.outlook in WAITING)
+    return mailbox if waits else None
 
 
 # -- the pages -----------------------------------------------------------------------------------

@@ -360,6 +360,26 @@ def test_pages_with_a_way_to_the_provider_are_kept_nowhere(mailbox, owner):
 
 
 @pytest.mark.rule("R1.21")
+def test_the_front_page_asks_an_owner_to_connect_until_it_is_done(sandbox, mailbox, owner):
+    front = reverse("admin:index")
+    assert page(mailbox) in owner.get(front).content.decode()
+    assert 'id="to-connect"' not in signed_in(SuperuserFactory()).get(front).content.decode()
+
+    back_with(owner, at_provider(sandbox, leave(owner, mailbox)))
+    assert 'id="to-connect"' not in owner.get(front).content.decode()
+
+
+@pytest.mark.rule("R1.9a")
+def test_the_mailboxs_page_says_that_its_password_is_kept_back():
+    mailbox = ready_mailbox()
+    url = reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk])
+    administrator = signed_in(SuperuserFactory())
+    assert 'id="kept-back"' not in administrator.get(url).content.decode()
+    Mailbox.objects.filter(pk=mailbox.pk).update(secrets_place="of another profile")
+    assert 'id="kept-back"' in administrator.get(url).content.decode()
+
+
+@pytest.mark.rule("R1.21")
 def test_the_mailboxs_page_and_its_alert_lead_there(mailbox):
     administrator = signed_in(SuperuserFactory())
     raise_alert(mailbox, "SignInNeeded", now=NOW)
