@@ -130,6 +130,7 @@ def _layout(run: Run) -> MailboxLayout:
     if run.context.layout is None:
         fresh: dict[str, Any] = {"folder_hierarchy": [], "hierarchy_read_at": None}
         fresh |= {"undeliverable_folder": "", "categories_read_at": None}
+        fresh |= {"category_id": "", "undeliverable_category_id": ""}
         fresh |= {"category_name": "", "undeliverable_category_name": "", "marks_until": None}
         run.context.layout, _made = MailboxLayout.objects.update_or_create(
             mailbox=run.mailbox, defaults=fresh | {"generation": generation}
@@ -139,18 +140,35 @@ def _layout(run: Run) -> MailboxLayout:
 
 def _switch_off(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
     """Off the list, while messages keep it (R7.23)."""
-    for wanted in (category, failed_category):
-        server.drop_category(wanted(run.mailbox, run.organization).id)
-    _save(layout, category_name="", undeliverable_category_name="", marks_until=None)
+    for key in filter(None, (layout.category_id, layout.undeliverable_category_id)):
+        server.drop_category(key)
+    _save(
+        layout,
+        category_id="",
+        category_name="",
+        undeliverable_category_id="",
+        undeliverable_category_name="",
+        marks_until=None,
+    )
     SyncItem.objects.filter(mailbox=run.mailbox, marked__isnull=False).update(marked=None)
 
 
 def _name(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
     """What both categories are called now; made again if somebody deleted them (R7.22)."""
-    tracked = server.ensure_category(category(run.mailbox, run.organization)).name
-    failed = server.ensure_category(failed_category(run.mailbox, run.organization)).name
-    values: dict[str, Any] = {"category_name": tracked, "undeliverable_category_name": failed}
-    if layout.category_name and layout.category_name != tracked:
+    wanted = category(run.mailbox, run.organization)
+    # A list that had one of this name before keeps it, under an id of its own.
+    tracked = server.ensure_category(Category(layout.category_id or wanted.id, wanted.name))
+    wanted = failed_category(run.mailbox, run.organization)
+    failed = server.ensure_category(
+        Category(layout.undeliverable_category_id or wanted.id, wanted.name)
+    )
+    values: dict[str, Any] = {
+        "category_id": tracked.id,
+        "category_name": tracked.name,
+        "undeliverable_category_id": failed.id,
+        "undeliverable_category_name": failed.name,
+    }
+    if layout.category_name and layout.category_name != tracked.name:
         # Under the new name no message changed, so everything is looked at.
         values["marks_until"] = None
     _save(layout, **values)

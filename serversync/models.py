@@ -171,6 +171,10 @@ class MailboxLayout(models.Model):
         blank=True,
         help_text=_("What the category is called in this mailbox now (R7.22)."),
     )
+    category_id = models.CharField(
+        max_length=64, blank=True, help_text=_("The server's id of it, by which it is known again.")
+    )
+    undeliverable_category_id = models.CharField(max_length=64, blank=True)
     undeliverable_category_name = models.CharField(
         _("category of what failed"), max_length=255, blank=True, help_text=_("R7.25")
     )

@@ -222,8 +222,10 @@ class FakeIncomingServer(Failing):
         with watched(self.options.watcher, Phase.APPLY):
             self._called("ensure_category")
             if self.exchange:
-                name = self.mailbox.categories.setdefault(wanted.id, wanted.name)
-                return Category(wanted.id, name)
+                listed = self.mailbox.categories
+                same = (key for key, name in listed.items() if name == wanted.name)
+                key = wanted.id if wanted.id in listed else next(same, wanted.id)
+                return Category(key, listed.setdefault(key, wanted.name))
             keyword = NO_KEYWORD.sub("_", wanted.name).strip("_")
             if self.complete or not keyword or not self.mailbox.takes_keywords:
                 raise ActionRefused("messages can't carry it", phase=Phase.APPLY)

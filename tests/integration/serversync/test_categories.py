@@ -167,6 +167,28 @@ def test_a_renamed_category_goes_on_under_its_new_name(ada: Account) -> None:
 
 
 @pytest.mark.rule("R7.22")
+def test_a_category_that_had_the_name_before_is_known_by_its_own_id() -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada = exchange()
+    ada.box.categories["made-by-ada"] = "Tracked to Works"
+    ada.receive()
+    assert list(ada.box.categories.values()).count("Tracked to Works") == 1
+    key = put(ada, 1)
+    ada.box.mark(key, "Tracked to Works")
+    later(ada)
+    ada.receive()
+    ada.box.categories["made-by-ada"] = "Customers"
+    ada.box.unmark(key, "Tracked to Works")
+    ada.box.mark(key, "Customers")
+    later(ada)
+
+    ada.receive()
+
+    assert category(ada) == "Customers"
+    assert states(ada) == {"1@customer.example": "tracked"}
+
+
+@pytest.mark.rule("R7.22")
 def test_a_deleted_category_is_made_again(ada: Account) -> None:
     ada.receive()
     ada.box.categories.clear()
