@@ -118,6 +118,7 @@ class ExchangeAccess:
         self._hint: float | None = None
         self._endpoint: Endpoint | None = None
         self._remembered = False
+        self._by_memory = False  # opened without logging in, by the version of an earlier time
         self._channel: Channel | None = None
         self._proof: Proof | None = None
         self._token: Proof | None = None
@@ -166,17 +167,29 @@ class ExchangeAccess:
     def _translated(self, phase: Phase) -> Iterator[None]:
         try:
             yield
-        except ServerError:
+        except ServerError as error:
+            if (outdated := self._outdated(error, phase)) is not None:
+                raise outdated from error
             raise
         except Exception as error:
             fault = self._judge.of_exception(error, phase, self._hint)
             if fault is None:
                 raise
+            if (outdated := self._outdated(fault, phase)) is not None:
+                raise outdated from error
             caught = error
         else:
             return
         library = innermost(caught)
         raise fault from fault.__cause__ if isinstance(library, Broken) else library
+
+    def _outdated(self, error: ServerError, phase: Phase) -> ServerError | None:
+        """The version that was remembered is refused: the mailbox moved to an older server, say. That
+        needs no person; it is forgotten, and found out anew by the next cycle."""
+        if not (self._by_memory and isinstance(error, VersionRefused)):
+            return None
+        self.settings.remember(None)
+        return UnexpectedReply("the server speaks another version than it did before", phase=phase)
 
     def translate(self, error: Exception) -> ServerError:
         """What exchangelib returned as an object, or raised, as an error of the tree."""
@@ -215,6 +228,7 @@ class ExchangeAccess:
         version = VERSIONS.get(endpoint.version)
         if version is None or self.options.watcher is not None:
             return self._over(self._logged_in())
+        self._by_memory = True
         return self._over(Version(version, endpoint.version))
 
     def _authorize(self) -> None:
@@ -233,6 +247,8 @@ class ExchangeAccess:
             proof=lambda: self._token or self._proof_by(self.settings.authentication),
             now=self._now,
             refused=self._judge.refused,
+            homes=self.settings.homes,
+            opens_others=self.settings.access is not Access.OWN,
             resolve=self._resolve,
             find_service=self._find_service,
             steps=self.steps,

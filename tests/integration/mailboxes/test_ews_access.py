@@ -28,7 +28,6 @@ from mailboxes.protocols.errors import (
     TokenRefused,
     TransientError,
     UnexpectedReply,
-    VersionRefused,
     WrongProtocol,
 )
 from mailboxes.protocols.ews.access import ExchangeAccess
@@ -190,17 +189,6 @@ def test_a_server_without_a_version_header_can_be_used(sandbox):
     sandbox.exchange.quirks = Quirks(no_version_header=True)
 
     assert look(reach(sandbox)) == ADA
-
-
-def test_a_remembered_version_that_is_too_new_now_is_lasting_and_asked_for_once(sandbox):
-    sandbox.exchange.quirks = Quirks(edition=Edition.E2010_SP3)
-    access = reach(sandbox, found=known(sandbox, scheme="basic"))
-
-    with pytest.raises(VersionRefused) as refused:
-        look(access)
-
-    assert refused.value.permanent
-    assert len(asked(sandbox)) == 1  # exchangelib would go through ten versions
 
 
 # -- ways to log in
@@ -660,6 +648,20 @@ def test_a_failure_is_not_remembered(sandbox):
 def sockets():
     links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
     return sum(str(link).startswith("socket:") for link in links)
+
+
+def test_a_version_that_the_server_no_longer_takes_is_forgotten_and_found_out_anew(sandbox):
+    sandbox.exchange.quirks = Quirks(edition=Edition.E2010_SP3)
+    kept = []
+    access = reach(sandbox, found=known(sandbox, scheme="basic"), remember=kept.append)
+
+    with pytest.raises(UnexpectedReply) as caught:
+        look(access)
+
+    assert not caught.value.permanent
+    assert kept == [None]
+    assert len(asked(sandbox)) == 1  # exchangelib would go through ten versions
+    assert look(reach(sandbox)) == ADA
 
 
 def test_hundreds_of_accounts_leave_neither_sockets_nor_objects(sandbox):
