@@ -25,7 +25,7 @@ from mailboxes.choices import (
 )
 from mailboxes.endpoints import found_for, keeper
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
-from mailboxes.places import is_kept_back
+from mailboxes.places import homes_of, is_kept_back
 from mailboxes.protocols.base import (
     AdapterOptions,
     Authentication,
@@ -197,6 +197,7 @@ def exchange_settings_for(
             else _credentials(mailbox, profile, direction)
         ),
         url=url,
+        homes=homes_of(profile, direction.value),
         found=found_for(mailbox, url, timezone.now()) if keeps else None,
         remember=keeper(mailbox, profile, url) if keeps else lambda _: None,
         max_connections=profile.max_concurrent_connections,

@@ -8,8 +8,9 @@ profile could otherwise point it at a server of his own and read everybody's pas
 import json
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from mailboxes.authorities import OAUTH_RETRIEVALS, grant_of
+from mailboxes.authorities import OAUTH_RETRIEVALS, OUTLOOK_HOSTS, cloud_of, grant_of
 from mailboxes.choices import CredentialRetrieval, OAuthGrant
 
 #: What a profile keeps itself. Mailboxes keep password and tokens.
@@ -39,6 +40,12 @@ class ProfileFacts(Protocol):
     oauth_grant: str
     oauth_authorization_endpoint: str
     oauth_token_endpoint: str
+    incoming_user_name: str
+    outgoing_user_name: str
+    aad_resource_id: str
+    exchange_online_tenant_id: str
+    use_default_tenant_id: bool
+    oauth_scopes: str
 
 
 class MailboxFacts(Protocol):
@@ -52,13 +59,14 @@ def place_of_secret(profile: ProfileFacts, column: str) -> Place:
     incoming, outgoing = _side(profile, "incoming"), _side(profile, "outgoing")
     if column == "incoming_password":
         copied = profile.use_same_settings_for_outgoing_connections
-        return (incoming, outgoing if copied else None)
+        return (incoming, outgoing if copied else None, _found_by(profile, "incoming"))
     if column == "outgoing_password":
-        return (outgoing,)
+        return (outgoing, _found_by(profile, "outgoing"))
     if column == "oauth_client_secret":
         # Where the client opens every mailbox, its tokens are as good as the secret.
         opens_all = _opens_all(profile)
-        return (_authority(profile), (incoming, outgoing) if opens_all else None)
+        servers = (incoming, outgoing, _resource_found(profile)) if opens_all else None
+        return (_authority(profile), servers)
     raise LookupError(column)
 
 
@@ -95,6 +103,48 @@ def entered_for(mailbox: MailboxFacts, profile: ProfileFacts | None) -> str:
 def is_kept_back(mailbox: MailboxFacts, profile: ProfileFacts) -> bool:
     """Were the mailbox's own secrets entered for another place than this profile sends them to?"""
     return entered_for(mailbox, profile) != place_of_mailbox(profile, mailbox.email_address)
+
+
+def homes_of(profile: ProfileFacts, side: str) -> tuple[str, ...] | None:
+    """The domains to which credentials of this direction may be shown while the web service is discovered;
+    None where the domain of the mailbox's address decides: the mailbox's own, and Kerberos, which gives out
+    tickets for servers of its realm only (R1.22)."""
+    retrieval = _retrieval(profile, side)
+    if retrieval == CredentialRetrieval.PROFILE:
+        copied = profile.use_same_settings_for_outgoing_connections
+        account = getattr(profile, f"{'incoming' if copied else side}_user_name")
+        domain = _domain(account)
+        return (domain,) if domain else ()
+    if retrieval not in OAUTH_RETRIEVALS:
+        return None
+    if profile.oauth_token_endpoint or profile.oauth_authorization_endpoint:
+        by_owner = grant_of(retrieval, profile.oauth_grant) == OAuthGrant.MAILBOX
+        return None if by_owner else ()
+    if retrieval == CredentialRetrieval.EXCHANGE_HYBRID_MODERN:
+        return _host(profile.aad_resource_id)
+    return (OUTLOOK_HOSTS[cloud_of(profile)],)
+
+
+def _found_by(profile: ProfileFacts, side: str) -> str:
+    """The domain that a service account's password is shown to where servers are discovered."""
+    return _domain(getattr(profile, f"{side}_user_name")) if profile.use_auto_discover else ""
+
+
+def _resource_found(profile: ProfileFacts) -> str:
+    return profile.aad_resource_id.strip() if profile.use_auto_discover else ""
+
+
+def _host(url: str) -> tuple[str, ...]:
+    try:
+        host = urlsplit(url.strip()).hostname
+    except ValueError:
+        return ()
+    return (host,) if host else ()
+
+
+def _domain(account: str) -> str:
+    """Of a mail-style name, "" of others."""
+    return account.strip().rpartition("@")[2].lower() if "@" in account else ""
 
 
 def _side(profile: ProfileFacts, side: str) -> Place:

@@ -10,10 +10,16 @@ Credentials go over verified TLS only, to a host that asks for them, and where a
 DNS) pointed only if that host belongs to the mailbox's own domain or to a service that is known
 to point so: whoever is between us and that answer could have written any name. Redirects are followed
 at most five times, to https alone, each through the same checks of denied networks.
+
+Credentials that open more than the one mailbox have homes: the domain of the account's own name, the server that
+the token is for. Whoever enters an address names its domain, whose owner could otherwise ask for them
+and get them. So they are shown to their homes, to known services, and where a home leads; other hosts are
+asked without, and the homes after them. Nor does any other host say that somebody else's mailbox is meant.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -49,7 +55,7 @@ LONGEST_STEP_SECONDS = (
 #: Hosted services that are reached by an unprotected redirect from a customer's domain.
 KNOWN_SERVICES = ("outlook.com", "office365.com", "office365.us", "outlook.cn")
 
-DOMAIN = re.compile(r"@([\w-]+(?:\.[\w-]+)*)$")
+DOMAIN = re.compile(r"^[^\s\x00-\x1f\x7f]+@([\w-]+(?:\.[\w-]+)*)\Z")
 
 FindService = Callable[[str, float], list[tuple[str, int]]]
 
@@ -83,28 +89,32 @@ class Discovery:
     """One discovery. `steps` grows as it goes.
 
     `proof`: makes the proof of who asks, anew for each host. `terms`: time-outs, trust, denied networks.
-    `refused`: the error for a login that is refused.
+    `refused`: the error for a login that is refused. `homes`: as in ExchangeSettings. `opens_others`: the
+    credentials could open another mailbox, too.
     """
 
     terms: ConnectionSettings
     proof: Callable[[], Proof]
     now: Callable[[], datetime]
     refused: type[LoginRefused] = LoginRefused
+    homes: tuple[str, ...] | None = None
+    opens_others: bool = False
     resolve: Resolve | None = None
     find_service: FindService | None = None
     steps: list[Step] = field(default_factory=list)
     _trouble: ServerError | None = None
     _redirects: int = 0
-    _asked: set[tuple[str, str]] = field(default_factory=set)
+    _asked: set[tuple[str, str, bool]] = field(default_factory=set)
+    _vouched: set[str] = field(default_factory=set)
 
     def find(self, address: str) -> Endpoint:
         """Raises LocationUnknown if nobody knows, UserUnknown if whoever knows the domain doesn't know the
         address, and what a host that should know said if it refused us or is in trouble."""
-        domain = domain_of(address)
-        for url, protected in self._candidates(domain):
-            found = self._follow(url, address, domain, protected)
-            if found is not None:
-                return found
+        for domain in dict.fromkeys((domain_of(address), *(self.homes or ()))):
+            for url, protected in self._candidates(domain):
+                found = self._follow(url, address, domain, protected)
+                if found is not None:
+                    return found
         if self._trouble is not None:
             raise self._trouble
         told = tuple((step.where, step.outcome) for step in self.steps)
@@ -148,6 +158,28 @@ class Discovery:
         self._note(f"SRV {name}", told or "no such record")
         return found
 
+    # -- whom to trust -----------------------------------------------------------------------------
+
+    def _may_show(self, host: str) -> bool:
+        """May this host see the credentials?"""
+        if self.homes is None or host in self._vouched:
+            return True
+        return is_within(host, (*self.homes, *KNOWN_SERVICES))
+
+    def _vouches(self, host: str) -> bool:
+        """Does this host's word count as that of a home? A service that everybody can have a mailbox at
+        repeats what its other customers have entered."""
+        if host in self._vouched:
+            return True
+        return is_within(host, self.homes or ()) and not is_within(host, KNOWN_SERVICES)
+
+    def _may_mean(self, host: str, asked: str, told: str) -> bool:
+        """May this host say that `told` is the address of the mailbox? Where the credentials open others,
+        the owner of any domain could otherwise have anybody's mail read for him."""
+        if not self.opens_others or self._vouches(host):
+            return True
+        return domain_of(told) == domain_of(asked)
+
     # -- asking ------------------------------------------------------------------------------------
 
     def _follow(self, url: str, address: str, domain: str, protected: bool) -> Endpoint | None:
@@ -158,8 +190,11 @@ class Discovery:
             return self._ask_host(url, address)
         except Elsewhere as elsewhere:
             return self._redirected(elsewhere.to, address, domain, protected)
-        except UserUnknown:
-            raise
+        except UserUnknown as error:
+            if self._may_show(Place.of(url).host):
+                raise
+            self._note(url, error.detail)
+            return None
         except ServerError as error:
             self._note(url, error.detail)
             self._remember_trouble(url, domain, error)
@@ -174,10 +209,7 @@ class Discovery:
         if not place.secure:
             self._note(place.name, "not asked, for it is no https")
             return False
-        if not protected and not any(
-            place.host == name or place.host.endswith(f".{name}")
-            for name in (domain, *KNOWN_SERVICES)
-        ):
+        if not protected and not is_within(place.host, (domain, *KNOWN_SERVICES)):
             self._note(
                 place.name,
                 f"not asked, for it is outside of {domain} and only an unprotected answer names it",
@@ -205,9 +237,10 @@ class Discovery:
     def _ask_host(self, url: str, address: str) -> Endpoint | None:
         """SOAP, then POX where there is no SOAP. The same host isn't asked twice about one address."""
         for target, ask in zip(twins(url), (self._ask_soap, self._ask_pox), strict=True):
-            if (target, address) in self._asked:
+            asked = (target, address, self._may_show(Place.of(target).host))
+            if asked in self._asked:
                 continue
-            self._asked.add((target, address))
+            self._asked.add(asked)
             found = ask(target, address)
             if found is not None:
                 self._note(Place.of(target).name, f"found {found.url}")
@@ -217,7 +250,7 @@ class Discovery:
     def _ask_soap(self, url: str, address: str) -> Endpoint | None:
         body = SOAP_REQUEST.format(url=escape(url), address=escape(address)).encode()
         headers = {"SOAPAction": f'"{SOAP_ACTION}"', "X-AnchorMailbox": address}
-        answer = self._exchange(url, WhenAsked(self.proof()), Request(body=body, headers=headers))
+        answer = self._exchange(url, self._asking(url), Request(body=body, headers=headers))
         root = self._document(answer, "UserResponse")
         if root is None:
             return None
@@ -225,9 +258,9 @@ class Discovery:
         code = user.findtext("{*}ErrorCode", "") if user is not None else ""
         target = user.findtext("{*}RedirectTarget", "") if user is not None else ""
         if code == "RedirectAddress" and target:
-            raise self._elsewhere(url, Redirected(address=target))
+            raise self._elsewhere(answer, Redirected(address=target), address)
         if code == "RedirectUrl" and target:
-            raise self._elsewhere(url, Redirected(url=target))
+            raise self._elsewhere(answer, Redirected(url=target), address)
         if code == "InvalidUser":
             raise UserUnknown(f"{answer.place.name} knows no user {address}")
         return self._endpoint(answer, settings_of(root), code, address)
@@ -235,15 +268,15 @@ class Discovery:
     def _ask_pox(self, url: str, address: str) -> Endpoint | None:
         body = POX_REQUEST.format(address=escape(address)).encode()
         headers = {"X-AnchorMailbox": address}
-        answer = self._exchange(url, WhenAsked(self.proof()), Request(body=body, headers=headers))
+        answer = self._exchange(url, self._asking(url), Request(body=body, headers=headers))
         root = self._document(answer, "Response")
         if root is None:
             return None
         action = text_of(root, "Action").lower()
         if action == "redirectaddr" and (target := text_of(root, "RedirectAddr")):
-            raise self._elsewhere(url, Redirected(address=target))
+            raise self._elsewhere(answer, Redirected(address=target), address)
         if action == "redirecturl" and (target := text_of(root, "RedirectUrl")):
-            raise self._elsewhere(url, Redirected(url=target))
+            raise self._elsewhere(answer, Redirected(url=target), address)
         code = text_of(root, "ErrorCode")
         if code == "500":  # "the email address can't be found"
             raise UserUnknown(f"{answer.place.name} knows no user {address}")
@@ -257,12 +290,18 @@ class Discovery:
             self._note(answer.place.name, f"names no web service ({code or 'no error'})")
             return None
         try:
-            if not Place.of(url).secure:
+            place = Place.of(url)
+            if not place.secure:
                 raise HostNotFound("it is no https")
+            if not (self._may_show(place.host) or self._vouches(answer.place.host)):
+                raise HostNotFound(f"{place.host} may not see the credentials")
         except HostNotFound as error:
             self._note(answer.place.name, f"names a web service that can't be used: {error.detail}")
             return None
         primary = told.get("AutoDiscoverSMTPAddress") or address
+        if not DOMAIN.search(primary) or not self._may_mean(answer.place.host, address, primary):
+            self._note(answer.place.name, f"means {primary[:200]}, which isn't taken from it")
+            primary = address
         return Endpoint(url=url, found_at=self.now(), address=primary)
 
     # -- one request -------------------------------------------------------------------------------
@@ -270,6 +309,9 @@ class Discovery:
     @property
     def _step_seconds(self) -> float:
         return min(self.terms.timeout_seconds, LONGEST_STEP_SECONDS)
+
+    def _asking(self, url: str) -> Proof:
+        return WhenAsked(self.proof()) if self._may_show(Place.of(url).host) else Anonymous()
 
     def _exchange(self, url: str, proof: Proof, request: Request, plain: bool = False) -> Answer:
         terms = replace(self.terms, timeout_seconds=self._step_seconds, allow_plain=plain)
@@ -285,13 +327,16 @@ class Discovery:
         """The answer if it is one of autodiscover; raises where the host says something else to do."""
         where = answer.place.name
         if answer.status in REDIRECTS:
-            raise self._elsewhere(where, Redirected(url=answer.header("Location")))
+            raise self._elsewhere(answer, Redirected(url=answer.header("Location")))
         hint = hint_of(answer)
         if answer.status == 429 or answer.status >= 500:
             root = xml_of(answer.content)
             if root is None or root.find(f".//{{*}}{name}") is None:
                 raise TransientError(f"HTTP {answer.status}", hint_seconds=hint)
             return root
+        if answer.status == 401 and not self._may_show(answer.place.host):
+            self._note(where, "asks who we are, and isn't told, for the account is of elsewhere")
+            return None
         if answer.status == 401:
             # Not asked again in the other language: accounts are locked after a few refusals.
             raise self.refused(f"{where} refuses the credentials (HTTP 401)")
@@ -301,8 +346,15 @@ class Discovery:
             return None
         return root
 
-    def _elsewhere(self, where: str, to: Redirected) -> Elsewhere:
+    def _elsewhere(self, answer: Answer, to: Redirected, address: str = "") -> Elsewhere:
+        """Raises HostNotFound where this host may not say so."""
+        host, where = answer.place.host, answer.place.name
         self._note(where, f"redirects to {(to.url or to.address).partition('?')[0][:200]}")
+        if to.address and not self._may_mean(host, address, to.address):
+            raise HostNotFound(f"{host} may not say that {to.address[:200]} is meant")
+        if to.url and self._vouches(host):
+            with suppress(HostNotFound):
+                self._vouched.add(Place.of(to.url).host)
         return Elsewhere(to)
 
     def _note(self, where: str, outcome: str) -> None:
@@ -326,6 +378,10 @@ def domain_of(address: str) -> str:
     if found is None:
         raise LocationUnknown(f"{address!r} is no email address")
     return found[1].lower()
+
+
+def is_within(host: str, domains: Iterable[str]) -> bool:
+    return any(host == name or host.endswith(f".{name}") for name in domains)
 
 
 def twins(url: str) -> tuple[str, str]:

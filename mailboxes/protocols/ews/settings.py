@@ -35,6 +35,8 @@ class ExchangeSettings:
     `credentials` None: the identity of this process (R1.20 negotiate, "Windows integrated").
     `found`: what an earlier discovery found and is still fresh (R1.23); `remember` keeps a new finding,
     or with None forgets a stale one. It writes a row, so it is never called inside a transaction.
+    `homes`: credentials that open more than this mailbox are shown to these domains only while the web
+    service is discovered; None: to whoever the domain of the address names.
     """
 
     address: str
@@ -42,6 +44,7 @@ class ExchangeSettings:
     authentication: Authentication
     credentials: Credentials | Bearer | None
     url: str = ""
+    homes: tuple[str, ...] | None = None
     found: Endpoint | None = None
     remember: Callable[[Endpoint | None], None] = lambda _: None
     max_connections: int = 10

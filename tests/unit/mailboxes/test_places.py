@@ -7,6 +7,7 @@ import pytest
 from mailboxes.choices import (
     AuthenticationProtocol,
     CredentialRetrieval,
+    OAuthGrant,
     ServerAuthority,
     ServerType,
     TlsMode,
@@ -14,6 +15,7 @@ from mailboxes.choices import (
 from mailboxes.places import (
     PROFILE_SECRETS,
     entered_for,
+    homes_of,
     is_kept_back,
     place_of_mailbox,
     place_of_secret,
@@ -44,6 +46,12 @@ def profile(**columns):
             "incoming_credential_retrieval": CredentialRetrieval.USER_OR_QUEUE,
             "outgoing_credential_retrieval": CredentialRetrieval.USER_OR_QUEUE,
             "server_authority": ServerAuthority.AUTOMATIC,
+            "incoming_user_name": "service@example.com",
+            "outgoing_user_name": "service@example.com",
+            "aad_resource_id": "",
+            "exchange_online_tenant_id": "",
+            "use_default_tenant_id": False,
+            "oauth_scopes": "",
             "oauth_grant": "",
             "oauth_authorization_endpoint": "",
             "oauth_token_endpoint": "",
@@ -140,6 +148,72 @@ def test_with_discovery_the_domain_decides_where_a_password_goes():
     here = place_of_mailbox(found, ADA)
     assert here == place_of_mailbox(found, "ben@EXAMPLE.com")
     assert here != place_of_mailbox(found, "ada@evil.example")
+
+
+@pytest.mark.rule("R1.9a")
+def test_with_discovery_a_service_accounts_password_stays_with_the_domain_of_its_name():
+    """A new name of the account would have it shown to another domain."""
+    for discovers in (True, False):
+        before = profile(use_auto_discover=discovers)
+        same = profile(use_auto_discover=discovers, incoming_user_name="other@example.com")
+        after = profile(use_auto_discover=discovers, incoming_user_name="service@evil.example")
+        place = place_of_secret(before, "incoming_password")
+        assert place == place_of_secret(same, "incoming_password")
+        assert (place != place_of_secret(after, "incoming_password")) is discovers
+
+
+@pytest.mark.rule("R1.22")
+@pytest.mark.parametrize(
+    ("columns", "homes"),
+    [
+        ({"incoming_credential_retrieval": CredentialRetrieval.USER_OR_QUEUE}, None),
+        ({"incoming_credential_retrieval": CredentialRetrieval.WINDOWS_INTEGRATED}, None),
+        ({"incoming_credential_retrieval": CredentialRetrieval.PROFILE}, ("example.com",)),
+        (
+            {
+                "incoming_credential_retrieval": CredentialRetrieval.PROFILE,
+                "incoming_user_name": "EXAMPLE\\service",
+            },
+            (),
+        ),
+        (
+            {"incoming_credential_retrieval": CredentialRetrieval.SERVER_TO_SERVER},
+            ("outlook.office365.com",),
+        ),
+        (
+            {
+                "incoming_credential_retrieval": CredentialRetrieval.ENTRA_OAUTH,
+                "oauth_grant": OAuthGrant.MAILBOX,
+            },
+            ("outlook.office365.com",),
+        ),
+        (
+            {
+                "incoming_credential_retrieval": CredentialRetrieval.EXCHANGE_HYBRID_MODERN,
+                "aad_resource_id": "https://mail.example.com/",
+            },
+            ("mail.example.com",),
+        ),
+        (
+            {
+                "incoming_credential_retrieval": CredentialRetrieval.EXCHANGE_HYBRID_MODERN,
+                "aad_resource_id": "https://[broken/",
+            },
+            (),
+        ),
+        (
+            {
+                "incoming_credential_retrieval": CredentialRetrieval.ENTRA_OAUTH,
+                "oauth_token_endpoint": "https://login.example.com/token",
+            },
+            (),
+        ),
+    ],
+)
+def test_credentials_that_open_other_mailboxes_have_homes(columns, homes):
+    found = profile(server_type=ServerType.EXCHANGE_ONLINE, use_auto_discover=True, **columns)
+    assert homes_of(found, "incoming") == homes
+    assert homes_of(found, "outgoing") == homes  # the same settings (R1.15)
 
 
 @pytest.mark.rule("R1.9a")
