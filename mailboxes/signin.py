@@ -405,6 +405,7 @@ def begin_sign_in(
         "mailbox": str(mailbox.pk),
         "actor": str(actor.pk),
         "generation": str(mailbox.account_generation),
+        "place": _place(mailbox),
         "state": state,
         "verifier": Secret.conceal(verifier).token,
         "redirect_uri": redirect_uri,
@@ -420,19 +421,22 @@ def finish_sign_in(
     code: str = "",
     error: str = "",
     description: str = "",
+    issuer: str = "",
     now: datetime,
 ) -> Mailbox:
     """Store the tokens that the provider gives for the code. Returns the mailbox.
 
     `pending`: taken out of the session by the caller, which makes the state good for one time only.
-    `error`, `description`: what the provider sent in place of a code.
+    `error`, `description`: what the provider sent in place of a code; `issuer`: who it says it is.
     Raises SignInLost, SignInWrongAccount, PermissionDenied, and whatever the authority answers.
     """
     mailbox = _expected(pending, actor, state, now)
     arrangement = _owner_arrangement(mailbox)
+    _require_issuer(arrangement.authority, issuer)
     if error or not code:
         words = oauth.safe_words(description)
-        raise oauth.refusal_of(error or "access_denied", words, f"{error[:64]} {words}".strip())
+        text = f"{oauth.safe_words(error[:64])} {words}".strip()
+        raise oauth.refusal_of(error or "access_denied", words, text)
     _forbid_transaction()
     tokens = oauth.redeem_code(
         arrangement.authority.token_endpoint,
@@ -476,10 +480,28 @@ def _expected(pending: Mapping[str, str], actor: SystemUser, state: str, now: da
         .filter(pk=pending["mailbox"], account_generation=int(pending["generation"]))
         .first()
     )
-    if mailbox is None:
+    if mailbox is None or pending.get("place") != _place(mailbox):
         raise lost
     _require_may(actor, mailbox)
     return mailbox
+
+
+def _place(mailbox: Mailbox) -> str:
+    """Which client leaves for which provider: a code that the one gave out is shown to no other, though
+    the profile was changed while the person was there (R1.9a)."""
+    profile = mailbox.email_server_profile
+    client = profile.oauth_client_id if profile else ""
+    return f"{place_of_mailbox(profile, mailbox.email_address)} {client}"
+
+
+def _require_issuer(authority: Authority, issuer: str) -> None:
+    """A provider that names itself on the way back must be the one that was left for; else one of them
+    has passed the person on to the other, to be shown the other's code (RFC 9207)."""
+    if not issuer:
+        return
+    ours = (authority.authorization_endpoint, authority.token_endpoint)
+    if oauth.host_of(issuer) not in {oauth.host_of(each) for each in ours}:
+        raise SignInLost(_("Another provider answered than the one that was asked. Begin again."))
 
 
 def _require_right_account(mailbox: Mailbox, tokens: Tokens) -> str:

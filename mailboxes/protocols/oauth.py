@@ -186,7 +186,7 @@ def _request_tokens(
     access = values.get("access_token")
     kind = str(values.get("token_type") or "bearer").lower()
     if not _is_token(access) or kind != "bearer":
-        raise AuthorityUnavailable(f"{_host(endpoint)} gives out no token that can be used")
+        raise AuthorityUnavailable(f"{host_of(endpoint)} gives out no token that can be used")
     renewed = values.get("refresh_token")
     return Tokens(
         access=str(access),
@@ -232,7 +232,7 @@ def _authority_away() -> Iterator[None]:
 
 
 def _refusal(answer: Answer, endpoint: str, client: Client) -> ServerError:
-    host, name = _host(endpoint), _error_of(answer)
+    host, name = host_of(endpoint), _error_of(answer)
     words = _words(answer, client)
     text = f"{host}: {answer.status} {name} {words}".strip()
     if answer.status == 429 or answer.status >= 500 or name in PASSING_FAULTS:
@@ -333,8 +333,12 @@ def accounts_in(claims: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name.strip().lower() for name in names if isinstance(name, str)))
 
 
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
+def host_of(url: str) -> str:
+    """Of an address that somebody else may have written; "" if it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _unpadded(raw: bytes) -> str:

@@ -241,7 +241,7 @@ class Pages:
 
     def back(self, request: HttpRequest) -> HttpResponse:
         """What the provider calls. Answers by leading on, so that the code stays in no window."""
-        if request.method not in ("GET", "HEAD") or not self.site.has_permission(request):
+        if request.method != "GET" or not self.site.has_permission(request):
             return HttpResponseRedirect(reverse("admin:login"))  # without the code
         pending = _take(request, request.GET.get("state", ""))
         if pending is None:
@@ -256,6 +256,7 @@ class Pages:
                 code=request.GET.get("code", ""),
                 error=request.GET.get("error", ""),
                 description=request.GET.get("error_description", ""),
+                issuer=request.GET.get("iss", ""),
                 now=timezone.now(),
             )
         except PermissionDenied as refusal:

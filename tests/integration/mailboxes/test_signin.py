@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from mailboxes import services, signin
 from mailboxes.choices import CredentialRetrieval, OAuthGrant, ServerType
 from mailboxes.connect import Direction, account_key, incoming_server, outgoing_server, settings_for
-from mailboxes.models import Mailbox
+from mailboxes.models import EmailServerProfile, Mailbox
 from mailboxes.protocols import oauth
 from mailboxes.protocols.base import INBOX, Bearer
 from mailboxes.protocols.errors import (
@@ -20,6 +20,7 @@ from mailboxes.protocols.errors import (
     ClientRefused,
     ConsentMissing,
     HostDenied,
+    ServerError,
     SignInExpired,
     SignInNeeded,
     SignInWrongAccount,
@@ -206,6 +207,58 @@ def test_a_changed_address_ends_a_sign_in_that_is_under_way(sandbox, mailbox):
     services.change_address(mailbox=mailbox, address="other@sandbox.example", now=NOW)
     with pytest.raises(signin.SignInLost):
         signin.finish_sign_in(pending, actor=owner, now=NOW, **back)
+
+
+@pytest.mark.rule("R1.9a")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"oauth_token_endpoint": "https://evil.example/token"},
+        {"oauth_client_id": "another"},
+        {"ca_certificate": ""},
+        {"incoming_server_location": "evil.example"},
+    ],
+)
+def test_a_code_is_shown_to_no_provider_that_the_profile_got_meanwhile(sandbox, mailbox, changed):
+    """With the verifier it would be good for tokens, of a client that has no secret."""
+    owner = mailbox.regarding_user
+    url, pending = signin.begin_sign_in(mailbox, owner, BACK, NOW)
+    back = at_provider(sandbox, url)
+    EmailServerProfile.objects.filter(pk=mailbox.email_server_profile_id).update(**changed)
+    with pytest.raises(signin.SignInLost):
+        signin.finish_sign_in(pending, actor=owner, now=NOW, **back)
+    assert not any("token" in request for request in sandbox.authority.requests)
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://evil.example", "https://[", "https://localhost.evil.example/"]
+)
+def test_a_provider_that_was_not_asked_gives_no_code(sandbox, mailbox, issuer):
+    """One provider may pass the person on to another, whose code would then be shown to the first."""
+    owner = mailbox.regarding_user
+    url, pending = signin.begin_sign_in(mailbox, owner, BACK, NOW)
+    back = at_provider(sandbox, url)
+    with pytest.raises(signin.SignInLost, match="Another provider"):
+        signin.finish_sign_in(pending, actor=owner, now=NOW, **back | {"issuer": issuer})
+    assert not any("token" in request for request in sandbox.authority.requests)
+
+
+def test_the_provider_that_was_asked_may_say_so(sandbox, mailbox):
+    owner = mailbox.regarding_user
+    url, pending = signin.begin_sign_in(mailbox, owner, BACK, NOW)
+    back = at_provider(sandbox, url)
+    signin.finish_sign_in(pending, actor=owner, now=NOW, **back, issuer=sandbox.authority_url)
+    assert fresh(mailbox).is_oauth_access_token_set
+
+
+def test_the_name_of_an_error_is_fit_to_be_shown(mailbox):
+    owner = mailbox.regarding_user
+    _, pending = signin.begin_sign_in(mailbox, owner, BACK, NOW)
+    with pytest.raises(ServerError) as failed:
+        signin.finish_sign_in(
+            pending, actor=owner, state=pending["state"], error="x\u202e\n<b>", now=NOW
+        )
+    assert failed.value.detail == "x <b>"
 
 
 @pytest.mark.rule("R1.21")
