@@ -180,7 +180,7 @@ class IncomingCycle:
                     writer.handle(page.items, place)
                 else:
                     writer.move_cursor(place)
-            if not pages:
+            if not pages and not cut:
                 writer.move_cursor(Place(listed.cursor, listed.total, 0, not listed.more))
             if cut or (listed.more and limit <= 0):
                 state.result.more = True

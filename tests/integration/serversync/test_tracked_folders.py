@@ -206,6 +206,22 @@ def test_a_new_rule_takes_in_what_is_there_in_pages_behind_fresh_mail(
     assert Email.objects.count() == 10
 
 
+@pytest.mark.rule("R3.67")
+def test_a_folder_for_which_nothing_was_left_of_the_cycle_is_read_by_the_next(ada: Account) -> None:
+    organization(messages_per_page=2, messages_per_cycle=3)
+    track(ada)
+    ada.receive()
+    for number in range(3):
+        put(ada, number, INBOX)
+    put(ada, 3)
+    ada.later(minutes=5)
+
+    assert ada.receive().more
+    ada.receive()
+
+    assert states(ada)["3@customer.example"] == "tracked"
+
+
 @pytest.mark.rule("R7.7")
 def test_onboarding_begins_at_the_date_that_the_rule_names(ada: Account) -> None:
     old, new = put(ada, 1), put(ada, 2)
