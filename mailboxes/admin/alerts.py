@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mailboxes.causes import cause_of
-from mailboxes.choices import TraceLevel
+from mailboxes.choices import Operation, TraceLevel
 from mailboxes.models import (
     TraceLog,
 )
@@ -30,6 +30,9 @@ LEVEL_KIND = {
     TraceLevel.WARNING: "warn",
     TraceLevel.ERROR: "bad",
 }
+
+#: Alerts about one workload of a mailbox name it in their object.
+WORKLOADS = {operation.name.lower(): operation.label for operation in Operation}
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -90,8 +93,9 @@ class AlertScreen(ReadOnlyScreen):
     def condition(self, alert: TraceLog) -> SafeString:
         cause = cause_of(alert.code, alert.text, alert.trace_parameters)
         return format_html(
-            '<span class="row-title">{}</span><span class="row-sub">{}</span>',
+            '<span class="row-title">{}</span> {}<span class="row-sub">{}</span>',
             cause.meaning,
+            WORKLOADS.get(alert.object_key, ""),
             cause.advice,
         )
 

@@ -24,12 +24,13 @@ from serversync import quarantine
 from serversync.choices import ItemState
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
+from serversync.console.foldernames import folder_name, folder_names
 from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
 from serversync.console.reasons import words_of
 from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
 from tracking import trace
-from tracking.choices import AcceptReason, SkipReason
+from tracking.choices import AcceptReason, PartyKind, SkipReason, SubReason
 
 HIDDEN = "***"  # other people's subjects (R8.30)
 
@@ -242,12 +243,16 @@ class ItemConsole(Deeds, OfMailbox):
             # The e-mail's own row may be out of this reader's reach, though the item is not.
             email = item.email
             data = told(item)
+            names = folder_names(item.mailbox)
+            folder = folder_name(item.folder, names)
             context |= {
                 "item": item,
                 "subject_shown": (item.subject or __("(no subject)"))
                 if item.is_readable
                 else HIDDEN,
-                "way": way_of(item, data),
+                "folder": folder,
+                "folder_names": names,
+                "way": way_of(item, data, folder),
                 "sentences": trace.sentences(data) if data else [],
                 "reason_words": words_of(item.reason, item.sub_reason),
                 "cause": _cause(item),
@@ -291,11 +296,11 @@ def _cause(item: SyncItem) -> Cause | None:
     return None
 
 
-def way_of(item: SyncItem, data: Mapping[str, Any]) -> list[Stage]:
+def way_of(item: SyncItem, data: Mapping[str, Any], folder: str) -> list[Stage]:
     """server -> candidate -> sender -> recipients -> filters -> outcome, as far as it came."""
     state = ItemState(item.state)
     reason = item.reason
-    found = [Stage(_("Server"), item.folder)]
+    found = [Stage(_("Server"), folder)]
     if state == ItemState.SKIPPED:
         found.append(Stage(_("Candidate"), words_of(item.reason, item.sub_reason), "is-warn"))
     elif state in (ItemState.QUARANTINED, ItemState.RETRYING, ItemState.GONE):
@@ -305,7 +310,7 @@ def way_of(item: SyncItem, data: Mapping[str, Any]) -> list[Stage]:
     judged = state in (ItemState.TRACKED, ItemState.REJECTED, ItemState.DUPLICATE)
     sender = data.get("sender") or {}
     match = sender.get("match") or {}
-    recipients = (data.get("recipients") or {}).get("n", 0)
+    recipients = data.get("recipients") or {}
     parties = data.get("parties") or {}
     entity = data.get("entity") or {}
     accepted = [p for p in parties.get("list", []) if p.get("accepted")]
@@ -327,20 +332,11 @@ def way_of(item: SyncItem, data: Mapping[str, Any]) -> list[Stage]:
         ),
         (
             _("Recipients"),
-            ngettext("%(count)d address", "%(count)d addresses", recipients) % {"count": recipients}
-            + (
-                ", "
-                + ngettext("%(count)d of them ours", "%(count)d of them ours", parties.get("n", 0))
-                % {"count": parties.get("n", 0)}
-            ),
+            _recipients(recipients),
         ),
         (
             _("Filters"),
-            __("accepted by %(who)s") % {"who": entity.get("name") or entity.get("kind")}
-            if entity and accepted
-            else __("accepted")
-            if state == ItemState.TRACKED
-            else __("nobody accepted it"),
+            _filters(state, item.sub_reason, entity if accepted else {}),
         ),
     ]
     for number, (name, words) in enumerate(middle):
@@ -353,3 +349,31 @@ def way_of(item: SyncItem, data: Mapping[str, Any]) -> list[Stage]:
     kind = {"good": "is-good", "bad": "is-bad", "warn": "is-warn"}.get(STATE_KIND[state], "")
     found.append(Stage(_("Outcome"), state.label, kind))
     return found
+
+
+def _recipients(recipients: Mapping[str, Any]) -> str:
+    """How many addresses, and how many of those that the decision lists are users or queues."""
+    count = recipients.get("n", 0)
+    ours = sum(
+        any(match.get("kind") in PartyKind.values for match in _listed(recipient, "matches"))
+        for recipient in recipients.get("list", [])
+    )
+    return ", ".join(
+        (
+            ngettext("%(count)d address", "%(count)d addresses", count) % {"count": count},
+            ngettext("%(count)d of them ours", "%(count)d of them ours", ours) % {"count": ours},
+        )
+    )
+
+
+def _listed(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = (data.get(key) or {}).get("list", [])
+    return found
+
+
+def _filters(state: ItemState, sub_reason: str, entity: Mapping[str, Any]) -> str:
+    if sub_reason in (SubReason.FOLDER_RULE, SubReason.CATEGORY, SubReason.MANUAL):
+        return __("not asked")
+    if entity:
+        return __("accepted by %(who)s") % {"who": entity.get("name") or entity.get("kind")}
+    return __("accepted") if state == ItemState.TRACKED else __("nobody accepted it")

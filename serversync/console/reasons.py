@@ -16,6 +16,8 @@ _REASONS: dict[str, Any] = {
     quarantine.DISMISSED: _("Dismissed by hand"),
 }
 _DETAILS = dict(SubReason.choices)
+#: These stand alone: no filter was asked, so nothing is to be said of one (R7.6, R7.21).
+_UNASKED = (SubReason.FOLDER_RULE, SubReason.CATEGORY, SubReason.MANUAL)
 
 
 def words_of(reason: str, sub_reason: str = "") -> str:
@@ -24,4 +26,6 @@ def words_of(reason: str, sub_reason: str = "") -> str:
     if words is None and reason in TABLE:
         return cause_of(reason).meaning
     detail = _DETAILS.get(sub_reason)
+    if detail and sub_reason in _UNASKED:
+        return str(detail)
     return f"{words}: {detail}" if words and detail else str(words or reason or EMPTY)

@@ -9,10 +9,13 @@ from django import template
 from django.urls import reverse
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext_lazy as _
 
 from mailboxes import screens
+from mailboxes.protocols.base import ActionKind
+from serversync.act import FILE_SENT
 from serversync.choices import ItemState, counted_as
-from serversync.console import reasons, rules
+from serversync.console import foldernames, reasons, rules
 
 register = template.Library()
 
@@ -27,6 +30,16 @@ STATE_KIND = {
     ItemState.QUARANTINED: "bad",
     ItemState.RETRYING: "warn",
     ItemState.GONE: "quiet",
+}
+
+#: Server actions, by their kind.
+DEED_WORDS = {
+    ActionKind.DELETE: _("delete"),
+    ActionKind.MOVE: _("move to “%(argument)s”"),
+    ActionKind.MARK: _("mark with “%(argument)s”"),
+    ActionKind.UNMARK: _("take off “%(argument)s”"),
+    ActionKind.SEEN: _("mark as read"),
+    FILE_SENT: _("file a copy in sent items"),
 }
 
 
@@ -61,6 +74,30 @@ def item_state(item: Any) -> SafeString:
 def reason(item: Any) -> str:
     """Why an item ended in its state, in words."""
     return reasons.words_of(item.reason, item.sub_reason)
+
+
+@register.simple_tag
+def folder_names(mailbox: Any) -> foldernames.Names:
+    return foldernames.folder_names(mailbox)
+
+
+@register.filter
+def folder_name(folder: str, names: foldernames.Names) -> str:
+    return foldernames.folder_name(folder, names)
+
+
+@register.filter
+def folder_of(item: Any) -> str:
+    return foldernames.folder_of(item)
+
+
+@register.filter
+def deed_words(action: Any, names: foldernames.Names) -> str:
+    """What was to be done on the server: "move to Undeliverable"."""
+    words = DEED_WORDS.get(action.kind)
+    if words is None:
+        return f"{action.kind} {action.argument}".strip()
+    return str(words) % {"argument": foldernames.folder_name(action.argument, names)}
 
 
 @register.filter
