@@ -11,12 +11,12 @@ from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, SENT
 from serversync.act import FILE_SENT
-from serversync.choices import ActionState, ItemState
-from serversync.models import FolderCursor, ServerAction, SyncItem
+from serversync.choices import ActionState, ItemState, SubmissionState
+from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from serversync.sandbox.ews.ids import read_id
 from serversync.sandbox.ews.store import Folder
 from serversync.sandbox.servers import Sandbox
-from tracking.choices import SkipReason
+from tracking.choices import SkipReason, SubReason, Way
 
 STATES = tuple(ItemState)
 
@@ -25,13 +25,14 @@ STATES = tuple(ItemState)
 class Balance:
     """`on_server`: messages that the server ever had in the folders that are read, by its own count;
     `inside`: originals found in forwards, which the ledger counts by themselves (R3.75);
-    `copies`: of what was sent, filed in sent items."""
+    `copies`: of what was sent, filed in sent items; `ways`: how tracked items came."""
 
     mailbox: Mailbox
     on_server: int
     inside: int
     states: Counter[str]
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    ways: Counter[Way] = field(default_factory=Counter)
     sent: int = 0
     copies: int = 0
     waiting: int = 0
@@ -59,10 +60,12 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
     ids = [mailbox.pk for mailbox in mailboxes]
     states: dict[object, Counter[str]] = {pk: Counter() for pk in ids}
     reasons: dict[object, dict[str, Counter[str]]] = {pk: {} for pk in ids}
+    ways: dict[object, Counter[Way]] = {pk: Counter() for pk in ids}
     items = SyncItem.objects.filter(mailbox__in=ids)
-    for row in (
-        items.values("mailbox", "state", "reason", "sub_reason").annotate(n=Count("pk")).order_by()
-    ):
+    columns = ("mailbox", "folder", "state", "reason", "sub_reason")
+    for row in items.values(*columns).annotate(n=Count("pk")).order_by():
+        if row["state"] == ItemState.TRACKED:
+            ways[row["mailbox"]][way(row["folder"], row["sub_reason"])] += row["n"]
         states[row["mailbox"]][row["state"]] += row["n"]
         detail = f"{row['reason']} ({row['sub_reason']})" if row["sub_reason"] else row["reason"]
         reasons[row["mailbox"]].setdefault(row["state"], Counter())[detail] += row["n"]
@@ -83,6 +86,10 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
         ServerAction.objects.filter(mailbox__in=ids, kind=FILE_SENT, state=ActionState.DONE),
         "mailbox",
     )
+    copies += _counts(  # by the server itself
+        Submission.objects.filter(mailbox__in=ids, state=SubmissionState.ACCEPTED, copy_filed=True),
+        "mailbox",
+    )
     failed = _counts(outgoing.filter(status_code=EmailStatus.FAILED), "sender_mailbox")
     waiting = _counts(
         outgoing.filter(status_code__in=[EmailStatus.PENDING_SEND, EmailStatus.SENDING]),
@@ -95,6 +102,7 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
             inside=inside[mailbox.pk],
             states=states[mailbox.pk],
             reasons=reasons[mailbox.pk],
+            ways=ways[mailbox.pk],
             sent=sent[mailbox.pk],
             copies=copies[mailbox.pk],
             waiting=waiting[mailbox.pk],
@@ -102,6 +110,15 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
         )
         for mailbox in mailboxes
     ]
+
+
+def way(folder: str, sub_reason: str) -> Way:
+    """How an item came before the decision."""
+    if sub_reason == SubReason.FOLDER_RULE:
+        return Way.FOLDER
+    if sub_reason == SubReason.CATEGORY:
+        return Way.CATEGORY
+    return Way.SENT if folder == SENT else Way.INBOX
 
 
 def on_server(mailbox: Mailbox, sandbox: Sandbox) -> int:

@@ -5,6 +5,9 @@
 {"do": "faults"}                                         those that wait
 {"do": "accounts"}                                       addresses and how much mail they hold
 {"do": "deliver", "address": ..., "mime": ...}           put a message into an inbox
+{"do": "deliver", ..., "folder": "Inbox/Projects", "categories": ["Tracked to Sandbox"]}    on Exchange
+{"do": "move", "address": ..., "message_id": ..., "folder": "Inbox/Projects"}    the same, what lies there
+{"do": "categorize", "address": ..., "message_id": ..., "categories": []}
 {"do": "authority", "access_seconds": 30}                set switches of the token authority, tell all
 {"do": "sign_in", "basic": false, "negotiate": true}     open and close ways into Exchange, tell all
 {"do": "autodiscover", "outcome": "redirect_address", "who": ..., "target": ...}    clear forgets it
@@ -23,6 +26,8 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from serversync.sandbox.ews.autodiscover import Rule
+from serversync.sandbox.ews.exchange import Exchange
+from serversync.sandbox.ews.store import Item
 from serversync.sandbox.faults import Fault
 from serversync.sandbox.servers import HOST, Sandbox
 from serversync.sandbox.store import INBOX
@@ -46,8 +51,15 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "accounts":
             return {"accounts": _accounts(sandbox)}
         case "deliver":
-            mime = str(values["mime"]).encode("utf-8", "surrogateescape")
-            return {"uid": sandbox.deliver(str(values["address"]), mime)}
+            return {"uid": _deliver(sandbox, values)}
+        case "move":
+            exchange = sandbox.exchange
+            exchange.move(_item(exchange, values), str(values["folder"]))
+            return {}
+        case "categorize":
+            exchange = sandbox.exchange
+            exchange.categorize(_item(exchange, values), *_words(values["categories"]))
+            return {}
         case "authority":
             sandbox.authority.switches.change(values)
             return {"switches": sandbox.authority.switches.as_dict()}
@@ -84,6 +96,32 @@ def _accounts(sandbox: Sandbox) -> dict[str, int]:
         if account.has_mailbox:
             found[account.address] = len(exchange.items(account.address))
     return found
+
+
+def _deliver(sandbox: Sandbox, values: dict[str, Any]) -> int:
+    address = str(values["address"])
+    mime = str(values["mime"]).encode("utf-8", "surrogateescape")
+    if not {"folder", "categories"} & values.keys():
+        return sandbox.deliver(address, mime)
+    folder, categories = str(values.get("folder", "inbox")), _words(values.get("categories", []))
+    sandbox.exchange.deliver(address, mime, folder=folder, categories=categories)
+    return 0
+
+
+def _item(exchange: Exchange, values: dict[str, Any]) -> Item:
+    """By its Message-ID, in whatever folder of the mailbox."""
+    address, wanted = str(values["address"]), str(values["message_id"]).strip("<>")
+    for folder in exchange.folders(address):
+        for item in exchange.items(address, folder):
+            if item.text("InternetMessageId").strip("<>") == wanted:
+                return item
+    raise LookupError(f"{address} has no message {wanted}")
+
+
+def _words(value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueError("a list of names")
+    return [str(word) for word in value]
 
 
 def _change_account(sandbox: Sandbox, address: str, switches: dict[str, Any]) -> None:

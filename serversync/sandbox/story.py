@@ -14,16 +14,17 @@ from activities.mime.message import Address
 from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod, Operation, OutgoingDeliveryMethod, TestStatus
 from mailboxes.models import Mailbox, Organization, Queue, SystemUser
+from mailboxes.protocols.base import SENT
 from serversync import outbox
 from serversync.engine import Report, run_one
 from serversync.models import SyncItem
 from serversync.sandbox import seeds
-from serversync.sandbox.balance import on_server
+from serversync.sandbox.balance import on_server, way
 from serversync.sandbox.mailfiles import message_files, messages
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ARCHIVE
 from serversync.testing import test_mailbox
-from tracking.choices import SkipReason
+from tracking.choices import SkipReason, Way
 from tracking.trace import summary
 
 SEEDED_NOTE = "seeded"
@@ -265,9 +266,9 @@ def _actor(sender: SystemUser | Queue) -> SystemUser:
 # -- examples ------------------------------------------------------------------------------------
 
 
-def examples(mailboxes: list[Mailbox], limit: int = 10) -> list[str]:
+def examples(mailboxes: list[Mailbox], limit: int = 16) -> list[str]:
     """One decision of each kind in a sentence, as the item's page tells it."""
-    told: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str, Way], str] = {}
     items = (
         SyncItem.objects.filter(mailbox__in=mailboxes)
         .exclude(reason=SkipReason.OWN_PROBE)
@@ -275,10 +276,16 @@ def examples(mailboxes: list[Mailbox], limit: int = 10) -> list[str]:
         .order_by("first_seen_at", "pk")
     )
     for item in items.iterator(chunk_size=200):
-        key = (item.state, item.reason)
+        key = (item.state, item.reason, way(item.folder, item.sub_reason))
         if key not in told and item.decision:
-            who = item.sender or _("an unreadable sender")
-            told[key] = f"{who} → {item.mailbox.email_address}: {summary(item.decision)}"
+            told[key] = f"{_course(item)}: {summary(item.decision)}"
             if len(told) >= limit:
                 break
     return list(told.values())
+
+
+def _course(item: SyncItem) -> str:
+    address = item.mailbox.email_address
+    if item.folder == SENT:
+        return _("Sent items of %(address)s") % {"address": address}
+    return f"{item.sender or _('an unreadable sender')} → {address}"

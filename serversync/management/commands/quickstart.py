@@ -31,12 +31,14 @@ from serversync.sandbox.beside import (
     refuse_foreign_profiles,
     sandbox_folder,
 )
+from serversync.sandbox.control import Switchboard
 from serversync.sandbox.mailfiles import message_files
 from serversync.sandbox.seeds import PEOPLE
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ADMIN, Prepared, prepare
 from serversync.sandbox.story import Run, Step
 from serversync.schedules import write_schedules
+from tracking.choices import Way
 
 WIDTH = 150  # where the output is no terminal
 NARROW = 140  # what the wide tables need
@@ -133,19 +135,19 @@ class Command(BaseCommand):
             console.print(_("Problem: %(problem)s") % {"problem": problem}, style="red")
         console.print(_("Done in %(seconds).0f s.") % {"seconds": time.monotonic() - began})
         if port:
-            self._stay(console, prepared, sandbox.folder, port)
+            self._stay(console, prepared, sandbox, port)
         return even and not run.problems
 
-    def _stay(self, console: Console, prepared: Prepared, folder: Path, port: int) -> None:
+    def _stay(self, console: Console, prepared: Prepared, sandbox: Sandbox, port: int) -> None:
         write_schedules(timezone.localtime())
         connections.close_all()  # the children open their own
         url = f"http://127.0.0.1:{port}/"
-        log = folder / "processes.log"
+        log = sandbox.folder / "processes.log"
         commands = {
             "console": children.console_command(port),
             "worker": children.worker_command(),
         }
-        with children.running(commands, log) as running:
+        with Switchboard(sandbox) as switchboard, children.running(commands, log) as running:
             try:
                 children.wait_until_ready(running, url)
                 password = prepared.password or _("the one you have set")
@@ -154,6 +156,10 @@ class Command(BaseCommand):
                 console.print(_("Sign in:   %(name)s") % {"name": ADMIN})
                 console.print(_("Password:  %(password)s") % {"password": password})
                 console.print(_("Log:       %(path)s") % {"path": log})
+                where = f"{sandbox.host}:{switchboard.port}"
+                console.print(
+                    _("Servers:   %(where)s takes orders (docs/operations.md)") % {"where": where}
+                )
                 console.print(_("Ctrl-C ends everything."))
                 while True:
                     children.check(running)
@@ -317,6 +323,8 @@ def _tell_reasons(console: Console, balance: Balance) -> None:
         ItemState.RETRYING,
         ItemState.GONE,
     )
+    if set(balance.ways) - {Way.INBOX}:
+        console.print(f"  {ItemState.TRACKED.label}: {_ways(balance.ways)}")
     for state in told:
         if counts := balance.reasons.get(state):
             reasons = ", ".join(f"{name} {n}" for name, n in counts.most_common())
@@ -326,6 +334,16 @@ def _tell_reasons(console: Console, balance: Balance) -> None:
             _("  Seen: %(on_server)d on the server, %(inside)d inside forwards")
             % {"on_server": balance.on_server, "inside": balance.inside}
         )
+
+
+def _ways(ways: Counter[Way]) -> str:
+    names = {
+        Way.INBOX: _("in the inbox"),
+        Way.FOLDER: _("in a tracked folder"),
+        Way.CATEGORY: _("by category"),
+        Way.SENT: _("in sent items"),
+    }
+    return ", ".join(f"{name} {ways[way]}" for way, name in names.items() if ways[way])
 
 
 def tell_defects(console: Console, mailboxes: list[Mailbox]) -> None:

@@ -63,6 +63,7 @@ class TestQuickstart:
         assert "Problem" not in output
         assert len(even(output)) == 12
         assert "(R3.24)" in output
+        self.each_way_that_mail_came_is_told(output)
 
         again = quickstart(tmp_path)
         assert "It balances." in again
@@ -77,6 +78,12 @@ class TestQuickstart:
         self.mail_was_judged_by_five_filters()
         self.forwarded_originals_were_judged_for_whoever_forwarded_them()
         self.mail_of_exchange_came_by_folder_category_and_sent_items()
+
+    def each_way_that_mail_came_is_told(self, output):
+        assert "Tracked: in the inbox 1, in a tracked folder 2" in output  # Fay
+        assert "Tracked: in the inbox 2, in sent items 1" in output  # Gil
+        assert "Tracked: in a tracked folder 1, by category 1" in output  # Ina
+        assert "Sent items of gil@sandbox.example: Tracked, SenderMatch" in output
 
     def mail_of_exchange_came_by_folder_category_and_sent_items(self):
         expected = {

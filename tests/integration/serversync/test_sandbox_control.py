@@ -44,6 +44,26 @@ def test_mail_is_delivered_and_renumbered(switchboard):
     assert store.folder(ADA).uidvalidity > before
 
 
+def test_mail_is_put_moved_and_categorized_in_exchange_mailboxes(switchboard):
+    port, exchange = switchboard.port, switchboard.sandbox.exchange
+    ben = "ben@exchange.example"
+    exchange.add_account(ben, "secret")
+    exchange.add_folder(ben, "Inbox/Projects")
+    mime = "Subject: x\r\nMessage-ID: <one@customer.example>\r\n\r\n"
+    ask(port, do="deliver", address=ben, mime=mime, folder="Inbox", categories=["Red"])
+    (item,) = exchange.items(ben)
+    assert item.categories == ["Red"]
+
+    ask(port, do="move", address=ben, message_id="<one@customer.example>", folder="Inbox/Projects")
+    assert exchange.items(ben) == []
+    ask(port, do="categorize", address=ben, message_id="one@customer.example", categories=[])
+    (item,) = exchange.items(ben, "Inbox/Projects")
+    assert item.categories == []
+
+    with pytest.raises(ValueError, match="has no message"):
+        ask(port, do="move", address=ben, message_id="<two@customer.example>", folder="Inbox")
+
+
 def test_the_exchange_server_is_changed_from_outside(switchboard):
     port, exchange = switchboard.port, switchboard.sandbox.exchange
     ben = "ben@exchange.example"
