@@ -21,6 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.poolmanager import PoolManager
 
 from mailboxes.protocols.base import ConnectionSettings, Security
@@ -44,6 +45,7 @@ from mailboxes.protocols.line import (
 
 FORM = "application/x-www-form-urlencoded"
 CHUNK = 16 * 1024
+LARGEST_HEAD = 1024 * 1024  # octets of one answer besides its body, interim answers (1xx) included
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Reach:
     ca_pem: str = ""
     public_roots: bool = True
     denied_networks: tuple[str, ...] = ()
+    largest_answer: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,16 @@ def _context(ca_pem: str, public_roots: bool) -> ssl.SSLContext:
 
 
 class BoundedSocket(ssl.SSLSocket):
-    """No answer takes longer than its step may, however often an octet trickles in."""
+    """No answer takes longer than its step may, however often an octet trickles in, or more octets than it
+    may, however fast they come."""
 
     bounds: tuple[float, float] | None = None  # when the step began, seconds
     octets = 0
+    most_octets = 0
 
-    def begin(self, seconds: float) -> None:
+    def begin(self, seconds: float, most_octets: int) -> None:
         self.bounds, self.octets = (time.monotonic(), seconds), 0
+        self.most_octets = most_octets
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         if self.bounds is not None:
@@ -98,6 +104,8 @@ class BoundedSocket(ssl.SSLSocket):
             self.settimeout(min(left, seconds))
         count = super().recv_into(*args, **kwargs)
         self.octets += count
+        if self.bounds is not None and self.octets > self.most_octets:
+            raise UnexpectedReply("the server's answer has no end")
         return count
 
 
@@ -161,7 +169,8 @@ class GuardedConnection(HTTPSConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if isinstance(self.sock, BoundedSocket):
-            self.sock.begin(self.reach.timeout_seconds)
+            most = LARGEST_HEAD + self.reach.largest_answer
+            self.sock.begin(self.reach.timeout_seconds, most)
         super().request(*args, **kwargs)
 
 
@@ -223,7 +232,7 @@ def require_https(url: str) -> str:
 
 def _bounded(response: requests.Response, max_octets: int, where: str) -> bytes:
     content = bytearray()
-    for chunk in response.iter_content(CHUNK):
+    for chunk in response.raw.stream(CHUNK, decode_content=False):
         content += cast("bytes", chunk)
         if len(content) > max_octets:
             raise UnexpectedReply(f"{where} answers with more than {max_octets} octets")
@@ -240,9 +249,9 @@ def translated(where: str) -> Iterator[None]:
     except Exception as error:
         if any(isinstance(each, TimeoutError | requests.Timeout) for each in _chain(error)):
             raise SocketTimedOut(f"{where} did not answer in time") from error
-        if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        if isinstance(error, requests.ConnectionError | ProtocolError):
             raise ConnectionLost(f"the connection to {where} broke") from error
-        if isinstance(error, requests.RequestException):
+        if isinstance(error, requests.RequestException | HTTPError):
             raise UnexpectedReply(f"{where} can't be asked, or answers no HTTP") from error
         if isinstance(error, OSError):
             raise ConnectionLost(f"the connection to {where} broke: {reason(error)}") from error

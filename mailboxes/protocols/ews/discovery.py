@@ -52,6 +52,8 @@ LONGEST_STEP_SECONDS = (
     20.0  # a domain's web server that hangs may not hold its mailbox for a minute
 )
 
+LARGEST_ANSWER = 1024 * 1024  # octets; who answers may be anybody
+
 #: Hosted services that are reached by an unprotected redirect from a customer's domain.
 KNOWN_SERVICES = ("outlook.com", "office365.com", "office365.us", "outlook.cn")
 
@@ -319,7 +321,7 @@ class Discovery:
             terms = replace(terms, credentials=None)
         channel = Channel(url, terms, resolve=self.resolve)
         try:
-            return proof.send(channel, request)
+            return proof.send(channel, replace(request, largest=LARGEST_ANSWER))
         finally:
             channel.drop()
 

@@ -39,8 +39,12 @@ USER_AGENT = "serversync"
 SEND_CHUNK = 64 * 1024
 READ_CHUNK = 256 * 1024
 LARGEST_ANSWER = 512 * 1024 * 1024  # octets, unpacked: twice the largest message in base64
+LARGEST_HEAD = 1024 * 1024  # octets until the body begins, interim answers (1xx) included
+CHUNKED = 3  # most octets on the line for one of a body, for a server that sends small chunks
 
 HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 URL_CHARACTERS = "/%?:@!$&'()*+,;=~-._"
 
@@ -83,12 +87,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`repeat`: it may be sent again on a new connection if the server hung up without an answer."""
+    """`repeat`: it may be sent again on a new connection if the server hung up without an answer.
+    `largest`: octets that its answer may have, LARGEST_ANSWER if not said.
+    """
 
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "POST"
     repeat: bool = False
+    largest: int | None = None
 
     def having(self, **headers: str) -> "Request":
         """The same with these headers, whose names are written with underscores."""
@@ -229,12 +236,15 @@ class Channel:
         return self._exchange(request)
 
     def _exchange(self, request: Request) -> Answer:
+        headers = self._headers(request)
         connection = self.connect()
-        self._pace.begin()
+        largest = LARGEST_ANSWER if request.largest is None else request.largest
+        self._pace.begin(LARGEST_HEAD)
         with self._broken_by_failure():
-            whole = connection.ask(request, self._headers(request))
+            whole = connection.ask(request, headers)
             response = self._response(connection, whole)
-            content = b"".join(_content(response))
+            self._pace.allow(CHUNKED * largest)
+            content = b"".join(_content(response, largest))
         self._answered = True
         if response.will_close or not whole:
             self.drop()
@@ -264,6 +274,9 @@ class Channel:
         }
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if any(UNPRINTABLE.search(value) for value in headers.values()):
+            # Servers tell addresses and cookies; what they say must not become a header of its own.
+            raise UnexpectedReply("an address or a cookie holds control characters")
         return {name: value.encode() for name, value in headers.items()}
 
     def _keep_cookies(self, response: http.client.HTTPResponse) -> None:
@@ -300,18 +313,31 @@ class Channel:
 
 class Pace:
     """How long a request and its answer may take: the time-out, plus what their octets earn at the
-    slowest rate, so that a large message passes and a server that trickles doesn't hold its reader."""
+    slowest rate, so that a large message passes and a server that trickles doesn't hold its reader. And how
+    much may come: a server that never ends its answer earns time for ever."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self.begin()
+        self.begin(0)
 
-    def begin(self) -> None:
+    def begin(self, allowed: int) -> None:
         self._started_at = time.monotonic()
         self._octets = 0
+        self._allowed = allowed
+
+    def allow(self, octets: int) -> None:
+        """So many more may come."""
+        self._allowed += octets
 
     def moved(self, octets: int) -> None:
         self._octets += octets
+
+    def received(self, octets: int) -> None:
+        """Raises UnexpectedReply beyond what may come."""
+        self.moved(octets)
+        self._allowed -= octets
+        if self._allowed < 0:
+            raise UnexpectedReply("the server's answer has no end")
 
     def wait_seconds(self) -> float:
         """How long the next operation may wait. Raises SocketTimedOut if nothing is left."""
@@ -356,7 +382,7 @@ class _Socket(io.RawIOBase):
             received = self.raw.recv_into(buffer)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
-        self._pace.moved(received)
+        self._pace.received(received)
         self._ended = received == 0
         return received
 
@@ -427,21 +453,21 @@ class _Connection(http.client.HTTPConnection):
         return True
 
 
-def _content(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The body in unpacked pieces, at most LARGEST_ANSWER octets."""
-    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+def _content(response: http.client.HTTPResponse, largest: int) -> Iterator[bytes]:
+    """The body in unpacked pieces, at most so many octets."""
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""), largest)
     total = 0
     while piece := response.read(READ_CHUNK):
         unpacked = unpack(piece)
         total += len(unpacked)
-        if total > LARGEST_ANSWER:
-            raise UnexpectedReply(f"the server sent an answer of over {LARGEST_ANSWER} octets")
+        if total > largest:
+            raise UnexpectedReply(f"the server sent an answer of over {largest} octets")
         yield unpacked
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
 
 
-def _unpacker(encoding: str) -> Callable[[bytes], bytes]:
+def _unpacker(encoding: str, largest: int) -> Callable[[bytes], bytes]:
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return bytes
@@ -455,7 +481,7 @@ def _unpacker(encoding: str) -> Callable[[bytes], bytes]:
             # "deflate" is sent with and without the zlib header; gzip tells itself.
             bare = name == "deflate" and piece[0] & 0x0F != 8
             unpacker = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
-        return bytes(unpacker.decompress(piece, LARGEST_ANSWER + 1))
+        return bytes(unpacker.decompress(piece, largest + 1))
 
     return unpack
 

@@ -230,6 +230,50 @@ def test_nonsense_after_good_answers_is_a_passing_trouble():
             line.exchange(Request())
 
 
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: more\r\n"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x" * 50),
+    ],
+)
+def test_an_answer_without_an_end_is_left(monkeypatch, start, more):
+    """However fast it comes, so that no time-out would ever end it."""
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1_000_000)
+
+    def endless(client):
+        client.request()
+        client.raw(start)
+        while True:
+            client.raw(more * 10_000)
+
+    with served(endless) as (port, _), leaving(channel(port, seconds=2.0)) as line:
+        began = time.monotonic()
+        with pytest.raises(UnexpectedReply):
+            line.exchange(Request())
+        assert time.monotonic() - began < 2
+
+
+def test_a_stranger_gets_less_room_for_an_answer():
+    def page(client):
+        client.request()
+        client.answer(gzip.compress(LARGE), "Content-Encoding: gzip")
+
+    with served(page) as (port, _), leaving(channel(port)) as line:
+        with pytest.raises(UnexpectedReply):
+            line.exchange(Request(largest=len(LARGE) - 1))
+        assert line.exchange(Request(largest=len(LARGE))).content == LARGE
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\r\n X-Evil: 1", "a\0b"])
+def test_a_header_holds_one_line(value):
+    with served(echo) as (port, count), leaving(channel(port)) as line:
+        with pytest.raises(UnexpectedReply):
+            line.exchange(Request(headers={"X-AnchorMailbox": value}))
+        assert not count
+
+
 # -- time
 
 

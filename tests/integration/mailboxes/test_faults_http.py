@@ -1,5 +1,6 @@
 """Asking web servers: what is verified, what is bounded, what is told of a fault."""
 
+import gzip
 import time
 
 import pytest
@@ -108,6 +109,38 @@ def test_too_large_an_answer_is_not_read(serve, authority):
     url = serve(speaking(OK, "Content-Length: 5000", "", body=b"x" * 5000))
     with pytest.raises(UnexpectedReply, match="more than 1000 octets"):
         ask("GET", url, reach(authority), max_octets=1000)
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        ((), "HTTP/1.1 100 Continue\r\n\r\n"),
+        ((OK, "Transfer-Encoding: chunked", "", "0"), "X-Trailer: more\r\n"),
+    ],
+)
+def test_an_answer_without_an_end_is_left(serve, authority, start, more):
+    """However fast it comes, so that no time-out would ever end it."""
+
+    def endless(talk):
+        while talk.raw_line().strip():
+            pass
+        talk.say(*start)
+        while True:
+            talk.say((more * 5000).encode())
+
+    began = time.monotonic()
+    with pytest.raises(UnexpectedReply):
+        ask("GET", serve(endless), reach(authority, timeout_seconds=2.0))
+    assert time.monotonic() - began < 2
+
+
+def test_a_packed_answer_is_not_unpacked(serve, authority):
+    """Nobody asked for one, and a small one could become a large one."""
+    body = gzip.compress(b"x" * 100_000)
+    url = serve(
+        speaking(OK, "Content-Encoding: gzip", f"Content-Length: {len(body)}", "", body=body)
+    )
+    assert ask("GET", url, reach(authority), max_octets=1000).body == body
 
 
 @pytest.mark.rule("R1.26")
