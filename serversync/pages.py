@@ -17,8 +17,14 @@ from django.db.models import F
 from activities import blobs
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import parse
-from mailboxes.protocols.base import IncomingServer, RemoteItem
-from mailboxes.protocols.errors import MessageGone, MessageTooLarge, ServerError
+from mailboxes.protocols.base import INBOX, IncomingServer, RemoteItem
+from mailboxes.protocols.errors import (
+    AccessDenied,
+    FolderMissing,
+    MessageGone,
+    MessageTooLarge,
+    ServerError,
+)
 from serversync import alarms, deeds, linking
 from serversync.choices import ItemState
 from serversync.context import FolderFacts
@@ -48,6 +54,7 @@ log = logging.getLogger(__name__)
 PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
 WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
 STALE_TRIES = 10  # each time another worker has stored some of the page, so there is an end
+STORED = frozenset({ItemState.TRACKED, ItemState.DUPLICATE})
 INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
 
 
@@ -84,6 +91,7 @@ class Seen:
     error_code: str = ""
     gone: bool = False
     too_large: bool = False
+    failures: int = 0  # of earlier cycles
     plans: list[Plan] = field(default_factory=list)
     children: list[SyncItem] = field(default_factory=list)
 
@@ -143,11 +151,14 @@ class PageWriter:
         by_key = {row.source_key: row for row in rows}
         items = (RemoteItem(row.source_key, row.size, row.received_at) for row in rows)
         for page in pages_of(items, self.organization.messages_per_page, None):
-            seen = [Seen(item, by_key[item.remote_id], is_new=False) for item in page.items]
-            for one in seen:
-                if one.row.raw is not None:
-                    one.raw = blobs.read(one.row.raw)
-            self._fetch(seen)
+            seen = [_seen_before(item, by_key[item.remote_id]) for item in page.items]
+            try:
+                self._fetch(seen)
+            except (AccessDenied, FolderMissing) as error:
+                if self.facts.folder == INBOX:
+                    raise
+                _out_of_reach(seen, error)
+                self._parse(seen)
             self._decide_and_write(seen, None)
 
     def move_cursor(self, place: Place) -> None:
@@ -185,6 +196,9 @@ class PageWriter:
                     one.error, one.error_code = str(fetched.error), fetched.error.code
                     one.gone = isinstance(fetched.error, MessageGone)
                     one.too_large = isinstance(fetched.error, MessageTooLarge)
+        self._parse(seen)
+
+    def _parse(self, seen: Sequence[Seen]) -> None:
         with self.run.timed("parse"):
             for one in seen:
                 if one.raw is not None:
@@ -322,6 +336,7 @@ class PageWriter:
             failed = next((plan.error for plan in one.plans if plan.error), "") or one.error
             if one.gone:
                 row.state, row.reason, row.next_attempt_at = ItemState.GONE, "MessageGone", None
+                row.left_at = now  # if it is listed again all the same, it has come back
                 row.trace = self._why(row, one)
             elif one.too_large:
                 row.state, row.reason = ItemState.SKIPPED, SkipReason.TOO_LARGE.value
@@ -367,9 +382,10 @@ class PageWriter:
 
     def _fail(self, row: SyncItem, error: str, code: str, one: Seen, now: datetime) -> None:
         """Try again later, up to the limit; then quarantine (R3.72)."""
-        row.attempts += 1
+        # A transaction that was rolled back may have filled the row already.
+        row.attempts, row.email_id = one.failures + 1, None
         row.last_error = _printable(error)[:2048]
-        row.reason = code
+        row.reason, row.sub_reason = code, ""
         if row.attempts < self.organization.promotion_attempts:
             row.state = ItemState.RETRYING
             minutes = self.organization.promotion_retry_minutes
@@ -410,7 +426,7 @@ class PageWriter:
             return
         since: dict[UUID, datetime | None] = {}
         for one in seen:
-            if one.row.email_id is not None:
+            if one.row.email_id is not None and one.row.state in STORED:
                 since[one.row.email_id] = None if one.is_new else one.row.first_seen_at
         decisions = linking.link(self.run, rule, since, now)
         for one in seen:
@@ -494,11 +510,30 @@ LEARNED = [
     "next_attempt_at",
     "last_error",
     "decided_at",
+    "left_at",
 ]
 
 
 def rows_of(seen: Sequence[Seen]) -> list[SyncItem]:
     return [row for one in seen for row in (one.row, *one.children)]
+
+
+def _seen_before(item: RemoteItem, row: SyncItem) -> Seen:
+    seen = Seen(item, row, is_new=False, failures=row.attempts)
+    if row.raw is not None:
+        try:
+            seen.raw = blobs.read(row.raw)
+        except blobs.BytesMissing as error:
+            log.error("item %s: %s", row.pk, error)  # perhaps the server has it still
+    return seen
+
+
+def _out_of_reach(seen: Sequence[Seen], error: ServerError) -> None:
+    """Their folder can't be opened any more. Those of which the bytes are kept don't need it."""
+    for one in seen:
+        if one.raw is None:
+            one.error, one.error_code = str(error), error.code
+            one.gone = isinstance(error, FolderMissing)
 
 
 def _apply(row: SyncItem, outcome: Outcome) -> None:

@@ -1,12 +1,16 @@
 """Mail in folders with a rule is tracked, and filed under the rule's record (section 7.1)."""
 
 import pytest
+from django.db import OperationalError, connection
 
+from activities import blobs
 from activities.choices import Direction
 from activities.models import Contact, Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import EmailServerProfile
 from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.errors import MessageUnreadable
+from serversync import linking, pages
 from serversync.models import FolderCursor, SyncItem
 from tests.integration.serversync.cycles import (
     NOW,
@@ -18,6 +22,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.statements import counting
+from tracking import promote
 from tracking.choices import FolderState
 from tracking.models import FolderLink, MailboxTrackingFolder
 
@@ -672,3 +677,87 @@ def test_a_page_of_a_tracked_folder_costs_few_statements(ada: Account) -> None:
 
     assert result.by_state == {"tracked": 50}
     assert len(counted) <= 40, str(counted)
+
+
+@pytest.mark.rule("R3.67", "R3.72")
+def test_an_email_that_cannot_be_filed_costs_itself_only(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was planned for it before the transaction failed is not taken for stored."""
+    track(ada, record=contact("North"))
+    put(ada, 1)
+    put(ada, 2, INBOX)
+    with monkeypatch.context() as broken:
+        broken.setattr(linking, "link", lambda run, rule, since, now: 1 / 0 if since else {})
+        ada.receive()
+    connection.check_constraints()
+    item = SyncItem.objects.get(folder=ada.box.add_folder(CUSTOMERS))
+    assert (item.state, item.attempts, item.email) == ("retrying", 1, None)
+
+    ada.later(minutes=16)
+    ada.receive()
+
+    assert str(regarding("1@customer.example")) == "North"
+
+
+@pytest.mark.rule("R3.72")
+def test_a_page_that_is_done_again_counts_one_failure(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = put(ada, 1, INBOX)
+    put(ada, 2, INBOX)
+    ada.prepare = lambda server: server.fail_message(key, MessageUnreadable("not now"))
+    deadlocks = [OperationalError("deadlock detected")] * 2
+
+    def failing(*_: object) -> None:
+        if deadlocks:
+            raise deadlocks.pop()
+
+    monkeypatch.setattr(pages.PageWriter, "_file", failing)
+
+    ada.receive()
+
+    assert ada.items()[key].attempts == 1
+
+
+@pytest.mark.rule("R3.72")
+def test_what_is_to_be_fetched_again_from_a_folder_that_is_gone_is_gone_with_it(
+    ada: Account,
+) -> None:
+    track(ada)
+    ada.receive()
+    key = put(ada, 1)
+    ada.prepare = lambda server: server.fail_message(key, MessageUnreadable("not now"))
+    ada.receive()
+    assert states(ada) == {"": "retrying"}
+    ada.prepare = lambda server: None
+    ada.box.remove_folder(CUSTOMERS)
+    put(ada, 2, INBOX)
+    ada.later(minutes=16)
+
+    ada.receive()
+
+    assert {(item.state, item.left_at is None) for item in ada.items().values()} == {
+        ("gone", False),
+        ("rejected", True),
+    }
+
+
+@pytest.mark.rule("R3.72")
+def test_bytes_that_got_lost_are_fetched_again(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ada, 1, INBOX)
+    with monkeypatch.context() as broken:
+        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        ada.receive()
+    assert SyncItem.objects.get().raw is not None
+
+    def missing(_stored: object) -> bytes:
+        raise blobs.BytesMissing("restored from another day")
+
+    monkeypatch.setattr(blobs, "read", missing)
+    ada.later(minutes=16)
+    ada.receive()
+
+    assert states(ada) == {"1@customer.example": "rejected"}
