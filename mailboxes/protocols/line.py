@@ -525,7 +525,7 @@ def secrets_of(settings: ConnectionSettings) -> list[str]:
     if not isinstance(settings.credentials, Credentials) or not settings.credentials.password:
         return []
     user, password = settings.credentials.username, settings.credentials.password
-    forms = [password, f"\0{user}\0{password}"]
+    forms = [password, f"\0{user}\0{password}", f"{user}:{password}"]
     encoded = [base64.b64encode(form.encode()).decode() for form in forms]
     return [*encoded, password]
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from mailboxes.protocols.http import Answer, Reach, ask, require_https
 DEFAULT_LIFETIME = timedelta(minutes=30)  # RFC 6749 only recommends that the authority tells it
 LONGEST_LIFETIME = timedelta(days=30)
 LONGEST_TOKEN = 64 * 1024
+HIDDEN = ("code", "code_verifier", "refresh_token")  # what no error repeats of a form
 
 #: "Error" of the answer -> what it means for us (RFC 6749, 5.2; OpenID Connect Core, 3.1.2.6).
 CLIENT_FAULTS = frozenset(
@@ -159,7 +160,7 @@ def revoke(endpoint: str, client: Client, reach: Reach, *, token: str) -> None:
     """RFC 7009. A token that the authority doesn't know counts as revoked."""
     answer = _ask(endpoint, client, reach, {"token": token})
     if answer.status != 200 and _error_of(answer) not in ("invalid_token", "invalid_grant"):
-        raise _refusal(answer, endpoint, client)
+        raise _refusal(answer, endpoint, (client.secret, token))
 
 
 def revocation_endpoint(token_endpoint: str, reach: Reach) -> str:
@@ -181,7 +182,8 @@ def _request_tokens(
 ) -> Tokens:
     answer = _ask(endpoint, client, reach, form)
     if answer.status != 200:
-        raise _refusal(answer, endpoint, client)
+        hidden = [form[name] for name in HIDDEN if name in form]
+        raise _refusal(answer, endpoint, (client.secret, *hidden))
     values = _json(answer)
     access = values.get("access_token")
     kind = str(values.get("token_type") or "bearer").lower()
@@ -231,9 +233,9 @@ def _authority_away() -> Iterator[None]:
 # -- judging answers -----------------------------------------------------------------------------
 
 
-def _refusal(answer: Answer, endpoint: str, client: Client) -> ServerError:
+def _refusal(answer: Answer, endpoint: str, hidden: Iterable[str]) -> ServerError:
     host, name = host_of(endpoint), _error_of(answer)
-    words = _words(answer, client)
+    words = _words(answer, hidden)
     text = f"{host}: {answer.status} {name} {words}".strip()
     if answer.status == 429 or answer.status >= 500 or name in PASSING_FAULTS:
         return AuthorityUnavailable(text, hint_seconds=_patience(answer))
@@ -263,16 +265,16 @@ def _error_of(answer: Answer) -> str:
     return name if isinstance(name, str) and re.fullmatch(r"[\w.-]{1,64}", name) else ""
 
 
-def _words(answer: Answer, client: Client) -> str:
-    """The authority's description on one line. It may repeat what it was sent, so what looks like a
-    secret goes."""
+def _words(answer: Answer, hidden: Iterable[str]) -> str:
+    """The authority's description on one line. It may repeat what it was sent, so that goes, and what
+    looks like a secret."""
     text = _json(answer).get("error_description")
-    return safe_words(text if isinstance(text, str) else "", client.secret)
+    return safe_words(text if isinstance(text, str) else "", hidden)
 
 
-def safe_words(text: str, secret: str = "") -> str:
+def safe_words(text: str, hidden: Iterable[str] = ()) -> str:
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if secret:
+    for secret in filter(None, hidden):
         text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
     return re.sub(r"[A-Za-z0-9_~+/=.-]{40,}", "***", text)[:300]
 

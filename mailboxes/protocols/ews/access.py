@@ -112,7 +112,8 @@ class ExchangeAccess:
         self._find_service = find_service
         self._now = now
         self._terms = _terms(settings)
-        self._judge = Judge(_refusal(settings, outgoing), secrets=tuple(secrets_of(self._terms)))
+        self._secrets = secrets_of(self._terms)
+        self._judge = Judge(_refusal(settings, outgoing), secrets=self._secrets)
         self._phase: Phase | None = None
         self._retry = True
         self._hint: float | None = None
@@ -236,8 +237,20 @@ class ExchangeAccess:
         credentials = self.settings.credentials
         if isinstance(credentials, Bearer):
             self._token = proof_of(
-                self.settings.authentication, credentials, watcher=self.options.watcher
+                self.settings.authentication,
+                replace(credentials, token=self._noted(credentials)),
+                watcher=self.options.watcher,
             )
+
+    def _noted(self, bearer: Bearer) -> Callable[[str], str]:
+        """Tokens from there, which no error repeats from then on."""
+
+        def token(refused: str) -> str:
+            given = bearer.token(refused)
+            self._secrets.append(given)
+            return given
+
+        return token
 
     def _located(self) -> Endpoint:
         if self.settings.url:
@@ -247,6 +260,7 @@ class ExchangeAccess:
             proof=lambda: self._token or self._proof_by(self.settings.authentication),
             now=self._now,
             refused=self._judge.refused,
+            clean=self._judge.clean,
             homes=self.settings.homes,
             opens_others=self.settings.access is not Access.OWN,
             resolve=self._resolve,

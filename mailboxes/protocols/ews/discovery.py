@@ -41,7 +41,7 @@ from mailboxes.protocols.errors import (
     UserUnknown,
 )
 from mailboxes.protocols.ews.authentication import Anonymous, Proof, WhenAsked
-from mailboxes.protocols.ews.faults import REDIRECTS, hint_of, text_of, xml_of
+from mailboxes.protocols.ews.faults import REDIRECTS, Judge, hint_of, text_of, xml_of
 from mailboxes.protocols.ews.settings import Endpoint
 from mailboxes.protocols.ews.transport import Answer, Channel, Place, Request, Resolve
 
@@ -91,7 +91,7 @@ class Discovery:
     """One discovery. `steps` grows as it goes.
 
     `proof`: makes the proof of who asks, anew for each host. `terms`: time-outs, trust, denied networks.
-    `refused`: the error for a login that is refused. `homes`: as in ExchangeSettings. `opens_others`: the
+    `refused`: the error for a login that is refused. `clean`: makes what servers say fit to show. `homes`: as in ExchangeSettings. `opens_others`: the
     credentials could open another mailbox, too.
     """
 
@@ -99,6 +99,7 @@ class Discovery:
     proof: Callable[[], Proof]
     now: Callable[[], datetime]
     refused: type[LoginRefused] = LoginRefused
+    clean: Callable[[str], str] = Judge().clean
     homes: tuple[str, ...] | None = None
     opens_others: bool = False
     resolve: Resolve | None = None
@@ -360,7 +361,7 @@ class Discovery:
         return Elsewhere(to)
 
     def _note(self, where: str, outcome: str) -> None:
-        self.steps.append(Step(where, outcome))
+        self.steps.append(Step(self.clean(where), self.clean(outcome)))
 
     def _remember_trouble(self, url: str, domain: str, error: ServerError) -> None:
         """What a host said that is there for autodiscover. The web server of a bare domain proves nothing,
@@ -377,7 +378,7 @@ class Discovery:
 def domain_of(address: str) -> str:
     """In lower case. Raises LocationUnknown where it has none that could be a host."""
     found = DOMAIN.search(address.strip())
-    if found is None:
+    if found is None or not address.isprintable():
         raise LocationUnknown(f"{address!r} is no email address")
     return found[1].lower()
 

@@ -6,7 +6,7 @@ some refusals for passing troubles, and repeats what the server refused with ten
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -239,12 +239,12 @@ class Judge:
 
     `refused`: the error for a login that is refused, which differs by direction and by token.
     `known`: this web service has answered us before, so that a page of HTML is a passing trouble in between
-    and not a wrong location. `secrets`: never repeated, even if the server echoes them.
+    and not a wrong location. `secrets`: never repeated, even if the server echoes them; may grow.
     """
 
     refused: type[LoginRefused] = LoginRefused
     known: bool = False
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
 
     def clean(self, text: str | bytes | None) -> str:
         """The server's words, fit to show: one line, printable, and no secret."""
@@ -313,10 +313,10 @@ class Judge:
         return f"{words}; it offers {offered}" if offered else words
 
     def _redirect(self, answer: Answer) -> ServerError:
-        target = answer.header("Location")
+        target = self.clean(answer.header("Location"))
         if target.lower().startswith(OUTAGE_PAGES):
             return PassingFault(f"HTTP {answer.status} to an error page")
-        shown = self.clean(target.partition("?")[0])
+        shown = target.partition("?")[0]
         return WrongProtocol(
             f"{answer.place.name} sends elsewhere (HTTP {answer.status} to {shown}), which isn't "
             "followed; that may be where the web service is, or a login page"

@@ -3,7 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -94,6 +94,16 @@ def test_no_error_repeats_what_was_sent(answers):
     assert str(caught.value) == (
         "ClientRefused: id.example.com: 400 invalid_scope client *** sent *** to us"
     )
+
+
+@pytest.mark.parametrize("token", ["short!1", "M.R3*a!b$c", "a%b c"])
+def test_nor_a_token_that_looks_like_none(answers, token):
+    for said in (token, quote(token, safe="")):
+        words = {"error": "invalid_grant", "error_description": f"{said} is over"}
+        answers[0].append(answer(400, words))
+        with pytest.raises(SignInExpired) as caught:
+            oauth.refresh(ENDPOINT, Client("client", ""), Reach(), NOW, token=token)
+        assert caught.value.detail.endswith("*** is over")
 
 
 @pytest.mark.parametrize(
