@@ -1,11 +1,12 @@
-"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5).
+"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5, R4.14).
 
-Called once per message by promote, which looks up `ids_to_look_up` of a whole page in one query. The
-steps run in R4.1's order and the first hit wins. In-reply-to and References are built; tracking
-token, conversation index and smart matching have their places in `correlate`, marked there.
+Called once per message by promote, for which `earlier` looks up what `wanted` names, for a whole page
+at once. The steps run in R4.1's order and the first hit wins. In-reply-to, References and conversation
+index are built; tracking token and smart matching have their places in STEPS, marked there.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from activities.choices import CorrelationMethod, Direction
 from activities.identity import bare_message_id, message_key
 from activities.mime.message import ParsedMessage
 from tracking.choices import AttemptOutcome, CorrelationStep
+from tracking.conversation_index import BASE, base_hash, nearness, octets_of
 
 MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a page of look-ups
 
@@ -23,7 +25,8 @@ MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEmail:
     """What correlation needs of an email. `keys`: digests of its ids, its own and the server's
-    (email.message_id_dup_check, email.server_message_id_dup_check)."""
+    (email.message_id_dup_check, email.server_message_id_dup_check). `index`: the octets of its
+    conversation index."""
 
     id: UUID
     keys: tuple[UUID, ...]
@@ -35,7 +38,13 @@ class StoredEmail:
     owner_user_id: UUID | None = None
     owner_team_id: UUID | None = None
     conversation_tracking_id: UUID | None = None
+    index: bytes = b""
     at: datetime | None = None
+
+    @property
+    def recency(self) -> tuple[float, UUID]:
+        """The newest is the greatest."""
+        return (self.at.timestamp() if self.at else float("-inf"), self.id)
 
 
 class CorrelationCandidates:
@@ -44,6 +53,7 @@ class CorrelationCandidates:
 
     def __init__(self, emails: Iterable[StoredEmail] = ()) -> None:
         self._by_key: dict[UUID, StoredEmail] = {}
+        self._by_base: dict[bytes, list[StoredEmail]] = defaultdict(list)
         for email in emails:
             self.add(email)
 
@@ -52,6 +62,12 @@ class CorrelationCandidates:
             known = self._by_key.get(key)
             if known is None or _preference(email) < _preference(known):
                 self._by_key[key] = email
+        if email.index:
+            self._by_base[email.index[:BASE]].append(email)
+
+    def in_conversation(self, index: bytes) -> list[StoredEmail]:
+        """Those whose index has the same 22 octets; a hash of them may lie (R4.14)."""
+        return self._by_base.get(index[:BASE], [])
 
     def with_message_id(self, message_id: str) -> StoredEmail | None:
         return self._by_key.get(key_of(message_id))
@@ -71,6 +87,10 @@ class CorrelationSwitches:
     references: bool = True
     tokens: bool = True
     smart_matching: bool = False
+
+    @property
+    def by_headers(self) -> bool:
+        return self.headers and not self.ignore_headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +177,24 @@ def _may_be_answered(message_id: str, message: ParsedMessage) -> bool:
     return bool(message_id) and message_id != bare_message_id(message.message_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page's messages may find stored emails by: ids, and hashes of conversation indexes."""
+
+    message_ids: frozenset[str] = frozenset()
+    index_hashes: frozenset[int] = frozenset()
+
+
+def wanted(messages: Iterable[ParsedMessage], switches: CorrelationSwitches) -> Wanted:
+    """Nothing for a step that is switched off."""
+    messages = list(messages)
+    hashes = [base_hash(m.thread_index) for m in messages if switches.by_headers]
+    return Wanted(
+        message_ids=frozenset(i for m in messages for i in ids_to_look_up(m)),
+        index_hashes=frozenset(h for h in hashes if h is not None),
+    )
+
+
 def correlate(
     message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
 ) -> Correlation:
@@ -188,16 +226,15 @@ Step = Callable[
 def _by_in_reply_to(
     message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
 ) -> tuple[Attempt, StoredEmail | None]:
-    on = switches.headers and not switches.ignore_headers
     answered = bare_message_id(message.in_reply_to)
     ids = [answered] if _may_be_answered(answered, message) else []
-    return _by_ids(CorrelationStep.IN_REPLY_TO, ids, candidates, on)
+    return _by_ids(CorrelationStep.IN_REPLY_TO, ids, candidates, switches.by_headers)
 
 
 def _by_references(
     message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
 ) -> tuple[Attempt, StoredEmail | None]:
-    on = switches.headers and not switches.ignore_headers and switches.references
+    on = switches.by_headers and switches.references
     return _by_ids(CorrelationStep.REFERENCES, _references(message), candidates, on)
 
 
@@ -220,8 +257,30 @@ def _by_ids(
     return Attempt(step=step, outcome=AttemptOutcome.NOT_FOUND, looked_for=tuple(ids)), None
 
 
-#: R4.1's order. Tracking token, conversation index and smart matching come here, in this order.
-STEPS: tuple[Step, ...] = (_by_in_reply_to, _by_references)
+def _by_conversation_index(
+    message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
+) -> tuple[Attempt, StoredEmail | None]:
+    step, index = CorrelationStep.CONVERSATION_INDEX, octets_of(message.thread_index)
+    if not switches.by_headers:
+        return Attempt(step=step, outcome=AttemptOutcome.SWITCHED_OFF), None
+    if not index:
+        return Attempt(step=step, outcome=AttemptOutcome.NOTHING_TO_LOOK_FOR), None
+    base = (index[:BASE].hex(),)
+    found = _others(candidates.in_conversation(index), message)
+    if not found:
+        return Attempt(step=step, outcome=AttemptOutcome.NOT_FOUND, looked_for=base), None
+    hit = Attempt(step=step, outcome=AttemptOutcome.FOUND, looked_for=base, found=base[0])
+    return hit, max(found, key=lambda email: (nearness(index, email.index), email.recency))
+
+
+def _others(emails: Iterable[StoredEmail], message: ParsedMessage) -> list[StoredEmail]:
+    """Without what is the message itself: mail between own users is stored twice."""
+    own = key_of(message.message_id) if message.message_id else None
+    return [email for email in emails if own not in email.keys]
+
+
+#: R4.1's order. Tracking token comes before the conversation index, smart matching behind it.
+STEPS: tuple[Step, ...] = (_by_in_reply_to, _by_references, _by_conversation_index)
 
 METHOD_OF = {
     CorrelationStep.IN_REPLY_TO: CorrelationMethod.IN_REPLY_TO,

@@ -8,10 +8,7 @@ A page's decisions are made in order, and each sees the outcomes of those before
 the message right in front of it, and the second copy of a message is a duplicate of the first.
 """
 
-import base64
-import binascii
 import logging
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +17,6 @@ from uuid import UUID
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q
 
 from activities import blobs
 from activities.choices import Direction, EmailStatus, Notifications, ParticipationType
@@ -28,7 +24,7 @@ from activities.html import truncate_html
 from activities.identity import distinct_key, message_key, same_message
 from activities.mime.message import Address, Attachment, ParsedMessage
 from activities.mime.parse import forwarded_originals, parse
-from activities.models import Email, QueueItem
+from activities.models import QueueItem
 from activities.store import (
     NewAttachment,
     NewEmail,
@@ -39,7 +35,7 @@ from activities.store import (
 )
 from mailboxes.choices import IncomingDeliveryMethod
 from mailboxes.models import Mailbox, Organization, uuid7
-from tracking import trace
+from tracking import earlier, trace
 from tracking.acceptance import (
     Acceptance,
     Owner,
@@ -64,14 +60,14 @@ from tracking.choices import (
     Way,
 )
 from tracking.choices import Outcome as State
+from tracking.conversation_index import base_hash, octets_of
 from tracking.correlate import (
     Correlation,
     CorrelationCandidates,
     StoredEmail,
     correlate,
-    ids_to_look_up,
-    key_of,
     switches_of,
+    wanted,
 )
 from tracking.ownership import OwnerChoice, choose_owner
 from tracking.resolution import (
@@ -321,60 +317,16 @@ def _look_up(reading: Reading, messages: Sequence[ParsedMessage]) -> _Page:
         keys.add(_key(message))
         if message.message_id:
             keys.add(_distinct(message))
-        keys.update(key_of(message_id) for message_id in ids_to_look_up(message))
     book = look_up(addresses)
     parties = load_parties(book, also=[reading.party] if reading.party else [])
-    candidates = CorrelationCandidates()
-    stored: dict[tuple[UUID, int], Standing] = {}
-    for email in _stored(keys):
-        pointer = email.activity
-        own_keys = tuple(
-            key
-            for key in (email.message_id_dup_check, email.server_message_id_dup_check)
-            if key is not None
-        )
-        candidates.add(
-            StoredEmail(
-                id=email.pk,
-                keys=own_keys,
-                direction=Direction(email.direction_code),
-                subject=pointer.subject,
-                tracking_token=email.tracking_token,
-                regarding_type_id=pointer.regarding_type_id,
-                regarding_id=pointer.regarding_id,
-                owner_user_id=pointer.owning_user_id,
-                owner_team_id=pointer.owning_team_id,
-                conversation_tracking_id=email.conversation_tracking_id,
-                at=pointer.sort_date,
-            )
-        )
-        for key in own_keys:
-            stored[(key, email.direction_code)] = Standing(email.pk, email.sender, email.sent_on)
+    emails = earlier.load(keys, wanted(messages, switches_of(reading.organization)))
+    stored = {
+        (key, email.direction_code): Standing(email.pk, email.sender, email.sent_on)
+        for email in emails
+        for key in earlier.keys_of(email)
+    }
+    candidates = CorrelationCandidates(earlier.stored(email) for email in emails)
     return _Page(book, parties, candidates, stored, _with_queue_items(reading, stored))
-
-
-def _stored(keys: set[UUID]) -> Iterable[Email]:
-    return (
-        Email.objects.filter(
-            Q(message_id_dup_check__in=keys) | Q(server_message_id_dup_check__in=keys)
-        )
-        .select_related("activity")
-        .only(
-            "activity__subject",
-            "activity__regarding_type_id",
-            "activity__regarding_id",
-            "activity__owning_user_id",
-            "activity__owning_team_id",
-            "activity__sort_date",
-            "message_id_dup_check",
-            "server_message_id_dup_check",
-            "direction_code",
-            "sender",
-            "sent_on",
-            "tracking_token",
-            "conversation_tracking_id",
-        )
-    )
 
 
 def _with_queue_items(
@@ -711,7 +663,7 @@ def _new_email(
         "references": [reference[:320] for reference in message.references[-50:]],
         "internet_message_headers": message.headers_json[:500],
         "conversation_index": message.thread_index[:2048],
-        "base_conversation_index_hash": base_index_hash(message.thread_index),
+        "base_conversation_index_hash": base_hash(message.thread_index),
         "receiving_mailbox_id": reading.mailbox.pk if incoming else None,
         "sender_mailbox_id": None if incoming else reading.mailbox.pk,
         "accepting_entity_type_id": None,
@@ -796,20 +748,6 @@ def _party(
     )
 
 
-def base_index_hash(thread_index: str) -> int | None:
-    """A signed 32-bit hash of the conversation's 22 bytes, for fast lookup (R3.46, R4.14)."""
-    if not thread_index:
-        return None
-    try:
-        base = base64.b64decode(thread_index, validate=False)[:22]
-    except (binascii.Error, ValueError):
-        return None
-    if len(base) < 22:
-        return None
-    unsigned = zlib.crc32(base)
-    return unsigned - (1 << 32) if unsigned >= 1 << 31 else unsigned
-
-
 def _regarding_named(correlation: Correlation) -> trace.Named | None:
     answered = correlation.email
     if answered is None or not answered.regarding_id or answered.regarding_type_id is None:
@@ -833,6 +771,7 @@ def _remember(new: NewEmail, key: UUID, page: _Page) -> None:
             owner_user_id=new.owning_user_id,
             owner_team_id=new.owning_team_id,
             conversation_tracking_id=new.fields["conversation_tracking_id"],
+            index=octets_of(new.fields["conversation_index"]),
             at=new.sort_date,
         )
     )

@@ -718,28 +718,53 @@ def _about_ignored(resolution: Mapping[str, Any]) -> Iterator[Sentence]:
 def _about_correlation(data: Mapping[str, Any]) -> Iterator[Sentence]:
     correlation = _map(data, "correlation")
     for attempt in _entries(correlation, "tried"):
-        ids = attempt.get("ids")
-        values = {
-            "step": _label(CorrelationStep, attempt.get("step")),
-            "ids": ", ".join(str(i) for i in ids) if isinstance(ids, list) else "",
-            "found": _text(attempt, "found"),
-        }
-        outcome = _text(attempt, "outcome")
-        rule = "R4.4"
-        if outcome == AttemptOutcome.FOUND:
-            text = _("%(step)s: %(found)s is the id of an email stored here.")
-        elif outcome == AttemptOutcome.NOT_FOUND:
-            text = _("%(step)s: no email stored here has the id %(ids)s.")
-        elif outcome == AttemptOutcome.SWITCHED_OFF:
-            text, rule = _("%(step)s: switched off in the organization."), "R4.3"
-        elif attempt.get("step") == CorrelationStep.REFERENCES:
-            text = _("%(step)s: the message names no further ids.")
+        if _text(attempt, "step") == CorrelationStep.CONVERSATION_INDEX:
+            yield _about_conversation_index(attempt)
         else:
-            text = _("%(step)s: the message has none.")
-        yield Sentence(text % values, rule, Kind.CORRELATION)
+            yield _about_ids(attempt)
     if correlation.get("subject_changed"):
         text = _("Its subject is another one than that of the email it answers.")
         yield Sentence(text, "R4.5", Kind.CORRELATION)
+
+
+def _about_ids(attempt: Mapping[str, Any]) -> Sentence:
+    values = {
+        "step": _label(CorrelationStep, attempt.get("step")),
+        "ids": ", ".join(_looked_for(attempt)),
+        "found": _text(attempt, "found"),
+    }
+    outcome = _text(attempt, "outcome")
+    rule = "R4.4"
+    if outcome == AttemptOutcome.FOUND:
+        text = _("%(step)s: %(found)s is the id of an email stored here.")
+    elif outcome == AttemptOutcome.NOT_FOUND:
+        text = _("%(step)s: no email stored here has the id %(ids)s.")
+    elif outcome == AttemptOutcome.SWITCHED_OFF:
+        text, rule = _("%(step)s: switched off in the organization."), "R4.3"
+    elif attempt.get("step") == CorrelationStep.REFERENCES:
+        text = _("%(step)s: the message names no further ids.")
+    else:
+        text = _("%(step)s: the message has none.")
+    return Sentence(text % values, rule, Kind.CORRELATION)
+
+
+def _about_conversation_index(attempt: Mapping[str, Any]) -> Sentence:
+    outcome = _text(attempt, "outcome")
+    if outcome == AttemptOutcome.FOUND:
+        text = _("Conversation index: an email of the same conversation is stored here.")
+    elif outcome == AttemptOutcome.NOT_FOUND:
+        text = _("Conversation index: no email of this conversation is stored here.")
+    elif outcome == AttemptOutcome.SWITCHED_OFF:
+        text = _("Conversation index: switched off in the organization.")
+        return Sentence(text, "R4.3", Kind.CORRELATION)
+    else:
+        text = _("Conversation index: the message has none.")
+    return Sentence(text, "R4.14", Kind.CORRELATION)
+
+
+def _looked_for(attempt: Mapping[str, Any]) -> list[str]:
+    ids = attempt.get("ids")
+    return [str(i) for i in ids] if isinstance(ids, list) else []
 
 
 def _about_candidates(data: Mapping[str, Any]) -> Iterator[Sentence]:

@@ -199,6 +199,11 @@ class Email(models.Model):
                 condition=Q(status_code__in=[EmailStatus.PENDING_SEND, EmailStatus.SENDING]),
                 name="email_send_queue",
             ),
+            models.Index(
+                fields=["base_conversation_index_hash"],
+                condition=Q(base_conversation_index_hash__isnull=False),
+                name="email_conversation_index",
+            ),
         ]
 
     def __str__(self) -> str:

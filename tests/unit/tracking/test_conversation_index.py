@@ -31,6 +31,11 @@ def test_folds_and_lost_padding_are_forgiven():
     assert octets_of(f" {text[:10]}\r\n {text[10:].rstrip('=')} ") == ROOT
 
 
+@pytest.mark.parametrize("length", range(32, 48))
+def test_header_that_was_cut_still_names_its_conversation(length):
+    assert octets_of(header(ROOT + b"answer" * 3)[:length])[:22] == ROOT
+
+
 @given(st.binary(min_size=22, max_size=200))
 @pytest.mark.rule("R3.46")
 def test_hash_fits_its_column(octets):

@@ -1,3 +1,5 @@
+import base64
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from activities.choices import CorrelationMethod, Direction
 from tests.unit.tracking.builders import STORED_ID, message, stored
 from tracking.choices import AttemptOutcome, CorrelationStep
+from tracking.conversation_index import base_hash
 from tracking.correlate import (
     MAX_REFERENCES,
     CorrelationCandidates,
@@ -13,14 +16,25 @@ from tracking.correlate import (
     ids_to_look_up,
     key_of,
     switches_of,
+    wanted,
 )
 
 ON = CorrelationSwitches()
 IN_REPLY_TO, REFERENCES = CorrelationStep.IN_REPLY_TO, CorrelationStep.REFERENCES
+INDEX = CorrelationStep.CONVERSATION_INDEX
+ROOT = bytes(range(22))
 
 
 def tried(correlation):
     return [(attempt.step, attempt.outcome) for attempt in correlation.tried]
+
+
+def header(octets: bytes) -> str:
+    return base64.b64encode(octets).decode()
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 3, number, tzinfo=UTC)
 
 
 def find(one, *emails, switches=ON):
@@ -86,7 +100,7 @@ def test_strict_parity_tries_no_references():
     one = message(references=("old@example.com",))
     found = find(one, stored("old@example.com"), switches=CorrelationSwitches(references=False))
     assert not found.matched
-    assert tried(found) == [
+    assert tried(found)[:2] == [
         (IN_REPLY_TO, AttemptOutcome.NOTHING_TO_LOOK_FOR),
         (REFERENCES, AttemptOutcome.SWITCHED_OFF),
     ]
@@ -95,14 +109,19 @@ def test_strict_parity_tries_no_references():
 @pytest.mark.parametrize(
     "switches", [CorrelationSwitches(headers=False), CorrelationSwitches(ignore_headers=True)]
 )
+@pytest.mark.rule("R4.3")
 def test_switched_off_headers_are_not_compared(switches):
-    one = message(in_reply_to="old@example.com", references=("old@example.com",))
-    found = find(one, stored("old@example.com"), switches=switches)
+    one = message(
+        in_reply_to="old@example.com", references=("old@example.com",), thread_index=header(ROOT)
+    )
+    found = find(one, stored("old@example.com", index=ROOT), switches=switches)
     assert (found.matched, found.method) == (False, CorrelationMethod.NONE)
-    assert tried(found) == [
-        (IN_REPLY_TO, AttemptOutcome.SWITCHED_OFF),
-        (REFERENCES, AttemptOutcome.SWITCHED_OFF),
-    ]
+    assert {step for step, outcome in tried(found) if outcome == AttemptOutcome.SWITCHED_OFF} >= {
+        IN_REPLY_TO,
+        REFERENCES,
+        INDEX,
+    }
+    assert wanted([one], switches).index_hashes == frozenset()
 
 
 class Site:
@@ -192,3 +211,50 @@ def test_endless_references_keep_the_last_and_the_very_first():
 def test_changed_subject_is_seen_through_prefixes_and_token(subject, earlier, changed):
     email = stored("m@x", subject=earlier, tracking_token="CRM:0001001")
     assert find(message(subject=subject, in_reply_to="m@x"), email).subject_changed is changed
+
+
+# -- conversation index
+
+
+@pytest.mark.rule("R4.14")
+@pytest.mark.parametrize("later", [b"", b"12345", b"1234512345"])
+def test_conversation_index_finds_an_email_of_the_conversation(later):
+    one = message(thread_index=header(ROOT + later))
+    found = find(one, stored("other@x", index=ROOT + b"54321"))
+    assert (found.email_id, found.method) == (STORED_ID, CorrelationMethod.CONVERSATION_INDEX)
+    assert found.method == 5
+    assert found.parent_id == STORED_ID
+    assert tried(found)[-1] == (INDEX, AttemptOutcome.FOUND)
+    assert base_hash(header(ROOT + b"54321")) in wanted([one], ON).index_hashes
+
+
+@pytest.mark.rule("R4.14")
+def test_all_22_octets_are_compared_and_not_their_hash_alone():
+    one = message(thread_index=header(ROOT))
+    other = stored("other@x", index=ROOT[:21] + b"x")
+    assert not find(one, other).matched
+    assert tried(find(one, other))[-1] == (INDEX, AttemptOutcome.NOT_FOUND)
+
+
+def test_of_a_conversation_the_email_that_was_answered_is_found_else_the_newest():
+    root = stored("1@x", id=UUID(int=1), index=ROOT, at=day(1))
+    branch = stored("2@x", id=UUID(int=2), index=ROOT + b"aaaaa", at=day(2))
+    other = stored("3@x", id=UUID(int=3), index=ROOT + b"bbbbb", at=day(3))
+    answer = message(thread_index=header(ROOT + b"aaaaa" + b"ccccc"))
+    assert find(answer, root, branch, other).email_id == branch.id
+    assert find(answer, root, other).email_id == root.id
+    assert find(message(thread_index=header(ROOT)), root, branch, other).email_id == other.id
+
+
+@pytest.mark.rule("R4.1")
+def test_ids_win_over_the_conversation_index():
+    answered = stored("old@x", id=UUID(int=1))
+    other = stored("other@x", id=UUID(int=2), index=ROOT)
+    one = message(in_reply_to="old@x", thread_index=header(ROOT))
+    assert find(one, answered, other).email_id == answered.id
+
+
+def test_the_other_copy_of_the_same_message_is_not_answered():
+    one = message(message_id="same@x", thread_index=header(ROOT))
+    assert not find(one, stored("same@x", index=ROOT)).matched
+    assert not find(message(thread_index="AAAA"), stored(index=ROOT)).matched
