@@ -61,6 +61,15 @@ def edited(row, **columns):
     return row
 
 
+@pytest.mark.rule("R1.14")
+def test_no_profile_is_made_by_itself():
+    user, queue = SystemUserFactory(), QueueFactory()
+
+    assert not EmailServerProfile.objects.exists()
+    assert user.default_mailbox.email_server_profile is None
+    assert queue.default_mailbox.email_server_profile is None
+
+
 # -- addresses
 
 

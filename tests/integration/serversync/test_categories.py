@@ -59,7 +59,7 @@ def states(account: Account) -> dict[str, str]:
     }
 
 
-@pytest.mark.rule("R7.20")
+@pytest.mark.rule("R7.20", "R10.18")
 @pytest.mark.parametrize(
     ("columns", "made"),
     [

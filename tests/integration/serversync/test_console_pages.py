@@ -5,11 +5,9 @@ from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from mailboxes.models import Organization, Team
+from serversync.console.items import way_of
 from serversync.console.registry import SCREENS
-from serversync.models import (
-    ServerAction,
-    Submission,
-)
+from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from tests.factories.clients import signed_in
 from tests.factories.console import Site, build_site
 
@@ -137,6 +135,40 @@ def test_the_way_of_an_item_ends_where_it_stopped(site):
 
     assert way("tracked") == ["", *["is-good"] * 5]
     assert way("quarantined") == ["", "is-bad", *["is-skipped"] * 3, "is-bad"]
+
+
+def test_folders_are_called_by_their_names_wherever_mail_lies(site):
+    item, folder = site.items["tracked"], site.rule.exchange_folder_id
+    SyncItem.objects.filter(pk=item.pk).update(folder=folder, sub_reason="folder_rule")
+    ServerAction.objects.create(
+        mailbox=item.mailbox, item=item, folder=folder, kind="move", argument=folder
+    )
+    client = signed_in(site.ada)
+    page = client.get(reverse("admin:serversync_syncitem_change", args=[item.pk]))
+    name = page.context["folder"]
+    assert name.endswith(site.rule.exchange_folder_name)
+    assert name != folder
+    assert page.context["reason_words"] == "It lies in a tracked folder"
+    assert page.context["way"][0].words == name
+    assert page.context["way"][4].words == "not asked"
+    assert f"move to “{name}”" in page.content.decode()
+
+    email = client.get(reverse("admin:activities_email_change", args=[item.email_id]))
+    assert f'<span class="quiet small">{name}</span>' in email.content.decode()
+    FolderCursor.objects.create(mailbox=item.mailbox, folder=folder)
+    mailbox = client.get(reverse("admin:mailboxes_mailbox_change", args=[item.mailbox_id]))
+    assert f'<td title="{folder}">{name}' in mailbox.content.decode()
+
+
+def test_a_sent_item_counts_only_recipients_as_ours(site):
+    item = site.items["tracked"]
+    recipients = [
+        {"address": "a@customer.example", "matches": {"list": [{"kind": "activities.contact"}]}},
+        {"address": "ada@example.com", "matches": {"list": [{"kind": "mailboxes.systemuser"}]}},
+    ]
+    data = {"recipients": {"n": 2, "list": recipients}, "parties": {"n": 2, "list": []}}
+    words = [str(stage.words) for stage in way_of(item, data, "Sent items")]
+    assert words[3] == "2 addresses, 1 of them ours"
 
 
 def test_the_rules_open(site):

@@ -90,6 +90,20 @@ def mail(processed: int = 1, **columns) -> CycleResult:
     return result
 
 
+@pytest.mark.rule("R1.36")
+def test_of_a_mailbox_with_incoming_none_nothing_is_read_by_itself_or_by_hand(cycles):
+    row = due_mailbox()
+    Mailbox.objects.filter(pk=row.mailbox_id).update(
+        incoming_email_delivery_method=choices.IncomingDeliveryMethod.NONE
+    )
+
+    run()
+    report = engine.run_one(row.mailbox, INCOMING, force=True, clock=lambda: NOW)
+
+    assert cycles.ran == []
+    assert (report.ok, report.code) == (False, "DeliveryMethodNotServerSide")
+
+
 # -- success
 
 

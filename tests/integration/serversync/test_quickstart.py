@@ -56,7 +56,7 @@ def even(output: str) -> list[tuple[str, str]]:
 
 
 class TestQuickstart:
-    @pytest.mark.rule("R3.20", "R3.24", "R3.66", "R3.75", "R5.18")
+    @pytest.mark.rule("R3.5", "R3.20", "R3.24", "R3.66", "R3.75", "R5.18")
     def test_it_tells_balances_and_a_second_run_finds_nothing_new(self, tmp_path):
         output = quickstart(tmp_path)
         assert "It balances." in output

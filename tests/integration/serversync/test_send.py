@@ -1,6 +1,7 @@
 """The outgoing cycle: handed over once, and every outcome known or waiting for a person."""
 
 from datetime import timedelta
+from email import message_from_bytes
 
 import pytest
 
@@ -9,7 +10,7 @@ from activities.choices import ActivityState, DeliveryResult, EmailStatus, Prior
 from activities.mime.message import Address
 from activities.mime.parse import parse
 from activities.models import ActivityParty, Email, StoredBytes
-from mailboxes.models import Mailbox, SystemUser, TraceLog
+from mailboxes.models import EmailServerProfile, Mailbox, SystemUser, TraceLog
 from mailboxes.protocols.base import Envelope
 from mailboxes.protocols.errors import (
     ConnectionLost,
@@ -62,6 +63,28 @@ def status(email: Email) -> EmailStatus:
 
 
 # -- submitting
+
+
+@pytest.mark.rule("R1.28")
+@pytest.mark.parametrize(
+    ("code_page", "octets"), [("", "Grüße".encode()), ("iso-8859-1", "Grüße".encode("latin-1"))]
+)
+def test_mail_leaves_in_the_code_page_of_the_profile(
+    ada: Account, code_page: str, octets: bytes
+) -> None:
+    EmailServerProfile.objects.update(encoding_code_page=code_page)
+    submitted(ada, body="<p>Grüße</p>")
+
+    ada.send()
+
+    (envelope,) = ada.outgoing.sent
+    (part,) = (
+        part
+        for part in message_from_bytes(envelope.mime).walk()
+        if part.get_content_type() == "text/html"
+    )
+    assert part.get_content_charset() == (code_page or "utf-8")
+    assert octets in part.get_payload(decode=True)
 
 
 @pytest.mark.rule("R5.2", "R5.10")

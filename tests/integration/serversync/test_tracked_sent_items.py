@@ -64,7 +64,7 @@ def test_the_recipients_are_tested_instead_of_the_sender(ada: Account) -> None:
     assert rejected.sub_reason == "filter_recipients_unknown"
 
 
-@pytest.mark.rule("R3.60")
+@pytest.mark.rule("R3.60", "R10.10")
 def test_it_is_stored_as_outgoing_and_sent(ada: Account) -> None:
     Contact.objects.create(
         last_name="Cleo",
