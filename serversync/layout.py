@@ -10,7 +10,8 @@ from django.db import transaction
 from mailboxes.connect import incoming_server
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import IncomingServer, RemoteFolder
-from mailboxes.protocols.errors import FolderMissing
+from mailboxes.protocols.errors import AccessDenied, FolderMissing
+from serversync.listing import forget_folder
 from serversync.models import MailboxLayout
 from tracking.choices import FolderState
 from tracking.folders import find, rule_state
@@ -48,6 +49,8 @@ def folder_exists(server: IncomingServer, folder: str) -> bool:
         server.list_new(folder, "", 1)
     except FolderMissing:
         return False
+    except AccessDenied:
+        return True
     return True
 
 
@@ -78,6 +81,8 @@ def store_folders(
             MailboxTrackingFolder.objects.filter(pk=rule.pk).update(
                 exchange_folder_name=rule.exchange_folder_name, state=rule.state
             )
+            if rule.state == FolderState.MISSING:
+                forget_folder(mailbox, rule.exchange_folder_id, now)
 
 
 def _follow(

@@ -11,6 +11,7 @@ alone: a message that is there twice is two items.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -18,12 +19,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from activities.identity import bare_message_id
+from mailboxes.models import Mailbox
 from mailboxes.protocols.base import IncomingServer, Listing, RemoteItem
 from serversync.choices import ActionState, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
 from serversync.leases import renew
-from serversync.models import ServerAction, SyncItem
+from serversync.models import FolderCursor, ServerAction, SyncItem
 
 LISTING = 500  # keys per listing round trip
 PARAMETERS = 900  # SQLite takes 999 of them
@@ -91,6 +93,21 @@ def recognise_fetched(
         )
 
 
+def forget_presence(run: Run, folder: str) -> None:
+    """Before a listing from the beginning, which tells what is there and not what left before: nothing
+    counts as there until it is listed again, or recognised under a new key."""
+    if run.context.has_history:
+        _rows_of(run, folder).filter(left_at__isnull=True).update(left_at=run.clock())
+
+
+def forget_folder(mailbox: Mailbox, folder: str, now: datetime) -> None:
+    """It is no longer there, and nothing that lay in it. If a person has it tracked again, it is gone
+    through from the beginning."""
+    of_folder = {"mailbox": mailbox, "folder": folder, "generation": mailbox.account_generation}
+    SyncItem.objects.filter(**of_folder, left_at__isnull=True).update(left_at=now)
+    FolderCursor.objects.filter(**of_folder).update(cursor="", onboarded=False, before_start=0)
+
+
 def note_departures(run: Run, folder: str, listing: Listing) -> None:
     """What the server says is no longer in the folder. Messages of which the bytes are kept can still be
     stored; those that were to be fetched again are gone."""
@@ -107,7 +124,11 @@ def _departed(run: Run, folder: str, listing: Listing) -> Iterator[list[SyncItem
         listed = {item.remote_id for item in listing.items}
         yield [row for row in here.filter(state=ItemState.RETRYING) if row.source_key not in listed]
     if listing.present is not None:
-        yield [row for row in here if row.source_key not in listing.present]
+        # Of a large folder, so keys first.
+        keys = here.order_by().values_list("source_key", flat=True).iterator()
+        left = [key for key in keys if key not in listing.present]
+        for portion in portions(left):
+            yield list(here.filter(source_key__in=portion))
     for keys in portions(listing.gone):
         yield list(here.filter(source_key__in=keys))
 
@@ -119,8 +140,8 @@ def _leave(run: Run, rows: Sequence[SyncItem]) -> None:
     lost = [row.pk for row in rows if row.state == ItemState.RETRYING and row.raw_id is None]
     for portion in portions([row.pk for row in rows]):
         SyncItem.objects.filter(pk__in=portion).update(left_at=now)
-    if lost:
-        SyncItem.objects.filter(pk__in=lost).update(
+    for portion in portions(lost):
+        SyncItem.objects.filter(pk__in=portion).update(
             state=ItemState.GONE, reason="MessageGone", next_attempt_at=None, decided_at=now
         )
     for _pk in lost:

@@ -12,17 +12,19 @@ Fresh mail goes first; what lay in a folder before its rule was made is gone thr
 the cycle (R7.7). Called by the engine with a claimed lease; it alone catches what escapes here.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from mailboxes.choices import ServerType
 from mailboxes.connect import incoming_server
 from mailboxes.protocols.base import IncomingServer
-from mailboxes.protocols.errors import FolderMissing
+from mailboxes.protocols.errors import AccessDenied, FolderMissing
 from serversync import layout, linking, listing, marks
 from serversync.act import act
 from serversync.choices import ItemState
@@ -33,6 +35,8 @@ from serversync.pages import PageWriter, Place, pages_of, start_of
 from tracking.choices import FolderState, Way
 from tracking.folders import kind_fault
 from tracking.models import MailboxTrackingFolder
+
+log = logging.getLogger(__name__)
 
 ONBOARDED_PER_CYCLE = 100  # messages of folders whose rules are new; fresh mail has no such limit
 TREE_EVERY = timedelta(hours=1)  # how soon a folder that was moved or renamed is noticed
@@ -123,12 +127,20 @@ class IncomingCycle:
                 self._onboard(server, facts)
             if linking.relink_due(facts, self.state.clock()):
                 linking.relink(self.state, facts)
-        except FolderMissing:
-            # One folder that is gone stops its rule, not the mailbox (R7.5, R7.11). An account without
-            # sent items has none to track.
+        except (AccessDenied, FolderMissing) as error:
+            # One folder that is gone or closed stops its rule, not the mailbox (R7.5, R7.11). An
+            # account without sent items has none to track.
             if facts.rule is not None:
-                MailboxTrackingFolder.objects.filter(pk=facts.rule.pk).update(
-                    state=FolderState.MISSING
+                log.warning("mailbox %s: %s is off: %s", self.context.mailbox.pk, facts.rule, error)
+                self._switch_off(facts.rule, is_gone=isinstance(error, FolderMissing))
+
+    def _switch_off(self, rule: MailboxTrackingFolder, *, is_gone: bool) -> None:
+        state = FolderState.MISSING if is_gone else FolderState.DENIED
+        with transaction.atomic():
+            MailboxTrackingFolder.objects.filter(pk=rule.pk).update(state=state)
+            if is_gone:
+                listing.forget_folder(
+                    self.context.mailbox, rule.exchange_folder_id, self.state.clock()
                 )
 
     def _onboard(self, server: IncomingServer, facts: FolderFacts) -> None:
@@ -152,6 +164,8 @@ class IncomingCycle:
                 return
             if listed.reset:
                 self._start_over(facts)
+            if (listed.reset or not cursor) and not listed.complete:
+                listing.forget_presence(state, facts.folder)
             items = listing.unknown(state, server, facts, listed)
             listing.note_departures(state, facts.folder, listed)
             state.marks_changed |= marks.noticed(state, facts.folder, listed)
@@ -197,7 +211,7 @@ class IncomingCycle:
                 mailbox=self.context.mailbox,
                 folder=facts.folder,
                 generation=self.context.mailbox.account_generation,
-            ).update(resets=F("resets") + 1, onboarded=False)
+            ).update(resets=F("resets") + 1, onboarded=False, before_start=0)
 
     # -- retries
 

@@ -28,6 +28,7 @@ STATE_KIND = {
     FolderState.ACTIVE: "good",
     FolderState.OUTSIDE: "warn",
     FolderState.MISSING: "bad",
+    FolderState.DENIED: "bad",
 }
 
 

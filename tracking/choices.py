@@ -164,6 +164,7 @@ class FolderState(TextChoices):
     ACTIVE = "active", _("Active")
     OUTSIDE = "outside", _("Off: the folder is no longer below the inbox")
     MISSING = "missing", _("Off: the server has no such folder")
+    DENIED = "denied", _("Off: the account may not open the folder")
 
 
 class LinkBecause(TextChoices):

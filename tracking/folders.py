@@ -148,8 +148,8 @@ def rule_state(
 
     `exists`: whether the server knows a folder that is not in the tree; None: it wasn't asked.
 
-    A folder that was moved elsewhere is tracked again once it is back below the inbox. One that was
-    deleted stays so: where its name is its id (IMAP), a new folder would pass for it.
+    A folder that was moved elsewhere is tracked again once it is back below the inbox, and one that
+    could not be opened is tried again. One that was deleted stays so: where its name is its id (IMAP), a new folder would pass for it.
     """
     if before == FolderState.MISSING:
         return FolderState.MISSING

@@ -172,14 +172,16 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
             )
         )
     if (rules := _rows(site, request, MailboxTrackingFolder)) is not None:
-        off = (FolderState.OUTSIDE, FolderState.MISSING)
+        off = [state for state in FolderState if state != FolderState.ACTIVE]
         needed.append(
             Figure(
                 rules.filter(state__in=off).count(),
                 _("Folder rules that are off"),
                 _list("tracking.MailboxTrackingFolder", f"state__in={','.join(off)}"),
                 "warn",
-                _("Their folders were moved or deleted. Move them back, or remove the rules."),
+                _(
+                    "Their folders were moved or deleted, or can't be opened. Each rule says what to do."
+                ),
             )
         )
     if (submissions := _rows(site, request, Submission)) is not None:

@@ -9,9 +9,10 @@ from activities.models import Contact, Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import EmailServerProfile
 from mailboxes.protocols.base import INBOX
-from mailboxes.protocols.errors import MessageUnreadable
+from mailboxes.protocols.errors import AccessDenied, MessageUnreadable
 from serversync import linking, pages
 from serversync.models import FolderCursor, SyncItem
+from tests.fakes import FakeIncomingServer
 from tests.integration.serversync.cycles import (
     NOW,
     Account,
@@ -761,3 +762,75 @@ def test_bytes_that_got_lost_are_fetched_again(
     ada.receive()
 
     assert states(ada) == {"1@customer.example": "rejected"}
+
+
+@pytest.mark.rule("R7.11")
+@pytest.mark.parametrize("kind", ["rule made again", "keys reset"])
+def test_a_message_that_left_while_nobody_looked_keeps_its_link(ada: Account, kind: str) -> None:
+    """A listing from the beginning doesn't tell what left before."""
+    rule = track(ada, record=contact("North"))
+    key = put(ada, 1)
+    stays = put(ada, 2)
+    ada.receive()
+    if kind == "rule made again":
+        rule.delete()
+    ada.box.move(key, CUSTOMERS, ada.box.add_folder("INBOX/Plain"))
+    ada.later(minutes=5)
+    if kind == "rule made again":
+        ada.receive()
+        track(ada, record=contact("South"))
+    else:
+        ada.box.reset_keys(new_keys=False)
+        rule.regarding = contact("South")
+        rule.save()
+    for _cycle in range(2):
+        ada.later(minutes=16)
+        ada.receive()
+
+    assert str(regarding("1@customer.example")) == "North"
+    assert str(regarding("2@customer.example")) == "South"
+    left = {source_key: item.left_at is not None for source_key, item in ada.items().items()}
+    assert left == {key: True, stays: False}
+
+
+def test_a_folder_that_was_deleted_holds_nothing_any_more(ada: Account) -> None:
+    track(ada)
+    put(ada, 1)
+    ada.receive()
+    ada.box.remove_folder(CUSTOMERS)
+
+    ada.receive()
+
+    assert SyncItem.objects.get().left_at == ada.now
+
+
+class Closed(FakeIncomingServer):
+    """Opens the inbox only."""
+
+    def list_new(self, folder: str, cursor: str, limit: int):
+        if folder != INBOX:
+            raise AccessDenied("no right to read it")
+        return super().list_new(folder, cursor, limit)
+
+
+@pytest.mark.rule("R7.5")
+def test_a_folder_that_may_not_be_opened_stops_its_rule_until_it_may(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization(auto_track_sent_folder_items=True)
+    rule = track(ada)
+    put(ada, 1)
+    put(ada, 2, INBOX)
+    with monkeypatch.context() as closed:
+        closed.setattr(ada, "connect", lambda *_: Closed(ada.box, exchange=True))
+        ada.receive()
+        ada.later(minutes=5)
+        ada.receive()
+        rule.refresh_from_db()
+        assert (rule.state, states(ada)) == ("denied", {"2@customer.example": "rejected"})
+
+    for _cycle in range(2):
+        ada.later(minutes=61)
+        ada.receive()
+
+    assert states(ada)["1@customer.example"] == "tracked"
