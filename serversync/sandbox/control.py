@@ -1,5 +1,7 @@
 """The sandbox's switchboard: one JSON object per line on a loopback port, one JSON object back.
 
+From a shell: python -m serversync.sandbox.control PORT ORDER
+
 {"do": "fault", "kind": "hang", "protocol": "imap", "command": "SELECT", "times": 1}
 {"do": "clear"}                                          forget all faults and rules of autodiscover
 {"do": "faults"}                                         those that wait
@@ -21,6 +23,7 @@
 import json
 import socket
 import socketserver
+import sys
 import threading
 from dataclasses import asdict
 from typing import Any, cast
@@ -179,3 +182,7 @@ def ask(port: int, **order: object) -> dict[str, Any]:
     if not answer.pop("ok", False):
         raise ValueError(answer.get("error", "no answer"))
     return answer
+
+
+if __name__ == "__main__":
+    print(json.dumps(ask(int(sys.argv[1]), **json.loads(sys.argv[2]))))

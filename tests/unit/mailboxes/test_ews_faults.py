@@ -114,7 +114,7 @@ def test_a_phase_tells_that_something_else_is_meant(phase, code, kind):
     assert type(Judge().of_answer(answer(500, fault(code)), phase)) is kind
 
 
-@pytest.mark.rule("R8.20")
+@pytest.mark.rule("R5.15", "R8.20")
 @pytest.mark.parametrize(
     ("code", "permanent", "condition"),
     [
@@ -147,7 +147,8 @@ def test_codes_lead_to_the_conditions_that_people_read(code, permanent, conditio
     assert (found.code, found.permanent) == (condition, permanent)
 
 
-def test_an_unknown_code_is_named():
+@pytest.mark.rule("R5.15")
+def test_an_unknown_code_is_named_and_passing():
     unheard = "ErrorFromTheFuture"
     raised = ews.TransportError(
         f"Unknown ResponseCode in ResponseMessage: {unheard} (MessageText: of 2030, MessageXml: None)"
@@ -159,6 +160,7 @@ def test_an_unknown_code_is_named():
         Judge().of_exception(raised, None),
     ):
         assert type(found) is UnexpectedReply
+        assert not found.permanent
         assert found.detail == f"{unheard}: of 2030"
         assert found.server_code == unheard
 
