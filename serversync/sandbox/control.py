@@ -185,4 +185,5 @@ def ask(port: int, **order: object) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask(int(sys.argv[1]), **json.loads(sys.argv[2]))))
+    answer = ask(int(sys.argv[1]), **json.loads(sys.argv[2]))
+    sys.stdout.write(json.dumps(answer) + "\n")
