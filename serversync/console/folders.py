@@ -23,6 +23,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from mailboxes.causes import cause_of
 from mailboxes.choices import Operation
+from mailboxes.eligibility import facts_of, testable
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import ServerError
@@ -30,7 +31,7 @@ from mailboxes.screens import link
 from serversync import engine, layout
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.mailboxes import MailboxFilter
-from serversync.models import MailboxLayout, SyncItem
+from serversync.models import MailboxLayout, SyncItem, Workload
 from tracking import services
 from tracking.access import mailboxes_of
 from tracking.admin import (
@@ -335,7 +336,7 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
         """Reads the folders from the server, and returns with what had been typed."""
         row = (
             mailboxes_of(request.user, "change")
-            .select_related("email_server_profile")
+            .select_related("email_server_profile", "regarding_user")
             .filter(pk=mailbox)
             .first()
         )
@@ -348,6 +349,12 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
         organization = Organization.objects.current()
         if because := unfit(mailbox, organization):
             self.message_user(request, str(because), messages.ERROR)
+            return
+        # Nothing is opened that no test would open: approval says which mailboxes are (R2.3).
+        workload = Workload.objects.get(mailbox=mailbox, operation=Operation.INCOMING)
+        verdict = testable(facts_of(mailbox, workload, organization))
+        if not verdict.ok:
+            self.message_user(request, str(verdict.because), messages.ERROR)
             return
         try:
             folders = layout.refresh_folders(mailbox, organization, timezone.now())
