@@ -31,7 +31,12 @@ from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ADMIN, ARCHIVE
 from serversync.sandbox.store import SENT
 
-pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+# The quick start makes an SQLite database; the cycles it runs are proven on both.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.django_db,
+    pytest.mark.database("sqlite"),
+]
 
 MESSAGE = b"From: rita@customer.example\nTo: old@elsewhere.example\nSubject: %d\n\nHello\n"
 

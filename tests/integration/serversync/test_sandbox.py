@@ -18,7 +18,7 @@ from serversync.sandbox.outside import Manner, Person
 from serversync.sandbox.servers import Sandbox, running_sandbox
 from serversync.sandbox.store import SENT, Store
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 ADA, BEN = "ada@sandbox.example", "ben@sandbox.example"
 PASSWORD = "quite a secret"

@@ -13,7 +13,7 @@ from django.conf import settings
 from serversync.sandbox.control import Switchboard, ask
 from serversync.sandbox.servers import running_sandbox
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 ADA = "ada@sandbox.example"
 

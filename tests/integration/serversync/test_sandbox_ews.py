@@ -50,7 +50,7 @@ from serversync.sandbox.outside import Manner, Person
 from serversync.sandbox.servers import Sandbox, running_sandbox
 from serversync.sandbox.store import INBOX
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
 ADA, BEN = "ada@exchange.example", "ben@exchange.example"
 SERVICE = "service@exchange.example"
