@@ -462,7 +462,7 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         MAILBOX,
         _(
             "Password or sign-in of this mailbox were entered for another server or way of connecting, "
-            "so they aren't sent to this one (R1.9a)."
+            "so they aren't sent to this one (R1.9)."
         ),
         _(
             "Enter the password again, or connect the mailbox again. Or have somebody who may move "

@@ -102,7 +102,7 @@ class CredentialsUnreadable(PermanentError):
 
 
 class SecretsKeptBack(PermanentError):
-    """The mailbox's password or tokens were entered for another place than this profile's (R1.9a)."""
+    """The mailbox's password or tokens were entered for another place than this profile's (R1.9)."""
 
     code = "SecretsKeptBack"
 

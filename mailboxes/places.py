@@ -2,7 +2,7 @@
 
 A place is all that decides who gets to see a secret: the servers, ports, lines and protocols of a
 profile, its own certificate authority, and the authority that gives out tokens. Whoever may change a
-profile could otherwise point it at a server of his own and read everybody's passwords there (R1.9a).
+profile could otherwise point it at a server of his own and read everybody's passwords there (R1.9).
 """
 
 import json

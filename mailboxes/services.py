@@ -116,7 +116,7 @@ AFFECTED_BY_PROFILE: dict[str, tuple[Operation, ...]] = {
 OTHER_SERVER = frozenset({"server_type", "incoming_server_location", "incoming_user_name"})
 #: Columns of a profile after whose change the tokens of its mailboxes are another client's or for
 #: something else, so that their owners sign in again (R1.21). Another authority is another place, to
-#: which tokens don't follow by themselves (R1.9a); a new secret of the same client needs nothing.
+#: which tokens don't follow by themselves (R1.9); a new secret of the same client needs nothing.
 OTHER_SIGN_IN = frozenset(
     {
         "incoming_credential_retrieval",
@@ -178,12 +178,12 @@ class NoHeir(ValidationError):
 
 
 class SecretsStayBehind(ValidationError):
-    """A profile's secrets were entered for another place than it would send them to now (R1.9a)."""
+    """A profile's secrets were entered for another place than it would send them to now (R1.9)."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         words = _(
             "It was entered for another server or way of connecting, and isn't sent to the new one. "
-            "Enter it again, or remove it. (R1.9a)"
+            "Enter it again, or remove it. (R1.9)"
         )
         super().__init__(dict.fromkeys(columns, words))
 
@@ -553,7 +553,7 @@ def save_profile(
     """Write an edited or new profile. Returns how many of its mailboxes must be tested again, because
     location, credentials or the way to connect changed (R1.44).
 
-    Secrets stay with the place that they were entered for (R1.9a): those of the profile are entered
+    Secrets stay with the place that they were entered for (R1.9): those of the profile are entered
     again, or it isn't saved; those of its mailboxes are kept back until they are entered again or
     `confirm_places` is called. `move_secrets` takes all of them along, and needs that permission.
 
@@ -631,7 +631,7 @@ def set_profile_state(
     return bool(changed)
 
 
-# -- where secrets may go (R1.9a) ----------------------------------------------------------------
+# -- where secrets may go (R1.9) ----------------------------------------------------------------
 
 
 def secrets_left_behind(profile: EmailServerProfile, changed_fields: Collection[str]) -> list[str]:
@@ -679,7 +679,7 @@ def confirm_places(
         _audit(
             actor,
             (profile, *rows),
-            __("Stored secrets may be sent to the servers of “%(profile)s” (R1.9a).")
+            __("Stored secrets may be sent to the servers of “%(profile)s” (R1.9).")
             % {"profile": profile.name},
         )
     return Outcome(len(rows), 0, _("No stored secret waits for that."))

@@ -488,7 +488,7 @@ def _expected(pending: Mapping[str, str], actor: SystemUser, state: str, now: da
 
 def _place(mailbox: Mailbox) -> str:
     """Which client leaves for which provider: a code that the one gave out is shown to no other, though
-    the profile was changed while the person was there (R1.9a)."""
+    the profile was changed while the person was there (R1.9)."""
     profile = mailbox.email_server_profile
     client = profile.oauth_client_id if profile else ""
     return f"{place_of_mailbox(profile, mailbox.email_address)} {client}"
@@ -528,7 +528,7 @@ def _store_sign_in(mailbox: Mailbox, tokens: Tokens, account: str, now: datetime
         "secrets_place": place_of_mailbox(mailbox.email_server_profile, mailbox.email_address),
     }
     if columns["secrets_place"] != entered_for(mailbox, mailbox.email_server_profile):
-        columns["password"] = ""  # it was entered for other servers, and doesn't follow (R1.9a)
+        columns["password"] = ""  # it was entered for other servers, and doesn't follow (R1.9)
     rows = Mailbox.objects.filter(pk=mailbox.pk, account_generation=mailbox.account_generation)
     if not _insist(lambda: rows.update(**columns), time.sleep):
         raise SignInLost(_("The mailbox changed meanwhile. Begin again."))
@@ -546,7 +546,7 @@ def sign_out(mailbox: Mailbox) -> bool:
     row = Mailbox.objects.select_related("email_server_profile").get(pk=mailbox.pk)
     token = row.oauth_refresh_token or row.oauth_access_token
     profile = row.email_server_profile
-    at_home = profile is not None and not is_kept_back(row, profile)  # R1.9a
+    at_home = profile is not None and not is_kept_back(row, profile)  # R1.9
     Mailbox.objects.filter(pk=mailbox.pk).update(**SIGNED_OUT)
     for name, value in SIGNED_OUT.items():
         setattr(mailbox, name, value)

@@ -42,14 +42,14 @@ LOCATIONS = ("incoming_server_location", "outgoing_server_location")
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     """Fills in what the choice of a server decides (R1.11, R1.12), and shows beside its field what the
-    organization's switches forbid (R1.26) and which secrets must be entered again (R1.9a)."""
+    organization's switches forbid (R1.26) and which secrets must be entered again (R1.9)."""
 
     move_secrets = forms.BooleanField(
         label=_("Take stored secrets along"),
         required=False,
         help_text=_(
             "If the servers change: send stored passwords, client secret and sign-ins to the new ones, "
-            "also those of its mailboxes. Otherwise they stay behind (R1.9a)."
+            "also those of its mailboxes. Otherwise they stay behind (R1.9)."
         ),
     )
 
@@ -145,9 +145,9 @@ MOVE = "move_secrets"
 def kept_back_words(count: int) -> str:
     return ngettext(
         "%(count)d mailbox keeps a password or sign-in that was entered for other servers. It isn't "
-        "sent to these. (R1.9a)",
+        "sent to these. (R1.9)",
         "%(count)d mailboxes keep passwords or sign-ins that were entered for other servers. They "
-        "aren't sent to these. (R1.9a)",
+        "aren't sent to these. (R1.9)",
         count,
     ) % {"count": count}
 
@@ -303,7 +303,7 @@ class ProfileScreen(Screen):
         return {"owning_user": request.user.pk, **initial}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only who may take secrets along is asked (R1.9a)."""
+        """Only who may take secrets along is asked (R1.9)."""
         if obj is not None and access.may(request.user, "move_secrets", obj):
             return self.fieldsets
         return [
@@ -378,7 +378,7 @@ class ProfileScreen(Screen):
     def confirm_places(
         self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
     ) -> None:
-        """Of one profile, on its page (R1.9a)."""
+        """Of one profile, on its page (R1.9)."""
         self.perform(
             request,
             lambda: services.confirm_places(profile=queryset.get(), **by(request)),

@@ -12,12 +12,12 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterModelOptions(
             name='emailserverprofile',
-            options={'ordering': ['name'], 'permissions': [('move_secrets', 'Can let stored secrets go to other servers (R1.9a)')], 'verbose_name': 'email server profile', 'verbose_name_plural': 'email server profiles'},
+            options={'ordering': ['name'], 'permissions': [('move_secrets', 'Can let stored secrets go to other servers (R1.9)')], 'verbose_name': 'email server profile', 'verbose_name_plural': 'email server profiles'},
         ),
         migrations.AddField(
             model_name='mailbox',
             name='secrets_place',
-            field=models.CharField(blank=True, editable=False, help_text='Ours: digest of the place that password and tokens were entered for (R1.9a).', max_length=64),
+            field=models.CharField(blank=True, editable=False, help_text='Ours: digest of the place that password and tokens were entered for (R1.9).', max_length=64),
         ),
         migrations.AlterField(
             model_name='emailserverprofile',

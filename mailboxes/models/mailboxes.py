@@ -191,7 +191,7 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         max_length=64,
         blank=True,
         editable=False,
-        help_text=_("Ours: digest of the place that password and tokens were entered for (R1.9a)."),
+        help_text=_("Ours: digest of the place that password and tokens were entered for (R1.9)."),
     )
 
     # Requests of people to the engine

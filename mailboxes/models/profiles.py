@@ -272,7 +272,7 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         verbose_name = _("email server profile")
         verbose_name_plural = _("email server profiles")
         ordering = ["name"]
-        permissions = [("move_secrets", _("Can let stored secrets go to other servers (R1.9a)"))]
+        permissions = [("move_secrets", _("Can let stored secrets go to other servers (R1.9)"))]
 
     def __str__(self) -> str:
         return self.name

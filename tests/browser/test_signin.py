@@ -211,7 +211,7 @@ def test_pages_of_sign_ins_fit_and_look_right(
         assert fits(page), f"{name} is wider than the window"
 
 
-@pytest.mark.rule("R1.9a")
+@pytest.mark.rule("R1.9")
 def test_another_server_asks_for_the_password_where_it_is_entered(
     page, sign_in, administrator, screenshot
 ):

@@ -1,4 +1,4 @@
-"""Stored secrets stay with the servers that they were entered for (R1.9a)."""
+"""Stored secrets stay with the servers that they were entered for (R1.9)."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ from tests.factories.mailboxes import (
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.django_db,
-    pytest.mark.rule("R1.9a"),
+    pytest.mark.rule("R1.9"),
 ]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -209,7 +209,7 @@ def test_a_changed_address_ends_a_sign_in_that_is_under_way(sandbox, mailbox):
         signin.finish_sign_in(pending, actor=owner, now=NOW, **back)
 
 
-@pytest.mark.rule("R1.9a")
+@pytest.mark.rule("R1.9")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -600,7 +600,7 @@ def test_signing_out_forgets_though_the_provider_is_away(sandbox, connected):
     assert nothing_left(connected)
 
 
-@pytest.mark.rule("R1.9a")
+@pytest.mark.rule("R1.9")
 def test_signing_out_shows_the_token_to_no_other_authority(sandbox, connected):
     Mailbox.objects.filter(pk=connected.pk).update(secrets_place="another")
     assert signin.sign_out(connected) is False

@@ -369,7 +369,7 @@ def test_the_front_page_asks_an_owner_to_connect_until_it_is_done(sandbox, mailb
     assert 'id="to-connect"' not in owner.get(front).content.decode()
 
 
-@pytest.mark.rule("R1.9a")
+@pytest.mark.rule("R1.9")
 def test_the_mailboxs_page_says_that_its_password_is_kept_back():
     mailbox = ready_mailbox()
     url = reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk])
