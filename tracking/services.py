@@ -131,7 +131,7 @@ def tree_of(mailbox: Mailbox) -> list[RemoteFolder] | None:
     if layout.generation != mailbox.account_generation:
         return None
     return [
-        RemoteFolder(row["folder"], tuple(row["path"]), row.get("messages"))
+        RemoteFolder(row["folder"], tuple(map(visible, row["path"])), row.get("messages"))
         for row in layout.folder_hierarchy
     ]
 
@@ -143,11 +143,17 @@ def ref_of_rule(rule: MailboxTrackingFolder) -> Record | None:
 
 
 def name_of(folder: RemoteFolder) -> str:
-    return folder.path[-1][:256] if folder.path else folder.folder[:256]
+    return visible(folder.path[-1])[:256] if folder.path else folder.folder[:256]
 
 
 def path_words(path: Sequence[str]) -> str:
-    return " / ".join(path)
+    return " / ".join(map(visible, path))
+
+
+def visible(name: str) -> str:
+    """A folder's name without what ends lines, turns letters round or hides them: others may have made
+    the folder, and the name gets into pages and mails."""
+    return "".join(letter for letter in name if letter.isprintable()) or "?"
 
 
 # -- inside --------------------------------------------------------------------------------------

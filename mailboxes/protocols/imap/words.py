@@ -50,11 +50,12 @@ def received_at(row: dict[bytes, Any]) -> datetime | None:
 
 
 def name_of(raw: bytes | str) -> str:
-    """A folder's name; "" if it is not in modified UTF-7: it could be listed but not opened."""
+    """A folder's name; "" if it is not in modified UTF-7: it could be listed but not opened; nor if it
+    holds a NUL, which no database keeps."""
     spelled = to_bytes(raw)
     try:
         name: str = decode_utf7(spelled)
-        return name if encode_utf7(name) == spelled else ""
+        return name if encode_utf7(name) == spelled and "\0" not in name else ""
     except ValueError:
         return ""
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from mailboxes import services
 from mailboxes.choices import AccessApproval, CredentialRetrieval, StateCode
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.protocols.base import RemoteFolder
 from serversync import layout
 from serversync.models import MailboxLayout
 from tests.factories.clients import signed_in
@@ -154,3 +155,28 @@ def test_where_no_approval_is_asked_for_folders_are_read(site, server):
     Organization.objects.update(require_approval_for_user_email=False)
     signed_in(site.ada).post(reverse(f"{RULE}_folders", args=[mailbox.pk]))
     assert server == [mailbox.pk]
+
+
+# -- what others call folders
+
+
+def test_a_folders_name_is_text_that_reads_as_it_is_written(site):
+    """Whoever shares a mailbox may make folders in it; their names get to administrators."""
+    mailbox = Mailbox.objects.get(pk=site.mailboxes["healthy"].pk)
+    folder = site.rule.exchange_folder_id
+    name = "<b onclick=x>\u202egnp.exe\u2028\x07\x1b"
+    layout.store_folders(mailbox, [RemoteFolder(folder, (name, "\u202e"), 1)], timezone.now())
+    client = signed_in(site.ada)
+
+    for url in (
+        reverse(f"{RULE}_changelist"),
+        reverse(f"{RULE}_change", args=[site.rule.pk]),
+        reverse(f"{RULE}_delete", args=[site.rule.pk]),
+        reverse(f"{RULE}_add") + f"?mailbox={mailbox.pk}",
+        reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk]),
+    ):
+        page = client.get(url).content.decode()
+        assert not set("\u202e\u2028\x07\x1b") & set(page), url
+        assert "<b onclick" not in page
+    site.rule.refresh_from_db()
+    assert site.rule.exchange_folder_name == "?"
