@@ -28,8 +28,15 @@ from mailboxes import access, services
 from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, QueueScreen, by
 from mailboxes.admin.profiles import kept_back_words
 from mailboxes.causes import Cause, cause_of
-from mailboxes.choices import AccessApproval, Operation, StateCode, TestStatus
+from mailboxes.choices import (
+    AccessApproval,
+    CredentialRetrieval,
+    Operation,
+    StateCode,
+    TestStatus,
+)
 from mailboxes.conditions import TABLE
+from mailboxes.connect import Direction, retrieval_of
 from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from mailboxes.places import is_kept_back
@@ -388,7 +395,7 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
         folders=folders,
         sign_in=sign_in_of(mailbox, now),
         may_connect=may_sign_in(request.user, mailbox),  # type: ignore[arg-type]
-        kept_back=bool(mailbox.password) and _is_kept_back(mailbox),
+        kept_back=_is_kept_back(mailbox),
         endpoint=getattr(mailbox, "discovered_endpoint", None),
         alerts=[
             (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
@@ -404,8 +411,12 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
 
 
 def _is_kept_back(mailbox: Mailbox) -> bool:
+    """Whether its password would be used, were it not kept back."""
     profile = mailbox.email_server_profile
-    return profile is not None and is_kept_back(mailbox, profile)
+    if profile is None or not mailbox.password:
+        return False
+    used = (retrieval_of(profile, direction) for direction in Direction)
+    return CredentialRetrieval.USER_OR_QUEUE in used and is_kept_back(mailbox, profile)
 
 
 def _channel(

@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 
 from mailboxes.alerts import raise_alert
 from mailboxes.choices import CredentialRetrieval, Reach, ServerType, WorkloadState
-from mailboxes.models import DiscoveredEndpoint, Mailbox, TraceLog
+from mailboxes.models import DiscoveredEndpoint, EmailServerProfile, Mailbox, TraceLog
 from mailboxes.protocols.http import Reach as HttpReach
 from mailboxes.protocols.http import ask
 from serversync.sandbox.servers import running_sandbox
@@ -377,6 +377,11 @@ def test_the_mailboxs_page_says_that_its_password_is_kept_back():
     assert 'id="kept-back"' not in administrator.get(url).content.decode()
     Mailbox.objects.filter(pk=mailbox.pk).update(secrets_place="of another profile")
     assert 'id="kept-back"' in administrator.get(url).content.decode()
+    EmailServerProfile.objects.update(
+        incoming_credential_retrieval=CredentialRetrieval.PROFILE,
+        use_same_settings_for_outgoing_connections=True,
+    )
+    assert 'id="kept-back"' not in administrator.get(url).content.decode()
 
 
 @pytest.mark.rule("R1.21")
