@@ -16,12 +16,12 @@ from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import Action, ActionKind, IncomingServer
 from mailboxes.protocols.errors import (
-    ActionRefused,
+    AccessDenied,
     FolderMissing,
     MessageError,
     TransientError,
 )
-from serversync.choices import ActionState
+from serversync.choices import ActionState, ItemState
 from serversync.context import Context
 from serversync.deeds import UNDELIVERABLE
 from serversync.models import MailboxLayout, ServerAction, SyncItem
@@ -123,7 +123,7 @@ def _carry_out(
     try:
         wanted = {_action(server, context, row): row for row in rows}
         results = server.apply(folder, list(wanted))
-    except (FolderMissing, ActionRefused) as error:
+    except (AccessDenied, FolderMissing, MessageError) as error:
         # Folders come and go; the others' deeds don't wait for this one.
         for row in rows:
             _postpone(row, error, now)
@@ -182,7 +182,9 @@ def _learn(done: Sequence[ServerAction], context: Context, now: datetime) -> Non
             if row.item_id and row.kind == kind and row.argument == category
         ]
         if items:
-            SyncItem.objects.filter(pk__in=items).update(marked=marked)
+            # What was turned down is judged again because of the mark, and then known to carry it.
+            rows = SyncItem.objects.filter(pk__in=items)
+            rows.exclude(state=ItemState.REJECTED).update(marked=marked)
     left = [row.item_id for row in done if row.kind in LEAVING and row.item_id]
     if left:
         SyncItem.objects.filter(pk__in=left).update(left_at=now)

@@ -125,8 +125,8 @@ def _departed(run: Run, folder: str, listing: Listing) -> Iterator[list[SyncItem
         yield [row for row in here.filter(state=ItemState.RETRYING) if row.source_key not in listed]
     if listing.present is not None:
         # Of a large folder, so keys first.
-        keys = here.order_by().values_list("source_key", flat=True).iterator()
-        left = [key for key in keys if key not in listing.present]
+        known = here.order_by().values_list("source_key", flat=True).iterator()
+        left = [key for key in known if key not in listing.present]
         for portion in portions(left):
             yield list(here.filter(source_key__in=portion))
     for keys in portions(listing.gone):

@@ -5,13 +5,15 @@ messages carry it. Those that the ledger does not hold as tracked are judged wit
 carried it and carry it no more lose their link to the e-mail, which stays.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import uuid5
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from mailboxes.choices import ServerType
@@ -23,25 +25,40 @@ from mailboxes.protocols.base import (
     IncomingServer,
     Listing,
     Marked,
+    Marks,
     RemoteItem,
 )
-from mailboxes.protocols.errors import ActionRefused, MessageError
+from mailboxes.protocols.errors import (
+    AccessDenied,
+    FolderMissing,
+    MessageError,
+    RequestExpired,
+    SocketTimedOut,
+)
 from serversync.choices import ItemState
 from serversync.context import Context, FolderFacts
 from serversync.cycle import Run
 from serversync.deeds import category_name
 from serversync.leases import renew
-from serversync.listing import portions
+from serversync.listing import LISTING, portions
 from serversync.models import MailboxLayout, SyncItem
 from serversync.pages import PageWriter
 from tracking.choices import Way
 from tracking.trace import UNTRACKED
 
+log = logging.getLogger(__name__)
+
 CHECK_EVERY = timedelta(minutes=15)  # R7.21
 KEYWORD = "$Tracked"  # R7.30
 FAILED_KEYWORD = "$Undeliverable"
+UNTRACKED_AT_ONCE = 100
+CHANGED_BY_UNTRACKING = [
+    "trace", "state", "reason", "sub_reason", "email", "marked", "decided_at",
+]  # fmt: skip
 HOLDS = frozenset({ItemState.TRACKED, ItemState.DUPLICATE})
 WAITS = frozenset({ItemState.RETRYING, ItemState.QUARANTINED})
+#: After these the categories wait for the next check, and mail goes on.
+OFF = (MessageError, AccessDenied, FolderMissing, RequestExpired, SocketTimedOut)
 
 
 def is_used(mailbox: Mailbox, organization: Organization) -> bool:
@@ -109,19 +126,23 @@ def noticed(run: Run, folder: str, listed: Listing) -> bool:
 
 
 def check(run: Run, server: IncomingServer) -> None:
-    """Bring category and ledger into line. A server that refuses categories costs nothing but them."""
-    layout = _layout(run)
+    """Bring category and ledger into line. A server that refuses categories, or takes too long over
+    them, costs nothing but them."""
+    layout, now = _layout(run), run.clock()
     if not is_used(run.mailbox, run.organization):
         _switch_off(run, server, layout)
         return
     try:
         _name(run, server, layout)
-    except MessageError as error:
-        if not isinstance(error, ActionRefused):
-            raise
-        _save(layout, category_name="", categories_read_at=run.clock())
+    except OFF as error:
+        log.warning("mailbox %s: no categories: %s", run.mailbox.pk, error)
+        _save(layout, category_name="", categories_read_at=now)
         return
-    _compare(run, server, layout)
+    try:
+        _compare(run, server, layout)
+    except OFF as error:
+        log.warning("mailbox %s: categories not compared: %s", run.mailbox.pk, error)
+        _save(layout, categories_read_at=now)
 
 
 def _layout(run: Run) -> MailboxLayout:
@@ -141,7 +162,10 @@ def _layout(run: Run) -> MailboxLayout:
 def _switch_off(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
     """Off the list, while messages keep it (R7.23)."""
     for key in filter(None, (layout.category_id, layout.undeliverable_category_id)):
-        server.drop_category(key)
+        try:
+            server.drop_category(key)
+        except OFF as error:
+            log.warning("mailbox %s: a category stays: %s", run.mailbox.pk, error)
     _save(
         layout,
         category_id="",
@@ -187,7 +211,7 @@ def _compare(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
         marks = server.marked(layout.category_name, folders, layout.marks_until)
     known = _rows_of(run, marks.items)
     _note(known, marks.items)
-    _untrack(run, _unmarked(run, known, marks.items, marks.complete, folders))
+    _untrack(run, _unmarked(run, server, known, marks, folders))
     cut = _track(run, server, known, marks.items)
     if not cut:
         _save(layout, marks_until=marks.until, categories_read_at=now, marks_read_at=now)
@@ -197,11 +221,21 @@ def _compare(run: Run, server: IncomingServer, layout: MailboxLayout) -> None:
 Key = tuple[str, str]
 
 
-def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, SyncItem]:
+class Known(NamedTuple):
+    """What is needed of a ledger row to compare it; of a large mailbox there are many."""
+
+    pk: UUID
+    folder: str
+    source_key: str
+    state: str
+    marked: bool | None
+
+
+def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, Known]:
     by_folder: dict[str, list[str]] = defaultdict(list)
     for item in items:
         by_folder[item.folder].append(item.remote_id)
-    known: dict[Key, SyncItem] = {}
+    known: dict[Key, Known] = {}
     for folder, keys in by_folder.items():
         for portion in portions(keys):
             rows = SyncItem.objects.filter(
@@ -210,12 +244,14 @@ def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, SyncItem]:
                 folder=folder,
                 source_key__in=portion,
                 parent__isnull=True,
-            ).select_related("raw")
-            known.update(((row.folder, row.source_key), row) for row in rows)
+            ).order_by()
+            known.update(
+                ((folder, row[2]), Known(*row)) for row in rows.values_list(*Known._fields)
+            )
     return known
 
 
-def _note(known: dict[Key, SyncItem], items: Iterable[Marked]) -> None:
+def _note(known: dict[Key, Known], items: Iterable[Marked]) -> None:
     """That tracked messages carry the mark: only then can taking it off mean something."""
     fresh = [
         row.pk
@@ -231,15 +267,17 @@ def _note(known: dict[Key, SyncItem], items: Iterable[Marked]) -> None:
 
 def _unmarked(
     run: Run,
-    known: dict[Key, SyncItem],
-    items: Sequence[Marked],
-    complete: bool,
+    server: IncomingServer,
+    known: dict[Key, Known],
+    marks: Marks,
     folders: Sequence[str],
-) -> list[SyncItem]:
-    """Tracked messages that carried the mark and carry it no more."""
-    if not complete:
-        rows = [known.get((item.folder, item.remote_id)) for item in items if not item.has_mark]
-        return [row for row in rows if row is not None and row.marked]
+) -> list[Known]:
+    """Messages that carried the mark and carry it no more."""
+    if not marks.complete:
+        told = (
+            known.get((item.folder, item.remote_id)) for item in marks.items if not item.has_mark
+        )
+        return [row for row in told if row is not None and row.marked]
     marked = SyncItem.objects.filter(
         mailbox=run.mailbox,
         generation=run.mailbox.account_generation,
@@ -248,70 +286,113 @@ def _unmarked(
     )
     if _is_imap(run.mailbox):
         marked = marked.filter(folder__in=folders)
-    carrying = {(item.folder, item.remote_id) for item in items if item.has_mark}
-    return [row for row in marked if (row.folder, row.source_key) not in carrying]
+    carrying = {(item.folder, item.remote_id) for item in marks.items if item.has_mark}
+    rows = marked.order_by().values_list(*Known._fields).iterator()
+    missing = [
+        row
+        for row in (Known(*values) for values in rows)
+        if (row.folder, row.source_key) not in carrying
+    ]
+    return _still_there(server, missing)
 
 
-def _untrack(run: Run, rows: Sequence[SyncItem]) -> None:
-    """The e-mail stays, the link to this copy of it goes (R7.13, R7.21)."""
-    now = run.clock()
+def _still_there(server: IncomingServer, rows: Iterable[Known]) -> list[Known]:
+    """Less those that are not in the answer because they were moved or deleted, which their folder's
+    listing tells, now or later."""
+    by_folder: dict[str, list[Known]] = defaultdict(list)
     for row in rows:
-        row.trace = {**row.decision, "outcome": ItemState.REJECTED.value, "reason": UNTRACKED}
-        row.state, row.reason, row.sub_reason = ItemState.REJECTED, UNTRACKED, ""
-        row.email, row.marked, row.decided_at = None, False, now
-    if rows:
+        by_folder[row.folder].append(row)
+    found = []
+    for folder, missing in by_folder.items():
+        for start in range(0, len(missing), LISTING):
+            part = {row.source_key: row for row in missing[start : start + LISTING]}
+            try:
+                there = server.identify(folder, list(part))
+            except (AccessDenied, FolderMissing):
+                break
+            found += [part[each.remote_id] for each in there]
+    return found
+
+
+def _untrack(run: Run, unmarked: Sequence[Known]) -> None:
+    """The e-mail stays, the link to this copy of it goes (R7.13, R7.21)."""
+    tracked = [row.pk for row in unmarked if row.state in HOLDS]
+    others = [row.pk for row in unmarked if row.state not in HOLDS]
+    for portion in portions(others):
+        SyncItem.objects.filter(pk__in=portion).update(marked=False)
+    for start in range(0, len(tracked), UNTRACKED_AT_ONCE):
+        part = tracked[start : start + UNTRACKED_AT_ONCE]
         with transaction.atomic():
-            renew(run.token, now)
-            SyncItem.objects.bulk_update(
-                rows,
-                ["trace", "state", "reason", "sub_reason", "email", "marked", "decided_at"],
-                batch_size=100,
-            )
+            renew(run.token, run.clock())
+            rows = list(SyncItem.objects.filter(pk__in=part).select_related("email"))
+            for row in rows:
+                row.trace = {
+                    **row.decision,
+                    "outcome": ItemState.REJECTED.value,
+                    "reason": UNTRACKED,
+                }
+                row.state, row.reason, row.sub_reason = ItemState.REJECTED, UNTRACKED, ""
+                row.email, row.marked, row.decided_at = None, False, run.clock()
+            SyncItem.objects.bulk_update(rows, CHANGED_BY_UNTRACKING)
 
 
 def _track(
-    run: Run, server: IncomingServer, known: dict[Key, SyncItem], items: Sequence[Marked]
+    run: Run, server: IncomingServer, known: dict[Key, Known], items: Sequence[Marked]
 ) -> bool:
     """Judge what carries the mark and isn't tracked. True if some were left for the next cycle."""
     fresh: dict[str, list[RemoteItem]] = defaultdict(list)
-    again: dict[str, list[SyncItem]] = defaultdict(list)
+    again: dict[str, list[UUID]] = defaultdict(list)
     cut = False
     for item in items:
         row = known.get((item.folder, item.remote_id))
-        if not item.has_mark or (row is not None and row.state in HOLDS | WAITS):
+        # What carries it and could not be tracked, for want of a sender, stays as it is.
+        is_settled = row is not None and (row.state in HOLDS | WAITS or row.marked)
+        if not item.has_mark or is_settled:
             continue
         if run.left <= 0:
             cut = True
             break
         run.left -= 1
         if row is not None:
-            again[item.folder].append(row)
+            again[item.folder].append(row.pk)
         else:
             fresh[item.folder].append(
                 RemoteItem(item.remote_id, item.size, item.received_at, "", item.message_id)
             )
-    per_page = run.organization.messages_per_page
     for folder in {*fresh, *again}:
-        writer = PageWriter(run, server, FolderFacts(folder, Way.CATEGORY, known=True))
-        for start in range(0, len(fresh[folder]), per_page):
-            writer.handle(fresh[folder][start : start + per_page], None)
-        writer.again(again[folder])
-    _note_marked(run, fresh, again)
+        try:
+            _judge(run, server, folder, fresh[folder], again[folder])
+        except (AccessDenied, FolderMissing) as error:
+            log.warning("mailbox %s: marks of %s: %s", run.mailbox.pk, folder, error)
     return cut
 
 
-def _note_marked(
-    run: Run, fresh: dict[str, list[RemoteItem]], again: dict[str, list[SyncItem]]
+def _judge(
+    run: Run,
+    server: IncomingServer,
+    folder: str,
+    fresh: Sequence[RemoteItem],
+    again: Sequence[UUID],
 ) -> None:
-    """What was tracked because of the mark carries it."""
-    for folder in {*fresh, *again}:
-        keys = [item.remote_id for item in fresh[folder]]
-        keys += [row.source_key for row in again[folder]]
-        for portion in portions(keys):
+    """A page at a time: then it is known of them that they carry the mark, whatever became of them."""
+    writer = PageWriter(run, server, FolderFacts(folder, Way.CATEGORY, known=True))
+    per_page = run.organization.messages_per_page
+    for start in range(0, len(fresh), per_page):
+        page = fresh[start : start + per_page]
+        writer.handle(page, None)
+        _note_marked(
             SyncItem.objects.filter(
                 mailbox=run.mailbox,
                 generation=run.mailbox.account_generation,
                 folder=folder,
-                source_key__in=portion,
-                state__in=HOLDS,
-            ).update(marked=True)
+                source_key__in=[item.remote_id for item in page],
+            )
+        )
+    for start in range(0, len(again), per_page):
+        rows = SyncItem.objects.filter(pk__in=again[start : start + per_page])
+        writer.again(list(rows.select_related("raw")))
+        _note_marked(rows)
+
+
+def _note_marked(rows: "QuerySet[SyncItem]") -> None:
+    rows.exclude(state=ItemState.GONE).update(marked=True)

@@ -1,13 +1,23 @@
 """Tracking by category (section 7.2), and what is done to messages that failed (section 3.10)."""
 
+from collections.abc import Callable
+
 import pytest
 
 from activities.models import Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import EmailServerProfile, Organization
 from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.errors import (
+    AccessDenied,
+    FolderMissing,
+    MessageUnreadable,
+    RequestExpired,
+    ServerError,
+)
 from serversync.choices import ActionState
 from serversync.models import MailboxLayout, ServerAction, SyncItem
+from tests.fakes import FakeIncomingServer
 from tests.integration.serversync.cycles import (
     Account,
     message,
@@ -15,6 +25,7 @@ from tests.integration.serversync.cycles import (
     profile,
     user_mailbox,
 )
+from tests.statements import counting
 from tracking import promote
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -467,3 +478,122 @@ def test_where_the_listing_tells_nobody_waits_for_the_check(kind: str) -> None:
         change(key, name)
         ada.receive()
         assert states(ada) == {"1@customer.example": state}
+
+
+@pytest.mark.rule("R7.21")
+def test_what_carries_it_and_cannot_be_tracked_is_looked_at_once() -> None:
+    """On IMAP each check is told again of all that carries it."""
+    organization(
+        track_categorized_items=True, allow_category_tracking_for_imap=True, messages_per_cycle=1
+    )
+    ada = Account(user_mailbox("ada", FilteringMethod.NONE))
+    keys = [put(ada, number, sender="") for number in range(3)]
+    while ada.receive().more:
+        pass
+    for key in keys:
+        ada.box.mark(key, "$Tracked")
+    ada.later(minutes=QUARTER)
+    cycles = 1
+    while ada.receive().more:
+        cycles += 1
+        assert cycles < 10
+    assert {item.reason for item in ada.items().values()} == {"InvalidSender"}
+    for _check in range(2):
+        ada.later(minutes=QUARTER)
+        ada.receive()
+
+        assert not ada.servers[-1].calls["fetch"]
+
+
+def test_who_moves_a_message_does_not_untrack_it() -> None:
+    """What the whole answer leaves out may have lost the mark, or have gone."""
+    organization(track_categorized_items=True, allow_category_tracking_for_imap=True)
+    ada = Account(user_mailbox("ada", FilteringMethod.ALL))
+    key, other = put(ada, 1), put(ada, 2)
+    ada.receive()
+    ada.later(minutes=QUARTER)
+    ada.prepare = lambda server: meanwhile(server, lambda: ada.box.remove(key))
+
+    ada.receive()
+
+    assert states(ada) == {"1@customer.example": "tracked", "2@customer.example": "tracked"}
+    ada.prepare = lambda server: None
+    ada.later(minutes=5)
+    ada.receive()
+    assert ada.items()[key].left_at is not None
+    assert ada.items()[other].left_at is None
+
+
+def meanwhile(server: FakeIncomingServer, happens: Callable[[], None]) -> None:
+    """Between the listing of the folders and the look at the category."""
+    marked = server.marked
+
+    def later(*arguments: object):
+        happens()
+        return marked(*arguments)
+
+    server.marked = later  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("method", ["ensure_category", "marked", "drop_category"])
+@pytest.mark.parametrize(
+    "error",
+    [MessageUnreadable("no"), AccessDenied("not the delegate's"), RequestExpired("too long")],
+    ids=lambda error: error.code,
+)
+def test_a_fault_of_categories_does_not_stop_mail(
+    ada: Account, method: str, error: ServerError
+) -> None:
+    ada.receive()
+    if method == "drop_category":
+        organization(track_categorized_items=False)
+    put(ada, 1)
+    later(ada)
+    ada.prepare = lambda server: server.fail(method, error)
+
+    assert ada.receive().by_state == {"rejected": 1}
+    later(ada, 2)
+    assert ada.receive().summary() == "nothing new"
+
+
+@pytest.mark.rule("R7.21")
+def test_a_folder_that_goes_while_its_marks_are_read_stops_nothing(ada: Account) -> None:
+    ada.receive()
+    put(ada, 1, "INBOX/Deep")
+    put(ada, 2)
+    for folder, key in (("INBOX/Deep", "1.1"), (INBOX, "1.2")):
+        ada.box.mark(key, category(ada), folder)
+    later(ada)
+
+    def prepare(server: FakeIncomingServer) -> None:
+        fetch = server.fetch
+
+        def without(folder: str, keys: list[str]):
+            if folder != INBOX:
+                raise FolderMissing("deleted meanwhile")
+            return fetch(folder, keys)
+
+        server.fetch = without  # type: ignore[method-assign]
+
+    ada.prepare = prepare
+    ada.receive()
+
+    assert states(ada) == {"2@customer.example": "tracked"}
+
+
+def test_a_whole_look_at_many_marks_reads_no_decisions(ada: Account) -> None:
+    """Each message that is tracked carries the mark, so there may be very many."""
+    organization(track_categorized_items=True)
+    for number in range(5):
+        put(ada, number)
+        ada.box.mark(f"1.{number + 1}", "Tracked to Works")
+    for _cycle in range(2):
+        ada.receive()
+        later(ada)
+    MailboxLayout.objects.update(marks_until=None)
+
+    with counting() as counted:
+        ada.receive()
+
+    assert not [sql for sql in counted.of("SELECT") if '"trace"' in sql]
+    assert not counted.of("INSERT")
