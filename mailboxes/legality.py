@@ -110,6 +110,7 @@ class MailboxFacts(Protocol):
 class WarnedFacts(AuthorityFacts, Protocol):
     """What is only warned of. Of secrets it matters whether they are set."""
 
+    use_auto_discover: bool
     outgoing_port_number: int | None
     incoming_credential_retrieval: int
     outgoing_credential_retrieval: int
@@ -435,6 +436,17 @@ def _exchange_account_warnings(profile: WarnedFacts, side: str) -> Faults:
             "name (ada@example.com) instead of domain\\user. (R1.19)"
         )
     retrieval = getattr(profile, f"{side}_credential_retrieval")
+    account = getattr(profile, f"{side}_user_name")
+    if (
+        profile.use_auto_discover
+        and retrieval == CredentialRetrieval.PROFILE
+        and account
+        and "@" not in account
+    ):
+        warnings[f"{side}_user_name"] = _(
+            "With auto discover the account is shown to the domain of its own name only, and this name "
+            "has none. Use the mail-style name (service@example.com), or enter the location. (R1.22)"
+        )
     field = f"{side}_use_impersonation"
     impersonates = getattr(profile, field)
     if retrieval == CredentialRetrieval.USER_OR_QUEUE and impersonates:

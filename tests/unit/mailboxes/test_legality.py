@@ -341,6 +341,25 @@ def test_a_domain_user_name_for_exchange_is_warned_of():
     assert profile_warnings(profile(**windows_name)) == {}
 
 
+@pytest.mark.rule("R1.22")
+@pytest.mark.parametrize("name", ["EXAMPLE\\ada", "ada"])
+def test_discovery_needs_to_know_the_domain_of_the_accounts_name(name):
+    found = {
+        "use_auto_discover": True,
+        "incoming_credential_retrieval": CredentialRetrieval.PROFILE,
+        "is_incoming_password_set": True,
+    }
+
+    def warnings(**columns):
+        return profile_warnings(profile(ServerType.EXCHANGE_SERVER, **found | columns))
+
+    assert "R1.22" in str(warnings(incoming_user_name=name)["incoming_user_name"])
+    assert "incoming_user_name" not in warnings(incoming_user_name="ada@example.com")
+    own = CredentialRetrieval.USER_OR_QUEUE
+    said = warnings(incoming_user_name=name, incoming_credential_retrieval=own)
+    assert "R1.22" not in str(said.get("incoming_user_name"))
+
+
 def account_of_the_profile(kind, **columns):
     return profile(
         kind,
