@@ -31,4 +31,5 @@ class ActivityMimeAttachment(Record):
         ordering = ["attachment_number"]
 
     def __str__(self) -> str:
-        return f"{_('Attachment')} {self.attachment_number}"
+        word = _("Attachment")  # messages aren't collected out of f-strings
+        return f"{word} {self.attachment_number}"

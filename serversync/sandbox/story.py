@@ -288,4 +288,5 @@ def _course(item: SyncItem) -> str:
     address = item.mailbox.email_address
     if item.folder == SENT:
         return _("Sent items of %(address)s") % {"address": address}
-    return f"{item.sender or _('an unreadable sender')} → {address}"
+    sender = item.sender or _("an unreadable sender")  # messages aren't collected out of f-strings
+    return f"{sender} → {address}"
