@@ -72,12 +72,14 @@ def relink_due(facts: FolderFacts, now: datetime) -> bool:
 
 
 def relink(run: Run, facts: FolderFacts) -> int:
-    """Go over all e-mails in a tracked folder that have another record. Returns how many took it."""
-    rule, now, taken = facts.rule, run.clock(), 0
+    """Go over all e-mails in a tracked folder that have another record. Returns how many took it. A
+    record that is gone is given to none (R7.10)."""
+    rule, begun, taken = facts.rule, run.clock(), 0
     assert rule is not None
     last: UUID | None = None
-    while portion := _others(run, rule, last):
-        last = portion[-1].pk
+    has_record = _line(rule).record is not None
+    while has_record and (portion := _others(run, rule, last)):
+        last, now = portion[-1].pk, run.clock()
         since = {row.email_id: row.first_seen_at for row in portion if row.email_id}
         with transaction.atomic():
             renew(run.token, now)
@@ -85,7 +87,7 @@ def relink(run: Run, facts: FolderFacts) -> int:
         taken += sum(decision.regarding is not None for decision in decisions.values())
     FolderCursor.objects.filter(
         mailbox=run.mailbox, folder=facts.folder, generation=run.mailbox.account_generation
-    ).update(relinked_at=now, relinked_for=rule.regarding_id)
+    ).update(relinked_at=begun, relinked_for=rule.regarding_id)
     return taken
 
 

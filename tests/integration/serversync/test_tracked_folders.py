@@ -1,5 +1,7 @@
 """Mail in folders with a rule is tracked, and filed under the rule's record (section 7.1)."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from django.db import OperationalError, connection
 
@@ -834,3 +836,32 @@ def test_a_folder_that_may_not_be_opened_stops_its_rule_until_it_may(
         ada.receive()
 
     assert states(ada)["1@customer.example"] == "tracked"
+
+
+def test_relinking_a_large_folder_renews_the_lease_and_a_lost_record_costs_no_look(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linking, "PORTION", 2)
+    rule = track(ada, record=contact("North"))
+    for number in range(6):
+        put(ada, number)
+    ada.receive()
+    ada.later(minutes=16)
+    rule.regarding = contact("South")
+    rule.save()
+    renewed = []
+
+    def renew(token: object, now: datetime) -> None:
+        renewed.append(now)
+        ada.later(minutes=2)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(linking, "renew", renew)
+        ada.receive()
+    assert [now - renewed[0] for now in renewed] == [timedelta(minutes=2 * n) for n in range(3)]
+
+    Contact.objects.filter(last_name="South").delete()
+    ada.later(minutes=16)
+    with counting() as counted:
+        ada.receive()
+    assert not [sql for sql in counted.sql if sql.startswith('SELECT "serversync_syncitem"')]
