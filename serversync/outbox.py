@@ -47,7 +47,9 @@ from serversync.choices import SubmissionState
 from serversync.engine import wake
 from serversync.models import Submission
 from tracking.addresses import look_up
+from tracking.numbers import token_for
 from tracking.resolution import AddressBook
+from tracking.tokens import with_token
 
 Sender = SystemUser | Queue
 
@@ -448,6 +450,7 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
         mailbox = sender.default_mailbox
         domain = mailbox.email_address.rpartition("@")[2]
         message_id = email.message_id or message_id_for(email.pk.hex, domain)
+        token = _token(email, sender, actor, organization)
         Email.objects.filter(pk=email.pk).update(
             status_code=EmailStatus.PENDING_SEND,
             sender=mailbox.email_address[:250],
@@ -456,17 +459,31 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
             submitted_at=now,
             message_id=message_id,
             message_id_dup_check=message_key(message_id, "", "", "", 0),
+            tracking_token=token or email.tracking_token,
             delivery_attempts=0,
             postpone_email_processing_until=None,
             last_error_code="",
             last_error_text="",
         )
         ActivityPointer.objects.filter(pk=email.pk).update(
-            state_code=ActivityState.COMPLETED, sort_date=now, modified_on=now
+            subject=with_token(
+                email.activity.subject, token, organization.maximum_subject_length_on_mail_server
+            ),
+            state_code=ActivityState.COMPLETED,
+            sort_date=now,
+            modified_on=now,
         )
         wake([mailbox.pk], Operation.OUTGOING, now=now)
     email.refresh_from_db()
     return Submitted(email, _waits(mailbox, organization, now))
+
+
+def _token(email: Email, sender: Sender, actor: SystemUser, organization: Organization) -> str:
+    """A queue has no number of its own: its mail counts for whoever sends it."""
+    if not organization.use_tracking_tokens:
+        return ""
+    user = sender if isinstance(sender, SystemUser) else actor
+    return token_for(email, user, organization)
 
 
 def _missing(email: Email, sender: Any, actor: SystemUser, organization: Organization) -> list[str]:

@@ -93,6 +93,7 @@ class AttemptOutcome(TextChoices):
 
     FOUND = "found", _("found")
     NOT_FOUND = "not_found", _("not stored here")
+    NOT_BELIEVED = "not_believed", _("stored here, but not believed")
     NOTHING_TO_LOOK_FOR = "nothing", _("the message has none")
     SWITCHED_OFF = "off", _("switched off")
 

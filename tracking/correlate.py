@@ -1,13 +1,13 @@
-"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5, R4.14).
+"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5, R4.8-R4.14).
 
 Called once per message by promote, for which `earlier` looks up what `wanted` names, for a whole page
-at once. The steps run in R4.1's order and the first hit wins. In-reply-to, References and conversation
-index are built; tracking token and smart matching have their places in STEPS, marked there.
+at once. The steps run in R4.1's order and the first hit wins. Smart matching is not built; its place
+in STEPS is marked.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from activities.identity import bare_message_id, message_key
 from activities.mime.message import ParsedMessage
 from tracking.choices import AttemptOutcome, CorrelationStep
 from tracking.conversation_index import BASE, base_hash, nearness, octets_of
+from tracking.tokens import tokens_in
 
 MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a page of look-ups
 
@@ -26,7 +27,8 @@ MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a 
 class StoredEmail:
     """What correlation needs of an email. `keys`: digests of its ids, its own and the server's
     (email.message_id_dup_check, email.server_message_id_dup_check). `index`: the octets of its
-    conversation index."""
+    conversation index. `participants`: keys of the addresses of sender and recipients, where they
+    were looked up."""
 
     id: UUID
     keys: tuple[UUID, ...]
@@ -39,7 +41,12 @@ class StoredEmail:
     owner_team_id: UUID | None = None
     conversation_tracking_id: UUID | None = None
     index: bytes = b""
+    participants: tuple[str, ...] = ()
     at: datetime | None = None
+
+    @property
+    def conversation(self) -> UUID:
+        return self.conversation_tracking_id or self.id
 
     @property
     def recency(self) -> tuple[float, UUID]:
@@ -49,11 +56,15 @@ class StoredEmail:
 
 class CorrelationCandidates:
     """The stored emails that a page's messages may answer. Messages of the page itself are added
-    as they are decided, so that a reply finds the mail right before it."""
+    as they are decided, so that a reply finds the mail right before it.
 
-    def __init__(self, emails: Iterable[StoredEmail] = ()) -> None:
+    `own`: keys of the addresses of users and queues."""
+
+    def __init__(self, emails: Iterable[StoredEmail] = (), own: Collection[str] = ()) -> None:
+        self.own = frozenset(own)
         self._by_key: dict[UUID, StoredEmail] = {}
         self._by_base: dict[bytes, list[StoredEmail]] = defaultdict(list)
+        self._by_token: dict[str, list[StoredEmail]] = defaultdict(list)
         for email in emails:
             self.add(email)
 
@@ -64,6 +75,12 @@ class CorrelationCandidates:
                 self._by_key[key] = email
         if email.index:
             self._by_base[email.index[:BASE]].append(email)
+
+        if email.tracking_token:
+            self._by_token[email.tracking_token].append(email)
+
+    def with_token(self, token: str) -> list[StoredEmail]:
+        return self._by_token.get(token, [])
 
     def in_conversation(self, index: bytes) -> list[StoredEmail]:
         """Those whose index has the same 22 octets; a hash of them may lie (R4.14)."""
@@ -80,13 +97,17 @@ def _preference(email: StoredEmail) -> tuple[bool, UUID]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrelationSwitches:
-    """R4.3. `headers`: use correlation; `ignore_headers`: its kill switch; `references`: R4.4."""
+    """R4.3. `headers`: use correlation; `ignore_headers`: its kill switch; `references`: R4.4.
+
+    `prefixes`: of tokens, the present one and all former ones; `check_participants`: R4.13."""
 
     headers: bool = True
     ignore_headers: bool = False
     references: bool = True
     tokens: bool = True
     smart_matching: bool = False
+    prefixes: tuple[str, ...] = ("CRM:",)
+    check_participants: bool = True
 
     @property
     def by_headers(self) -> bool:
@@ -95,12 +116,16 @@ class CorrelationSwitches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One step: what was looked for, as the message writes it, and what it came to."""
+    """One step: what was looked for, as the message writes it, and what it came to.
+
+    `conversations`: how many have the token; `shared`: who takes part in the one that was found."""
 
     step: CorrelationStep
     outcome: AttemptOutcome
     looked_for: tuple[str, ...] = ()
     found: str = ""
+    conversations: int = 0
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +175,16 @@ def switches_of(organization: Settings) -> CorrelationSwitches:
         references=organization.effective("references_correlate"),
         tokens=organization.effective("use_tracking_tokens"),
         smart_matching=organization.effective("enable_smart_matching"),
+        prefixes=prefixes_of(organization),
+        check_participants=organization.effective("check_token_participants"),
     )
+
+
+def prefixes_of(organization: Settings) -> tuple[str, ...]:
+    """The present prefix of tokens and all former ones (R4.12)."""
+    former = organization.effective("former_tracking_prefixes")
+    prefixes = (organization.effective("tracking_prefix"), *former)
+    return tuple(dict.fromkeys(str(prefix) for prefix in prefixes if prefix))
 
 
 def key_of(message_id: str) -> UUID:
@@ -179,9 +213,10 @@ def _may_be_answered(message_id: str, message: ParsedMessage) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a page's messages may find stored emails by: ids, and hashes of conversation indexes."""
+    """What a page's messages may find stored emails by: ids, tokens, hashes of conversation indexes."""
 
     message_ids: frozenset[str] = frozenset()
+    tokens: frozenset[str] = frozenset()
     index_hashes: frozenset[int] = frozenset()
 
 
@@ -191,6 +226,7 @@ def wanted(messages: Iterable[ParsedMessage], switches: CorrelationSwitches) -> 
     hashes = [base_hash(m.thread_index) for m in messages if switches.by_headers]
     return Wanted(
         message_ids=frozenset(i for m in messages for i in ids_to_look_up(m)),
+        tokens=frozenset(t for m in messages for t in _tokens(m, switches)),
         index_hashes=frozenset(h for h in hashes if h is not None),
     )
 
@@ -257,6 +293,68 @@ def _by_ids(
     return Attempt(step=step, outcome=AttemptOutcome.NOT_FOUND, looked_for=tuple(ids)), None
 
 
+def _tokens(message: ParsedMessage, switches: CorrelationSwitches) -> tuple[str, ...]:
+    return tokens_in(message.subject, switches.prefixes) if switches.tokens else ()
+
+
+def _by_token(
+    message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
+) -> tuple[Attempt, StoredEmail | None]:
+    """R4.8, R4.13. Of several tokens the last is tried first: those of forwarded mail stand before."""
+    step = CorrelationStep.TRACKING_TOKEN
+    tokens = _tokens(message, switches)
+    if not switches.tokens:
+        return Attempt(step=step, outcome=AttemptOutcome.SWITCHED_OFF), None
+    if not tokens:
+        return Attempt(step=step, outcome=AttemptOutcome.NOTHING_TO_LOOK_FOR), None
+    outside = outsiders(message, candidates.own)
+    outcome = AttemptOutcome.NOT_FOUND
+    for token in tokens:
+        emails = _others(candidates.with_token(token), message)
+        conversations = _conversations(emails)
+        for conversation in conversations:
+            shared = _shared(outside, conversation)
+            if shared or not switches.check_participants:
+                hit = Attempt(
+                    step=step,
+                    outcome=AttemptOutcome.FOUND,
+                    looked_for=tokens,
+                    found=token,
+                    conversations=len(conversations),
+                    shared=shared,
+                )
+                return hit, conversation[0]
+            outcome = AttemptOutcome.NOT_BELIEVED
+    return Attempt(step=step, outcome=outcome, looked_for=tokens), None
+
+
+def participants_of(message: ParsedMessage) -> tuple[str, ...]:
+    """Keys of the addresses of sender, To, Cc and Bcc, each once."""
+    sender = [message.sender] if message.sender else []
+    people = [*sender, *message.to, *message.cc, *message.bcc]
+    return tuple(dict.fromkeys(address.key for address in people if address.key))
+
+
+def outsiders(message: ParsedMessage, own: Collection[str]) -> tuple[str, ...]:
+    """Who tells one conversation from another: our users and queues are in all of theirs, so they
+    count only where nobody else takes part (R4.13)."""
+    people = participants_of(message)
+    return tuple(address for address in people if address not in own) or people
+
+
+def _shared(people: Iterable[str], conversation: Iterable[StoredEmail]) -> tuple[str, ...]:
+    there = {address for email in conversation for address in email.participants}
+    return tuple(address for address in people if address in there)
+
+
+def _conversations(emails: Iterable[StoredEmail]) -> list[list[StoredEmail]]:
+    """By their last activity, the most recent first, each with its newest email first."""
+    found: dict[UUID, list[StoredEmail]] = defaultdict(list)
+    for email in sorted(emails, key=lambda email: email.recency, reverse=True):
+        found[email.conversation].append(email)
+    return list(found.values())
+
+
 def _by_conversation_index(
     message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
 ) -> tuple[Attempt, StoredEmail | None]:
@@ -279,8 +377,13 @@ def _others(emails: Iterable[StoredEmail], message: ParsedMessage) -> list[Store
     return [email for email in emails if own not in email.keys]
 
 
-#: R4.1's order. Tracking token comes before the conversation index, smart matching behind it.
-STEPS: tuple[Step, ...] = (_by_in_reply_to, _by_references, _by_conversation_index)
+#: R4.1's order. Smart matching comes last.
+STEPS: tuple[Step, ...] = (
+    _by_in_reply_to,
+    _by_references,
+    _by_token,
+    _by_conversation_index,
+)
 
 METHOD_OF = {
     CorrelationStep.IN_REPLY_TO: CorrelationMethod.IN_REPLY_TO,

@@ -1,23 +1,28 @@
-"""The stored emails that a page's messages may answer or be copies of: one statement a page.
+"""The stored emails that a page's messages may answer or be copies of: two statements a page.
 
 Each way to find them goes by an index of the database and is bounded, so that a conversation of ten
 thousand messages costs as much as one of twenty.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from activities.choices import Direction
-from activities.models import Email
+from activities.choices import RECIPIENTS, Direction, ParticipationType
+from activities.models import ActivityParty, Email
+from mailboxes.addresses import address_key
 from tracking.conversation_index import octets_of
 from tracking.correlate import StoredEmail, Wanted, key_of
 
 #: The newest of one conversation index; which of them was answered is seen from the index itself.
 MOST_OF_CONVERSATION = 50
+#: The newest that bear one token: those of several conversations, for tokens repeat (R4.8).
+MOST_OF_TOKEN = 50
+PEOPLE = (ParticipationType.SENDER, *RECIPIENTS)
 
 COLUMNS = (
     "activity__subject",
@@ -41,8 +46,11 @@ def load(keys: Collection[UUID], wanted: Wanted) -> list[Email]:
     """`keys`: of the messages themselves, for copies of them may be stored (R3.20)."""
     every_key = {*keys, *(key_of(message_id) for message_id in wanted.message_ids)}
     found = [_by_keys(every_key)]
+    if wanted.tokens:
+        found.append(_newest("tracking_token", list(wanted.tokens), MOST_OF_TOKEN))
     if wanted.index_hashes:
-        found.append(_by_index(wanted.index_hashes))
+        hashes = list(wanted.index_hashes)
+        found.append(_newest("base_conversation_index_hash", hashes, MOST_OF_CONVERSATION))
     first, *more = [emails.values("pk") for emails in found]
     ids = first.union(*more) if more else first
     return list(Email.objects.filter(pk__in=ids).select_related("activity").only(*COLUMNS))
@@ -53,7 +61,21 @@ def keys_of(email: Email) -> tuple[UUID, ...]:
     return tuple(key for key in keys if key is not None)
 
 
-def stored(email: Email) -> StoredEmail:
+def participants(emails: Sequence[Email], wanted: Wanted) -> Mapping[UUID, tuple[str, ...]]:
+    """Email -> keys of its addresses, sender first; of those only whose participants are asked for.
+    No statement where there are none."""
+    ids = [email.pk for email in emails if email.tracking_token in wanted.tokens]
+    if not ids:
+        return {}
+    rows = ActivityParty.objects.filter(activity_id__in=ids, participation_type_mask__in=PEOPLE)
+    found: dict[UUID, dict[str, None]] = defaultdict(dict)
+    for email_id, address in rows.values_list("activity_id", "address_used"):
+        if key := address_key(address):
+            found[email_id][key] = None
+    return {email_id: tuple(keys) for email_id, keys in found.items()}
+
+
+def stored(email: Email, participants: Mapping[UUID, tuple[str, ...]]) -> StoredEmail:
     pointer = email.activity
     return StoredEmail(
         id=email.pk,
@@ -67,6 +89,7 @@ def stored(email: Email) -> StoredEmail:
         owner_team_id=pointer.owning_team_id,
         conversation_tracking_id=email.conversation_tracking_id,
         index=octets_of(email.conversation_index),
+        participants=participants.get(email.pk, ()),
         at=pointer.sort_date,
     )
 
@@ -76,10 +99,6 @@ def _by_keys(keys: Iterable[UUID]) -> "QuerySet[Email, Any]":
     return Email.objects.filter(
         Q(message_id_dup_check__in=keys) | Q(server_message_id_dup_check__in=keys)
     )
-
-
-def _by_index(hashes: Iterable[int]) -> "QuerySet[Email, Any]":
-    return _newest("base_conversation_index_hash", list(hashes), MOST_OF_CONVERSATION)
 
 
 def _newest(column: str, values: list[Any], most: int) -> "QuerySet[Email, Any]":

@@ -66,6 +66,7 @@ from tracking.correlate import (
     CorrelationCandidates,
     StoredEmail,
     correlate,
+    participants_of,
     switches_of,
     wanted,
 )
@@ -319,14 +320,24 @@ def _look_up(reading: Reading, messages: Sequence[ParsedMessage]) -> _Page:
             keys.add(_distinct(message))
     book = look_up(addresses)
     parties = load_parties(book, also=[reading.party] if reading.party else [])
-    emails = earlier.load(keys, wanted(messages, switches_of(reading.organization)))
+    want = wanted(messages, switches_of(reading.organization))
+    emails = earlier.load(keys, want)
+    people = earlier.participants(emails, want)
     stored = {
         (key, email.direction_code): Standing(email.pk, email.sender, email.sent_on)
         for email in emails
         for key in earlier.keys_of(email)
     }
-    candidates = CorrelationCandidates(earlier.stored(email) for email in emails)
+    candidates = CorrelationCandidates(
+        (earlier.stored(email, people) for email in emails), _own(addresses, book)
+    )
     return _Page(book, parties, candidates, stored, _with_queue_items(reading, stored))
+
+
+def _own(addresses: Iterable[str], book: AddressBook) -> set[str]:
+    """Those of users and queues."""
+    kinds = set(PartyKind.values)
+    return {address for address in addresses if any(m.kind in kinds for m in book.at(address))}
 
 
 def _with_queue_items(
@@ -485,7 +496,7 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
         message_id_reused=reused,
         **common,
     )
-    _remember(plan.new_email, key, page)
+    _remember(plan.new_email, message, key, page)
     return plan
 
 
@@ -670,6 +681,7 @@ def _new_email(
         "accepting_entity_id": "",
         "email_sender_type_id": None,
         "email_sender_id": "",
+        "tracking_token": answered.tracking_token if answered else "",
         "correlation_method": correlation.method,
         "correlated_activity_id": correlation.email_id,
         "correlated_subject_changed": correlation.subject_changed,
@@ -756,7 +768,7 @@ def _regarding_named(correlation: Correlation) -> trace.Named | None:
     return trace.Named(model._meta.label_lower if model else "", answered.regarding_id)
 
 
-def _remember(new: NewEmail, key: UUID, page: _Page) -> None:
+def _remember(new: NewEmail, message: ParsedMessage, key: UUID, page: _Page) -> None:
     """Later messages of the page see this one as stored."""
     direction = new.fields["direction_code"]
     page.stored[(key, direction)] = Standing(new.id, new.fields["sender"], new.fields["sent_on"])
@@ -766,12 +778,14 @@ def _remember(new: NewEmail, key: UUID, page: _Page) -> None:
             keys=(key,),
             direction=direction,
             subject=new.subject,
+            tracking_token=new.fields["tracking_token"],
             regarding_type_id=new.regarding_type_id,
             regarding_id=new.regarding_id,
             owner_user_id=new.owning_user_id,
             owner_team_id=new.owning_team_id,
             conversation_tracking_id=new.fields["conversation_tracking_id"],
             index=octets_of(new.fields["conversation_index"]),
+            participants=participants_of(message),
             at=new.sort_date,
         )
     )

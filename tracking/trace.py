@@ -279,6 +279,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         outcome=attempt.outcome.value,
         ids=[message_id[:320] for message_id in attempt.looked_for[:MOST_ENTRIES]],
         found=attempt.found[:320],
+        conversations=attempt.conversations,
+        shared=[address[:320] for address in attempt.shared[:MOST_ENTRIES]],
     )
 
 
@@ -340,7 +342,7 @@ _IMPERSONAL = frozenset(
         *("duplicate_of", "id_reused", "internal", "n", "list", "kind", "role", "reading"),
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
-        *("owner", "queue_items", "way", "filed"),
+        *("owner", "queue_items", "way", "filed", "conversations"),
     }
 )
 
@@ -718,10 +720,11 @@ def _about_ignored(resolution: Mapping[str, Any]) -> Iterator[Sentence]:
 def _about_correlation(data: Mapping[str, Any]) -> Iterator[Sentence]:
     correlation = _map(data, "correlation")
     for attempt in _entries(correlation, "tried"):
-        if _text(attempt, "step") == CorrelationStep.CONVERSATION_INDEX:
-            yield _about_conversation_index(attempt)
-        else:
-            yield _about_ids(attempt)
+        tell = {
+            CorrelationStep.TRACKING_TOKEN: _about_token,
+            CorrelationStep.CONVERSATION_INDEX: _about_conversation_index,
+        }.get(_text(attempt, "step"), _about_ids)  # type: ignore[call-overload]
+        yield tell(attempt)
     if correlation.get("subject_changed"):
         text = _("Its subject is another one than that of the email it answers.")
         yield Sentence(text, "R4.5", Kind.CORRELATION)
@@ -745,6 +748,48 @@ def _about_ids(attempt: Mapping[str, Any]) -> Sentence:
         text = _("%(step)s: the message names no further ids.")
     else:
         text = _("%(step)s: the message has none.")
+    return Sentence(text % values, rule, Kind.CORRELATION)
+
+
+def _about_token(attempt: Mapping[str, Any]) -> Sentence:
+    conversations = _number(attempt, "conversations")
+    shared = attempt.get("shared")
+    values = {
+        "token": _text(attempt, "found"),
+        "tokens": ", ".join(_looked_for(attempt)),
+        "count": conversations,
+        "who": ", ".join(str(address) for address in shared) if isinstance(shared, list) else "",
+    }
+    outcome, rule = _text(attempt, "outcome"), "R4.12"
+    if outcome == AttemptOutcome.FOUND:
+        text = _("Tracking token: %(token)s is that of a conversation stored here.")
+        if conversations > 1 and values["who"]:
+            text, rule = (
+                _(
+                    "Tracking token: of %(count)s conversations with %(token)s the last one in which"
+                    " %(who)s takes part."
+                ),
+                "R4.8",
+            )
+        elif values["who"]:
+            text = _(
+                "Tracking token: %(token)s is that of a conversation stored here, in which %(who)s"
+                " takes part."
+            )
+    elif outcome == AttemptOutcome.NOT_BELIEVED:
+        text, rule = (
+            _(
+                "Tracking token: %(tokens)s is stored here, but neither the sender nor a recipient takes"
+                " part in that conversation. Not believed."
+            ),
+            "R4.13",
+        )
+    elif outcome == AttemptOutcome.NOT_FOUND:
+        text = _("Tracking token: no email stored here has %(tokens)s.")
+    elif outcome == AttemptOutcome.SWITCHED_OFF:
+        text, rule = _("Tracking token: switched off in the organization."), "R4.3"
+    else:
+        text = _("Tracking token: the subject has none.")
     return Sentence(text % values, rule, Kind.CORRELATION)
 
 

@@ -204,6 +204,7 @@ class Email(models.Model):
                 condition=Q(base_conversation_index_hash__isnull=False),
                 name="email_conversation_index",
             ),
+            models.Index(fields=["tracking_token"], name="email_tracking_token"),
         ]
 
     def __str__(self) -> str:

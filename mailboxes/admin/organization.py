@@ -101,6 +101,7 @@ class OrganizationScreen(Screen):
                     "tracking_token_id_base",
                     "tracking_token_id_digits",
                     "tracking_counter_digits",
+                    "check_token_participants",
                     "enable_smart_matching",
                     "hash_filter_keywords",
                     "hash_max_count",

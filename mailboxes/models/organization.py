@@ -36,6 +36,15 @@ def _seconds(label: Any, default: int, help_text: Any) -> "models.PositiveIntege
     )
 
 
+def check_prefixes(prefixes: Any) -> None:
+    if not isinstance(prefixes, list) or not all(
+        isinstance(prefix, str) and 0 < len(prefix) <= 20 for prefix in prefixes
+    ):
+        raise ValidationError(
+            _('Give a list of texts of at most 20 characters, such as ["CRM:", "Ticket "]. (R4.12)')
+        )
+
+
 class OrganizationManager(models.Manager["Organization"]):
     def current(self) -> "Organization":
         """The one row, made with the documented defaults when it is first asked for."""
@@ -214,7 +223,16 @@ class Organization(Record, Stamped):
         _("token prefix"), max_length=20, default="CRM:", help_text=_("R4.6")
     )
     former_tracking_prefixes = models.JSONField(
-        _("former prefixes"), default=list, blank=True, help_text=_("Still recognised (R4.12).")
+        _("former prefixes"),
+        default=list,
+        blank=True,
+        validators=[check_prefixes],
+        help_text=_("Still recognised. A prefix that is changed is added by itself (R4.12)."),
+    )
+    check_token_participants = models.BooleanField(
+        _("believe tokens of participants only"),
+        default=True,
+        help_text=_("Ours: anyone can edit a subject (R4.13)."),
     )
     tracking_token_id_base = models.PositiveIntegerField(
         _("base tracking number"), default=0, help_text=_("R4.7")
@@ -279,7 +297,10 @@ class Organization(Record, Stamped):
         _("allow unresolved recipients"), default=False, help_text=_("R5.4")
     )
     maximum_subject_length_on_mail_server = models.PositiveIntegerField(
-        _("maximum subject length"), default=255, help_text=_("R4.11")
+        _("maximum subject length"),
+        default=255,
+        validators=[MinValueValidator(1), MaxValueValidator(800)],
+        help_text=_("Of outgoing mail, with its token (R4.11)."),
     )
     sss_save_outgoing_email_to_exchange_sent_folder = models.BooleanField(
         _("save a copy in sent items"), default=True, help_text=_("R5.18")
@@ -358,6 +379,7 @@ class Organization(Record, Stamped):
         "pause_instead_of_disable": False,  # R8.5
         "warn_of_waiting_email": False,  # R5.7
         "references_correlate": False,  # R4.4
+        "check_token_participants": False,  # R4.13
         "one_alert_per_outage": False,  # R8.5
     }
     #: Behaviour without a column of its own: always on, but for strict parity.
@@ -380,19 +402,12 @@ class Organization(Record, Stamped):
             "resolve_similar_unresolved_email_address",
             "unresolve_sender_in_case_of_multiple_match",
             "auto_create_contact_on_promote",
-            "use_tracking_tokens",
-            "tracking_prefix",
-            "former_tracking_prefixes",
-            "tracking_token_id_base",
-            "tracking_token_id_digits",
-            "tracking_counter_digits",
             "enable_smart_matching",
             "hash_filter_keywords",
             "hash_max_count",
             "hash_delta_subject_count",
             "hash_min_address_count",
             "smart_matching_days",
-            "maximum_subject_length_on_mail_server",
             "enable_mailbox_delegation_for_outgoing_email",
             "notify_mailbox_owner_of_email_server_level_alerts",
             "enable_sss_item_level_monitoring",
@@ -408,6 +423,13 @@ class Organization(Record, Stamped):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """A prefix that mail bears stays known after it is changed (R4.12)."""
+        before = Organization.objects.filter(pk=self.pk).values_list("tracking_prefix", flat=True)
+        former = [prefix for prefix in before if prefix != self.tracking_prefix]
+        known = self.former_tracking_prefixes or []
+        self.former_tracking_prefixes = list(dict.fromkeys([*known, *former]))
 
     def effective(self, name: str) -> Any:
         """A setting as it acts: strict parity overrides what we chose better."""

@@ -163,10 +163,19 @@ class UserSettings(models.Model):
         help_text=_("Others who hold the privilege may send mail as this user (R5.24)."),
     )
     tracking_token_id = models.IntegerField(
-        _("tracking number"), null=True, blank=True, editable=False
+        _("tracking number"),
+        null=True,
+        blank=True,
+        editable=False,
+        unique=True,
+        help_text=_("Running number in tracking tokens, given with the first one (R4.7)."),
     )
     next_tracking_number = models.IntegerField(
-        _("next tracking number"), null=True, blank=True, editable=False
+        _("next tracking number"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Counter of the next tracking token; empty: 1 (R4.8)."),
     )
     is_email_conversation_view_enabled = models.BooleanField(
         _("group email by conversation"), default=False

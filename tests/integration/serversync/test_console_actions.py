@@ -478,7 +478,7 @@ def test_a_new_email_is_written_and_sent(site):
         attach=[SimpleUploadedFile("plan.txt", b"first"), SimpleUploadedFile("map.txt", b"second")],
     )
     assert "in the send queue" in said(answer)
-    email = Email.objects.get(activity__subject="Good news")
+    email = Email.objects.get(activity__subject="Good news CRM:0001001")
     assert email.status == EmailStatus.PENDING_SEND
     assert email.submitted_by == site.ada
     assert email.description == "Dear Cleo,\nsee <you>"
@@ -583,7 +583,7 @@ def test_reply_all_and_forward(site):
 def test_a_waiting_email_is_taken_back(site):
     client = signed_in(site.ada)
     write(client, site, _send="")
-    email = Email.objects.get(activity__subject="Good news")
+    email = Email.objects.get(activity__subject__startswith="Good news")
     assert "It is a draft again" in button(client, "activities_email", "cancel", email)
     assert fresh(email).status == EmailStatus.DRAFT
 

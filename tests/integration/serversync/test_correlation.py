@@ -1,18 +1,32 @@
 """Which stored email a message answers, over whole cycles and both databases."""
 
 import base64
+import threading
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 
-from activities.choices import CorrelationMethod
+from activities.choices import CorrelationMethod, EmailStatus
+from activities.mime.message import Address
+from activities.mime.parse import parse
 from activities.models import Email
 from mailboxes.choices import FilteringMethod
+from mailboxes.models import Organization, SystemUser, UserSettings
+from serversync import outbox
+from serversync.models import SyncItem
+from serversync.outbox import Draft
+from tests.fakes import FakeOutgoingServer
 from tests.integration.serversync.cycles import (
     Account,
     message,
     organization,
+    queue_mailbox,
     user_mailbox,
 )
+from tracking import earlier
+from tracking.correlate import Wanted
+from tracking.numbers import new_token
 from tracking.trace import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -39,6 +53,7 @@ def told(email: Email) -> list[str]:
 
 @pytest.fixture
 def ada() -> Account:
+    organization(allow_unresolved_parties_on_email_send=True)
     return Account(user_mailbox("ada"))
 
 
@@ -112,3 +127,259 @@ def test_filter_of_responses_takes_what_the_index_finds() -> None:
 
     assert answer.correlation_method == CorrelationMethod.CONVERSATION_INDEX
     assert stranger is None
+
+
+# -- tracking tokens
+
+CLEO = "cleo@customer.example"
+
+
+def submit(account: Account, *, to: str = CLEO, subject: str = "Offer", sender=None) -> Email:
+    user = account.mailbox.regarding_user or account.mailbox.owning_user
+    draft = Draft(sender=sender or user, to=(Address(to),), subject=subject, body="<p>Text</p>")
+    email = outbox.create_draft(draft, actor=user, now=account.now)
+    return outbox.submit(email, actor=user, now=account.now).email
+
+
+def sent_subject(account: Account) -> str:
+    account.send()
+    return parse(account.outgoing.sent[-1].mime).subject
+
+
+@pytest.mark.rule("R4.6", "R4.7", "R4.9", "R4.10", "R5.19")
+def test_each_email_that_leaves_bears_the_next_token_of_its_sender(ada: Account) -> None:
+    ben = Account(user_mailbox("ben"))
+
+    tokens = [submit(ada).tracking_token, submit(ben).tracking_token, submit(ada).tracking_token]
+
+    assert tokens == ["CRM:0001001", "CRM:0002001", "CRM:0001002"]
+    assert sent_subject(ben) == "Offer CRM:0002001"
+    stored = Email.objects.select_related("activity").get(tracking_token="CRM:0002001")
+    assert stored.activity.subject == "Offer CRM:0002001"
+
+
+@pytest.mark.rule("R4.6", "R4.7", "R4.8")
+def test_tokens_are_made_as_the_organization_says(ada: Account) -> None:
+    organization(
+        tracking_prefix="Nr.",
+        tracking_token_id_base=500,
+        tracking_token_id_digits=4,
+        tracking_counter_digits=1,
+    )
+    tokens = [submit(ada).tracking_token for _ in range(11)]
+
+    assert tokens[0] == "Nr.005011"
+    assert [token[-1] for token in tokens] == list("12345678901")
+
+
+@pytest.mark.rule("R4.7")
+def test_mail_of_a_queue_counts_for_whoever_sends_it(ada: Account) -> None:
+    support = Account(queue_mailbox("support"))
+    SystemUser.objects.filter(domain_name="owner").update(is_superuser=True)
+    email = submit(support, sender=support.mailbox.regarding_queue)
+
+    assert UserSettings.objects.get(system_user=email.submitted_by).tracking_token_id == 1
+    assert sent_subject(support) == "Offer CRM:0001001"
+
+
+@pytest.mark.rule("R4.9", "R4.10")
+def test_a_reply_written_here_keeps_the_token_of_its_conversation(ada: Account) -> None:
+    first = submit(ada)
+    ada.send()
+    answer = arrive(ada, message_id="2@x", in_reply_to=f"<{first.message_id}>", subject="RE: Offer")
+    user = ada.mailbox.regarding_user
+    reply = outbox.reply(answer, actor=user, now=ada.now)
+    reply = outbox.submit(reply, actor=user, now=ada.now).email
+
+    assert answer.tracking_token == reply.tracking_token == first.tracking_token
+    assert sent_subject(ada) == "RE: Offer CRM:0001001"
+
+    again = outbox.reply(reply, actor=user, now=ada.now)
+    outbox.submit(again, actor=user, now=ada.now)
+    assert sent_subject(ada) == "RE: Offer CRM:0001001"
+
+    forwarded = outbox.forward(reply, actor=user, now=ada.now)
+    outbox.update_draft(
+        forwarded,
+        Draft(sender=user, to=(Address(CLEO),), subject=forwarded.activity.subject),
+        now=ada.now,
+    )
+    outbox.submit(forwarded, actor=user, now=ada.now)
+    assert sent_subject(ada) == "FW: RE: Offer CRM:0001001 CRM:0001002"
+
+
+@pytest.mark.rule("R4.9")
+def test_a_conversation_that_began_outside_gets_its_token_with_the_first_reply(
+    ada: Account,
+) -> None:
+    first = arrive(ada, message_id="1@x", subject="Question")
+    user = ada.mailbox.regarding_user
+    subjects = []
+    for _ in range(2):
+        reply = outbox.reply(first, actor=user, now=ada.now)
+        outbox.submit(reply, actor=user, now=ada.now)
+        subjects.append(sent_subject(ada))
+        ada.later(minutes=1)
+
+    assert subjects == ["RE: Question CRM:0001001"] * 2
+
+
+@pytest.mark.rule("R4.10")
+def test_an_email_that_is_sent_again_keeps_its_token(ada: Account) -> None:
+    email = submit(ada)
+    ada.outgoing.refuse(CLEO)
+    ada.send()
+    assert Email.objects.get(pk=email.pk).status == EmailStatus.FAILED
+    ada.outgoing = FakeOutgoingServer()
+
+    outbox.submit(email, actor=ada.mailbox.regarding_user, now=ada.now)
+
+    assert sent_subject(ada) == "Offer CRM:0001001"
+    assert submit(ada).tracking_token == "CRM:0001002"
+
+
+@pytest.mark.rule("R4.11")
+def test_a_long_subject_is_cut_so_that_the_token_fits(ada: Account) -> None:
+    submit(ada, subject="a" * 700)
+    assert sent_subject(ada) == "a" * 243 + " CRM:0001001"
+
+    organization(use_tracking_tokens=False, maximum_subject_length_on_mail_server=30)
+    submit(ada, subject="a" * 700)
+    assert sent_subject(ada) == "a" * 30
+
+
+@pytest.mark.rule("R4.3")
+def test_no_token_where_they_are_switched_off(ada: Account) -> None:
+    first = submit(ada)
+    ada.send()
+    organization(use_tracking_tokens=False)
+
+    assert (submit(ada).tracking_token, sent_subject(ada)) == ("", "Offer")
+    answer = arrive(ada, subject=f"RE: Offer {first.tracking_token}")
+    assert answer.correlation_method == CorrelationMethod.NONE
+    assert "Tracking token: switched off in the organization. (R4.3)" in told(answer)
+
+
+@pytest.mark.rule("R4.1", "R4.12", "R4.19")
+def test_an_answer_without_headers_is_found_by_its_token(ada: Account) -> None:
+    first = submit(ada)
+    ada.send()
+
+    answer = arrive(ada, subject="AW: Offer crm:0001001 (urgent)", message_id="2@x")
+
+    assert answer.correlation_method == CorrelationMethod.TRACKING_TOKEN == 4
+    assert (answer.correlated_activity_id, answer.parent_activity_id) == (first.pk, None)
+    assert answer.conversation_tracking_id == first.conversation_tracking_id
+    assert not SyncItem.objects.filter(reason="").exists()
+    assert (
+        "Tracking token: CRM:0001001 is that of a conversation stored here, in which "
+        f"{CLEO} takes part. (R4.12)"
+    ) in told(answer)
+
+
+@pytest.mark.rule("R4.12")
+def test_a_changed_prefix_is_still_recognised(ada: Account) -> None:
+    first = submit(ada)
+    ada.send()
+    row = Organization.objects.current()
+    row.tracking_prefix = "Case "
+    row.full_clean()
+    row.save()
+
+    assert row.former_tracking_prefixes == ["CRM:"]
+    assert submit(ada).tracking_token == "Case 0001002"
+    answer = arrive(ada, subject="RE: Offer CRM:0001001")
+    assert answer.correlated_activity_id == first.pk
+    row.full_clean()
+    assert row.former_tracking_prefixes == ["CRM:"]
+
+
+@pytest.mark.parametrize("prefixes", ["CRM:", [1], [""], ["x" * 21], {"CRM:": 1}])
+def test_former_prefixes_are_a_list_of_texts(ada: Account, prefixes) -> None:
+    row = organization(former_tracking_prefixes=[])
+    row.former_tracking_prefixes = prefixes
+    with pytest.raises(ValidationError, match="list of texts"):
+        row.clean_fields()
+
+
+@pytest.mark.rule("R4.13", "R3.15")
+def test_a_stranger_with_a_token_is_not_believed(ada: Account) -> None:
+    first = submit(ada)
+    ada.send()
+    strange = {"sender": "mallory@evil.example", "subject": "Pay here CRM:0001001"}
+
+    refused = arrive(ada, **strange)
+    assert refused.correlation_method == CorrelationMethod.NONE
+    assert any("Not believed. (R4.13)" in sentence for sentence in told(refused))
+
+    organization(check_token_participants=False)
+    assert arrive(ada, **strange, message_id="3@x").correlated_activity_id == first.pk
+
+    organization(check_token_participants=True, strict_parity=True)
+    assert arrive(ada, **strange, message_id="4@x").correlated_activity_id == first.pk
+
+
+@pytest.mark.rule("R3.15")
+def test_a_token_that_nothing_bears_is_the_reason_of_the_rejection() -> None:
+    ada = Account(user_mailbox("ada", FilteringMethod.RESPONSES))
+
+    assert arrive(ada, subject="Offer CRM:0009999") is None
+
+    item = SyncItem.objects.get()
+    assert (item.reason, item.sub_reason) == ("NoCorrelationMatch", "token_unknown")
+    assert "Tracking token: no email stored here has CRM:0009999. (R4.12)" in [
+        str(sentence) for sentence in sentences(item.trace)
+    ]
+
+
+@pytest.mark.rule("R4.8")
+def test_of_tokens_that_repeat_the_conversation_of_the_participants_is_found(ada: Account) -> None:
+    organization(tracking_counter_digits=1)
+    people = [f"{number}@customer.example" for number in range(20)]
+    emails = [submit(ada, to=address) for address in people]
+    assert emails[3].tracking_token == emails[13].tracking_token
+
+    for number in (3, 13):
+        answer = arrive(
+            ada, sender=people[number], subject=f"RE: Offer {emails[number].tracking_token}"
+        )
+        assert answer.correlated_activity_id == emails[number].pk
+        assert any("of 2 conversations with CRM:00014" in sentence for sentence in told(answer))
+
+
+def test_many_emails_with_one_token_are_bounded(ada: Account) -> None:
+    email = submit(ada)
+    for number in range(earlier.MOST_OF_TOKEN + 10):
+        arrive(ada, message_id=f"{number}@x", in_reply_to=f"<{email.message_id}>")
+    rows = earlier.load([], Wanted(tokens=frozenset({email.tracking_token})))
+
+    assert len(rows) == earlier.MOST_OF_TOKEN
+    newest = Email.objects.order_by("-activity__sort_date")[: earlier.MOST_OF_TOKEN]
+    assert {row.pk for row in rows} == {row.pk for row in newest}
+
+
+@pytest.mark.rule("R4.7", "R4.8")
+@pytest.mark.django_db(transaction=True)
+def test_no_two_emails_get_the_same_token_at_the_same_time() -> None:
+    users = [SystemUser.objects.create_user(name) for name in ("ada", "ben")]
+    organization = Organization.objects.current()
+    tokens: list[str] = []
+
+    def take() -> None:
+        try:
+            for _ in range(10):
+                for user in users:
+                    with transaction.atomic():
+                        tokens.append(new_token(user, organization))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(tokens) == len(set(tokens)) == 80
+    assert sorted(UserSettings.objects.values_list("tracking_token_id", flat=True)) == [1, 2]
+    assert set(UserSettings.objects.values_list("next_tracking_number", flat=True)) == {41}

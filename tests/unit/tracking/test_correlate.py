@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from activities.choices import CorrelationMethod, Direction
-from tests.unit.tracking.builders import STORED_ID, message, stored
+from tests.unit.tracking.builders import STORED_ID, addresses, message, stored
 from tracking.choices import AttemptOutcome, CorrelationStep
 from tracking.conversation_index import base_hash
 from tracking.correlate import (
@@ -21,7 +21,8 @@ from tracking.correlate import (
 
 ON = CorrelationSwitches()
 IN_REPLY_TO, REFERENCES = CorrelationStep.IN_REPLY_TO, CorrelationStep.REFERENCES
-INDEX = CorrelationStep.CONVERSATION_INDEX
+TOKEN, INDEX = CorrelationStep.TRACKING_TOKEN, CorrelationStep.CONVERSATION_INDEX
+CLEO, SUPPORT = "cleo@customer.example", "support@example.com"
 ROOT = bytes(range(22))
 
 
@@ -125,24 +126,28 @@ def test_switched_off_headers_are_not_compared(switches):
 
 
 class Site:
-    def __init__(self, **values: bool) -> None:
+    def __init__(self, **values: object) -> None:
         self.values = values
 
-    def effective(self, name: str) -> bool:
+    def effective(self, name: str) -> object:
         return self.values[name]
 
 
+@pytest.mark.rule("R4.3")
 def test_switches_come_from_the_organization():
     names = {
         "email_correlation_enabled": "headers",
         "ignore_conversation_index_and_in_reply_to_for_correlation": "ignore_headers",
         "references_correlate": "references",
         "use_tracking_tokens": "tokens",
+        "check_token_participants": "check_participants",
         "enable_smart_matching": "smart_matching",
     }
+    others = {"tracking_prefix": "New:", "former_tracking_prefixes": ["CRM:", "New:", ""]}
     for chosen, field in names.items():
-        switches = switches_of(Site(**{name: name == chosen for name in names}))
+        switches = switches_of(Site(**{name: name == chosen for name in names}, **others))
         assert {f for f in names.values() if getattr(switches, f)} == {field}
+        assert switches.prefixes == ("New:", "CRM:")
 
 
 def test_message_without_headers_answers_nothing():
@@ -258,3 +263,138 @@ def test_the_other_copy_of_the_same_message_is_not_answered():
     one = message(message_id="same@x", thread_index=header(ROOT))
     assert not find(one, stored("same@x", index=ROOT)).matched
     assert not find(message(thread_index="AAAA"), stored(index=ROOT)).matched
+
+
+# -- tracking token
+
+
+def tokened(token="CRM:0001001", *people, **fields):
+    fields = {"tracking_token": token, "participants": people or (SUPPORT, CLEO), **fields}
+    return stored(f"{fields.get('id', 0)}@tokened", **fields)
+
+
+def from_cleo(subject="Re: Offer CRM:0001001", **fields):
+    return message(subject=subject, senders=addresses(CLEO), to=addresses(SUPPORT), **fields)
+
+
+def find_token(one, *emails, switches=ON):
+    return correlate(one, CorrelationCandidates(emails, own={SUPPORT}), switches)
+
+
+@pytest.mark.rule("R4.1", "R4.12")
+def test_token_finds_the_email_that_bears_it():
+    found = find_token(from_cleo("AW: Offer crm:0001001"), tokened())
+    assert (found.email_id, found.method) == (STORED_ID, CorrelationMethod.TRACKING_TOKEN)
+    assert found.method == 4
+    assert found.parent_id is None
+    assert tried(found)[-1] == (TOKEN, AttemptOutcome.FOUND)
+    assert (found.tried[-1].found, found.tried[-1].shared) == ("CRM:0001001", (CLEO,))
+
+
+@pytest.mark.rule("R4.1")
+def test_token_comes_behind_ids_and_before_the_conversation_index():
+    by_id = stored("old@x", id=UUID(int=1))
+    by_token = tokened(id=UUID(int=2))
+    by_index = stored("other@x", id=UUID(int=3), index=ROOT)
+    every = (by_id, by_token, by_index)
+    fields = {"in_reply_to": "old@x", "thread_index": header(ROOT)}
+    assert find_token(from_cleo(**fields), *every).email_id == by_id.id
+    fields["in_reply_to"] = ""
+    assert find_token(from_cleo(**fields), *every).email_id == by_token.id
+    assert find_token(from_cleo("Offer", **fields), *every).email_id == by_index.id
+
+
+@pytest.mark.rule("R4.3")
+def test_switched_off_tokens_are_not_compared():
+    switches = CorrelationSwitches(tokens=False)
+    found = find_token(from_cleo(), tokened(), switches=switches)
+    assert not found.matched
+    assert (TOKEN, AttemptOutcome.SWITCHED_OFF) in tried(found)
+    assert wanted([from_cleo()], switches).tokens == frozenset()
+    assert wanted([from_cleo()], ON).tokens == {"CRM:0001001"}
+
+
+@pytest.mark.rule("R4.3")
+def test_tokens_work_where_headers_are_switched_off():
+    assert find_token(from_cleo(), tokened(), switches=CorrelationSwitches(headers=False)).matched
+
+
+@pytest.mark.rule("R4.13")
+@pytest.mark.parametrize(
+    ("sender", "to", "believed"),
+    [
+        (CLEO, SUPPORT, True),
+        ("stranger@evil.example", SUPPORT, False),
+        ("colleague@customer.example", f"{SUPPORT} {CLEO}", True),
+        ("stranger@evil.example", "x@y.example", False),
+        (SUPPORT, CLEO, True),
+        ("CLEO@Customer.Example", SUPPORT, True),
+    ],
+)
+def test_token_is_believed_of_those_who_take_part(sender, to, believed):
+    one = message(subject="Offer CRM:0001001", senders=addresses(sender), to=addresses(*to.split()))
+    found = find_token(one, tokened())
+    assert found.matched is believed
+    if not believed:
+        assert (TOKEN, AttemptOutcome.NOT_BELIEVED) in tried(found)
+        assert not found.has_unknown_token
+
+
+@pytest.mark.rule("R4.13")
+def test_between_own_users_they_themselves_count():
+    own = {"ada@example.com", "ben@example.com"}
+    email = tokened("CRM:0001001", "ada@example.com", "ben@example.com")
+    one = message(
+        subject="CRM:0001001",
+        senders=addresses("ben@example.com"),
+        to=addresses("ada@example.com"),
+    )
+    assert correlate(one, CorrelationCandidates([email], own), ON).matched
+
+
+@pytest.mark.rule("R4.13")
+def test_strict_parity_believes_anybody():
+    switches = CorrelationSwitches(check_participants=False)
+    one = message(subject="CRM:0001001", senders=addresses("stranger@evil.example"))
+    assert find_token(one, tokened(), switches=switches).matched
+
+
+@pytest.mark.rule("R4.8")
+def test_of_tokens_that_repeat_the_most_recent_conversation_with_a_participant_wins():
+    old = tokened(id=UUID(int=1), at=day(1))
+    newer = tokened(id=UUID(int=2), at=day(2))
+    others = tokened("CRM:0001001", SUPPORT, "dan@else.example", id=UUID(int=3), at=day(3))
+    found = find_token(from_cleo(), old, newer, others)
+    assert found.email_id == newer.id
+    assert found.tried[-1].conversations == 3
+    assert not find_token(from_cleo(), others).matched
+
+
+@pytest.mark.rule("R4.8")
+def test_a_conversation_is_as_recent_as_its_last_email_and_has_all_its_participants():
+    started = tokened(id=UUID(int=1), at=day(1))
+    answered = tokened(
+        "CRM:0001001", SUPPORT, id=UUID(int=4), conversation_tracking_id=UUID(int=1), at=day(5)
+    )
+    other = tokened(id=UUID(int=2), at=day(3))
+    assert find_token(from_cleo(), started, answered, other).email_id == answered.id
+
+
+@pytest.mark.rule("R3.15", "R4.12")
+def test_token_that_nothing_bears_is_unknown():
+    found = find_token(from_cleo(), tokened("CRM:0001002"))
+    assert not found.matched
+    assert found.has_unknown_token
+    assert not find_token(from_cleo("Offer"), tokened()).has_unknown_token
+
+
+def test_of_several_tokens_the_last_is_tried_first_and_then_the_others():
+    one = from_cleo("FW: Offer CRM:0001001 CRM:0001002")
+    first, last = tokened(id=UUID(int=1)), tokened("CRM:0001002", id=UUID(int=2))
+    assert find_token(one, first, last).email_id == last.id
+    assert find_token(one, first).email_id == first.id
+
+
+def test_message_with_a_token_is_no_answer_to_its_own_copy():
+    email = stored("same@x", tracking_token="CRM:0001001", participants=(CLEO,))
+    assert not find_token(from_cleo(message_id="same@x"), email).matched
