@@ -5,7 +5,12 @@ from collections.abc import Iterator, Sequence
 from exchangelib import errors as codes
 
 from mailboxes.protocols.base import INBOX, SENT, RemoteFolder
-from mailboxes.protocols.errors import AccessDenied, ActionRefused, FolderMissing
+from mailboxes.protocols.errors import (
+    AccessDenied,
+    ActionRefused,
+    FolderMissing,
+    UnexpectedReply,
+)
 from mailboxes.protocols.ews import messages
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.messages import Folder
@@ -24,6 +29,8 @@ from mailboxes.protocols.ews.operations import (
 from mailboxes.protocols.phases import Phase
 
 FOLDERS_PER_PAGE = 500
+MOST_FOLDERS = 50_000  # of one mailbox; a server that tells more repeats itself
+DEEPEST = 300  # as deep as Exchange lets folders lie in each other
 PROPERTIES = (
     "folder:FolderClass",
     "folder:DisplayName",
@@ -66,6 +73,8 @@ def below(talk: Conversation, root: Element, *, deep: bool) -> list[Folder]:
         view = answer.find(f"{message_space}RootFolder")
         if not page or view is None or is_last(view):
             return found
+        if offset > MOST_FOLDERS:
+            raise UnexpectedReply(f"the server tells of more than {MOST_FOLDERS} folders")
 
 
 def is_last(view: Element) -> bool:
@@ -154,7 +163,7 @@ def _ids(talk: Conversation, names: Sequence[str]) -> list[str]:
 def _lineage(folder: str, parents: dict[str, str]) -> Iterator[str]:
     """The folder and what it lies in, upwards."""
     seen: set[str] = set()
-    while folder and folder not in seen:
+    while folder and folder not in seen and len(seen) < DEEPEST:
         yield folder
         seen.add(folder)
         folder = parents.get(folder, "")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from exchangelib import errors as codes
 
 from mailboxes.protocols.base import SENT, Marked, Marks
-from mailboxes.protocols.errors import ServerError
+from mailboxes.protocols.errors import ServerError, UnexpectedReply
 from mailboxes.protocols.ews import folders, messages
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.operations import (
@@ -28,6 +28,7 @@ from mailboxes.protocols.ews.operations import (
 from mailboxes.protocols.phases import Phase
 
 ITEMS_PER_PAGE = 500
+MOST_PAGES = 10_000  # of one folder; a server that has more repeats itself
 FOLDERS_PER_REQUEST = 100
 RECENT = 200  # sent items looked through where the server can't search for a message id
 OVERLAP = timedelta(minutes=5)  # clocks of one server's parts differ
@@ -75,6 +76,7 @@ class Search:
         """Folder and item, at most so many pages of each folder. A folder that is gone meanwhile, or
         that we may not read, has no items. Raises Unsupported."""
         offsets = dict.fromkeys(wanted, 0)
+        left = MOST_PAGES
         while offsets and pages != 0:
             for offset, group in self._alike(offsets):
                 answers = self._page(group, offset)
@@ -86,6 +88,9 @@ class Search:
                     else:
                         del offsets[folder]
             pages = None if pages is None else pages - 1
+            left -= 1
+            if offsets and not left:
+                raise UnexpectedReply("the server's list of messages has no end")
 
     def _alike(self, offsets: dict[str, int]) -> list[tuple[int, list[str]]]:
         """A request has one offset for all of its folders."""
