@@ -52,6 +52,8 @@ LONGEST_STEP_SECONDS = (
     20.0  # a domain's web server that hangs may not hold its mailbox for a minute
 )
 
+LONGEST_URL = 2000
+LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3
 LARGEST_ANSWER = 1024 * 1024  # octets; who answers may be anybody
 
 #: Hosted services that are reached by an unprotected redirect from a customer's domain.
@@ -179,9 +181,11 @@ class Discovery:
     def _may_mean(self, host: str, asked: str, told: str) -> bool:
         """May this host say that `told` is the address of the mailbox? Where the credentials open others,
         the owner of any domain could otherwise have anybody's mail read for him."""
-        if not self.opens_others or self._vouches(host):
-            return True
-        return domain_of(told) == domain_of(asked)
+        try:
+            domain = domain_of(told)
+        except LocationUnknown:
+            return False
+        return not self.opens_others or self._vouches(host) or domain == domain_of(asked)
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -296,13 +300,15 @@ class Discovery:
             place = Place.of(url)
             if not place.secure:
                 raise HostNotFound("it is no https")
+            if len(url) > LONGEST_URL:
+                raise HostNotFound(f"it has more than {LONGEST_URL} characters")
             if not (self._may_show(place.host) or self._vouches(answer.place.host)):
                 raise HostNotFound(f"{place.host} may not see the credentials")
         except HostNotFound as error:
             self._note(answer.place.name, f"names a web service that can't be used: {error.detail}")
             return None
         primary = told.get("AutoDiscoverSMTPAddress") or address
-        if not DOMAIN.search(primary) or not self._may_mean(answer.place.host, address, primary):
+        if not self._may_mean(answer.place.host, address, primary):
             self._note(answer.place.name, f"means {primary[:200]}, which isn't taken from it")
             primary = address
         return Endpoint(url=url, found_at=self.now(), address=primary)
@@ -378,7 +384,7 @@ class Discovery:
 def domain_of(address: str) -> str:
     """In lower case. Raises LocationUnknown where it has none that could be a host."""
     found = DOMAIN.search(address.strip())
-    if found is None or not address.isprintable():
+    if found is None or not address.isprintable() or len(address) > LONGEST_ADDRESS:
         raise LocationUnknown(f"{address!r} is no email address")
     return found[1].lower()
 

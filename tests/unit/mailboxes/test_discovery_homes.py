@@ -215,12 +215,17 @@ def test_credentials_of_the_mailbox_itself_follow_its_own_domain():
 
 
 @pytest.mark.parametrize(
-    "told", ["no address", "a@b@", "ceo@contoso.example\r\nX-Evil: 1", "two words@contoso.example", "\x1b@x.example"]
+    "told", ["no address", "a@b@", "ceo@contoso.example\r\nX-Evil: 1", "two words@contoso.example", f"{'a' * 300}@contoso.example", "\u202eada@contoso.example", "\x1b@x.example"]
 )  # fmt: skip
 def test_what_is_no_address_is_not_taken_for_one(told):
     """It would go into a header."""
     pages = {OWN: tells(EWS, told.replace("\x1b", "&#27;").replace("\r\n", "&#13;&#10;"))}
     assert web(pages, opens_others=False).find(CEO).address == CEO
+
+
+def test_an_address_that_nobody_could_keep_is_no_web_service():
+    with pytest.raises(LocationUnknown, match="more than 2000 characters"):
+        web({OWN: tells(f"https://mail.contoso.example/{'x' * 3000}")}).find(CEO)
 
 
 def test_the_older_language_is_held_to_the_same():
