@@ -47,6 +47,7 @@ from serversync import engine
 from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
+from serversync.console.help import RuleLinks
 from serversync.console.signin import SignIn, back_address, owners_sign_in, sign_in_of
 from serversync.models import (
     FolderCursor,
@@ -93,7 +94,7 @@ class HealthFilter(admin.SimpleListFilter):
         return queryset.filter(health=self.value()) if self.value() else queryset
 
 
-class MailboxConsole(Deeds, MailboxScreen):
+class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
     """Is it healthy? And if not: why, and what to do."""
 
     change_form_template = "admin/mailboxes/mailbox/change_form.html"
@@ -495,7 +496,7 @@ def _counts(mailbox: Any, url: str, now: datetime) -> list[StateCount]:
 # -- queues --------------------------------------------------------------------------------------
 
 
-class QueueConsole(Deeds, QueueScreen):
+class QueueConsole(RuleLinks, Deeds, QueueScreen):
     deeds = (
         Deed("activate", _("Activate")),
         Deed("deactivate", _("Deactivate"), grave=True),
@@ -509,7 +510,7 @@ class QueueConsole(Deeds, QueueScreen):
 # -- profiles ------------------------------------------------------------------------------------
 
 
-class ProfileConsole(Deeds, ProfileScreen):
+class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     """The profile with the health of its mailboxes."""
 
     change_form_template = "admin/mailboxes/emailserverprofile/change_form.html"

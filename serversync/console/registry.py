@@ -27,6 +27,7 @@ from mailboxes.models import (
 )
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
+from serversync.console.help import OrganizationConsole
 from serversync.console.items import ItemConsole
 from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
 from serversync.console.mailboxes import (
@@ -57,7 +58,7 @@ SCREENS = {
     SystemUser: mailboxes.UserScreen,
     Team: mailboxes.TeamScreen,
     Group: mailboxes.GroupScreen,
-    Organization: mailboxes.OrganizationScreen,
+    Organization: OrganizationConsole,
     TraceLog: AlertConsole,
     EmailSearch: mailboxes.AddressScreen,
     MailboxTrackingFolder: FolderRuleConsole,

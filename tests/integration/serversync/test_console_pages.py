@@ -171,6 +171,12 @@ def test_a_sent_item_counts_only_recipients_as_ours(site):
     assert words[3] == "2 addresses, 1 of them ours"
 
 
+def test_the_help_of_a_setting_leads_to_its_rule(site):
+    url = reverse("admin:mailboxes_organization_change", args=[Organization.objects.get().pk])
+    page = signed_in(site.administrator).get(url).content.decode()
+    assert f'<a href="{reverse("admin:rules")}#R3.60">R3.60</a>' in page
+
+
 def test_the_rules_open(site):
     assert signed_in(site.administrator).get(reverse("admin:rules")).status_code == 200
 
