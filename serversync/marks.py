@@ -252,13 +252,14 @@ def _rows_of(run: Run, items: Iterable[Marked]) -> dict[Key, Known]:
 
 
 def _note(known: dict[Key, Known], items: Iterable[Marked]) -> None:
-    """That tracked messages carry the mark: only then can taking it off mean something."""
+    """That tracked messages carry the mark: only then can taking it off mean something. One that is to
+    be tried again is then tried by its mark."""
     fresh = [
         row.pk
         for item in items
         if item.has_mark
         and (row := known.get((item.folder, item.remote_id))) is not None
-        and row.state in HOLDS
+        and row.state in HOLDS | WAITS
         and not row.marked
     ]
     for portion in portions(fresh):

@@ -96,12 +96,28 @@ class Seen:
     children: list[SyncItem] = field(default_factory=list)
 
 
+def is_too_old(item: RemoteItem, start: datetime | None) -> bool:
+    return start is not None and item.received_at is not None and item.received_at < start
+
+
+def within(items: Sequence[RemoteItem], limit: int, start: datetime | None) -> Sequence[RemoteItem]:
+    """The first of them, at most `limit` to be taken up. What is too old costs nothing: where only the
+    end of an answer has a cursor (Exchange), a cycle would else never come past a page of it."""
+    for number, item in enumerate(items):
+        if is_too_old(item, start):
+            continue
+        if limit <= 0:
+            return items[:number]
+        limit -= 1
+    return items
+
+
 def pages_of(items: Iterable[RemoteItem], per_page: int, start: datetime | None) -> Iterator[Page]:
     """Bounded by number and bytes. What is older than `start` is one count of the page that passes
     it, not a row; None: nothing is too old."""
     page, size = Page(), 0
     for item in items:
-        if start and item.received_at is not None and item.received_at < start:
+        if is_too_old(item, start):
             page.too_old += 1
             page.cursor = item.cursor
             continue

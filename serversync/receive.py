@@ -31,7 +31,7 @@ from serversync.choices import ItemState
 from serversync.context import Context, FolderFacts
 from serversync.cycle import Clock, CycleResult, Run
 from serversync.models import FolderCursor, SyncItem
-from serversync.pages import PageWriter, Place, pages_of, start_of
+from serversync.pages import PageWriter, Place, pages_of, start_of, within
 from tracking.choices import FolderState, Way
 from tracking.folders import kind_fault
 from tracking.models import MailboxTrackingFolder
@@ -169,13 +169,14 @@ class IncomingCycle:
             items = listing.unknown(state, server, facts, listed)
             listing.note_departures(state, facts.folder, listed)
             state.marks_changed |= marks.noticed(state, facts.folder, listed)
-            cut = len(items) > limit
             start = None if facts.onboarded else start_of(state, facts)
             per_page = self.context.organization.messages_per_page
-            taken = items[:limit]
+            taken = within(items, limit, start)
+            cut = len(taken) < len(items)
             pages = list(pages_of(taken, per_page, start))
-            limit -= len(taken)
-            state.left -= len(taken)
+            spent = sum(len(page.items) for page in pages)
+            limit -= spent
+            state.left -= spent
             too_old = 0
             for number, page in enumerate(pages, start=1):
                 last = number == len(pages) and not cut
@@ -229,16 +230,24 @@ class IncomingCycle:
             .select_related("raw")
             .order_by("next_attempt_at")[: self.context.organization.messages_per_page]
         )
-        by_place: dict[tuple[str, str], list[SyncItem]] = {}
+        by_place: dict[tuple[str, Way, bool], list[SyncItem]] = {}
         for row in rows:
-            by_place.setdefault((row.folder, row.trace.get("way", Way.INBOX)), []).append(row)
-        for (folder, way), part in by_place.items():
-            PageWriter(self.state, server, self._facts_of(folder, Way(way))).again(part)
+            way = Way(row.trace.get("way", Way.INBOX))
+            by_place.setdefault((row.folder, way, bool(row.marked)), []).append(row)
+        for place, part in by_place.items():
+            PageWriter(self.state, server, self._facts_of(*place)).again(part)
 
-    def _facts_of(self, folder: str, way: Way) -> FolderFacts:
-        """As what a failed item is judged again: as it was at first, for as long as its rule works."""
-        context = self.context
-        for facts in (context.inbox, context.sent, *context.tracked):
+    def _facts_of(self, folder: str, way: Way, is_marked: bool) -> FolderFacts:
+        """As what a failed item is judged again: as it was at first, for as long as its rule works, or
+        by the category, if somebody has given it meanwhile."""
+        if way == Way.FOLDER:
+            for facts in self.context.tracked:
+                if facts.folder == folder:
+                    return facts
+            way = Way.INBOX
+        if is_marked:
+            way = Way.CATEGORY
+        for facts in (self.context.inbox, self.context.sent):
             if (facts.folder, facts.way) == (folder, way):
                 return facts
-        return FolderFacts(folder, Way.INBOX if way == Way.FOLDER else way, known=True)
+        return FolderFacts(folder, way, known=True)

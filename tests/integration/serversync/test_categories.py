@@ -597,3 +597,28 @@ def test_a_whole_look_at_many_marks_reads_no_decisions(ada: Account) -> None:
 
     assert not [sql for sql in counted.of("SELECT") if '"trace"' in sql]
     assert not counted.of("INSERT")
+
+
+@pytest.mark.rule("R7.21")
+@pytest.mark.parametrize("taken_off", [False, True])
+def test_a_message_that_gets_it_while_it_waits_for_another_try_is_tracked_then(
+    ada: Account, monkeypatch: pytest.MonkeyPatch, taken_off: bool
+) -> None:
+    ada.receive()
+    key = put(ada, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        ada.receive()
+    assert states(ada) == {"1@customer.example": "retrying"}
+    later(ada, 2)
+    ada.box.mark(key, category(ada))
+    ada.receive()
+    if taken_off:
+        later(ada, 2)
+        ada.box.unmark(key, category(ada))
+        ada.receive()
+    for _cycle in range(2):
+        later(ada)
+        ada.receive()
+
+    assert states(ada) == {"1@customer.example": "rejected" if taken_off else "tracked"}

@@ -10,13 +10,14 @@ from activities.choices import Direction
 from activities.models import Contact, Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import EmailServerProfile
-from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.base import INBOX, SENT
 from mailboxes.protocols.errors import AccessDenied, MessageUnreadable
 from serversync import linking, pages
 from serversync.models import FolderCursor, SyncItem
 from tests.fakes import FakeIncomingServer
 from tests.integration.serversync.cycles import (
     NOW,
+    START,
     Account,
     message,
     organization,
@@ -242,6 +243,26 @@ def test_onboarding_begins_at_the_date_that_the_rule_names(ada: Account) -> None
     assert old
     row = FolderCursor.objects.get(folder=rule.exchange_folder_id)
     assert (row.before_start, row.onboarded) == (1, True)
+
+
+@pytest.mark.rule("R3.7", "R7.7")
+@pytest.mark.parametrize("folder", [CUSTOMERS, SENT, INBOX])
+def test_more_old_mail_than_a_cycle_takes_holds_up_nothing(ada: Account, folder: str) -> None:
+    organization(messages_per_page=2, messages_per_cycle=4, auto_track_sent_folder_items=True)
+    if folder == CUSTOMERS:
+        track(ada, track_from=START)
+    ada.box.add_folder(folder)
+    for number in range(9):
+        old = message(message_id=f"{number}@customer.example")
+        ada.box.deliver(old, folder, START - timedelta(days=9 - number))
+    put(ada, 9, folder)
+
+    while ada.receive().more:
+        pass
+
+    assert set(states(ada)) == {"9@customer.example"}
+    cursor = FolderCursor.objects.get(folder=ada.box.add_folder(folder))
+    assert (cursor.before_start, cursor.onboarded) == (9, True)
 
 
 def test_a_rule_made_again_takes_in_what_the_former_one_passed_over(ada: Account) -> None:
