@@ -185,8 +185,7 @@ def exchange_settings_for(
         raise AddressMissing(_("An Exchange mailbox is opened by its address."))
     url = web_service_of(profile, direction)
     retrieval = retrieval_of(profile, direction)
-    # Incoming decides what is kept where each direction has a server of its own.
-    keeps = url == web_service_of(profile, Direction.INCOMING)
+    keeps = direction == Direction.INCOMING or _found_alike(profile)
     return ExchangeSettings(
         address=mailbox.email_address,
         access=access_of(profile, direction),
@@ -220,6 +219,19 @@ def web_service_of(profile: EmailServerProfile, direction: Direction) -> str:
     if port and parts.hostname and ":" not in parts.netloc.rpartition("]")[2]:
         parts = parts._replace(netloc=f"{parts.netloc}:{port}")
     return parts.geturl()
+
+
+def _found_alike(profile: EmailServerProfile) -> bool:
+    """May outgoing use what incoming found? Not on another server, nor where credentials that open other
+    mailboxes would go where a mailbox's own were good enough for."""
+
+    def facts(direction: Direction) -> tuple[Any, ...]:
+        if url := web_service_of(profile, direction):
+            return (url,)
+        own = access_of(profile, direction) is Access.OWN
+        return (own, homes_of(profile, direction.value))
+
+    return facts(Direction.INCOMING) == facts(Direction.OUTGOING)
 
 
 def access_of(profile: EmailServerProfile, direction: Direction) -> Access:

@@ -280,6 +280,36 @@ def test_outgoing_on_a_server_of_its_own_does_not_overwrite_what_incoming_found(
     assert settings_of(read_again(mailbox), IN).found.url == URL
 
 
+@pytest.mark.rule("R1.22", "R1.23")
+@pytest.mark.parametrize(
+    ("columns", "shares"),
+    [
+        ({"use_same_settings_for_outgoing_connections": True}, True),
+        ({"outgoing_credential_retrieval": CredentialRetrieval.USER_OR_QUEUE}, True),
+        ({"outgoing_user_name": "service@example.com"}, False),
+        ({"outgoing_credential_retrieval": CredentialRetrieval.WINDOWS_INTEGRATED}, False),
+    ],
+)
+def test_a_service_account_goes_to_no_server_that_was_found_with_other_credentials(columns, shares):
+    """The mailbox's own password may be shown to whatever its domain names."""
+    mailbox = exchange_mailbox(
+        **{
+            "use_auto_discover": True,
+            "use_same_settings_for_outgoing_connections": False,
+            "outgoing_credential_retrieval": CredentialRetrieval.PROFILE,
+            "outgoing_user_name": "sender",
+            "outgoing_password": "other",
+        }
+        | columns
+    )
+    settings_of(mailbox, IN).remember(endpoint(url="https://evil.example/EWS"))
+    settings_of(mailbox, OUT).remember(endpoint(url=URL))
+
+    assert (settings_of(read_again(mailbox), OUT).found is not None) is shares
+    kept = URL if shares else "https://evil.example/EWS"
+    assert settings_of(read_again(mailbox), IN).found.url == kept
+
+
 @pytest.mark.rule("R1.23")
 def test_what_turned_out_stale_is_forgotten():
     mailbox = exchange_mailbox(use_auto_discover=True)
