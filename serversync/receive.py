@@ -82,7 +82,7 @@ class IncomingCycle:
             if state.marks_changed or marks.is_due(context, state.clock()):
                 marks.check(state, server)
             if self._tree_is_due():
-                layout.read_folders(server, context.mailbox, state.clock())
+                self._read_tree(server)
             if state.actions_written:
                 with state.timed("act"):
                     state.result.more |= act(server, context, state.clock())
@@ -112,6 +112,13 @@ class IncomingCycle:
             return False
         seen = self.context.layout and self.context.layout.hierarchy_read_at
         return not seen or seen + TREE_EVERY <= self.state.clock()
+
+    def _read_tree(self, server: IncomingServer) -> None:
+        """Only rules need it; a server that refuses it has given the mail (R7.5)."""
+        try:
+            layout.read_folders(server, self.context.mailbox, self.state.clock())
+        except marks.OFF as error:
+            log.warning("mailbox %s: folders not read: %s", self.context.mailbox.pk, error)
 
     def _read(self, server: IncomingServer, facts: FolderFacts) -> None:
         if facts.way == Way.INBOX:

@@ -886,3 +886,17 @@ def test_relinking_a_large_folder_renews_the_lease_and_a_lost_record_costs_no_lo
     with counting() as counted:
         ada.receive()
     assert not [sql for sql in counted.sql if sql.startswith('SELECT "serversync_syncitem"')]
+
+
+@pytest.mark.rule("R7.5")
+def test_a_server_that_refuses_the_list_of_folders_gives_the_mail_all_the_same(
+    ada: Account,
+) -> None:
+    rule = track(ada)
+    put(ada, 1)
+    ada.prepare = lambda server: server.fail("folders", AccessDenied("not the delegate's"))
+
+    ada.receive()
+
+    rule.refresh_from_db()
+    assert (rule.state, states(ada)) == ("active", {"1@customer.example": "tracked"})
