@@ -80,7 +80,8 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
             skipped = reasons[cursor["mailbox"]].setdefault(ItemState.SKIPPED, Counter())
             skipped[SkipReason.BEFORE_START] += cursor["n"]
     inside = _counts(items.filter(parent__isnull=False), "mailbox")
-    outgoing = Email.objects.filter(sender_mailbox__in=ids)
+    # Not what was found in sent items: that was sent by other means.
+    outgoing = Email.objects.filter(sender_mailbox__in=ids, submitted_at__isnull=False)
     sent = _counts(outgoing.filter(status_code=EmailStatus.SENT), "sender_mailbox")
     copies = _counts(
         ServerAction.objects.filter(mailbox__in=ids, kind=FILE_SENT, state=ActionState.DONE),
