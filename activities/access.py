@@ -9,6 +9,7 @@ from activities.models import (
     ActivityPointer,
     Contact,
     Email,
+    EmailHash,
     Lead,
     QueueItem,
     StoredBytes,
@@ -59,7 +60,7 @@ def _queue_items(asker: Asker) -> Q:
     return asker.owned("queue__") | Q(queue__in=asker.queues) | Q(worker_user=asker.user.pk)
 
 
-@rows(StoredBytes)
+@rows(EmailHash, StoredBytes)
 def _stored_bytes(asker: Asker) -> Q:
-    """Sizes and digests of everybody's files: only reach over all rows opens the table."""
+    """Sizes and digests of everybody's files and words: only reach over all rows opens the table."""
     return EVERYTHING if asker.reach == Reach.ALL else NOTHING

@@ -194,6 +194,13 @@ LEAD_STATE = {
 }
 
 
+class HashType(IntegerChoices):
+    """emailhash.hashtype; its values are ours, none are published."""
+
+    SUBJECT = 0, _("Word of the subject")
+    ADDRESS = 1, _("Address")
+
+
 class BytesPlace(TextChoices):
     """Ours: where stored bytes lie."""
 

@@ -15,12 +15,13 @@ from django.db.models import Q
 
 from activities.blobs import Staged
 from activities.blobs import save as save_bytes
-from activities.choices import ActivityType, EmailStatus, ParticipationType
+from activities.choices import ActivityType, EmailStatus, HashType, ParticipationType
 from activities.models import (
     ActivityMimeAttachment,
     ActivityParty,
     ActivityPointer,
     Email,
+    EmailHash,
     QueueItem,
 )
 from mailboxes.choices import StateCode
@@ -71,6 +72,7 @@ class NewEmail:
     attachments: tuple[NewAttachment, ...] = ()
     mime_sha256: str = ""
     queue_ids: tuple[UUID, ...] = ()
+    hashes: tuple[tuple[HashType, int], ...] = ()
 
     @property
     def identity(self) -> tuple[UUID | None, int]:
@@ -95,7 +97,7 @@ class Written:
 
 
 def write_emails(rows: Sequence[NewEmail], staged: Staged, now: datetime) -> Written:
-    """Insert e-mails with all that hangs on them. Eight statements at most, plus batching."""
+    """Insert e-mails with all that hangs on them. Nine statements at most, plus batching."""
     written = Written()
     if not rows:
         return written
@@ -174,6 +176,7 @@ def _write_dependents(
             for number, file in enumerate(row.attachments, start=1)
         ]
     )
+    write_hashes((row.id, row.sort_date, row.hashes) for row in winners)
     add_queue_items(
         (
             (queue_id, row.id, row.fields.get("sender", ""), row.fields.get("to_recipients", ""))
@@ -181,6 +184,19 @@ def _write_dependents(
             for queue_id in row.queue_ids
         ),
         now,
+    )
+
+
+def write_hashes(
+    emails: Iterable[tuple[UUID, datetime, Iterable[tuple[HashType, int]]]],
+) -> None:
+    """(email, its date, its hashes) -> rows (R4.18)."""
+    EmailHash.objects.bulk_create(
+        [
+            EmailHash(activity_id=email_id, hash_type=kind, hash=value, sort_date=date)
+            for email_id, date, hashes in emails
+            for kind, value in hashes
+        ]
     )
 
 

@@ -47,6 +47,8 @@ from serversync.choices import SubmissionState
 from serversync.engine import wake
 from serversync.models import Submission
 from tracking.addresses import look_up
+from tracking.correlate import switches_of
+from tracking.earlier import hash_sent
 from tracking.numbers import token_for
 from tracking.resolution import AddressBook
 from tracking.tokens import with_token
@@ -451,6 +453,8 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
         domain = mailbox.email_address.rpartition("@")[2]
         message_id = email.message_id or message_id_for(email.pk.hex, domain)
         token = _token(email, sender, actor, organization)
+        most = organization.maximum_subject_length_on_mail_server
+        subject = with_token(email.activity.subject, token, most)
         Email.objects.filter(pk=email.pk).update(
             status_code=EmailStatus.PENDING_SEND,
             sender=mailbox.email_address[:250],
@@ -466,13 +470,12 @@ def submit(email: Email, *, actor: SystemUser, now: datetime) -> Submitted:
             last_error_text="",
         )
         ActivityPointer.objects.filter(pk=email.pk).update(
-            subject=with_token(
-                email.activity.subject, token, organization.maximum_subject_length_on_mail_server
-            ),
+            subject=subject,
             state_code=ActivityState.COMPLETED,
             sort_date=now,
             modified_on=now,
         )
+        hash_sent(email, subject, now, switches_of(organization).matching)
         wake([mailbox.pk], Operation.OUTGOING, now=now)
     email.refresh_from_db()
     return Submitted(email, _waits(mailbox, organization, now))

@@ -1,4 +1,5 @@
-"""What is forgotten, and when: personal details of the ledger, original messages, old alerts.
+"""What is forgotten, and when: personal details of the ledger, original messages, old alerts,
+old hashes.
 
 Run nightly by `jobs.prune`. Each step works in chunks, so that a long backlog holds no lock for long.
 """
@@ -8,10 +9,11 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from activities.models import Email
+from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
 from serversync.choices import ItemState
 from serversync.models import SyncItem
+from tracking.matching import look_back
 from tracking.trace import without_personal
 
 CHUNK = 500
@@ -25,9 +27,13 @@ class Forgotten:
     items: int
     originals: int
     alerts: int
+    hashes: int
 
     def __str__(self) -> str:
-        return f"{self.items} items blanked, {self.originals} originals and {self.alerts} alerts removed"
+        return (
+            f"{self.items} items blanked, {self.originals} originals, {self.alerts} alerts and"
+            f" {self.hashes} hashes removed"
+        )
 
 
 def forget(now: datetime) -> Forgotten:
@@ -36,6 +42,7 @@ def forget(now: datetime) -> Forgotten:
         items=blank_items(now, organization),
         originals=drop_originals(now, organization),
         alerts=drop_alerts(now, organization),
+        hashes=drop_hashes(now, organization),
     )
 
 
@@ -68,6 +75,12 @@ def drop_originals(now: datetime, organization: Organization) -> int:
     return Email.objects.filter(
         mime__isnull=False, activity__sort_date__lt=now - timedelta(days=days)
     ).update(mime=None)
+
+
+def drop_hashes(now: datetime, organization: Organization) -> int:
+    """Hashes that smart matching looks back to no more (R4.17)."""
+    over = now - look_back(organization.smart_matching_days)
+    return EmailHash.objects.filter(sort_date__lt=over).delete()[0]
 
 
 def drop_alerts(now: datetime, organization: Organization) -> int:

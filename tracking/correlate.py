@@ -1,8 +1,7 @@
-"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5, R4.8-R4.14).
+"""PURE  Which stored email a message answers, and how that was found out (R4.1-R4.5, R4.8-R4.16).
 
 Called once per message by promote, for which `earlier` looks up what `wanted` names, for a whole page
-at once. The steps run in R4.1's order and the first hit wins. Smart matching is not built; its place
-in STEPS is marked.
+at once. The steps run in R4.1's order and the first hit wins.
 """
 
 import re
@@ -18,8 +17,19 @@ from activities.identity import bare_message_id, message_key
 from activities.mime.message import ParsedMessage
 from tracking.choices import AttemptOutcome, CorrelationStep
 from tracking.conversation_index import BASE, base_hash, nearness, octets_of
+from tracking.matching import (
+    Hashes,
+    MatchRules,
+    Noise,
+    Score,
+    hashes_of,
+    score,
+    telling_addresses,
+    telling_words,
+)
 from tracking.tokens import tokens_in
 
+MOST_SCORES = 3  # that are told of
 MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a page of look-ups
 
 
@@ -58,10 +68,19 @@ class CorrelationCandidates:
     """The stored emails that a page's messages may answer. Messages of the page itself are added
     as they are decided, so that a reply finds the mail right before it.
 
-    `own`: keys of the addresses of users and queues."""
+    `own`: keys of the addresses of users and queues. `matching`: how emails are hashed, None where
+    nothing is matched smartly; `since`: no older email is."""
 
-    def __init__(self, emails: Iterable[StoredEmail] = (), own: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        emails: Iterable[StoredEmail] = (),
+        own: Collection[str] = (),
+        matching: MatchRules | None = None,
+        since: datetime | None = None,
+    ) -> None:
         self.own = frozenset(own)
+        self._matching, self._since = matching, since
+        self._by_word: dict[int, list[tuple[StoredEmail, Hashes]]] = defaultdict(list)
         self._by_key: dict[UUID, StoredEmail] = {}
         self._by_base: dict[bytes, list[StoredEmail]] = defaultdict(list)
         self._by_token: dict[str, list[StoredEmail]] = defaultdict(list)
@@ -78,6 +97,17 @@ class CorrelationCandidates:
 
         if email.tracking_token:
             self._by_token[email.tracking_token].append(email)
+        if self._matching and email.participants and self._is_recent(email):
+            hashes = hashes_of(email.subject, email.participants, self._matching)
+            for word in hashes.subject:
+                self._by_word[word].append((email, hashes))
+
+    def _is_recent(self, email: StoredEmail) -> bool:
+        return self._since is None or email.at is None or email.at >= self._since
+
+    def with_words(self, words: Iterable[int]) -> dict[UUID, tuple[StoredEmail, Hashes]]:
+        """Those that have one of these words in their subject."""
+        return {pair[0].id: pair for word in words for pair in self._by_word.get(word, ())}
 
     def with_token(self, token: str) -> list[StoredEmail]:
         return self._by_token.get(token, [])
@@ -99,7 +129,9 @@ def _preference(email: StoredEmail) -> tuple[bool, UUID]:
 class CorrelationSwitches:
     """R4.3. `headers`: use correlation; `ignore_headers`: its kill switch; `references`: R4.4.
 
-    `prefixes`: of tokens, the present one and all former ones; `check_participants`: R4.13."""
+    `prefixes`: of tokens, the present one and all former ones; `check_participants`: R4.13. `matching`
+    and `days`: the settings of smart matching (R4.15, R4.17). Made once for a page, for `matching`
+    remembers what it has found out about its expression."""
 
     headers: bool = True
     ignore_headers: bool = False
@@ -108,17 +140,28 @@ class CorrelationSwitches:
     smart_matching: bool = False
     prefixes: tuple[str, ...] = ("CRM:",)
     check_participants: bool = True
+    matching: MatchRules = field(default_factory=MatchRules)
+    days: int = 90
 
     @property
     def by_headers(self) -> bool:
         return self.headers and not self.ignore_headers
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """How near one email came."""
+
+    email_id: UUID
+    score: Score
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One step: what was looked for, as the message writes it, and what it came to.
 
-    `conversations`: how many have the token; `shared`: who takes part in the one that was found."""
+    `conversations`: how many have the token; `shared`: who takes part in the one that was found.
+    `compared`: how many emails smart matching compared, of so many `days`; `scores`: the best."""
 
     step: CorrelationStep
     outcome: AttemptOutcome
@@ -126,6 +169,9 @@ class Attempt:
     found: str = ""
     conversations: int = 0
     shared: tuple[str, ...] = ()
+    compared: int = 0
+    days: int = 0
+    scores: tuple[Scored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +223,13 @@ def switches_of(organization: Settings) -> CorrelationSwitches:
         smart_matching=organization.effective("enable_smart_matching"),
         prefixes=prefixes_of(organization),
         check_participants=organization.effective("check_token_participants"),
+        matching=MatchRules(
+            noise=Noise(organization.effective("hash_filter_keywords")),
+            most=organization.effective("hash_max_count"),
+            subjects_may_differ=organization.effective("hash_delta_subject_count"),
+            addresses_needed=organization.effective("hash_min_address_count"),
+        ),
+        days=organization.effective("smart_matching_days"),
     )
 
 
@@ -213,21 +266,34 @@ def _may_be_answered(message_id: str, message: ParsedMessage) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a page's messages may find stored emails by: ids, tokens, hashes of conversation indexes."""
+    """What a page's messages may find stored emails by: ids, tokens, hashes of conversation indexes,
+    of words and of addresses. No `addresses`: any will do. `people`: all participants are asked for.
+    """
 
     message_ids: frozenset[str] = frozenset()
     tokens: frozenset[str] = frozenset()
     index_hashes: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset()
+    addresses: frozenset[int] = frozenset()
+    people: bool = False
 
 
-def wanted(messages: Iterable[ParsedMessage], switches: CorrelationSwitches) -> Wanted:
-    """Nothing for a step that is switched off."""
-    messages = list(messages)
+def wanted(
+    messages: Iterable[ParsedMessage], switches: CorrelationSwitches, own: Collection[str] = ()
+) -> Wanted:
+    """Nothing for a step that is switched off. `own`: see CorrelationCandidates."""
+    messages, rules = list(messages), switches.matching
+    matchable = [m for m in messages if switches.smart_matching and _hashes(m, rules)]
     hashes = [base_hash(m.thread_index) for m in messages if switches.by_headers]
     return Wanted(
         message_ids=frozenset(i for m in messages for i in ids_to_look_up(m)),
         tokens=frozenset(t for m in messages for t in _tokens(m, switches)),
         index_hashes=frozenset(h for h in hashes if h is not None),
+        words=frozenset(w for m in matchable for w in telling_words(m.subject, rules)),
+        addresses=frozenset(
+            a for m in matchable for a in telling_addresses(participants_of(m), own, rules)
+        ),
+        people=bool(matchable),
     )
 
 
@@ -371,18 +437,57 @@ def _by_conversation_index(
     return hit, max(found, key=lambda email: (nearness(index, email.index), email.recency))
 
 
+def _hashes(message: ParsedMessage, rules: MatchRules) -> Hashes | None:
+    """None for a message that can match nothing."""
+    hashes = hashes_of(message.subject, participants_of(message), rules)
+    enough = hashes.subject and len(hashes.addresses) >= rules.addresses_needed
+    return hashes if enough else None
+
+
+def _by_smart_matching(
+    message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
+) -> tuple[Attempt, StoredEmail | None]:
+    """R4.16. The newest of all that match; if none does, the best are told of."""
+    step, rules = CorrelationStep.SMART_MATCHING, switches.matching
+    if not switches.smart_matching:
+        return Attempt(step=step, outcome=AttemptOutcome.SWITCHED_OFF), None
+    mine = _hashes(message, rules)
+    if mine is None:
+        return Attempt(step=step, outcome=AttemptOutcome.NOTHING_TO_LOOK_FOR), None
+    near = candidates.with_words(telling_words(message.subject, rules))
+    others = _others((email for email, _ in near.values()), message)
+    scored = [(email, score(mine, near[email.id][1], rules)) for email in others]
+    scored.sort(key=lambda one: (one[1].is_match, _rank(one[1]), one[0].recency), reverse=True)
+    matches = [email for email, result in scored if result.is_match]
+    email = max(matches, key=lambda email: email.recency, default=None)
+    scored.sort(key=lambda one: one[0] is not email)  # what was found is told of first
+    attempt = Attempt(
+        step=step,
+        outcome=AttemptOutcome.FOUND if email else AttemptOutcome.NOT_FOUND,
+        compared=len(scored),
+        days=switches.days,
+        scores=tuple(Scored(email.id, result) for email, result in scored[:MOST_SCORES]),
+    )
+    return attempt, email
+
+
+def _rank(result: Score) -> int:
+    return result.subject - result.subject_needed + result.addresses - result.addresses_needed
+
+
 def _others(emails: Iterable[StoredEmail], message: ParsedMessage) -> list[StoredEmail]:
     """Without what is the message itself: mail between own users is stored twice."""
     own = key_of(message.message_id) if message.message_id else None
     return [email for email in emails if own not in email.keys]
 
 
-#: R4.1's order. Smart matching comes last.
+#: R4.1's order.
 STEPS: tuple[Step, ...] = (
     _by_in_reply_to,
     _by_references,
     _by_token,
     _by_conversation_index,
+    _by_smart_matching,
 )
 
 METHOD_OF = {

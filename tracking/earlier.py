@@ -6,22 +6,27 @@ thousand messages costs as much as one of twenty.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet, Window
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from activities.choices import RECIPIENTS, Direction, ParticipationType
-from activities.models import ActivityParty, Email
+from activities.choices import RECIPIENTS, Direction, HashType, ParticipationType
+from activities.models import ActivityParty, Email, EmailHash
+from activities.store import write_hashes
 from mailboxes.addresses import address_key
 from tracking.conversation_index import octets_of
 from tracking.correlate import StoredEmail, Wanted, key_of
+from tracking.matching import MatchRules, hash_rows
 
 #: The newest of one conversation index; which of them was answered is seen from the index itself.
 MOST_OF_CONVERSATION = 50
 #: The newest that bear one token: those of several conversations, for tokens repeat (R4.8).
 MOST_OF_TOKEN = 50
+#: The newest with one word of the subject and one of the addresses that tell most.
+MOST_OF_WORD = 20
 PEOPLE = (ParticipationType.SENDER, *RECIPIENTS)
 
 COLUMNS = (
@@ -42,8 +47,13 @@ COLUMNS = (
 )
 
 
-def load(keys: Collection[UUID], wanted: Wanted) -> list[Email]:
-    """`keys`: of the messages themselves, for copies of them may be stored (R3.20)."""
+def load(keys: Collection[UUID], wanted: Wanted, since: datetime) -> list[Email]:
+    """`keys`: of the messages themselves, for copies of them may be stored (R3.20). `since`: how far
+    smart matching looks back (R4.17)."""
+    return list(find(keys, wanted, since).select_related("activity").only(*COLUMNS))
+
+
+def find(keys: Collection[UUID], wanted: Wanted, since: datetime) -> "QuerySet[Email]":
     every_key = {*keys, *(key_of(message_id) for message_id in wanted.message_ids)}
     found = [_by_keys(every_key)]
     if wanted.tokens:
@@ -51,9 +61,12 @@ def load(keys: Collection[UUID], wanted: Wanted) -> list[Email]:
     if wanted.index_hashes:
         hashes = list(wanted.index_hashes)
         found.append(_newest("base_conversation_index_hash", hashes, MOST_OF_CONVERSATION))
-    first, *more = [emails.values("pk") for emails in found]
+    finds: list[QuerySet[Any, Any]] = [emails.values("pk") for emails in found]
+    if wanted.words:
+        finds.append(similar(wanted, since).values("activity_id"))
+    first, *more = finds
     ids = first.union(*more) if more else first
-    return list(Email.objects.filter(pk__in=ids).select_related("activity").only(*COLUMNS))
+    return Email.objects.filter(pk__in=ids)
 
 
 def keys_of(email: Email) -> tuple[UUID, ...]:
@@ -64,7 +77,12 @@ def keys_of(email: Email) -> tuple[UUID, ...]:
 def participants(emails: Sequence[Email], wanted: Wanted) -> Mapping[UUID, tuple[str, ...]]:
     """Email -> keys of its addresses, sender first; of those only whose participants are asked for.
     No statement where there are none."""
-    ids = [email.pk for email in emails if email.tracking_token in wanted.tokens]
+    return people_of(
+        [email.pk for email in emails if wanted.people or email.tracking_token in wanted.tokens]
+    )
+
+
+def people_of(ids: Collection[UUID]) -> Mapping[UUID, tuple[str, ...]]:
     if not ids:
         return {}
     rows = ActivityParty.objects.filter(activity_id__in=ids, participation_type_mask__in=PEOPLE)
@@ -73,6 +91,13 @@ def participants(emails: Sequence[Email], wanted: Wanted) -> Mapping[UUID, tuple
         if key := address_key(address):
             found[email_id][key] = None
     return {email_id: tuple(keys) for email_id, keys in found.items()}
+
+
+def hash_sent(email: Email, subject: str, at: datetime, rules: MatchRules) -> None:
+    """Store the hashes of an email that leaves, in place of those it had (R4.18)."""
+    people = people_of([email.pk]).get(email.pk, ())
+    EmailHash.objects.filter(activity=email).delete()
+    write_hashes([(email.pk, at, hash_rows(subject, people, rules))])
 
 
 def stored(email: Email, participants: Mapping[UUID, tuple[str, ...]]) -> StoredEmail:
@@ -99,6 +124,24 @@ def _by_keys(keys: Iterable[UUID]) -> "QuerySet[Email, Any]":
     return Email.objects.filter(
         Q(message_id_dup_check__in=keys) | Q(server_message_id_dup_check__in=keys)
     )
+
+
+def similar(wanted: Wanted, since: datetime) -> "QuerySet[EmailHash, Any]":
+    """Hashes of the emails that smart matching has to look at: of each word the newest, and of those
+    only such with an address that is looked for."""
+    hashes = EmailHash.objects.filter(
+        hash_type=HashType.SUBJECT, hash__in=list(wanted.words), sort_date__gte=since
+    )
+    if wanted.addresses:
+        addresses = EmailHash.objects.filter(
+            activity=OuterRef("activity"),
+            hash_type=HashType.ADDRESS,
+            hash__in=list(wanted.addresses),
+            sort_date__gte=since,
+        )
+        hashes = hashes.filter(Exists(addresses))
+    number = Window(RowNumber(), partition_by=F("hash"), order_by=F("sort_date").desc())
+    return hashes.annotate(number=number).filter(number__lte=MOST_OF_WORD)
 
 
 def _newest(column: str, values: list[Any], most: int) -> "QuerySet[Email, Any]":

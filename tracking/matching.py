@@ -7,11 +7,15 @@ beyond measure on some subject. So it gets a little time, and after it failed on
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 
 import regex
 
+from activities.choices import HashType
+
 SUBJECT = 800  # characters that are hashed: as many as are stored
+LONGEST_LOOK_BACK = 36_500  # days
 NOISE_SECONDS = 0.05
 
 
@@ -91,6 +95,22 @@ def hashes_of(subject: str, addresses: Iterable[str], rules: MatchRules) -> Hash
     return Hashes(
         tuple(dict.fromkeys(hash_of(word) for word in words_of(subject, rules))),
         tuple(dict.fromkeys(hash_of(address) for address in addresses))[: rules.most],
+    )
+
+
+def look_back(days: int) -> timedelta:
+    """How far emails are looked at (R4.17): no setting is beyond the calendar."""
+    return timedelta(days=min(days, LONGEST_LOOK_BACK))
+
+
+def hash_rows(
+    subject: str, addresses: Iterable[str], rules: MatchRules
+) -> tuple[tuple[HashType, int], ...]:
+    """The hashes as they are stored."""
+    hashes = hashes_of(subject, addresses, rules)
+    return (
+        *((HashType.SUBJECT, value) for value in hashes.subject),
+        *((HashType.ADDRESS, value) for value in hashes.addresses),
     )
 
 

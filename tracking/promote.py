@@ -64,12 +64,14 @@ from tracking.conversation_index import base_hash, octets_of
 from tracking.correlate import (
     Correlation,
     CorrelationCandidates,
+    CorrelationSwitches,
     StoredEmail,
     correlate,
     participants_of,
     switches_of,
     wanted,
 )
+from tracking.matching import hash_rows, look_back
 from tracking.ownership import OwnerChoice, choose_owner
 from tracking.resolution import (
     AddressBook,
@@ -183,6 +185,7 @@ class _Page:
     book: AddressBook
     parties: dict[PartyKey, Party]
     candidates: CorrelationCandidates
+    switches: CorrelationSwitches
     stored: dict[tuple[UUID, int], Standing]
     with_queue_item: set[tuple[str, UUID]]
 
@@ -320,8 +323,10 @@ def _look_up(reading: Reading, messages: Sequence[ParsedMessage]) -> _Page:
             keys.add(_distinct(message))
     book = look_up(addresses)
     parties = load_parties(book, also=[reading.party] if reading.party else [])
-    want = wanted(messages, switches_of(reading.organization))
-    emails = earlier.load(keys, want)
+    switches, own = switches_of(reading.organization), _own(addresses, book)
+    since = reading.now - look_back(switches.days)
+    want = wanted(messages, switches, own)
+    emails = earlier.load(keys, want, since)
     people = earlier.participants(emails, want)
     stored = {
         (key, email.direction_code): Standing(email.pk, email.sender, email.sent_on)
@@ -329,9 +334,13 @@ def _look_up(reading: Reading, messages: Sequence[ParsedMessage]) -> _Page:
         for key in earlier.keys_of(email)
     }
     candidates = CorrelationCandidates(
-        (earlier.stored(email, people) for email in emails), _own(addresses, book)
+        (earlier.stored(email, people) for email in emails),
+        own,
+        switches.matching if switches.smart_matching else None,
+        since,
     )
-    return _Page(book, parties, candidates, stored, _with_queue_items(reading, stored))
+    items = _with_queue_items(reading, stored)
+    return _Page(book, parties, candidates, switches, stored, items)
 
 
 def _own(addresses: Iterable[str], book: AddressBook) -> set[str]:
@@ -458,7 +467,7 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
             **common,
         )
         return plan
-    correlation = correlate(message, page.candidates, switches_of(organization))
+    correlation = correlate(message, page.candidates, page.switches)
     facts, rules = acceptance_facts(message, chosen=chosen), rules_of(organization)
     if reading.way == Way.SENT:
         acceptance = accept_sent(facts, party, correlation, recipients, rules)
@@ -477,6 +486,9 @@ def _decide(reading: Reading, unit: _Unit, page: _Page) -> Plan:
     files, dropped = _attachments(message, organization)
     plan.new_email = _new_email(
         reading, unit, direction, key, reused, sender, recipients, correlation, acceptance, owner
+    )
+    plan.new_email.hashes = hash_rows(
+        message.subject, participants_of(message), page.switches.matching
     )
     plan.new_email.queue_ids = tuple(UUID(item.queue.id) for item in items)
     plan.new_email.attachments = files

@@ -44,7 +44,7 @@ from tracking.choices import (
     Way,
     Why,
 )
-from tracking.correlate import Attempt, Correlation
+from tracking.correlate import Attempt, Correlation, Scored
 from tracking.ownership import OwnerChoice
 from tracking.resolution import Match, RecipientResolution, Resolution
 
@@ -281,7 +281,21 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         found=attempt.found[:320],
         conversations=attempt.conversations,
         shared=[address[:320] for address in attempt.shared[:MOST_ENTRIES]],
+        compared=attempt.compared,
+        days=attempt.days,
+        scores=_list(attempt.scores, _scored),
     )
+
+
+def _scored(scored: Scored) -> dict[str, Any]:
+    result = scored.score
+    return {
+        "email": str(scored.email_id),
+        "words": result.subject,
+        "words_needed": result.subject_needed,
+        "addresses": result.addresses,
+        "addresses_needed": result.addresses_needed,
+    }
 
 
 def _party(party: Party) -> dict[str, Any]:
@@ -343,6 +357,7 @@ _IMPERSONAL = frozenset(
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
         *("owner", "queue_items", "way", "filed", "conversations"),
+        *("compared", "days", "scores", "words", "words_needed", "addresses", "addresses_needed"),
     }
 )
 
@@ -723,6 +738,7 @@ def _about_correlation(data: Mapping[str, Any]) -> Iterator[Sentence]:
         tell = {
             CorrelationStep.TRACKING_TOKEN: _about_token,
             CorrelationStep.CONVERSATION_INDEX: _about_conversation_index,
+            CorrelationStep.SMART_MATCHING: _about_smart_matching,
         }.get(_text(attempt, "step"), _about_ids)  # type: ignore[call-overload]
         yield tell(attempt)
     if correlation.get("subject_changed"):
@@ -805,6 +821,33 @@ def _about_conversation_index(attempt: Mapping[str, Any]) -> Sentence:
     else:
         text = _("Conversation index: the message has none.")
     return Sentence(text, "R4.14", Kind.CORRELATION)
+
+
+def _about_smart_matching(attempt: Mapping[str, Any]) -> Sentence:
+    best = next(iter(_entries(attempt, "scores")), {})
+    keys = ("words", "words_needed", "addresses", "addresses_needed")
+    values = {key: _number(best, key) for key in keys}
+    values |= {"days": _number(attempt, "days"), "count": _number(attempt, "compared")}
+    outcome, rule = _text(attempt, "outcome"), "R4.16"
+    if outcome == AttemptOutcome.FOUND:
+        text = _(
+            "Smart matching: the newest email that shares enough: words of the subject %(words)s (needed"
+            " %(words_needed)s), addresses %(addresses)s (needed %(addresses_needed)s)."
+        )
+    elif outcome == AttemptOutcome.NOT_FOUND and best:
+        text = _(
+            "Smart matching: of %(count)s emails with such a subject none matches. The nearest shares:"
+            " words %(words)s (needed %(words_needed)s), addresses %(addresses)s (needed"
+            " %(addresses_needed)s)."
+        )
+    elif outcome == AttemptOutcome.NOT_FOUND:
+        text = _("Smart matching: no email of the last %(days)s days has such a subject.")
+        rule = "R4.17"
+    elif outcome == AttemptOutcome.SWITCHED_OFF:
+        text, rule = _("Smart matching: switched off in the organization."), "R4.3"
+    else:
+        text = _("Smart matching: the message has no words in its subject, or too few addresses.")
+    return Sentence(text % values, rule, Kind.CORRELATION)
 
 
 def _looked_for(attempt: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from activities.models.attachments import ActivityMimeAttachment
 from activities.models.emails import Email
+from activities.models.hashes import EmailHash
 from activities.models.parties import ActivityParty
 from activities.models.pointer import ActivityPointer
 from activities.models.queue_items import QueueItem
@@ -15,6 +16,7 @@ __all__ = [
     "ActivityPointer",
     "Contact",
     "Email",
+    "EmailHash",
     "Lead",
     "QueueItem",
     "StoredBytes",

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import regex
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -34,6 +35,15 @@ def _seconds(label: Any, default: int, help_text: Any) -> "models.PositiveIntege
     return models.PositiveIntegerField(
         label, default=default, validators=[MinValueValidator(1)], help_text=help_text
     )
+
+
+def check_noise(pattern: str) -> None:
+    try:
+        regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise ValidationError(
+            _("This is no regular expression: %(why)s. (R4.15)") % {"why": error}
+        ) from error
 
 
 def check_prefixes(prefixes: Any) -> None:
@@ -253,9 +263,15 @@ class Organization(Record, Stamped):
         _("use smart matching"), default=False, help_text=_("R4.15")
     )
     hash_filter_keywords = models.TextField(
-        _("noise in subjects"), default=NOISE, help_text=_("A regular expression (R4.15).")
+        _("noise in subjects"),
+        default=NOISE,
+        blank=True,
+        validators=[check_noise],
+        help_text=_("A regular expression for what stands before the subject itself (R4.15)."),
     )
-    hash_max_count = models.PositiveIntegerField(_("hashes per list"), default=20)
+    hash_max_count = models.PositiveIntegerField(
+        _("hashes per list"), default=20, validators=[MaxValueValidator(100)]
+    )
     hash_delta_subject_count = models.PositiveIntegerField(
         _("allowed difference of subject hashes"), default=0
     )
@@ -402,12 +418,6 @@ class Organization(Record, Stamped):
             "resolve_similar_unresolved_email_address",
             "unresolve_sender_in_case_of_multiple_match",
             "auto_create_contact_on_promote",
-            "enable_smart_matching",
-            "hash_filter_keywords",
-            "hash_max_count",
-            "hash_delta_subject_count",
-            "hash_min_address_count",
-            "smart_matching_days",
             "enable_mailbox_delegation_for_outgoing_email",
             "notify_mailbox_owner_of_email_server_level_alerts",
             "enable_sss_item_level_monitoring",

@@ -236,7 +236,7 @@ def settings_rows() -> list[Setting]:
 
 
 #: Settings that some code reads although the step they belong to is not built.
-READ_IN_VAIN = {"enable_smart_matching", "ignore_internal_email"}
+READ_IN_VAIN = {"ignore_internal_email"}
 
 
 def test_every_setting_is_listed_with_its_name_and_default():

@@ -1,23 +1,30 @@
 """Which stored email a message answers, over whole cycles and both databases."""
 
 import base64
+import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
-from activities.choices import CorrelationMethod, EmailStatus
+from activities.choices import CorrelationMethod, EmailStatus, HashType
 from activities.mime.message import Address
 from activities.mime.parse import parse
-from activities.models import Email
+from activities.models import Email, EmailHash
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import Organization, SystemUser, UserSettings
 from serversync import outbox
 from serversync.models import SyncItem
 from serversync.outbox import Draft
+from serversync.retention import forget
 from tests.fakes import FakeOutgoingServer
 from tests.integration.serversync.cycles import (
+    NOW,
     Account,
     message,
     organization,
@@ -25,7 +32,8 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tracking import earlier
-from tracking.correlate import Wanted
+from tracking.correlate import Wanted, switches_of, wanted
+from tracking.matching import hash_of
 from tracking.numbers import new_token
 from tracking.trace import sentences
 
@@ -351,7 +359,7 @@ def test_many_emails_with_one_token_are_bounded(ada: Account) -> None:
     email = submit(ada)
     for number in range(earlier.MOST_OF_TOKEN + 10):
         arrive(ada, message_id=f"{number}@x", in_reply_to=f"<{email.message_id}>")
-    rows = earlier.load([], Wanted(tokens=frozenset({email.tracking_token})))
+    rows = earlier.load([], Wanted(tokens=frozenset({email.tracking_token})), NOW)
 
     assert len(rows) == earlier.MOST_OF_TOKEN
     newest = Email.objects.order_by("-activity__sort_date")[: earlier.MOST_OF_TOKEN]
@@ -383,3 +391,201 @@ def test_no_two_emails_get_the_same_token_at_the_same_time() -> None:
     assert len(tokens) == len(set(tokens)) == 80
     assert sorted(UserSettings.objects.values_list("tracking_token_id", flat=True)) == [1, 2]
     assert set(UserSettings.objects.values_list("next_tracking_number", flat=True)) == {41}
+
+
+# -- smart matching
+
+
+@pytest.fixture
+def smart(ada: Account) -> Account:
+    organization(enable_smart_matching=True, use_tracking_tokens=False)
+    return ada
+
+
+def hashes(email: Email, kind: HashType) -> set[int]:
+    return set(email.hashes.filter(hash_type=kind).values_list("hash", flat=True))
+
+
+@pytest.mark.rule("R4.15", "R4.18", "R5.19")
+def test_hashes_are_stored_of_what_is_sent_and_of_what_is_received(ada: Account) -> None:
+    sent = submit(ada, subject="RE: Offer of March")
+    received = arrive(ada, subject="AW: Terms", cc="Dan@Customer.example", message_id="2@x")
+
+    words = {hash_of(word) for word in ("offer", "of", "march", "crm:0001001")}
+    assert hashes(sent, HashType.SUBJECT) == words
+    assert hashes(sent, HashType.ADDRESS) == {hash_of("ada@example.com"), hash_of(CLEO)}
+    assert hashes(received, HashType.SUBJECT) == {hash_of("terms")}
+    people = ("ada@example.com", CLEO, "dan@customer.example")
+    assert hashes(received, HashType.ADDRESS) == {hash_of(address) for address in people}
+
+    ada.outgoing.refuse(CLEO)
+    ada.send()
+    user = ada.mailbox.regarding_user
+    draft = Draft(sender=user, to=(Address("dan@customer.example"),), subject="Terms")
+    outbox.update_draft(Email.objects.get(pk=sent.pk), draft, now=ada.now)
+    outbox.submit(sent, actor=user, now=ada.now)
+    assert hashes(sent, HashType.SUBJECT) == {hash_of("terms"), hash_of("crm:0001001")}
+    assert hash_of(CLEO) not in hashes(sent, HashType.ADDRESS)
+
+    received.activity.delete()
+    assert not EmailHash.objects.filter(activity=received.pk).exists()
+
+
+@pytest.mark.rule("R4.1", "R4.16", "R4.19")
+def test_an_answer_is_found_by_subject_and_people(smart: Account) -> None:
+    first = submit(smart, subject="Offer of March")
+    smart.send()
+
+    answer = arrive(smart, subject="AW: OFFER of March", message_id="2@x")
+
+    assert answer.correlation_method == CorrelationMethod.SMART_MATCHING == 6
+    assert (answer.correlated_activity_id, answer.parent_activity_id) == (first.pk, None)
+    assert any(
+        "words of the subject 3 (needed 3), addresses 2 (needed 2)" in line for line in told(answer)
+    )
+
+
+@pytest.mark.rule("R4.16")
+@pytest.mark.parametrize(
+    ("setting", "headers"),
+    [
+        ({"hash_delta_subject_count": 1}, {"subject": "Offer of April"}),
+        ({"hash_min_address_count": 1}, {"subject": "Offer of March", "sender": "dan@x.example"}),
+        ({"hash_filter_keywords": "^(Urgent )"}, {"subject": "Urgent Offer of March"}),
+    ],
+)
+def test_the_settings_decide_what_is_near_enough(smart: Account, setting, headers) -> None:
+    submit(smart, subject="Offer of March")
+    smart.send()
+    before = arrive(smart, message_id="2@x", **headers)
+    Email.objects.filter(pk=before.pk).delete()
+    organization(**setting)
+
+    after = arrive(smart, message_id="3@x", **headers)
+
+    assert before.correlation_method == CorrelationMethod.NONE
+    assert any("none matches" in line or "has such a subject" in line for line in told(before))
+    assert after.correlation_method == CorrelationMethod.SMART_MATCHING
+
+
+@pytest.mark.rule("R4.15")
+def test_few_hashes_are_kept_where_the_organization_says_so(smart: Account) -> None:
+    organization(hash_max_count=2)
+    email = arrive(smart, subject="one two three four", cc="dan@x.example, eve@x.example")
+
+    assert hashes(email, HashType.SUBJECT) == {hash_of("one"), hash_of("two")}
+    assert len(hashes(email, HashType.ADDRESS)) == 2
+
+
+@pytest.mark.rule("R4.16")
+def test_messages_of_one_page_match_and_the_newest_wins(smart: Account) -> None:
+    for number in range(3):
+        smart.box.deliver(message(message_id=f"{number}@x", subject="Offer of March"))
+        smart.later(minutes=1)
+    smart.receive()
+    first, second, third = Email.objects.order_by("message_id")
+
+    assert first.correlated_activity_id is None
+    assert second.correlated_activity_id == first.pk
+    assert third.correlated_activity_id in (first.pk, second.pk)
+    fourth = arrive(smart, message_id="4@x", subject="RE: Offer of March")
+    newest = Email.objects.exclude(pk=fourth.pk).order_by("-activity__sort_date").first()
+    assert fourth.correlated_activity_id == newest.pk
+
+
+@pytest.mark.rule("R4.3")
+def test_nothing_is_matched_where_that_is_switched_off(smart: Account) -> None:
+    organization(enable_smart_matching=False)
+    submit(smart)
+    answer = arrive(smart, subject="Re: Offer")
+
+    assert answer.correlation_method == CorrelationMethod.NONE
+    assert "Smart matching: switched off in the organization. (R4.3)" in told(answer)
+
+
+@pytest.mark.rule("R4.17")
+@pytest.mark.parametrize(("days", "matches"), [(90, True), (91, False)])
+def test_it_looks_back_90_days(smart: Account, days: int, matches: bool) -> None:
+    submit(smart)
+    smart.send()
+    smart.later(days=days, minutes=-5)
+    answer = arrive(smart, subject="Re: Offer", date="Tue, 02 Jun 2026 10:00:00 +0000")
+
+    assert (answer.correlation_method == CorrelationMethod.SMART_MATCHING) is matches
+
+
+@pytest.mark.rule("R4.17")
+def test_hashes_are_forgotten_when_nothing_looks_back_so_far(smart: Account) -> None:
+    submit(smart)
+    assert forget(NOW + timedelta(days=89)).hashes == 0
+    assert EmailHash.objects.exists()
+
+    assert forget(NOW + timedelta(days=91)).hashes == 3
+    assert not EmailHash.objects.exists()
+    assert Email.objects.exists()
+
+
+@pytest.mark.rule("R4.15")
+def test_an_expression_that_never_ends_stops_no_mail(smart: Account) -> None:
+    organization(hash_filter_keywords=r"^(a|aa)+$")
+    for number in range(5):
+        smart.box.deliver(message(message_id=f"{number}@x", subject="a" * 200 + "!"))
+
+    smart.receive()
+
+    assert Email.objects.count() == 5
+    row = Organization.objects.current()
+    for pattern in ("(", "*"):
+        row.hash_filter_keywords = pattern
+        with pytest.raises(ValidationError, match="regular expression"):
+            row.clean_fields()
+
+
+@pytest.mark.rule("R4.17")
+@pytest.mark.database("postgresql")
+def test_a_million_hashes_are_searched_by_their_index(smart: Account) -> None:
+    """A fifth of all subjects have the word, and a fifth of all mail has our address."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # rows without their emails
+        with without_indexes(cursor, "activities_emailhash"):
+            cursor.execute(
+                """
+                INSERT INTO activities_emailhash (activity_id, hash_type, hash, sort_date)
+                SELECT lpad(to_hex(n %% 100000), 32, '0')::uuid, n %% 2,
+                       CASE WHEN n %% 10 = 0 THEN %s WHEN n %% 10 = 1 THEN %s ELSE n END,
+                       %s::timestamptz - (n %% 365) * interval '1 day'
+                FROM generate_series(1, 1000000) AS n
+                """,
+                [hash_of("offer"), hash_of("ada@example.com"), NOW],
+            )
+        cursor.execute("ANALYZE activities_emailhash")
+        want = wanted(
+            [parse(message(subject="Re: Offer"))],
+            switches_of(Organization.objects.current()),
+            {"ada@example.com"},
+        )
+        emails = earlier.find([uuid4()], want, NOW - timedelta(days=90))
+        sql, params = emails.query.sql_with_params()
+        cursor.execute(f"EXPLAIN {sql}", params)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Scan using email_hash_newest" in plan or "Scan on email_hash_newest" in plan, plan
+    assert "Seq Scan on activities_emailhash" not in plan, plan
+    assert re.search(r"Index Cond: .*sort_date >=", plan), plan
+    answer = arrive(smart, subject="Re: Offer", message_id="2@x")
+    assert answer.correlation_method == CorrelationMethod.NONE
+
+
+@contextmanager
+def without_indexes(cursor, table: str) -> Iterator[None]:
+    """Filling a table is faster without."""
+    cursor.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexname NOT LIKE %s",
+        [table, "%_pkey"],
+    )
+    indexes = cursor.fetchall()
+    for name, _ in indexes:
+        cursor.execute(f'DROP INDEX "{name}"')
+    yield
+    for _, definition in indexes:
+        cursor.execute(definition)

@@ -1,5 +1,7 @@
 """What a page costs: statements are counted, so that nobody adds one per message unseen."""
 
+import base64
+from collections import Counter
 from datetime import timedelta
 from itertools import takewhile
 
@@ -37,6 +39,7 @@ def everything_on() -> None:
         create_queue_item_for_synchronizing_mailbox=True,
         sss_create_additional_queue_items_for_already_tracked_email=True,
         generate_alerts_for_warnings=True,
+        enable_smart_matching=True,
     )
 
 
@@ -60,6 +63,10 @@ def attached(number: int, **headers: str) -> bytes:
         for file in (1, 2)
     )
     return head + b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n" + body + parts + b"--b--\r\n"
+
+
+def thread_index(answers: bytes) -> str:
+    return base64.b64encode(bytes(range(22)) + answers).decode()
 
 
 def records(owner) -> None:
@@ -90,15 +97,30 @@ def test_a_page_of_50_new_messages() -> None:
     support = MailAccount(queue_mailbox("support", process_and_delete_emails=True))
     user_mailbox("ada", FilteringMethod.RESPONSES)
     records(support.mailbox.regarding_queue.owning_user)
-    support.box.deliver(message(message_id="known@customer.example", to="support@example.com"))
+    known = message(
+        message_id="known@customer.example",
+        to="support@example.com",
+        cc="customer1@customer.example",
+        thread_index=thread_index(b""),
+    )
+    support.box.deliver(known)
     support.receive()
+    Email.objects.update(tracking_token="CRM:0001001")
     for number in range(50):
-        support.box.deliver(attached(number, in_reply_to="<known@customer.example>"))
+        ways = [
+            {"in_reply_to": "<known@customer.example>"},
+            {"subject": "RE: Hello CRM:0001001"},
+            {"thread_index": thread_index(b"12345")},
+            {"subject": f"Words of its own {number}"},
+        ]
+        support.box.deliver(attached(number, **ways[number % len(ways)]))
 
     with counting() as counted:
         result = support.receive()
 
     assert result.by_state == {"tracked": 50}
+    found = Counter(Email.objects.values_list("correlation_method", flat=True))
+    assert set(found) >= {3, 4, 5, 6}  # every way was gone, so every look-up was needed
     assert not support.box.messages()
     assert len(counted) <= allowed(40), str(counted)
     assert len(look_ups(counted)) <= allowed(15), str(counted)
