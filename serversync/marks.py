@@ -390,8 +390,11 @@ def _judge(
             )
         )
     for start in range(0, len(again), per_page):
-        rows = SyncItem.objects.filter(pk__in=again[start : start + per_page])
-        writer.again(list(rows.select_related("raw")))
+        page_again = again[start : start + per_page]
+        rows = SyncItem.objects.filter(pk__in=page_again)
+        found = {row.pk: row for row in rows.select_related("raw")}
+        # In their order, so that an answer finds what it answers.
+        writer.again([found[key] for key in page_again if key in found])
         _note_marked(rows)
 
 
