@@ -92,9 +92,10 @@ def words_of(subject: str, rules: MatchRules) -> tuple[str, ...]:
 
 def hashes_of(subject: str, addresses: Iterable[str], rules: MatchRules) -> Hashes:
     """`addresses`: keys, those of From, To, Cc and Bcc in this order."""
+    first = list(dict.fromkeys(addresses))[: rules.most]
     return Hashes(
         tuple(dict.fromkeys(hash_of(word) for word in words_of(subject, rules))),
-        tuple(dict.fromkeys(hash_of(address) for address in addresses))[: rules.most],
+        tuple(dict.fromkeys(hash_of(address) for address in first)),
     )
 
 

@@ -768,45 +768,43 @@ def _about_ids(attempt: Mapping[str, Any]) -> Sentence:
 
 
 def _about_token(attempt: Mapping[str, Any]) -> Sentence:
-    conversations = _number(attempt, "conversations")
-    shared = attempt.get("shared")
+    shared, conversations = attempt.get("shared"), _number(attempt, "conversations")
     values = {
         "token": _text(attempt, "found"),
         "tokens": ", ".join(_looked_for(attempt)),
         "count": conversations,
         "who": ", ".join(str(address) for address in shared) if isinstance(shared, list) else "",
     }
-    outcome, rule = _text(attempt, "outcome"), "R4.12"
-    if outcome == AttemptOutcome.FOUND:
-        text = _("Tracking token: %(token)s is that of a conversation stored here.")
-        if conversations > 1 and values["who"]:
-            text, rule = (
-                _(
-                    "Tracking token: of %(count)s conversations with %(token)s the last one in which"
-                    " %(who)s takes part."
-                ),
-                "R4.8",
-            )
-        elif values["who"]:
-            text = _(
-                "Tracking token: %(token)s is that of a conversation stored here, in which %(who)s"
-                " takes part."
-            )
-    elif outcome == AttemptOutcome.NOT_BELIEVED:
-        text, rule = (
-            _(
-                "Tracking token: %(tokens)s is stored here, but neither the sender nor a recipient takes"
-                " part in that conversation. Not believed."
-            ),
-            "R4.13",
-        )
-    elif outcome == AttemptOutcome.NOT_FOUND:
-        text = _("Tracking token: no email stored here has %(tokens)s.")
-    elif outcome == AttemptOutcome.SWITCHED_OFF:
-        text, rule = _("Tracking token: switched off in the organization."), "R4.3"
-    else:
-        text = _("Tracking token: the subject has none.")
+    text, rule = _of_token(_text(attempt, "outcome"), bool(shared), conversations > 1)
     return Sentence(text % values, rule, Kind.CORRELATION)
+
+
+def _of_token(outcome: str, shared: bool, several: bool) -> tuple[str, str]:
+    if outcome == AttemptOutcome.FOUND and shared and several:
+        text = _(
+            "Tracking token: of %(count)s conversations with %(token)s the most recent one with"
+            " common participants: %(who)s."
+        )
+        return text, "R4.8"
+    if outcome == AttemptOutcome.FOUND and shared:
+        text = _(
+            "Tracking token: %(token)s is that of a conversation stored here. Common participants:"
+            " %(who)s."
+        )
+        return text, "R4.12"
+    if outcome == AttemptOutcome.FOUND:
+        return _("Tracking token: %(token)s is that of a conversation stored here."), "R4.12"
+    if outcome == AttemptOutcome.NOT_BELIEVED:
+        text = _(
+            "Tracking token: %(tokens)s is stored here, but neither the sender nor a recipient takes"
+            " part in that conversation. Not believed."
+        )
+        return text, "R4.13"
+    if outcome == AttemptOutcome.NOT_FOUND:
+        return _("Tracking token: no email stored here has %(tokens)s."), "R4.12"
+    if outcome == AttemptOutcome.SWITCHED_OFF:
+        return _("Tracking token: switched off in the organization."), "R4.3"
+    return _("Tracking token: the subject has none."), "R4.12"
 
 
 def _about_conversation_index(attempt: Mapping[str, Any]) -> Sentence:

@@ -437,9 +437,10 @@ class Organization(Record, Stamped):
     def clean(self) -> None:
         """A prefix that mail bears stays known after it is changed (R4.12)."""
         before = Organization.objects.filter(pk=self.pk).values_list("tracking_prefix", flat=True)
-        former = [prefix for prefix in before if prefix != self.tracking_prefix]
-        known = self.former_tracking_prefixes or []
-        self.former_tracking_prefixes = list(dict.fromkeys([*known, *former]))
+        known = self.former_tracking_prefixes
+        if isinstance(known, list):
+            added = [p for p in before if p != self.tracking_prefix and p not in known]
+            self.former_tracking_prefixes = known + added
 
     def effective(self, name: str) -> Any:
         """A setting as it acts: strict parity overrides what we chose better."""

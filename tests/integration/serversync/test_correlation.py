@@ -280,8 +280,8 @@ def test_an_answer_without_headers_is_found_by_its_token(ada: Account) -> None:
     assert answer.conversation_tracking_id == first.conversation_tracking_id
     assert not SyncItem.objects.filter(reason="").exists()
     assert (
-        "Tracking token: CRM:0001001 is that of a conversation stored here, in which "
-        f"{CLEO} takes part. (R4.12)"
+        "Tracking token: CRM:0001001 is that of a conversation stored here. Common participants: "
+        f"{CLEO}. (R4.12)"
     ) in told(answer)
 
 
@@ -302,12 +302,13 @@ def test_a_changed_prefix_is_still_recognised(ada: Account) -> None:
     assert row.former_tracking_prefixes == ["CRM:"]
 
 
-@pytest.mark.parametrize("prefixes", ["CRM:", [1], [""], ["x" * 21], {"CRM:": 1}])
+@pytest.mark.parametrize("prefixes", ["CRM:", 5, [1], [[]], [""], ["x" * 21], {"CRM:": 1}])
 def test_former_prefixes_are_a_list_of_texts(ada: Account, prefixes) -> None:
     row = organization(former_tracking_prefixes=[])
     row.former_tracking_prefixes = prefixes
+    row.tracking_prefix = "New:"
     with pytest.raises(ValidationError, match="list of texts"):
-        row.clean_fields()
+        row.full_clean()
 
 
 @pytest.mark.rule("R4.13", "R3.15")

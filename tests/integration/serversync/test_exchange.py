@@ -1,5 +1,6 @@
 """The whole incoming and outgoing cycle over Exchange Web Services, against the sandbox."""
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -128,6 +129,25 @@ def test_mail_goes_out_keeps_its_id_and_lies_in_sent_items_once(
     received = Email.objects.exclude(pk=email.pk).get()
     assert received.message_id == email.message_id
     assert received.receiving_mailbox == ben.mailbox
+
+
+@pytest.mark.rule("R4.10", "R4.12", "R4.14")
+def test_answers_find_their_email_by_token_and_by_conversation_index(
+    sandbox: Sandbox, ada: ExchangeAccount
+) -> None:
+    ben = ExchangeAccount.of_user(sandbox, "ben")
+    email = write(ada.mailbox, ben.address, subject="Plans", now=ada.now)
+    ada.send()
+    base = bytes(range(22))
+    ada.put(1, sender=ben.address, subject="AW: Plans CRM:0001001")
+    ada.put(2, sender=ben.address, thread_index=base64.b64encode(base).decode())
+    ada.put(3, sender=ben.address, thread_index=base64.b64encode(base + b"12345").decode())
+
+    ada.receive()
+
+    by_id = {e.message_id.partition("@")[0]: e for e in Email.objects.exclude(pk=email.pk)}
+    assert (by_id["1"].correlation_method, by_id["1"].correlated_activity_id) == (4, email.pk)
+    assert (by_id["3"].correlation_method, by_id["3"].parent_activity_id) == (5, by_id["2"].pk)
 
 
 def test_categories_work_over_the_wire(sandbox: Sandbox) -> None:

@@ -514,3 +514,119 @@ def test_sub_reason_stands_in_the_data_under_the_name_of_its_column():
     decision = rejected(candidate(SUPPORT))
     assert to_data(decision)["sub_reason"] == "filter_replies_only"
     assert reasons_of(decision) == ("NoCorrelationMatch", "filter_replies_only")
+
+
+# -- how an answer was found
+
+STRANGER = "mallory@evil.example"
+ON = CorrelationSwitches(smart_matching=True)
+OLD = stored(
+    "old@example.com",
+    subject="Offer of March",
+    tracking_token="CRM:0001001",
+    index=bytes(22),
+    participants=("ada@example.com", "support@example.com"),
+)
+
+
+def told_of(one, *emails, switches=ON) -> list[str]:
+    pool = CorrelationCandidates(emails, matching=switches.matching)
+    correlation = correlate(one, pool, switches)
+    return texts(decided(Outcome.TRACKED, correlation=correlation), Kind.CORRELATION)
+
+
+def written(subject: str, sent_by: str = "ada@example.com", **fields):
+    return message(
+        subject=subject,
+        senders=addresses(sent_by),
+        to=addresses("support@example.com"),
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "emails", "said"),
+    [
+        (
+            written("Re: CRM:0001001"),
+            [OLD],
+            "Tracking token: CRM:0001001 is that of a conversation stored here. Common participants:"
+            " ada@example.com, support@example.com. (R4.12)",
+        ),
+        (
+            written("Re: CRM:0001001"),
+            [OLD, replace(OLD, id=UUID(int=5), keys=())],
+            "Tracking token: of 2 conversations with CRM:0001001 the most recent one with common"
+            " participants: ada@example.com, support@example.com. (R4.8)",
+        ),
+        (
+            message(subject="CRM:0001001", senders=addresses(STRANGER)),
+            [OLD],
+            "Tracking token: CRM:0001001 is stored here, but neither the sender nor a recipient takes"
+            " part in that conversation. Not believed. (R4.13)",
+        ),
+        (
+            written("CRM:0001002"),
+            [OLD],
+            "Tracking token: no email stored here has CRM:0001002. (R4.12)",
+        ),
+        (written("Offer"), [], "Tracking token: the subject has none. (R4.12)"),
+        (
+            written("Offer", thread_index="A" * 30),
+            [OLD],
+            "Conversation index: an email of the same conversation is stored here. (R4.14)",
+        ),
+        (
+            written("Offer", thread_index="B" * 30),
+            [OLD],
+            "Conversation index: no email of this conversation is stored here. (R4.14)",
+        ),
+        (
+            written("Offer of March"),
+            [OLD],
+            "Smart matching: the newest email that shares enough: words of the subject 3 (needed 3),"
+            " addresses 2 (needed 2). (R4.16)",
+        ),
+        (
+            written("Offer of March", STRANGER),
+            [OLD],
+            "Smart matching: of 1 emails with such a subject none matches. The nearest shares: words 3"
+            " (needed 3), addresses 1 (needed 2). (R4.16)",
+        ),
+        (
+            written("Invoice"),
+            [OLD],
+            "Smart matching: no email of the last 90 days has such a subject. (R4.17)",
+        ),
+        (
+            written(""),
+            [OLD],
+            "Smart matching: the message has no words in its subject, or too few addresses. (R4.16)",
+        ),
+    ],
+)
+def test_each_step_says_what_it_looked_for_and_what_it_came_to(one, emails, said):
+    assert said in told_of(one, *emails)
+
+
+def test_steps_that_are_switched_off_say_so():
+    off = CorrelationSwitches(headers=False, tokens=False)
+    said = told_of(written("CRM:0001001", thread_index="A" * 30), OLD, switches=off)
+    assert [line.partition(":")[0] for line in said if line.endswith("(R4.3)")] == [
+        "In-Reply-To",
+        "References",
+        "Tracking token",
+        "Conversation index",
+        "Smart matching",
+    ]
+
+
+def test_who_takes_part_is_blanked_and_the_counts_stay():
+    for subject in ("CRM:0001001", "Offer of March"):
+        pool = CorrelationCandidates([OLD], matching=ON.matching)
+        found = correlate(written(subject), pool, ON)
+        data = to_data(decided(Outcome.TRACKED, correlation=found))
+        kept = json.dumps(without_personal(data))
+        assert "ada@example.com" not in kept
+        assert "CRM:0001001" not in kept
+        assert "conversations" in kept or "addresses_needed" in kept
