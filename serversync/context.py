@@ -21,6 +21,8 @@ class FolderFacts:
 
     `known`: there is such a row; `onboarded`: all that was there at the first contact has been gone
     through; `renewed`: the row was another rule's, so its count of old messages means nothing now.
+    `beyond`: ledger rows that count as there once the cursor has passed them. Until then nobody would
+    tell that they leave (Exchange: what comes and goes after a cursor is not told at all).
     """
 
     folder: str
@@ -33,6 +35,7 @@ class FolderFacts:
     renewed: bool = False
     relinked_at: datetime | None = None
     relinked_for: str = ""
+    beyond: list[UUID] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -53,7 +53,7 @@ def unknown(
     items = list(listing.items)
     if not items or not run.context.has_history:
         return items
-    known = _known_keys(run, facts.folder, [item.remote_id for item in items])
+    known = _known_keys(run, facts, [item.remote_id for item in items])
     fresh = [item for item in items if item.remote_id not in known]
     suspicious = listing.reset or not facts.onboarded or (listing.complete and not known)
     if not fresh or not suspicious or not (listing.reset or _may_know(run, facts.folder)):
@@ -148,26 +148,29 @@ def _leave(run: Run, rows: Sequence[SyncItem]) -> None:
         run.result.count(ItemState.GONE, "MessageGone")
 
 
-def _known_keys(run: Run, folder: str, keys: Sequence[str]) -> set[str]:
+def _known_keys(run: Run, facts: FolderFacts, keys: Sequence[str]) -> set[str]:
+    """What is listed again under the key it had has come back. What was given up as gone gets another
+    try."""
     known: set[str] = set()
     for portion in portions(keys):
         rows = list(
-            _rows_of(run, folder).filter(source_key__in=portion).only("source_key", "left_at")
+            _rows_of(run, facts.folder)
+            .filter(source_key__in=portion)
+            .only("source_key", "left_at", "state")
         )
         known.update(row.source_key for row in rows)
-        _come_back(run, [row.pk for row in rows if row.left_at is not None])
+        facts.beyond += [row.pk for row in rows if row.left_at is not None]
+        if lost := [row.pk for row in rows if row.state == ItemState.GONE and row.left_at]:
+            SyncItem.objects.filter(pk__in=lost).update(
+                state=ItemState.RETRYING, attempts=0, next_attempt_at=run.clock()
+            )
     return known
 
 
-def _come_back(run: Run, keys: Sequence[UUID]) -> None:
-    """Listed again under the key it had. What was given up as gone gets another try."""
-    if not keys:
-        return
-    rows = SyncItem.objects.filter(pk__in=keys)
-    rows.update(left_at=None)
-    rows.filter(state=ItemState.GONE).update(
-        state=ItemState.RETRYING, attempts=0, next_attempt_at=run.clock()
-    )
+def come_back(facts: FolderFacts) -> None:
+    """Inside the transaction that moves the cursor past them."""
+    for portion in portions(facts.beyond):
+        SyncItem.objects.filter(pk__in=portion).update(left_at=None)
 
 
 def _rows_of(run: Run, folder: str) -> QuerySet[SyncItem]:

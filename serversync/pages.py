@@ -30,7 +30,7 @@ from serversync.choices import ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
 from serversync.leases import LeaseLost, renew
-from serversync.listing import Identities, identity_of, recognise_fetched
+from serversync.listing import Identities, come_back, identity_of, recognise_fetched
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe, is_probe_of
 from tracking import trace
@@ -76,6 +76,12 @@ class Place:
     too_old: int = 0
     onboarded: bool = False
     count: int = 0  # messages of this page that were there at the first contact
+    complete: bool = False  # of a listing that tells everything each time
+
+    @property
+    def is_behind(self) -> bool:
+        """The page is stored, and the cursor stays before it."""
+        return not self.cursor and not self.complete
 
 
 @dataclass(slots=True)
@@ -181,6 +187,16 @@ class PageWriter:
         with transaction.atomic():
             renew(self.run.token, self.run.clock())
             self._save_cursor(place, self.run.clock())
+        self._passed(place, ())
+
+    def _passed(self, place: Place | None, seen: Sequence[Seen]) -> None:
+        """After the commit: what the cursor has passed, and what it has not."""
+        if place is None:
+            return
+        if place.is_behind:
+            self.facts.beyond += [one.row.pk for one in seen if one.row.state != ItemState.GONE]
+        elif place.cursor:
+            self.facts.beyond.clear()
 
     # -- read
 
@@ -253,7 +269,7 @@ class PageWriter:
         for one in seen:
             here = place
             if place is not None and one is not seen[-1]:
-                here = Place(one.item.cursor, place.total)
+                here = Place(one.item.cursor, place.total, complete=place.complete)
             try:
                 self._try_page([one], here)
             except (LeaseLost, ServerError):
@@ -280,6 +296,7 @@ class PageWriter:
                     raise
                 continue
             break
+        self._passed(place, seen)
         rows = rows_of(seen)
         for row in rows:
             self.run.result.count(row.state, row.reason)
@@ -329,6 +346,9 @@ class PageWriter:
                 for one in failed:
                     one.row.raw_id = kept[blobs.digest(one.raw or b"")]
             self._file(seen, now)
+            if place is not None:
+                for row in (one.row for one in seen if one.row.state != ItemState.GONE):
+                    row.left_at = now if place.is_behind else None  # see FolderFacts.beyond
             children = [child for one in seen for child in one.children]
             SyncItem.objects.bulk_create([one.row for one in seen if one.is_new] + children)
             old = [one.row for one in seen if not one.is_new]
@@ -473,6 +493,7 @@ class PageWriter:
         values: dict[str, Any] = {"checked_at": now, "watermark": facts.watermark}
         if place.cursor:
             values["cursor"] = facts.cursor = place.cursor
+            come_back(facts)
         if place.total is not None:
             values["server_total"] = place.total
         if place.onboarded:

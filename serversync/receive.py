@@ -196,6 +196,7 @@ class IncomingCycle:
                     too_old=too_old if after else 0,
                     onboarded=last and not listed.more,
                     count=0 if facts.onboarded else len(page.items),
+                    complete=listed.complete,
                 )
                 too_old = 0 if after else too_old
                 if page.items:

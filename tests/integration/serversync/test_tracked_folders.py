@@ -900,3 +900,26 @@ def test_a_server_that_refuses_the_list_of_folders_gives_the_mail_all_the_same(
 
     rule.refresh_from_db()
     assert (rule.state, states(ada)) == ("active", {"1@customer.example": "tracked"})
+
+
+@pytest.mark.rule("R7.11")
+@pytest.mark.parametrize("cycles", [1, 2])
+def test_what_comes_and_goes_between_two_cursors_is_known_to_have_left(
+    ada: Account, cycles: int
+) -> None:
+    """Exchange gives a cursor at the end of an answer only, and of what came and went after a cursor it
+    says nothing."""
+    organization(messages_per_page=1, messages_per_cycle=2)
+    ada.receive()
+    keys = [put(ada, number, INBOX) for number in range(7)]
+    for _cycle in range(cycles):
+        assert ada.receive().more
+    ada.box.remove(keys[0])
+
+    while ada.receive().more:
+        pass
+
+    items = ada.items()
+    assert {key: items[key].left_at is None for key in keys} == {
+        key: key != keys[0] for key in keys
+    }
