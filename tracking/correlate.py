@@ -27,7 +27,7 @@ from tracking.matching import (
     telling_addresses,
     telling_words,
 )
-from tracking.tokens import tokens_in
+from tracking.tokens import tokens_in, without_tokens
 
 MOST_SCORES = 3  # that are told of
 MAX_REFERENCES = 20  # a thread's last ones and its first; a page of 50 stays a page of look-ups
@@ -313,7 +313,7 @@ def correlate(
                 method=METHOD_OF[attempt.step],
                 email=email,
                 because=attempt.step,
-                subject_changed=subject_changed(message.subject, email),
+                subject_changed=subject_changed(message.subject, email.subject, switches.prefixes),
                 tried=tuple(tried),
             )
     return Correlation(tried=tuple(tried))
@@ -502,12 +502,13 @@ METHOD_OF = {
 _REPLY_PREFIX = re.compile(r"\s*(?:\w{1,4}(?:\[\d+\]|\(\d+\))?\s?[:：]\s*)+")
 
 
-def subject_changed(subject: str, earlier: StoredEmail) -> bool:
-    """Is it another subject than the earlier one's, prefixes of replies and tokens aside (R4.5)?"""
-    return _core(subject, earlier.tracking_token) != _core(earlier.subject, earlier.tracking_token)
+def subject_changed(subject: str, earlier: str, prefixes: Iterable[str]) -> bool:
+    """Is it another subject than the earlier one, prefixes of replies and tokens aside (R4.5)?"""
+    prefixes = tuple(prefixes)
+    return _core(subject, prefixes) != _core(earlier, prefixes)
 
 
-def _core(subject: str, token: str) -> str:
-    prefix = _REPLY_PREFIX.match(subject)
-    text = " ".join((subject[prefix.end() :] if prefix else subject).split()).casefold()
-    return text.removesuffix(token.casefold()).rstrip() if token else text
+def _core(subject: str, prefixes: Iterable[str]) -> str:
+    text = without_tokens(subject, prefixes)
+    prefix = _REPLY_PREFIX.match(text)
+    return (text[prefix.end() :] if prefix else text).casefold()

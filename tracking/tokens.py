@@ -84,6 +84,14 @@ def tokens_in(subject: str, prefixes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for _, token in found))[:MOST_IN_SUBJECT]
 
 
+def without_tokens(subject: str, prefixes: Iterable[str]) -> str:
+    """What a person wrote, on one line."""
+    text = _readable(subject)
+    for prefix in prefixes:
+        text = _pattern(prefix).sub(" ", text)
+    return " ".join(text.split())
+
+
 @lru_cache(maxsize=64)
 def _pattern(prefix: str) -> re.Pattern[str]:
     # One digit, those of the user, those of the counter: 3 at least, 1 + 10 + 9 at most, and one

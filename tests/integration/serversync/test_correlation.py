@@ -65,6 +65,32 @@ def ada() -> Account:
     return Account(user_mailbox("ada"))
 
 
+# -- what is stored of it
+
+
+@pytest.mark.rule("R4.2")
+def test_the_stored_method_is_one_of_the_published_numbers(smart: Account) -> None:
+    organization(use_tracking_tokens=True)
+    first = submit(smart, subject="Offer of March")
+    smart.send()
+    ways = {
+        3: {"in_reply_to": f"<{first.message_id}>", "subject": "Other"},
+        4: {"subject": f"Other {first.tracking_token}"},
+        6: {"subject": "RE: Terms of April"},
+        5: {"subject": "Other", "thread_index": index(ROOT + b"12345")},
+        0: {"subject": "Nothing like it"},
+    }
+    arrive(smart, subject="Terms of April", thread_index=index(ROOT), message_id="first@x")
+    found = {
+        method: arrive(smart, message_id=f"{method}@x", **headers).correlation_method
+        for method, headers in ways.items()
+    }
+
+    assert found == {method: method for method in ways}
+    numbers = {method.name: method.value for method in CorrelationMethod}
+    assert (numbers["NONE"], numbers["SKIPPED"]) == (0, 1)
+
+
 # -- conversation index
 
 
@@ -81,6 +107,10 @@ def test_an_answer_without_ids_is_found_by_its_conversation_index(ada: Account) 
     assert answer.correlated_activity_id == answer.parent_activity_id == first.pk
     assert answer.correlation_method == CorrelationMethod.CONVERSATION_INDEX == 5
     assert answer.conversation_tracking_id == first.conversation_tracking_id
+    assert answer.activity.regarding_id == str(contact.pk)
+    first.activity.regarding_type_id, first.activity.regarding_id = None, ""
+    first.activity.save()
+    answer.activity.refresh_from_db()
     assert answer.activity.regarding_id == str(contact.pk)
     assert "Conversation index: an email of the same conversation is stored here. (R4.14)" in told(
         answer
