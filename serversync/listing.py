@@ -59,7 +59,7 @@ def unknown(
     if not fresh or not suspicious or not (listing.reset or _may_know(run, facts.folder)):
         return fresh
     forgotten = _forgotten(listing, known)
-    recognised = _recognise(run, server, facts.folder, fresh, forgotten)
+    recognised = _recognise(run, server, facts, fresh, forgotten)
     return [item for item in fresh if item.remote_id not in recognised]
 
 
@@ -74,14 +74,17 @@ def _may_know(run: Run, folder: str) -> bool:
 
 
 def recognise_fetched(
-    run: Run, server: IncomingServer, folder: str, identities: Identities
+    run: Run, server: IncomingServer, facts: FolderFacts, identities: Identities
 ) -> set[str]:
     """Of messages that were fetched, those that the ledger knows under a key that is no longer in use;
     they have got the new one. For servers whose listing can't say that it started over.
 
     Old keys that nobody said were gone are asked for at the server.
     """
-    rows = list(_rows_with(run, identities).filter(folder=folder))
+    folder, listed = facts.folder, set(facts.beyond)
+    rows = [
+        row for row in _rows_with(run, identities).filter(folder=folder) if row.pk not in listed
+    ]
     if not rows:
         return set()
     doubtful = [row.source_key for row in rows if row.left_at is None and _is_here(run, row)]
@@ -203,12 +206,13 @@ def _forgotten(listing: Listing, known: set[str]) -> Callable[[str], bool]:
 def _recognise(
     run: Run,
     server: IncomingServer,
-    folder: str,
+    facts: FolderFacts,
     fresh: list[RemoteItem],
     is_forgotten: Callable[[str], bool],
 ) -> set[str]:
     """Give rows of old friends their new keys, one to one, before anything is decided again."""
     found: set[str] = set()
+    folder, listed = facts.folder, set(facts.beyond)
     for start in range(0, len(fresh), LISTING):
         identities: Identities = {}
         part = [item.remote_id for item in fresh[start : start + LISTING]]
@@ -222,7 +226,11 @@ def _recognise(
                 row
                 for row in _rows_with(run, identities)
                 if not _is_here(run, row)
-                or (row.folder == folder and (row.left_at or is_forgotten(row.source_key)))
+                or (
+                    row.folder == folder
+                    and row.pk not in listed
+                    and (row.left_at or is_forgotten(row.source_key))
+                )
             ]
             found |= _rename(run, friends, identities, folder)
     return found

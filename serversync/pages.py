@@ -247,7 +247,7 @@ class PageWriter:
                 identities.setdefault(key, []).append(one.item.remote_id)
         if not identities:
             return seen
-        known = recognise_fetched(self.run, self.server, self.facts.folder, identities)
+        known = recognise_fetched(self.run, self.server, self.facts, identities)
         return [one for one in seen if one.item.remote_id not in known]
 
     def _identity(self, one: Seen) -> UUID | None:

@@ -923,3 +923,23 @@ def test_what_comes_and_goes_between_two_cursors_is_known_to_have_left(
     assert {key: items[key].left_at is None for key in keys} == {
         key: key != keys[0] for key in keys
     }
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_copy_takes_no_row_from_a_message_that_is_there(ada: Account, reset: bool) -> None:
+    """Though the row waits until the cursor has passed it."""
+    organization(messages_per_page=1, messages_per_cycle=2)
+    if reset:
+        put(ada, 1, INBOX)
+    ada.receive()
+    ada.box.reset_keys(new_keys=False)
+    for number in range(2, 6):
+        put(ada, number, INBOX)
+    for number in range(1, 6):
+        put(ada, number, INBOX)
+
+    while ada.receive().more:
+        pass
+
+    there = {each.remote_id for each in ada.box.messages()}
+    assert {key for key, item in ada.items().items() if item.left_at is None} == there
