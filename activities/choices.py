@@ -198,7 +198,7 @@ class HashType(IntegerChoices):
     """emailhash.hashtype; its values are ours, none are published."""
 
     SUBJECT = 0, _("Word of the subject")
-    ADDRESS = 1, _("Address")
+    ADDRESS = 1, pgettext_lazy("email hash", "Address")
 
 
 class BytesPlace(TextChoices):
