@@ -426,7 +426,7 @@ class World:
             if chosen and row.state != ItemState.QUARANTINED:
                 is_untracked = row.reason == UNTRACKED and name not in each.keywords
                 assert row.state in HOLDS or is_untracked, (key, row.state, row.reason)
-            if row.state in HOLDS:
+            if row.state in HOLDS and row.identity:  # else new keys make it a new item
                 assert bool(row.marked) is (name in each.keywords), (key, row.marked)
 
     def _look_at_marks(self, account: Account) -> None:
