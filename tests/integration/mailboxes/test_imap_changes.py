@@ -179,7 +179,9 @@ def test_idle_sent_items_cost_finding_them_once_and_an_examine(imap_adapter):
     with ScriptedServer(imap(box)) as server:
         cursor = imap_adapter(server).list_new(SENT, "", 50).cursor
         connection = imap_adapter(server).open()
-        assert connection._talk.client.capabilities()  # known already where the server tells unasked
+        assert (
+            connection._talk.client.capabilities()
+        )  # known already where the server tells unasked
         before = len(server.lines)
         assert connection.list_new(SENT, cursor, 50).unchanged
         assert connection.list_new(SENT, cursor, 50).unchanged
