@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
@@ -98,7 +99,8 @@ def test_the_stored_method_is_one_of_the_published_numbers(smart: Account) -> No
 def test_an_answer_without_ids_is_found_by_its_conversation_index(ada: Account) -> None:
     contact = ada.mailbox.regarding_user  # any record will do
     first = arrive(ada, message_id="1@x", thread_index=index(ROOT))
-    first.activity.regarding_type_id, first.activity.regarding_id = 1, str(contact.pk)
+    first.activity.regarding_type = ContentType.objects.get_for_model(contact)
+    first.activity.regarding_id = str(contact.pk)
     first.activity.save()
 
     answer = arrive(ada, message_id="2@x", thread_index=index(ROOT + b"12345"))
@@ -108,7 +110,7 @@ def test_an_answer_without_ids_is_found_by_its_conversation_index(ada: Account) 
     assert answer.correlation_method == CorrelationMethod.CONVERSATION_INDEX == 5
     assert answer.conversation_tracking_id == first.conversation_tracking_id
     assert answer.activity.regarding_id == str(contact.pk)
-    first.activity.regarding_type_id, first.activity.regarding_id = None, ""
+    first.activity.regarding_type, first.activity.regarding_id = None, ""
     first.activity.save()
     answer.activity.refresh_from_db()
     assert answer.activity.regarding_id == str(contact.pk)
