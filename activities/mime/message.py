@@ -2,8 +2,71 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from mailboxes.addresses import address_key
+
+
+class MessageKind(StrEnum):
+    """What sort of mail it is. Where several fit, the first of this order."""
+
+    CALENDAR = "calendar"
+    BOUNCE = "bounce"
+    DELAY = "delay"
+    COMPLAINT = "complaint"
+    RECEIPT = "receipt"  # delivered, relayed, read or deleted unread: nothing went wrong
+    AUTO_REPLY = "auto-reply"
+    LIST = "list"
+    REPLY = "reply"
+    ORDINARY = "ordinary"
+
+    @property
+    def is_automatic(self) -> bool:
+        """No person wrote it: no record and no answer may come of it."""
+        return self in _AUTOMATIC
+
+
+_AUTOMATIC = frozenset(
+    {
+        MessageKind.BOUNCE,
+        MessageKind.DELAY,
+        MessageKind.COMPLAINT,
+        MessageKind.RECEIPT,
+        MessageKind.AUTO_REPLY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRecipient:
+    """What a server, or a recipient's program, tells of one address. All but `hard` may be empty.
+
+    `address`: bare, as we wrote to it where the report says so, else the final one. `action`: RFC 3464
+    ("failed", "delayed", "delivered", ...), RFC 3798's disposition ("displayed", ...) or "complaint".
+    `status`: RFC 3463's code, "5.1.1". `hard`: failed, and will fail again.
+    """
+
+    address: str = ""
+    action: str = ""
+    status: str = ""
+    diagnostic: str = ""
+    hard: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What a bounce, delay notice, receipt or complaint says of the message it is about.
+
+    `message_id`: bare, of the returned message. The `returned_` ones are read from its header where
+    that came back: subject, addresses of To, Date. `standard`: it follows a standard of its kind.
+    """
+
+    recipients: tuple[ReportedRecipient, ...] = ()
+    message_id: str = ""
+    returned_subject: str = ""
+    returned_to: tuple[str, ...] = ()
+    returned_date: datetime | None = None
+    standard: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +118,7 @@ class ParsedMessage:
     `own_header`: value of our X-Serversync header, e.g. "probe", "" if absent (R2.14).
     `encrypted`: S/MIME, PGP/MIME or rights-protected wrapper that can't be read (R3.11).
     `path`: "fast" or "careful", which parser read it.
+    `report`: of bounces, delay notices, receipts and complaints, what they tell; else None.
     """
 
     size: int
@@ -86,6 +150,8 @@ class ParsedMessage:
     delivered_to: tuple[str, ...] = ()
     defects: tuple[Defect, ...] = ()
     path: str = "careful"
+    kind: MessageKind = MessageKind.ORDINARY
+    report: DeliveryReport | None = None
 
     @property
     def sender(self) -> Address | None:
