@@ -1,30 +1,34 @@
 """Who is behind an address: reads the matches and the parties of a whole page.
 
-Cost: one query on the index, one per kind of record found, at most two for the parties. Nothing is
-asked per address, and no record is loaded whole. Any model of EMAIL_ENABLED_MODELS will do: what it
-lacks (owner, state, "do not email") counts as absent, active, allowed.
+Cost: one query on the index and one per kind of record found. Users and queues are matches and
+parties at once, so their rows bring filter, owner and mailbox along. Nothing is asked per address,
+and no record is loaded whole. Any model of EMAIL_ENABLED_MODELS will do: what it lacks (owner, state,
+"do not email") counts as absent, active, allowed.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import connection, models
-from django.db.models import F, Window
+from django.db.models import Exists, F, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 
 from activities.choices import LEAD_STATE, LeadState
-from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, StateCode
+from mailboxes.choices import AccessMode, FilteringMethod, IncomingDeliveryMethod, StateCode
 from mailboxes.models import EmailSearch, Queue, SystemUser
 from mailboxes.search import enabled_models
-from tracking.acceptance import Owner, Party, PartyKey
-from tracking.choices import PartyKind
+from tracking.acceptance import DefaultQueue, Owner, Party, PartyKey
+from tracking.choices import Lacks, PartyKind
 from tracking.resolution import MOST_MATCHES, AddressBook, Match
 
+#: With these a user looks after the site or looks on, and owns no business data (R3.29).
+WITHOUT_RECORDS = frozenset({AccessMode.ADMINISTRATIVE, AccessMode.READ, AccessMode.SUPPORT_USER})
 OPEN_LEADS = frozenset(status for status, state in LEAD_STATE.items() if state == LeadState.OPEN)
 
 
@@ -37,18 +41,47 @@ class Hit:
     column: int
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who is behind the addresses of a page, and the users and queues among them with their filters."""
+
+    book: AddressBook = field(default_factory=AddressBook)
+    parties: dict[PartyKey, Party] = field(default_factory=dict)
+
+
 def look_up(addresses: Iterable[str]) -> AddressBook:
     """Every record with one of these addresses (`Address.key`). An address with more matches than
     R3.34 allows is in `too_many` and has none."""
+    return look_up_people(addresses).book
+
+
+def look_up_people(
+    addresses: Iterable[str], also: Iterable[PartyKey] = (), *, ask_permission: bool = False
+) -> People:
+    """`also`: the party whose mailbox is read, whoever is disabled included. `ask_permission`: owners
+    of email need a permission of their own (R3.29)."""
     hits, too_many = _index_rows({address for address in addresses if address})
+    wanted = {model: {row.parent_id for row in rows} for model, rows in hits.items()}
+    asked = set(also)
+    for kind, party_id in asked:
+        wanted.setdefault(PARTY_MODELS[kind], set()).add(party_id)
     found: dict[str, list[Match]] = defaultdict(list)
-    for model, rows in hits.items():
-        records = _records(model, {row.parent_id for row in rows})
-        for row in rows:
+    parties: dict[PartyKey, Party] = {}
+    for model, ids in wanted.items():
+        records = _records(model, ids, ask_permission)
+        for row in hits.get(model, ()):
             if record := records.get(row.parent_id):
                 found[row.address].append(_match(model, row, record))
+        if model in _PARTY_OF:
+            every = (_PARTY_OF[model](record, ask_permission) for record in records.values())
+            parties |= {p.key: p for p in every if p.key in asked or not _is_ignored(p)}
     book = {address: tuple(sorted(m, key=lambda match: match.rank)) for address, m in found.items()}
-    return AddressBook(book, frozenset(too_many))
+    return People(AddressBook(book, frozenset(too_many)), parties)
+
+
+def _is_ignored(party: Party) -> bool:
+    """Disabled users never count (R3.39)."""
+    return party.kind == PartyKind.USER and not party.active
 
 
 def _index_rows(addresses: set[str]) -> tuple[dict[type[models.Model], list[Hit]], set[str]]:
@@ -104,7 +137,9 @@ def _column(model: type[models.Model], name: str) -> str:
     return field.attname if isinstance(field, models.Field) and field.concrete else ""
 
 
-def _records(model: type[models.Model], ids: set[str]) -> dict[str, dict[str, Any]]:
+def _records(
+    model: type[models.Model], ids: set[str], ask_permission: bool
+) -> dict[str, dict[str, Any]]:
     """Key as text -> columns. A record that the index still names but is gone has none."""
     key = model._meta.pk
     keys = []
@@ -113,10 +148,13 @@ def _records(model: type[models.Model], ids: set[str]) -> dict[str, dict[str, An
             keys.append(key.to_python(text))
         except ValidationError:
             continue
+    more, computed = _more_of_parties(model, ask_permission)
+    columns = (*_columns(model), *more, *computed)
+    rows = model._default_manager.annotate(**computed)
     return {
         str(row["pk"]): row
         for some in _batches(sorted(keys))
-        for row in model._default_manager.filter(pk__in=some).values(*_columns(model))
+        for row in rows.filter(pk__in=some).values(*columns)
     }
 
 
@@ -153,72 +191,125 @@ def _is_active(model: type[models.Model], record: dict[str, Any]) -> bool:
     return bool(record.get("is_active", True))
 
 
-def load_parties(book: AddressBook, also: Iterable[PartyKey] = ()) -> dict[PartyKey, Party]:
-    """Users and queues of the book with their filters; `also`: the party whose mailbox is read."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for kind, party_id in also:
-        wanted[kind].add(party_id)
-    for matches in book.matches.values():
-        for match in matches:
-            if match.kind in PartyKind and not match.is_ignored:
-                wanted[match.kind].add(match.id)
-    parties = [*_users(wanted[PartyKind.USER]), *_queues(wanted[PartyKind.QUEUE])]
-    return {party.key: party for party in parties}
-
+# -- users and queues as parties
 
 MAILBOX = ("default_mailbox__id", "default_mailbox__incoming_email_delivery_method")
+PERSON = ("is_disabled", "is_licensed", "access_mode", "is_superuser")
+NAMES = ("first_name", "middle_name", "last_name", "domain_name")
+DEFAULT_QUEUE = ("queue_id", "queue__name", "queue__state_code")
 
 
-def _users(ids: set[str]) -> Iterator[Party]:
-    for some in _batches(sorted(ids)):
-        for row in SystemUser.objects.filter(pk__in=some).values(
-            *("id", "first_name", "middle_name", "last_name", "domain_name"),
-            *("is_disabled", "is_licensed", "settings__incoming_email_filtering_method"),
-            *MAILBOX,
-        ):
-            filtering = row["settings__incoming_email_filtering_method"]
-            yield Party(
-                kind=PartyKind.USER,
-                id=str(row["id"]),
-                name=_name(row),
-                filtering=FilteringMethod.RESPONSES
-                if filtering is None
-                else FilteringMethod(filtering),
-                active=not row["is_disabled"],
-                owner=Owner(user_id=row["id"], name=_name(row)),
-                can_own=row["is_licensed"] and not row["is_disabled"],
-                **_mailbox(row),
-            )
+def _of(prefix: str, *columns: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}__{column}" for column in columns)
 
 
-def _queues(ids: set[str]) -> Iterator[Party]:
-    for some in _batches(sorted(ids)):
-        for row in Queue.objects.filter(pk__in=some).values(
-            *("id", "name", "state_code", "incoming_email_filtering_method"),
-            *("owning_user_id", "owning_user__is_disabled", "owning_user__is_licensed"),
-            *("owning_user__first_name", "owning_user__middle_name", "owning_user__last_name"),
-            *("owning_user__domain_name", "owning_team_id", "owning_team__name"),
-            *MAILBOX,
-        ):
-            yield Party(
-                kind=PartyKind.QUEUE,
-                id=str(row["id"]),
-                name=row["name"],
-                filtering=FilteringMethod(row["incoming_email_filtering_method"]),
-                active=row["state_code"] == StateCode.ACTIVE,
-                owner=_queue_owner(row),
-                can_own=row["owning_user_id"] is None
-                or (row["owning_user__is_licensed"] and not row["owning_user__is_disabled"]),
-                **_mailbox(row),
-            )
+USER_COLUMNS = (
+    *("is_licensed", "access_mode", "is_superuser", "settings__incoming_email_filtering_method"),
+    *DEFAULT_QUEUE,
+    *MAILBOX,
+)
+QUEUE_COLUMNS = (
+    "incoming_email_filtering_method",
+    *_of("owning_user", *PERSON, *NAMES, *DEFAULT_QUEUE),
+    *_of("owning_team", "name", *DEFAULT_QUEUE),
+    *MAILBOX,
+)
 
 
-def _queue_owner(row: dict[str, Any]) -> Owner:
-    if row["owning_user_id"] is None:
-        return Owner(team_id=row["owning_team_id"], name=row["owning_team__name"] or "")
-    prefix = "owning_user__"
-    own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
-    return Owner(user_id=row["owning_user_id"], name=_name(own))
+def _more_of_parties(
+    model: type[models.Model], ask_permission: bool
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Columns of users and queues beside those of a match, and what is computed for each."""
+    if model is SystemUser:
+        return USER_COLUMNS, {"permitted": _permitted("pk")} if ask_permission else {}
+    if model is Queue:
+        able = {"able_member": _able_member(ask_permission)}
+        return QUEUE_COLUMNS, able | (
+            {"permitted": _permitted("owning_user")} if ask_permission else {}
+        )
+    return (), {}
+
+
+def _permitted(user: str) -> Q:
+    """Does this user hold the permission to add email, of a group or directly?"""
+    right = Permission.objects.filter(
+        codename="add_email", content_type__app_label="activities", content_type__model="email"
+    )
+    return Q(Exists(right.filter(group__user=OuterRef(user)))) | Q(
+        Exists(right.filter(user=OuterRef(user)))
+    )
+
+
+def _able_member(ask_permission: bool) -> Exists:
+    """A team may own email if one of its members may."""
+    members = SystemUser.objects.filter(
+        teams=OuterRef("owning_team"), is_disabled=False, is_licensed=True
+    ).exclude(access_mode__in=WITHOUT_RECORDS)
+    if ask_permission:
+        members = members.filter(Q(is_superuser=True) | _permitted("pk"))
+    return Exists(members)
+
+
+def _user(row: dict[str, Any], ask_permission: bool) -> Party:
+    filtering = row["settings__incoming_email_filtering_method"]
+    return Party(
+        kind=PartyKind.USER,
+        id=str(row["pk"]),
+        name=_name(row),
+        # Without a settings row the default of R3.16.
+        filtering=FilteringMethod.RESPONSES if filtering is None else FilteringMethod(filtering),
+        active=not row["is_disabled"],
+        owner=Owner(user_id=row["pk"], name=_name(row)),
+        lacks=_lacks(row, ask_permission),
+        default_queue=_default_queue(row),
+        **_mailbox(row),
+    )
+
+
+def _queue(row: dict[str, Any], ask_permission: bool) -> Party:
+    prefix = "owning_user__" if row["owning_user_id"] is not None else "owning_team__"
+    owner = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
+    lacks = Lacks.NOTHING if row["able_member"] else Lacks.MEMBER
+    if row["owning_user_id"] is not None:
+        lacks = _lacks(owner | {"permitted": row.get("permitted")}, ask_permission)
+    return Party(
+        kind=PartyKind.QUEUE,
+        id=str(row["pk"]),
+        name=row["name"],
+        filtering=FilteringMethod(row["incoming_email_filtering_method"]),
+        active=row["state_code"] == StateCode.ACTIVE,
+        owner=Owner(row["owning_user_id"], row["owning_team_id"], _name(owner)),
+        lacks=lacks,
+        default_queue=_default_queue(owner),
+        **_mailbox(row),
+    )
+
+
+PARTY_MODELS: dict[str, type[models.Model]] = {
+    PartyKind.USER.value: SystemUser,
+    PartyKind.QUEUE.value: Queue,
+}
+_PARTY_OF = {SystemUser: _user, Queue: _queue}
+
+
+def _lacks(user: dict[str, Any], ask_permission: bool) -> Lacks:
+    """What keeps a user from owning email (R3.29)."""
+    if user["is_disabled"]:
+        return Lacks.ENABLED
+    if not user["is_licensed"]:
+        return Lacks.LICENCE
+    if user["access_mode"] in WITHOUT_RECORDS:
+        return Lacks.ACCESS
+    if ask_permission and not (user["is_superuser"] or user["permitted"]):
+        return Lacks.PERMISSION
+    return Lacks.NOTHING
+
+
+def _default_queue(owner: dict[str, Any]) -> DefaultQueue | None:
+    if owner["queue_id"] is None:
+        return None
+    active = owner["queue__state_code"] == StateCode.ACTIVE
+    return DefaultQueue(owner["queue_id"], owner["queue__name"], active)
 
 
 def _mailbox(row: dict[str, Any]) -> dict[str, Any]:
@@ -227,3 +318,9 @@ def _mailbox(row: dict[str, Any]) -> dict[str, Any]:
         "mailbox_id": row["default_mailbox__id"],
         "incoming": None if incoming is None else IncomingDeliveryMethod(incoming),
     }
+
+
+def load_parties(book: AddressBook, also: Iterable[PartyKey] = ()) -> dict[PartyKey, Party]:
+    keys = {(m.kind, m.id) for found in book.matches.values() for m in found if not m.is_ignored}
+    parties = [key for key in keys if key[0] in PARTY_MODELS]
+    return look_up_people((), [*parties, *also]).parties

@@ -44,6 +44,7 @@ class SubReason(TextChoices):
     FORWARDER_UNKNOWN = "forwarder_unknown", _("The forwarder is no user or queue")
     FOLDER_RULE = "folder_rule", _("It lies in a tracked folder")
     CATEGORY = "category", _("It carries the tracking category")
+    SENT_COPY_STORED = "sent_copy_stored", _("The sender's copy is stored")
 
 
 class Why(TextChoices):
@@ -61,13 +62,30 @@ class Why(TextChoices):
     NOT_RECIPIENT = "not_recipient", _("no recipient")
     NOT_READING = "not_reading", _("only the mailbox being read decides")
     INACTIVE = "inactive", _("inactive")
+    INTERNAL = "internal", _("mail between own users")
+
+
+class Lacks(TextChoices):
+    """What a user, or the owner of a queue, lacks to own email (R3.29)."""
+
+    NOTHING = "", ""
+    ENABLED = "enabled", _("disabled")
+    LICENCE = "licence", _("without a licence")
+    ACCESS = "access", _("with an access mode that only administers or reads")
+    PERMISSION = "permission", _("without the permission to add email")
+    MEMBER = "member", _("a team without any member who may own email")
 
 
 class InternalCheck(TextChoices):
-    """Whether mail between own users was told apart (R3.40-R3.44)."""
+    """What became of the candidates, because of who sent the message (R3.40-R3.44)."""
 
     TWO_ACTIVITIES = "two_activities", _("each copy is an activity of its own")
     NOT_CHECKED = "not_checked", _("not checked yet")
+    NOT_INTERNAL = "not_internal", _("the sender is no user or queue")
+    FROM_QUEUE = "from_queue", _("mail from a queue is tracked at both ends")
+    SENT_COPY_STORED = "sent_copy_stored", _("the sender's copy is stored")
+    SENT_COPY_MISSING = "sent_copy_missing", _("the sender's copy is not stored")
+    ALWAYS = "always", _("mail between users is tracked by the sender only")
 
 
 class PartyKind(TextChoices):
@@ -82,6 +100,8 @@ class ResolvedBecause(TextChoices):
 
     ONLY_MATCH = "only_match", _("the only record with this address")
     FIRST_IN_ORDER = "first_in_order", _("the first of several records with this address")
+    OWNED = "owned", _("owned by the owner of the mailbox")
+    LEFT_OPEN = "left_open", _("several records have this address")
     ALL_MATCHES = "all_matches", _("every record with this address")
     NO_MATCH = "no_match", _("no record has this address")
     TOO_MANY = "too_many", _("more than 100 records have this address")
@@ -157,6 +177,7 @@ class Way(TextChoices):
     SENT = "sent", _("it lies in sent items")
     FOLDER = "folder", _("it lies in a tracked folder")
     CATEGORY = "category", _("it carries the tracking category")
+    MANUAL = "manual", _("somebody tracked it by hand")
 
 
 class FolderState(TextChoices):

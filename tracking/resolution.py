@@ -1,13 +1,20 @@
 """PURE  Which record an address stands for, and why that one (R3.31-R3.39).
 
 `addresses.look_up` reads the matches of a whole page; the functions here choose among them for one
-message. Ambiguity has its place in `_choose`: ownership (R3.33) and the switches that leave several
-matches unresolved (R3.35, R3.36, R3.39) go before its last line. Until then several matches mean:
-active before inactive, then the type order of R3.32, then the oldest key.
+message:
+
+    1  disabled users never count, and no inactive record where the organization says so (R3.39)
+    2  more than a hundred: nobody (R3.34)
+    3  one: that one, whatever its state (R3.32)
+    4  several, and the organization leaves them open: nobody (R3.35, R3.36)
+    5  of a recipient: all of them (R3.36)
+    6  of the sender: active before inactive, then what the owner of the mailbox being read owns
+       (R3.33), then the order of kinds, then the oldest key (R3.32)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 from uuid import UUID
 
 from activities.choices import ParticipationType
@@ -51,6 +58,44 @@ class Match:
         """Disabled users never count (R3.39)."""
         return self.kind == USER and not self.active
 
+    def is_owned_by(self, user_id: UUID | None, team_id: UUID | None) -> bool:
+        if user_id is not None:
+            return self.owner_user_id == user_id
+        return team_id is not None and self.owner_team_id == team_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionRules:
+    """The organization's switches, as they act, and who owns the mailbox being read (R3.33)."""
+
+    leave_senders_open: bool = False
+    leave_recipients_open: bool = False
+    ignore_inactive: bool = False
+    owner_user_id: UUID | None = None
+    owner_team_id: UUID | None = None
+
+    def owns(self, match: Match) -> bool:
+        return match.is_owned_by(self.owner_user_id, self.owner_team_id)
+
+
+class Settings(Protocol):
+    def effective(self, name: str) -> Any: ...
+
+
+def rules_of(
+    organization: Settings, owner_user_id: UUID | None = None, owner_team_id: UUID | None = None
+) -> ResolutionRules:
+    return ResolutionRules(
+        leave_senders_open=organization.effective("unresolve_sender_in_case_of_multiple_match"),
+        leave_recipients_open=organization.effective("unresolve_email_address_if_multiple_match"),
+        ignore_inactive=organization.effective("ignore_inactive_records_in_resolution"),
+        owner_user_id=owner_user_id,
+        owner_team_id=owner_team_id,
+    )
+
+
+AS_EVER = ResolutionRules()
+
 
 @dataclass(frozen=True, slots=True)
 class AddressBook:
@@ -61,6 +106,9 @@ class AddressBook:
 
     def at(self, address: str) -> tuple[Match, ...]:
         return self.matches.get(Address(address).key, ())
+
+    def stands_for(self, address: str, kind: str, id: str) -> bool:
+        return any((match.kind, match.id) == (kind, id) for match in self.at(address))
 
     def exceeds(self, address: str) -> bool:
         return Address(address).key in self.too_many
@@ -82,7 +130,7 @@ class Resolution:
 class RecipientResolution:
     """One recipient address of one role; no match: an unresolved party (R3.37).
 
-    `position` counts from 0 within the role.
+    `position` counts from 0 within the role. `others`: matches of an address that is left open (R3.36).
     """
 
     role: ParticipationType
@@ -90,55 +138,83 @@ class RecipientResolution:
     address: str
     name: str = ""
     matches: tuple[Match, ...] = ()
+    others: tuple[Match, ...] = ()
     ignored: tuple[Match, ...] = ()
     because: ResolvedBecause = ResolvedBecause.NO_MATCH
 
 
-def addresses_of(message: ParsedMessage) -> set[str]:
-    """Keys of every address that must be looked up for a message."""
+#: A message that was forwarded from server to server has one such header for each; a forger has more.
+MOST_DELIVERIES = 10
+
+
+def addresses_of(message: ParsedMessage, *, envelope: bool = False) -> set[str]:
+    """Keys of every address that must be looked up for a message. `envelope`: also what it says of its
+    delivery (R10.9)."""
     found = [*message.to, *message.cc, *message.bcc]
     if message.sender:
         found.append(message.sender)
+    if envelope:
+        found += map(Address, message.delivered_to[:MOST_DELIVERIES])
     return {address.key for address in found if address.key}
 
 
-def resolve_sender(sender: Address | None, book: AddressBook) -> Resolution:
-    """The one record behind the sender, or none (R3.32, R3.34)."""
+def resolve_sender(
+    sender: Address | None, book: AddressBook, rules: ResolutionRules = AS_EVER
+) -> Resolution:
+    """The one record behind the sender, or none (R3.32-R3.35)."""
     if sender is None or not sender.key:
         return Resolution(address="", because=ResolvedBecause.NO_ADDRESS)
-    chosen, others, ignored, because = _choose(sender, book)
+    usable, ignored = _matches(sender, book, rules)
+    ranked = sorted(usable, key=lambda match: (not match.active, not rules.owns(match)))
+    because = _because_of_sender(sender, usable, ranked, book, rules)
+    chosen = ranked[0] if because in CHOOSES else None
     return Resolution(
         address=sender.address,
         name=sender.name,
         match=chosen,
-        others=others,
+        others=tuple(ranked[1:] if chosen else ranked),
         ignored=ignored,
         because=because,
     )
 
 
-def _choose(
-    sender: Address, book: AddressBook
-) -> tuple[Match | None, tuple[Match, ...], tuple[Match, ...], ResolvedBecause]:
+CHOOSES = frozenset(
+    {ResolvedBecause.ONLY_MATCH, ResolvedBecause.FIRST_IN_ORDER, ResolvedBecause.OWNED}
+)
+
+
+def _because_of_sender(
+    sender: Address,
+    usable: Sequence[Match],
+    ranked: Sequence[Match],
+    book: AddressBook,
+    rules: ResolutionRules,
+) -> ResolvedBecause:
     if book.exceeds(sender.address):
-        return None, (), (), ResolvedBecause.TOO_MANY
-    usable, ignored = _matches(sender, book)
-    if not usable:
-        return None, (), ignored, ResolvedBecause.NO_MATCH
-    if len(usable) == 1:
-        return usable[0], (), ignored, ResolvedBecause.ONLY_MATCH
-    return usable[0], usable[1:], ignored, ResolvedBecause.FIRST_IN_ORDER
+        return ResolvedBecause.TOO_MANY
+    if len(usable) < 2:
+        return ResolvedBecause.ONLY_MATCH if usable else ResolvedBecause.NO_MATCH
+    if rules.leave_senders_open:
+        return ResolvedBecause.LEFT_OPEN
+    # Said only where it turned the choice: an owned contact before a strange one is just the first.
+    return ResolvedBecause.FIRST_IN_ORDER if ranked[0] == usable[0] else ResolvedBecause.OWNED
 
 
-def _matches(address: Address, book: AddressBook) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
-    """Those that count, best first, and those that never do."""
+def _matches(
+    address: Address, book: AddressBook, rules: ResolutionRules
+) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+    """Those that count, best first, and those that don't."""
     found = sorted(book.at(address.address), key=lambda match: match.rank)
-    usable = tuple(match for match in found if not match.is_ignored)
-    return usable, tuple(match for match in found if match.is_ignored)
+
+    def counts(match: Match) -> bool:
+        return match.active or not (match.is_ignored or rules.ignore_inactive)
+
+    usable = tuple(match for match in found if counts(match))
+    return usable, tuple(match for match in found if not counts(match))
 
 
 def resolve_recipients(
-    message: ParsedMessage, book: AddressBook
+    message: ParsedMessage, book: AddressBook, rules: ResolutionRules = AS_EVER
 ) -> tuple[RecipientResolution, ...]:
     """To, Cc and Bcc in the order of the message, with every record behind each address.
 
@@ -149,22 +225,45 @@ def resolve_recipients(
         (ParticipationType.CC, message.cc),
         (ParticipationType.BCC, message.bcc),
     )
-    resolved = []
-    for role, addresses in roles:
-        for position, address in enumerate(_once_each(addresses)):
-            matches, ignored, because = _all_matches(address, book)
-            resolved.append(
-                RecipientResolution(
-                    role=role,
-                    position=position,
-                    address=address.address,
-                    name=address.name,
-                    matches=matches,
-                    ignored=ignored,
-                    because=because,
-                )
-            )
-    return tuple(resolved)
+    return tuple(
+        _recipient(role, position, address, book, rules)
+        for role, addresses in roles
+        for position, address in enumerate(_once_each(addresses))
+    )
+
+
+def _recipient(
+    role: ParticipationType,
+    position: int,
+    address: Address,
+    book: AddressBook,
+    rules: ResolutionRules,
+) -> RecipientResolution:
+    usable, ignored = _matches(address, book, rules) if address.key else ((), ())
+    because = _because_of_recipient(address, usable, book, rules)
+    left_open = because == ResolvedBecause.LEFT_OPEN
+    return RecipientResolution(
+        role=role,
+        position=position,
+        address=address.address,
+        name=address.name,
+        matches=() if left_open else usable,
+        others=usable if left_open else (),
+        ignored=ignored,
+        because=because,
+    )
+
+
+def _because_of_recipient(
+    address: Address, usable: Sequence[Match], book: AddressBook, rules: ResolutionRules
+) -> ResolvedBecause:
+    if not address.key:
+        return ResolvedBecause.NO_ADDRESS
+    if book.exceeds(address.address):
+        return ResolvedBecause.TOO_MANY
+    if len(usable) < 2:
+        return ResolvedBecause.ONLY_MATCH if usable else ResolvedBecause.NO_MATCH
+    return ResolvedBecause.LEFT_OPEN if rules.leave_recipients_open else ResolvedBecause.ALL_MATCHES
 
 
 def _once_each(addresses: Iterable[Address]) -> list[Address]:
@@ -176,18 +275,6 @@ def _once_each(addresses: Iterable[Address]) -> list[Address]:
             seen.add(identity)
             kept.append(address)
     return kept
-
-
-def _all_matches(
-    address: Address, book: AddressBook
-) -> tuple[tuple[Match, ...], tuple[Match, ...], ResolvedBecause]:
-    if not address.key:
-        return (), (), ResolvedBecause.NO_ADDRESS
-    if book.exceeds(address.address):
-        return (), (), ResolvedBecause.TOO_MANY
-    usable, ignored = _matches(address, book)
-    because = {0: ResolvedBecause.NO_MATCH, 1: ResolvedBecause.ONLY_MATCH}
-    return usable, ignored, because.get(len(usable), ResolvedBecause.ALL_MATCHES)
 
 
 def stored_recipients(

@@ -3,18 +3,19 @@
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 
 from activities.choices import LeadStatus
 from activities.models import Account, Contact, Lead
-from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, StateCode
+from mailboxes.choices import AccessMode, FilteringMethod, IncomingDeliveryMethod, StateCode
 from mailboxes.models import EmailSearch, Mailbox, Queue, SystemUser, Team, UserSettings
 from mailboxes.search import enabled_models, reindex
 from tracking import addresses
-from tracking.acceptance import Owner
-from tracking.addresses import load_parties, look_up
-from tracking.choices import PartyKind
+from tracking.acceptance import DefaultQueue, Owner
+from tracking.addresses import look_up, look_up_people
+from tracking.choices import Lacks, PartyKind
 from tracking.resolution import ACCOUNT, CONTACT, LEAD, QUEUE, USER
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -235,11 +236,18 @@ def test_users_and_queues_of_the_book_are_loaded_with_filter_owner_and_mailbox(
         incoming_email_delivery_method=IncomingDeliveryMethod.FORWARD_MAILBOX,
     )
     make(Contact, last_name="Ada", email_address1="ada@example.com", owning_user=owner)
-    book = look_up(["ben@example.com", "support@example.com", "ada@example.com"])
+    with django_assert_num_queries(4):  # the index, users, queues, contacts
+        people = look_up_people(
+            ["ben@example.com", "support@example.com", "ada@example.com"],
+            also=[(USER, str(owner.pk)), (QUEUE, str(support.pk))],
+        )
 
-    with django_assert_num_queries(2):
-        parties = load_parties(book, also=[(USER, str(owner.pk)), (QUEUE, str(support.pk))])
-
+    parties = people.parties
+    assert {m.kind for found in people.book.matches.values() for m in found} == {
+        USER,
+        QUEUE,
+        CONTACT,
+    }
     assert set(parties) == {
         (USER, str(ben.pk)),
         (QUEUE, str(support.pk)),
@@ -260,32 +268,102 @@ def test_users_and_queues_of_the_book_are_loaded_with_filter_owner_and_mailbox(
     assert parties[(USER, str(owner.pk))].filtering == FilteringMethod.RESPONSES
 
 
-def test_owner_without_licence_or_disabled_may_not_own(owner):
-    unlicensed = make(SystemUser, domain_name="trial", is_licensed=False)
-    disabled = make(SystemUser, domain_name="gone", is_disabled=True)
-    team = make(Team, name="Night shift", administrator=owner)
-    queues = [
-        make(Queue, name=name, email_address=f"{name}@example.com", **fields)
+@pytest.mark.rule("R3.29")
+def test_owner_who_is_disabled_unlicensed_or_only_administers_may_not_own(owner):
+    people = {
+        name: make(SystemUser, domain_name=name, **fields)
         for name, fields in {
-            "a": {"owning_user": unlicensed},
-            "b": {"owning_user": disabled},
-            "c": {"owning_team": team},
-            "d": {"owning_user": owner, "state_code": StateCode.INACTIVE},
+            "gone": {"is_disabled": True},
+            "trial": {"is_licensed": False},
+            "keeper": {"access_mode": AccessMode.ADMINISTRATIVE},
+            "robot": {"access_mode": AccessMode.NON_INTERACTIVE},
         }.items()
+    }
+    queues = {
+        name: make(Queue, name=name, email_address=f"{name}@example.com", owning_user=user)
+        for name, user in people.items()
+    }
+    keys = [(USER, str(user.pk)) for user in people.values()]
+    keys += [(QUEUE, str(queue.pk)) for queue in queues.values()]
+    parties = look_up_people([], also=keys).parties
+    expected = [Lacks.ENABLED, Lacks.LICENCE, Lacks.ACCESS, Lacks.NOTHING]
+    assert [parties[key].lacks for key in keys] == expected * 2
+
+
+@pytest.mark.rule("R3.29")
+def test_team_may_own_email_if_one_of_its_members_may(owner):
+    def party_of(team):
+        queue = make(Queue, name=team.name, email_address="q@example.com", owning_team=team)
+        return look_up_people([], also=[(QUEUE, str(queue.pk))]).parties[(QUEUE, str(queue.pk))]
+
+    empty = make(Team, name="Empty", administrator=owner)
+    unable = make(Team, name="Unable", administrator=owner)
+    unable.members.add(make(SystemUser, domain_name="trial", is_licensed=False))
+    able = make(Team, name="Night shift", administrator=owner)
+    able.members.add(*unable.members.all(), make(SystemUser, domain_name="ben"))
+    assert [party_of(team).lacks for team in (empty, unable, able)] == [
+        Lacks.MEMBER,
+        Lacks.MEMBER,
+        Lacks.NOTHING,
     ]
-    keys = [(QUEUE, str(queue.pk)) for queue in queues]
-    parties = load_parties(look_up([]), also=[*keys, (USER, str(unlicensed.pk))])
-    assert [parties[key].can_own for key in keys] == [False, False, True, True]
-    assert [parties[key].active for key in keys] == [True, True, True, False]
-    assert parties[keys[2]].owner == Owner(team_id=team.pk, name="Night shift")
-    assert not parties[(USER, str(unlicensed.pk))].can_own
+    assert party_of(able).owner == Owner(team_id=able.pk, name="Night shift")
+
+
+@pytest.mark.rule("R3.29")
+def test_where_the_permission_is_asked_for_it_comes_by_group_directly_or_to_superusers(owner):
+    grouped, granted, plain, admin = (
+        make(SystemUser, domain_name=name, is_superuser=name == "admin")
+        for name in ("grouped", "granted", "plain", "admin")
+    )
+    right = Permission.objects.get(codename="add_email")
+    group = Group.objects.create(name="Sales")
+    group.permissions.set([right])
+    grouped.groups.add(group)
+    granted.user_permissions.add(right)
+    plain.groups.add(Group.objects.create(name="Nothing in particular"))
+    team = make(Team, name="Night shift", administrator=owner)
+    team.members.add(plain)
+    queues = [
+        make(Queue, name="a", email_address="a@example.com", owning_user=grouped),
+        make(Queue, name="b", email_address="b@example.com", owning_user=plain),
+        make(Queue, name="c", email_address="c@example.com", owning_team=team),
+    ]
+    keys = [(USER, str(user.pk)) for user in (grouped, granted, plain, admin)]
+    keys += [(QUEUE, str(queue.pk)) for queue in queues]
+
+    def lacking(ask_permission):
+        parties = look_up_people([], also=keys, ask_permission=ask_permission).parties
+        return [parties[key].lacks for key in keys]
+
+    may, may_not, no_member = Lacks.NOTHING, Lacks.PERMISSION, Lacks.MEMBER
+    assert lacking(True) == [may, may, may_not, may, may, may_not, no_member]
+    assert lacking(False) == [may] * 7
+    team.members.add(granted)
+    assert lacking(True)[-1] == may
+
+
+@pytest.mark.rule("R3.53")
+def test_parties_bring_the_default_queue_of_their_owner(owner):
+    inbox = make(Queue, name="Inbox", email_address="i@example.com", owning_user=owner)
+    closed = make(Queue, name="Closed", owning_user=owner, state_code=StateCode.INACTIVE)
+    ben = make(SystemUser, domain_name="ben", queue=inbox)
+    team = make(Team, name="Night shift", administrator=owner, queue=closed)
+    of_ben = make(Queue, name="a", email_address="a@example.com", owning_user=ben)
+    of_team = make(Queue, name="b", email_address="b@example.com", owning_team=team)
+    keys = [(USER, str(ben.pk)), (QUEUE, str(of_ben.pk)), (QUEUE, str(of_team.pk))]
+    parties = look_up_people([], also=[*keys, (USER, str(owner.pk))]).parties
+    assert [parties[key].default_queue for key in keys] == [
+        DefaultQueue(inbox.pk, "Inbox"),
+        DefaultQueue(inbox.pk, "Inbox"),
+        DefaultQueue(closed.pk, "Closed", active=False),
+    ]
+    assert parties[(USER, str(owner.pk))].default_queue is None
 
 
 def test_disabled_users_are_no_parties_unless_asked_for(owner):
     gone = make(
         SystemUser, domain_name="gone", internal_email_address="g@example.com", is_disabled=True
     )
-    book = look_up(["g@example.com"])
-    assert load_parties(book) == {}
-    (party,) = load_parties(book, also=[(USER, str(gone.pk))]).values()
-    assert (party.active, party.can_own) == (False, False)
+    assert look_up_people(["g@example.com"]).parties == {}
+    (party,) = look_up_people([], also=[(USER, str(gone.pk))]).parties.values()
+    assert (party.active, party.lacks) == (False, Lacks.ENABLED)

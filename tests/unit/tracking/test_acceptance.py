@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,9 @@ from tracking.acceptance import (
     AcceptanceRules,
     MessageFacts,
     accept,
+    accept_sent,
     candidates_of,
+    delivered_to,
     facts_of,
     is_automatic,
     rules_of,
@@ -33,6 +37,7 @@ from tracking.choices import (
     AttemptOutcome,
     CorrelationStep,
     InternalCheck,
+    Lacks,
     SubReason,
     Why,
 )
@@ -399,27 +404,187 @@ class Site:
 
 
 @pytest.mark.parametrize(
-    ("switch", "rules"),
+    ("switch", "rule"),
     [
-        (
-            "use_filtering_method_of_syncing_mailbox_only_for_correlation",
-            AcceptanceRules(only_reading_party=True),
-        ),
-        (
-            "sss_force_filtering_method_for_user_mailboxes",
-            AcceptanceRules(only_reading_party=True),
-        ),
-        ("sender_filters_accept_replies", AcceptanceRules(sender_filters_accept_replies=True)),
-        ("do_not_auto_track_auto_submitted", AcceptanceRules(reject_auto_submitted=True)),
-        ("ignore_internal_email", AcceptanceRules(ignore_internal_email=True)),
+        ("use_filtering_method_of_syncing_mailbox_only_for_correlation", "only_reading_party"),
+        ("sss_force_filtering_method_for_user_mailboxes", "only_reading_party"),
+        ("sender_filters_accept_replies", "sender_filters_accept_replies"),
+        ("do_not_auto_track_auto_submitted", "reject_auto_submitted"),
+        ("ignore_internal_email", "ignore_internal_email"),
+        ("do_not_ignore_internal_email_to_queues", "queues_stay"),
+        ("ignore_internal_email_from_queues", "from_queues"),
+        ("ignore_internal_email_detection_enhancement", "only_if_sent_copy_stored"),
     ],
 )
-def test_rules_come_from_the_organization(switch, rules):
-    assert rules_of(Site()) == AcceptanceRules()
-    assert rules_of(Site(switch)) == rules
+def test_rules_come_from_the_organization(switch, rule):
+    all_off = rules_of(Site())
+    assert not any(getattr(all_off, field.name) for field in fields(AcceptanceRules))
+    assert rules_of(Site(switch)) == replace(all_off, **{rule: True})
 
 
-def test_internal_mail_says_that_it_is_not_checked_where_it_would_matter():
-    assert judge(candidate(user())).internal == InternalCheck.TWO_ACTIVITIES
-    rules = AcceptanceRules(ignore_internal_email=True)
-    assert judge(candidate(user()), rules=rules).internal == InternalCheck.NOT_CHECKED
+# -- who may own email
+
+
+@pytest.mark.rule("R3.29")
+def test_party_that_accepts_but_may_not_own_email_is_denied_not_rejected():
+    for taking in (user("u1", lacks=Lacks.LICENCE), queue("q1", lacks=Lacks.MEMBER)):
+        found = judge(candidate(taking))
+        assert (found.accepted, found.entity, found.denied) == (False, None, taking)
+        assert found.reason == AcceptReason.UNKNOWN
+        assert [v.accepted for v in found.verdicts] == [True]
+
+
+@pytest.mark.rule("R3.29")
+def test_another_who_accepts_and_may_own_email_takes_it():
+    unlicensed = candidate(user("u1", lacks=Lacks.LICENCE), is_reading=True)
+    able = user("u2")
+    found = judge(unlicensed, candidate(able, CC))
+    assert (found.entity, found.denied) == (able, None)
+
+
+@pytest.mark.rule("R3.29")
+def test_nobody_who_accepts_means_rejected_whatever_anybody_may():
+    found = judge(candidate(user("u1", NONE, lacks=Lacks.LICENCE)))
+    assert (found.reason, found.denied) == (AcceptReason.NO_CORRELATION_MATCH, None)
+
+
+@pytest.mark.rule("R3.29")
+def test_what_a_person_chose_asks_no_filter_but_the_right_all_the_same():
+    facts = MessageFacts(sender="ada@example.com", chosen=SubReason.CATEGORY)
+    mine = user("u1", NONE, lacks=Lacks.PERMISSION)
+    found = judge(candidate(mine, is_reading=True), candidate(user("u2")), facts=facts)
+    assert (found.accepted, found.denied, found.sub_reason) == (False, mine, SubReason.CATEGORY)
+    beside = judge(candidate(mine), candidate(user("u2"), is_reading=True), facts=facts)
+    assert beside.accepted
+
+
+@pytest.mark.rule("R3.29")
+def test_sent_items_of_who_may_not_own_email_are_denied():
+    mine = user("u1", lacks=Lacks.LICENCE)
+    found = accept_sent(FACTS, mine, Correlation(), [], RULES)
+    assert (found.accepted, found.denied) == (False, mine)
+
+
+# -- mail between own users
+
+ONCE = AcceptanceRules(ignore_internal_email=True)
+ALWAYS = replace(ONCE, only_if_sent_copy_stored=False)
+SENT_COPY = replace(FACTS, sent_copy_stored=True)
+
+
+def whys(acceptance: Acceptance) -> dict[str, Why]:
+    return {verdict.candidate.party.id: verdict.why for verdict in acceptance.verdicts}
+
+
+@pytest.mark.rule("R3.40")
+def test_two_activities_between_users_unless_switched_off():
+    found = judge(candidate(user()), facts=SENT_COPY, sent_by=sender(USER))
+    assert (found.accepted, found.internal) == (True, InternalCheck.TWO_ACTIVITIES)
+    once = judge(candidate(user()), facts=SENT_COPY, sent_by=sender(USER), rules=ONCE)
+    assert outcome(once) == (AcceptReason.INTERNAL_EMAIL_REJECT, SubReason.SENT_COPY_STORED)
+
+
+@pytest.mark.rule("R3.41")
+def test_mail_from_a_user_passes_users_by_and_reaches_queues():
+    to_both = candidate(user("u1")), candidate(queue("q1"), position=1)
+    found = judge(*to_both, facts=SENT_COPY, sent_by=sender(USER), rules=ONCE)
+    assert found.entity.id == "q1"
+    assert whys(found) == {"u1": Why.INTERNAL, "q1": Why.ALL}
+    refusing = candidate(queue("q1", NONE), position=1)
+    found = judge(to_both[0], refusing, facts=SENT_COPY, sent_by=sender(USER), rules=ONCE)
+    assert outcome(found) == (AcceptReason.NO_CORRELATION_MATCH, SubReason.FILTER_NONE)
+
+
+@pytest.mark.rule("R3.41")
+@pytest.mark.parametrize("kind", ["", CONTACT, LEAD, "shop.customer"])
+def test_mail_of_others_is_not_internal(kind):
+    found = judge(candidate(user()), facts=SENT_COPY, sent_by=sender(kind), rules=ALWAYS)
+    assert (found.accepted, found.internal) == (True, InternalCheck.NOT_INTERNAL)
+
+
+@pytest.mark.rule("R3.41")
+def test_who_was_no_candidate_anyway_is_no_internal_reject():
+    inactive = candidate(user(active=False))
+    found = judge(inactive, facts=SENT_COPY, sent_by=sender(USER), rules=ONCE)
+    assert outcome(found) == (AcceptReason.NO_RECIPIENT_MATCH, SubReason.PARTY_INACTIVE)
+
+
+@pytest.mark.rule("R3.42")
+def test_mail_from_a_user_to_a_queue_drops_only_if_its_switch_is_off():
+    for facts in (FACTS, SENT_COPY):
+        found = judge(candidate(queue()), facts=facts, sent_by=sender(USER), rules=ONCE)
+        assert found.accepted
+        off = replace(ONCE, queues_stay=False)
+        found = judge(candidate(queue()), facts=facts, sent_by=sender(USER), rules=off)
+        assert found.reason == AcceptReason.INTERNAL_EMAIL_REJECT
+
+
+@pytest.mark.rule("R3.43")
+def test_mail_from_a_queue_reaches_everybody_unless_switched_on_and_queues_always():
+    to_both = candidate(user("u1")), candidate(queue("q1"), position=1)
+    found = judge(*to_both, facts=SENT_COPY, sent_by=sender(QUEUE), rules=ONCE)
+    assert (found.entity.id, found.internal) == ("u1", InternalCheck.FROM_QUEUE)
+    on = replace(ONCE, from_queues=True, queues_stay=False)
+    found = judge(*to_both, facts=SENT_COPY, sent_by=sender(QUEUE), rules=on)
+    assert whys(found) == {"u1": Why.INTERNAL, "q1": Why.ALL}
+
+
+@pytest.mark.rule("R3.44")
+def test_mail_of_a_colleague_drops_only_if_its_sent_copy_is_stored():
+    """So what a colleague sent from a mail program, untracked, is tracked once: by who receives it."""
+    reply = candidate(user(filtering=RESPONSES))
+    stored_copy = judge(
+        reply, facts=SENT_COPY, correlation=correlated(), sent_by=sender(USER), rules=ONCE
+    )
+    assert stored_copy.reason == AcceptReason.INTERNAL_EMAIL_REJECT
+    untracked = judge(reply, correlation=correlated(), sent_by=sender(USER), rules=ONCE)
+    assert untracked.reason == AcceptReason.CORRELATION_MATCH
+    assert untracked.internal == InternalCheck.SENT_COPY_MISSING
+    no_reply = judge(reply, sent_by=sender(USER), rules=ONCE)
+    assert outcome(no_reply) == (AcceptReason.NO_CORRELATION_MATCH, SubReason.FILTER_REPLIES_ONLY)
+    always = judge(reply, correlation=correlated(), sent_by=sender(USER), rules=ALWAYS)
+    assert (always.reason, always.internal) == (
+        AcceptReason.INTERNAL_EMAIL_REJECT,
+        InternalCheck.ALWAYS,
+    )
+
+
+# -- evidence of the envelope
+
+OWN = {"u1@example.org": (match(USER, "u1"),), "u2@example.org": (match(USER, "u2"),)}
+
+
+def enveloped(*named, reading):
+    one = message(to=addresses("list@example.net"), delivered_to=named)
+    book = AddressBook(OWN)
+    parties_ = {party.key: party for party in (reading, user("u2"))}
+    delivered = delivered_to(one, reading, book)
+    return candidates_of(resolve_recipients(one, book), parties_, reading, delivered)
+
+
+@pytest.mark.rule("R10.9")
+def test_whom_the_envelope_names_is_judged_as_a_recipient():
+    reading = user("u1", LCA)
+    known = {"sent_by": sender(CONTACT)}
+    found = judge(*enveloped("<U1@example.org>", reading=reading), **known)
+    assert (found.reason, found.entity) == (AcceptReason.SENDER_MATCH, reading)
+    assert judge(*enveloped(reading=reading), **known).reason == AcceptReason.NO_RECIPIENT_MATCH
+    unknown = judge(*enveloped("u1@example.org", reading=reading))
+    assert unknown.sub_reason == SubReason.FILTER_SENDER_UNKNOWN
+
+
+@pytest.mark.rule("R10.9")
+def test_the_envelope_never_adds_another_than_whose_mailbox_is_read():
+    reading = user("u1", RESPONSES)
+    (only,) = enveloped("u2@example.org", reading=reading)
+    assert (only.party, only.is_recipient) == (reading, False)
+    (only,) = enveloped("x@elsewhere.example", "u1@example.org", reading=reading)
+    assert only.delivered == "u1@example.org"
+
+
+def test_the_envelope_is_not_asked_about_a_recipient():
+    reading = user("u1")
+    one = message(to=addresses("u1@example.org"), delivered_to=("u1@example.org",))
+    recipients = resolve_recipients(one, AddressBook(OWN))
+    (only,) = candidates_of(recipients, {reading.key: reading}, reading, "u1@example.org")
+    assert (only.role, only.delivered) == (TO, "")

@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +14,11 @@ from tracking.resolution import (
     QUEUE,
     USER,
     AddressBook,
+    ResolutionRules,
     addresses_of,
     resolve_recipients,
     resolve_sender,
+    rules_of,
     stored_recipients,
 )
 
@@ -132,3 +136,118 @@ def test_received_mail_stores_no_bcc():
 def test_addresses_to_look_up_are_keys_each_once():
     one = message(to=addresses("Ada@example.com", ""), cc=addresses("b@example.com."))
     assert addresses_of(one) == {"ada@example.com", "b@example.com"}
+
+
+@pytest.mark.rule("R10.9")
+def test_addresses_of_the_envelope_are_looked_up_only_where_they_count():
+    bcc_copy = message(to=addresses("b@example.com"), delivered_to=("Bcc@example.com",))
+    assert addresses_of(bcc_copy) == {KEY, "b@example.com"}
+    assert addresses_of(bcc_copy, envelope=True) == {KEY, "b@example.com", "bcc@example.com"}
+    forged = message(delivered_to=tuple(f"x{n}@example.com" for n in range(1000)))
+    assert len(addresses_of(forged, envelope=True)) == 11
+
+
+# -- several matches
+
+OLGA, TEAM = UUID(int=7), UUID(int=8)
+BY_OLGA = ResolutionRules(owner_user_id=OLGA)
+LEFT_OPEN = ResolutionRules(leave_senders_open=True, leave_recipients_open=True)
+ONLY_ACTIVE = ResolutionRules(ignore_inactive=True)
+
+
+def sender_of(*matches, rules):
+    return resolve_sender(ADA, book(*matches), rules)
+
+
+def recipient_of(*matches, rules):
+    (recipient,) = resolve_recipients(message(to=(ADA,)), book(*matches), rules)
+    return recipient
+
+
+@pytest.mark.rule("R3.33")
+def test_record_of_the_owner_of_the_mailbox_goes_before_records_of_others():
+    """An owned account beats a contact of somebody else, and even a user."""
+    mine = match(ACCOUNT, "9", owner_user_id=OLGA)
+    others = match(USER), match(CONTACT, owner_user_id=UUID(int=1)), match(LEAD)
+    found = sender_of(mine, *others, rules=BY_OLGA)
+    assert (found.match, found.because) == (mine, ResolvedBecause.OWNED)
+    assert found.others == others
+    assert sender_of(mine, *others, rules=ResolutionRules()).match.kind == USER
+
+
+@pytest.mark.rule("R3.33")
+def test_record_of_the_team_that_owns_the_queue_goes_first():
+    rules = ResolutionRules(owner_team_id=TEAM)
+    mine = match(LEAD, "9", owner_team_id=TEAM)
+    assert sender_of(match(CONTACT, owner_user_id=OLGA), mine, rules=rules).match == mine
+
+
+@pytest.mark.rule("R3.33")
+def test_among_the_owners_own_records_the_order_of_kinds_decides():
+    contact, lead = (match(kind, owner_user_id=OLGA) for kind in (CONTACT, LEAD))
+    found = sender_of(lead, contact, match(ACCOUNT), rules=BY_OLGA)
+    assert (found.match, found.because) == (contact, ResolvedBecause.FIRST_IN_ORDER)
+
+
+def test_inactive_record_of_the_owner_does_not_go_before_an_active_one():
+    mine = match(CONTACT, "1", owner_user_id=OLGA, active=False)
+    assert sender_of(mine, match(LEAD), rules=BY_OLGA).match.kind == LEAD
+
+
+@pytest.mark.rule("R3.35")
+def test_sender_with_several_matches_is_left_open_where_the_organization_says_so():
+    found = sender_of(match(LEAD), match(CONTACT), rules=LEFT_OPEN)
+    assert (found.match, found.because) == (None, ResolvedBecause.LEFT_OPEN)
+    assert [other.kind for other in found.others] == [CONTACT, LEAD]
+    assert sender_of(match(LEAD), rules=LEFT_OPEN).match == match(LEAD)
+
+
+@pytest.mark.rule("R3.36")
+def test_recipient_with_several_matches_is_left_open_where_the_organization_says_so():
+    found = recipient_of(match(QUEUE), match(USER), rules=LEFT_OPEN)
+    assert (found.matches, found.because) == ((), ResolvedBecause.LEFT_OPEN)
+    assert [other.kind for other in found.others] == [USER, QUEUE]
+    assert recipient_of(match(QUEUE), rules=LEFT_OPEN).matches == (match(QUEUE),)
+    assert len(recipient_of(match(QUEUE), match(USER), rules=ResolutionRules()).matches) == 2
+
+
+@pytest.mark.rule("R3.39")
+def test_inactive_records_are_left_out_where_the_organization_says_so_even_alone():
+    inactive, active = match(CONTACT, active=False), match(LEAD)
+    for found in (
+        sender_of(inactive, rules=ONLY_ACTIVE),
+        recipient_of(inactive, rules=ONLY_ACTIVE),
+    ):
+        assert (found.because, found.ignored) == (ResolvedBecause.NO_MATCH, (inactive,))
+    sender = sender_of(inactive, active, rules=ONLY_ACTIVE)
+    assert (sender.match, sender.because) == (active, ResolvedBecause.ONLY_MATCH)
+    assert recipient_of(inactive, active, rules=ONLY_ACTIVE).matches == (active,)
+
+
+@pytest.mark.rule("R3.39")
+def test_disabled_users_never_count_and_never_make_several():
+    disabled = match(USER, active=False)
+    found = sender_of(disabled, match(LEAD), rules=LEFT_OPEN)
+    assert (found.match, found.because, found.ignored) == (
+        match(LEAD),
+        ResolvedBecause.ONLY_MATCH,
+        (disabled,),
+    )
+
+
+def test_rules_come_from_the_organization():
+    class Site:
+        def effective(self, name):
+            return name in on
+
+    on: tuple[str, ...] = ()
+    assert rules_of(Site()) == ResolutionRules()
+    for name, rules in {
+        "unresolve_sender_in_case_of_multiple_match": ResolutionRules(leave_senders_open=True),
+        "unresolve_email_address_if_multiple_match": ResolutionRules(leave_recipients_open=True),
+        "ignore_inactive_records_in_resolution": ONLY_ACTIVE,
+    }.items():
+        on = (name,)
+        assert rules_of(Site()) == rules
+    on = ()
+    assert rules_of(Site(), OLGA) == BY_OLGA
