@@ -6,7 +6,19 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.choices import WorkloadState
 from tracking.choices import Outcome as ItemState
 
-__all__ = ["ActionState", "ItemState", "SendOutcome", "SubmissionState", "WorkloadState"]
+__all__ = [
+    "IMPORTED",
+    "ActionState",
+    "ItemState",
+    "SendOutcome",
+    "SubmissionState",
+    "WorkloadState",
+]
+
+
+#: The folder of ledger rows that came in as files, by hand. No server knows it, so nothing is listed,
+#: fetched or done there.
+IMPORTED = "(import)"
 
 
 class ActionState(TextChoices):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from mailboxes.models import Mailbox
 from mailboxes.protocols.base import ActionKind
-from serversync.choices import ItemState
+from serversync.choices import IMPORTED, ItemState
 from serversync.cycle import Run
 from serversync.models import ServerAction, SyncItem
 from tracking.promote import Plan, reading_of
@@ -119,6 +119,7 @@ def elsewhere(run: Run, tracked: Mapping[str, Sequence[Plan]], now: datetime) ->
             message_id__in=ids, state=ItemState.REJECTED, left_at__isnull=True, parent=None
         )
         .exclude(mailbox=run.mailbox)
+        .exclude(folder=IMPORTED)
         .select_related("mailbox__layout")
     )
     made: list[ServerAction] = []

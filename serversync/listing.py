@@ -21,7 +21,7 @@ from django.db.models import Q, QuerySet
 from activities.identity import bare_message_id
 from mailboxes.models import Mailbox
 from mailboxes.protocols.base import IncomingServer, Listing, RemoteItem
-from serversync.choices import ActionState, ItemState
+from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
 from serversync.leases import renew
@@ -237,9 +237,12 @@ def _recognise(
 
 
 def _rows_with(run: Run, identities: Identities) -> QuerySet[SyncItem]:
-    return SyncItem.objects.filter(
-        mailbox=run.mailbox, identity__in=identities, parent__isnull=True
-    ).order_by("first_seen_at", "pk")
+    """An imported file never was on the server: a message that is, is another item."""
+    return (
+        SyncItem.objects.filter(mailbox=run.mailbox, identity__in=identities, parent__isnull=True)
+        .exclude(folder=IMPORTED)
+        .order_by("first_seen_at", "pk")
+    )
 
 
 def _is_here(run: Run, row: SyncItem) -> bool:

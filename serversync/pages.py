@@ -26,7 +26,7 @@ from mailboxes.protocols.errors import (
     ServerError,
 )
 from serversync import alarms, deeds, linking
-from serversync.choices import ItemState
+from serversync.choices import IMPORTED, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
 from serversync.leases import LeaseLost, renew
@@ -55,6 +55,7 @@ PAGE_BYTES = 32 * 1024 * 1024  # a page's messages are in memory together
 WRITE_TRIES = 3  # for deadlocks and serialization failures, which a repeat cures
 STALE_TRIES = 10  # each time another worker has stored some of the page, so there is an end
 STORED = frozenset({ItemState.TRACKED, ItemState.DUPLICATE})
+HANDED_IN = "handed_in"  # in the trace of an item whose bytes a person brought
 INTERNAL = "IncomingMailboxInternalCrmError"  # R8.20: a passing fault on our side
 
 
@@ -98,6 +99,7 @@ class Seen:
     gone: bool = False
     too_large: bool = False
     failures: int = 0  # of earlier cycles
+    handed_in: bool = False  # its bytes came by hand, so nothing is done on the server
     plans: list[Plan] = field(default_factory=list)
     children: list[SyncItem] = field(default_factory=list)
 
@@ -218,7 +220,7 @@ class PageWriter:
         for one in seen:
             if one.item.size > MAX_SIZE:
                 one.too_large = True  # not worth the line; its size is all we need (R3.10)
-            elif one.raw is None:
+            elif one.raw is None and self.facts.folder != IMPORTED:
                 by_key[one.item.remote_id] = one
         with self.run.timed("fetch"):
             for fetched in self.server.fetch(self.facts.folder, list(by_key)) if by_key else ():
@@ -453,7 +455,8 @@ class PageWriter:
                 next_attempt_at=row.next_attempt_at,
             ),
         )
-        return trace.to_data(decision)
+        data = trace.to_data(decision)
+        return data | {HANDED_IN: True} if one.handed_in else data
 
     def _file(self, seen: Sequence[Seen], now: datetime) -> None:
         """What lies in a tracked folder takes the folder's record (R7.10)."""
@@ -472,11 +475,12 @@ class PageWriter:
 
     def _actions(self, seen: Sequence[Seen], now: datetime) -> list[ServerAction]:
         made: list[ServerAction] = []
-        for one in seen:
+        theirs = [one for one in seen if not one.handed_in]
+        for one in theirs:
             wanted = deeds.after(self.run, one.row, one.children, one.plans)
             made += deeds.rows(self.mailbox, one.row, wanted, now)
         tracked = {
-            one.row.message_id: one.plans for one in seen if one.row.state == ItemState.TRACKED
+            one.row.message_id: one.plans for one in theirs if one.row.state == ItemState.TRACKED
         }
         return made + deeds.elsewhere(self.run, tracked, now)
 
@@ -556,7 +560,8 @@ def rows_of(seen: Sequence[Seen]) -> list[SyncItem]:
 
 
 def _seen_before(item: RemoteItem, row: SyncItem) -> Seen:
-    seen = Seen(item, row, is_new=False, failures=row.attempts)
+    handed_in = row.folder == IMPORTED or bool(row.trace.get(HANDED_IN))
+    seen = Seen(item, row, is_new=False, failures=row.attempts, handed_in=handed_in)
     if row.raw is not None:
         try:
             seen.raw = blobs.read(row.raw)

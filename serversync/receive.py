@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from mailboxes.choices import ServerType
@@ -27,7 +27,7 @@ from mailboxes.protocols.base import IncomingServer
 from mailboxes.protocols.errors import AccessDenied, FolderMissing
 from serversync import layout, linking, listing, marks
 from serversync.act import act
-from serversync.choices import ItemState
+from serversync.choices import IMPORTED, ItemState
 from serversync.context import Context, FolderFacts
 from serversync.cycle import Clock, CycleResult, Run
 from serversync.models import FolderCursor, SyncItem
@@ -225,19 +225,22 @@ class IncomingCycle:
     # -- retries
 
     def _retry(self, server: IncomingServer) -> None:
-        """Give failed items another try (R3.72)."""
+        """Give failed items another try (R3.72), and judge what was imported by hand, in the order in
+        which it came, so that an answer finds what it answers."""
         now: datetime = self.state.clock()
+        limit: int = self.context.organization.messages_per_page
         rows = list(
             SyncItem.objects.filter(
+                Q(generation=self.context.mailbox.account_generation) | Q(folder=IMPORTED),
                 mailbox=self.context.mailbox,
-                generation=self.context.mailbox.account_generation,
                 state=ItemState.RETRYING,
                 next_attempt_at__lte=now,
                 parent__isnull=True,
             )
             .select_related("raw")
-            .order_by("next_attempt_at")[: self.context.organization.messages_per_page]
+            .order_by("next_attempt_at", F("received_at").asc(nulls_last=True), "pk")[:limit]
         )
+        self.state.result.more |= len(rows) == limit
         by_place: dict[tuple[str, Way, bool], list[SyncItem]] = {}
         for row in rows:
             way = Way(row.trace.get("way", Way.INBOX))

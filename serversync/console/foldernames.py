@@ -7,12 +7,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.protocols.base import INBOX, SENT
+from serversync.choices import IMPORTED
 from serversync.models import MailboxLayout
 from tracking.models import MailboxTrackingFolder
 from tracking.services import path_words
 
 Names = Mapping[str, "str | Promise"]
-EVERYWHERE: dict[str, str | Promise] = {INBOX: _("Inbox"), SENT: _("Sent items")}
+EVERYWHERE: dict[str, str | Promise] = {
+    INBOX: _("Inbox"),
+    SENT: _("Sent items"),
+    IMPORTED: _("Imported by hand"),
+}
 
 
 def folder_names(mailbox: Any) -> Names:

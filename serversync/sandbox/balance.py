@@ -11,7 +11,7 @@ from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, SENT
 from serversync.act import FILE_SENT
-from serversync.choices import ActionState, ItemState, SubmissionState
+from serversync.choices import IMPORTED, ActionState, ItemState, SubmissionState
 from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from serversync.sandbox.ews.ids import read_id
 from serversync.sandbox.ews.store import Folder
@@ -25,6 +25,7 @@ STATES = tuple(ItemState)
 class Balance:
     """`on_server`: messages that the server ever had in the folders that are read, by its own count;
     `inside`: originals found in forwards, which the ledger counts by themselves (R3.75);
+    `imported`: files that people brought, which never were on the server;
     `copies`: of what was sent, filed in sent items; `ways`: how tracked items came."""
 
     mailbox: Mailbox
@@ -37,10 +38,11 @@ class Balance:
     copies: int = 0
     waiting: int = 0
     failed: int = 0
+    imported: int = 0
 
     @property
     def seen(self) -> int:
-        return self.on_server + self.inside
+        return self.on_server + self.inside + self.imported
 
     @property
     def accounted(self) -> int:
@@ -80,6 +82,7 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
             skipped = reasons[cursor["mailbox"]].setdefault(ItemState.SKIPPED, Counter())
             skipped[SkipReason.BEFORE_START] += cursor["n"]
     inside = _counts(items.filter(parent__isnull=False), "mailbox")
+    imported = _counts(items.filter(folder=IMPORTED, parent__isnull=True), "mailbox")
     # Not what was found in sent items: that was sent by other means.
     outgoing = Email.objects.filter(sender_mailbox__in=ids, submitted_at__isnull=False)
     sent = _counts(outgoing.filter(status_code=EmailStatus.SENT), "sender_mailbox")
@@ -108,6 +111,7 @@ def balances(mailboxes: list[Mailbox], sandbox: Sandbox) -> list[Balance]:
             copies=copies[mailbox.pk],
             waiting=waiting[mailbox.pk],
             failed=failed[mailbox.pk],
+            imported=imported[mailbox.pk],
         )
         for mailbox in mailboxes
     ]
@@ -165,7 +169,9 @@ def _by_id(folder: str, sandbox: Sandbox) -> Folder | None:
 
 def _marked_elsewhere(mailbox: Mailbox, folders: list[str], sandbox: Sandbox) -> int:
     """Items that the ledger has only because somebody marked them where nothing else is read."""
-    rows = SyncItem.objects.filter(mailbox=mailbox, parent__isnull=True).exclude(folder__in=folders)
+    rows = SyncItem.objects.filter(mailbox=mailbox, parent__isnull=True).exclude(
+        folder__in=[*folders, IMPORTED]
+    )
     keys = rows.values_list("source_key", flat=True)
     return sum(sandbox.exchange.item(key) is not None for key in keys)
 
