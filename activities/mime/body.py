@@ -14,15 +14,20 @@ from activities.mime.message import Attachment, Defect
 from activities.mime.structure import Part, first, read_header
 from activities.mime.transfer import find_uuencoded
 from activities.mime.words import Report, decode_words, one_line, to_text
+from activities.mime.wrappings import (
+    MAX_SIGNATURES,
+    MESSAGE_TYPES,
+    encryption_of,
+    is_rights_protected,
+    signed_part,
+    unpack_winmail,
+)
 
 _CID = re.compile(r"\bcid:([^\"'\s>)\\]{1,500})", re.IGNORECASE)
 _METHOD = re.compile(
     rb"^METHOD(?:;[^:\r\n]{0,200})?:[ \t]*([A-Za-z-]{1,40})[ \t]*\r?$", re.MULTILINE | re.I
 )
 _PGP = "-----BEGIN PGP MESSAGE-----"
-_MESSAGE_TYPES = ("message/rfc822", "message/global")
-_RIGHTS_PROTECTED = "application/x-microsoft-rpmsg-message"
-_SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 # Names for parts that bring none. A table of ours: the system's own differs from host to host.
 _EXTENSIONS = {
     "application/ms-tnef": ".dat",
@@ -72,7 +77,7 @@ class _Section:
 
 def read_body(root: Part, report: Report) -> Body:
     reader = _BodyReader(report)
-    section = _joined(reader.sections(root))
+    section = reader.unpacked(_joined(reader.sections(root)))
     html, text = section.html or "", section.text or ""
     report_type = ""
     if root.content_type == "multipart/report":
@@ -83,8 +88,14 @@ def read_body(root: Part, report: Report) -> Body:
         attachments=_attachments(reader.attached, html, report),
         calendar_method=reader.calendar_method,
         report_type=_without_surrogates(report_type),
-        encrypted=reader.encrypted or ("pgp" if _PGP in text else ""),
+        encrypted=_encrypted(reader, root, text),
     )
+
+
+def _encrypted(reader: "_BodyReader", root: Part, text: str) -> str:
+    if is_rights_protected(root):
+        return "irm"
+    return reader.encrypted or ("pgp" if _PGP in text else "")
 
 
 def _joined(sections: Sequence[_Section]) -> _Section:
@@ -107,6 +118,7 @@ class _BodyReader:
         self.encrypted = ""
         self._report = report
         self._has_text = False
+        self._signatures = 0
 
     def sections(self, part: Part, *, attach: bool = False) -> list[_Section]:
         """`attach`: everything readable below is an attachment all the same."""
@@ -154,6 +166,8 @@ class _BodyReader:
         return [] if best.html is None and best.text is None else [best]
 
     def _leaf(self, part: Part, *, attach: bool) -> list[_Section]:
+        if signed := self._signed_part(part):
+            return self.sections(signed, attach=attach)
         self._note_kind(part)
         if attach or not self._is_shown(part):
             self.attached.append(part)
@@ -165,7 +179,7 @@ class _BodyReader:
     def _is_shown(self, part: Part) -> bool:
         if part.content_type not in ("text/plain", "text/html"):
             return False
-        if part.disposition not in ("", "inline"):
+        if part.disposition not in ("", "inline") or part.filename.lower().endswith(".eml"):
             return False
         return not (part.filename and self._has_text)
 
@@ -173,14 +187,32 @@ class _BodyReader:
         kind = part.content_type
         if kind == "text/calendar" and not self.calendar_method:
             self.calendar_method = _calendar_method(part)
-        elif kind == _RIGHTS_PROTECTED:
-            self.encrypted = self.encrypted or "irm"
-        elif kind in _SMIME:
-            smime_type = part.parameters.get("smime-type", "").lower()
-            if smime_type in ("", "enveloped-data", "authenveloped-data", "authEnveloped-data"):
-                self.encrypted = self.encrypted or "smime"
-            else:
-                self._report(Defect("opaque_signature", one_line(smime_type)))
+        elif not kind.startswith("text/"):
+            self.encrypted = self.encrypted or encryption_of(part, self._report)
+
+    def _signed_part(self, part: Part) -> Part | None:
+        if part.content_type.startswith("text/") or self._signatures >= MAX_SIGNATURES:
+            return None
+        signed = signed_part(part, self._report)
+        self._signatures += signed is not None
+        return signed
+
+    def unpacked(self, section: _Section) -> _Section:
+        """Each winmail.dat gives way to its files, and lends its body to a message without one."""
+        attached, self.attached = self.attached, []
+        for part in attached:
+            bare = not (section.html or section.text or "").strip()
+            winmail = unpack_winmail(part.content, with_body=bare)
+            if winmail is None or winmail.damaged:
+                self.attached.append(part)
+            if winmail is None:
+                continue
+            self.attached += winmail.parts
+            if winmail.html or winmail.text:
+                section = _Section(winmail.html or None, winmail.text or None)
+            self.calendar_method = self.calendar_method or winmail.calendar_method
+            self._report(Defect("winmail_opened", winmail.told))
+        return section
 
     def _text(self, part: Part) -> str:
         content = part.content
@@ -275,7 +307,7 @@ def _filename(part: Part, number: int, report: Report) -> str:
 
 
 def _made_up_name(part: Part, number: int) -> str:
-    if part.content_type in _MESSAGE_TYPES:
+    if part.content_type in MESSAGE_TYPES:
         subject = _subject_of(part.content)
         return f"{subject or f'message-{number}'}.eml"
     stem = "image" if part.content_type.startswith("image/") else "part"

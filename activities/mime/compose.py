@@ -44,11 +44,20 @@ _OWN_FIELDS = frozenset(
 
 def compose(message: OutgoingMessage) -> bytes:
     """The message as it goes over the wire. Raises ValueError that names the field it refuses."""
-    root = _body(message)
-    boundaries = _Boundaries(message.message_id, root)
+    body = write_body(message)
     lines = [*_header(message), "MIME-Version: 1.0"]
-    head = "\r\n".join(lines).encode("utf-8") + b"\r\n"
-    return head + b"".join(root.pieces(boundaries))
+    return "\r\n".join(lines).encode("utf-8") + b"\r\n" + body
+
+
+def write_body(message: OutgoingMessage) -> bytes:
+    """The body alone: Content-* fields, blank line, content. Boundaries are made of the message id."""
+    root = _body(message)
+    return b"".join(root.pieces(_Boundaries(message.message_id, root)))
+
+
+def write_address(address: Address) -> str:
+    """As it stands in an address header. Raises ValueError for what is none."""
+    return _address("address", address)
 
 
 def needs_smtputf8(mime: bytes) -> bool:

@@ -1,13 +1,9 @@
 """Bytes to data. `parse` is what everybody calls; it never raises, whatever the bytes are."""
 
-import re
-
 from activities.mime.careful import parse_carefully
 from activities.mime.fast import PAYS_FROM_BYTES, parse_fast
-from activities.mime.message import Attachment, Defect, ParsedMessage
-
-_MESSAGE_TYPES = ("message/rfc822", "message/global")
-_HEADER = re.compile(rb"(?:>?From [^\r\n]*\r?\n|\s{0,10})[!-9;-~]{1,100}[ \t]*:")
+from activities.mime.message import Defect, ParsedMessage
+from activities.mime.wrappings import originals
 
 
 def parse(raw: bytes) -> ParsedMessage:
@@ -22,13 +18,7 @@ def parse(raw: bytes) -> ParsedMessage:
 
 
 def forwarded_originals(message: bytes | ParsedMessage) -> list[bytes]:
-    """The messages attached to `message`, octet for octet, in order (R3.75)."""
+    """The messages attached to `message`, in order (R3.75): octet for octet where they are attached as
+    messages, rebuilt where Outlook kept them as properties. See activities.mime.wrappings."""
     parsed = parse(message) if isinstance(message, bytes) else message
-    return [a.content for a in parsed.attachments if _is_message(a)]
-
-
-def _is_message(attachment: Attachment) -> bool:
-    if attachment.content_type in _MESSAGE_TYPES:
-        return bool(attachment.content.strip())
-    named = attachment.filename.lower().endswith(".eml")
-    return named and _HEADER.match(attachment.content) is not None
+    return originals(parsed.attachments)

@@ -41,6 +41,7 @@ class Part:
     disposition: str = ""
     filename: str = ""
     content_id: str = ""
+    content_class: str = ""
     content: bytes = b""
     children: list["Part"] = field(default_factory=list)
     encoding: str = ""
@@ -169,6 +170,7 @@ def describe(fields: Fields, report: Report, default_type: str = "text/plain") -
     part.filename = part.filename or part.parameters.get("name", "")
     encoding = seen.get("content-transfer-encoding", "").partition(";")[0]
     part.encoding = encoding.partition("(")[0].strip(' \t"').lower()
+    part.content_class = seen.get("content-class", "").strip().lower()
     part.content_id = "".join(seen.get("content-id", "").split()).strip("<>")
     return part
 
