@@ -33,6 +33,7 @@ from tracking.choices import (
     AttemptOutcome,
     CorrelationStep,
     InternalCheck,
+    Lacks,
     LinkBecause,
     Outcome,
     OwnerBecause,
@@ -53,6 +54,7 @@ T = TypeVar("T")
 VERSION = 1
 MOMENT = "Y-m-d H:i T"  # in every language; ends in the zone, so that a full stop may follow
 UNTRACKED = "Untracked"  # an item whose tracking category somebody took off
+PRIVILEGE_DENIED = "PrivilegeDenied"  # who accepts it may not own email (R3.29)
 DISMISSED = "Dismissed"  # an item that somebody let go of: its reason from then on
 MOST_ENTRIES = 25  # of one list; a message to 5,000 people explains itself with fewer
 
@@ -171,6 +173,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         "correlation": _correlation(decision.correlation) if decision.correlation else None,
         "parties": _list(acceptance.verdicts, _verdict) if acceptance else None,
         "entity": _party(acceptance.entity) if acceptance and acceptance.entity else None,
+        "denied": _denied(acceptance.denied) if acceptance and acceptance.denied else None,
         "internal": acceptance.internal.value if acceptance and acceptance.verdicts else None,
         "owner": _owner(decision.owner) if decision.owner else None,
         "regarding": _named(decision.regarding),
@@ -259,6 +262,7 @@ def _recipient(recipient: RecipientResolution) -> dict[str, Any]:
         address=recipient.address[:320],
         why=recipient.because.value,
         matches=_list(recipient.matches, _match),
+        others=_list(recipient.others, _match),
         ignored=_list(recipient.ignored, _match),
     )
 
@@ -310,11 +314,17 @@ def _verdict(verdict: PartyVerdict) -> dict[str, Any]:
             address=candidate.address[:320],
             role=candidate.role.value if candidate.role is not None else None,
             reading=candidate.is_reading,
+            delivered=candidate.delivered[:320],
             accepted=verdict.accepted,
             why=verdict.why.value,
+            lacks=candidate.party.lacks.value,
         ),
         "filter": candidate.party.filtering.value,  # 0 is a filter, too
     }
+
+
+def _denied(party: Party) -> dict[str, Any]:
+    return {**_party(party), "lacks": party.lacks.value}
 
 
 def _owner(choice: OwnerChoice) -> dict[str, Any]:
@@ -356,7 +366,7 @@ _IMPERSONAL = frozenset(
         *("duplicate_of", "id_reused", "internal", "n", "list", "kind", "role", "reading"),
         *("accepted", "why", "filter", "parties", "entity", "correlation", "method", "step"),
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
-        *("owner", "queue_items", "way", "filed", "conversations"),
+        *("owner", "queue_items", "way", "filed", "conversations", "denied", "lacks"),
         *("compared", "days", "scores", "words", "words_needed", "addresses", "addresses_needed"),
     }
 )
@@ -433,8 +443,10 @@ def _tracked(data: Mapping[str, Any]) -> Sentence:
         text = _("Tracked, SenderMatch: %(who)s takes mail of known senders.")
         return Sentence(text % {"who": who}, "R3.24")
     if reason == AcceptReason.ACCEPT_ALL.code:
-        accepting = next((p for p in _entries(data, "parties") if p.get("accepted")), {})
-        if accepting and "role" not in accepting:
+        accepting = next(
+            (p for p in _entries(data, "parties") if p.get("accepted") and not p.get("lacks")), {}
+        )
+        if accepting and not ("role" in accepting or accepting.get("delivered")):
             text = _(
                 "Tracked, AcceptAll: the mailbox of %(who)s was read and its filter takes all"
                 " email, though it is no recipient (list mail or Bcc)."
@@ -456,10 +468,10 @@ def _rejected(data: Mapping[str, Any]) -> Sentence:
         return _no_correlation_match(data)
     if reason == AcceptReason.INTERNAL_EMAIL_REJECT.code:
         text = _(
-            "Rejected, InternalEmailReject: sender and recipient are users here, and mail between"
-            " users is tracked once, as the sent copy."
+            "Rejected, InternalEmailReject: sender and recipients are own users or queues, and mail"
+            " between them is tracked once, as the sent copy."
         )
-        return Sentence(text, "R3.40")
+        return Sentence(text, "R3.41")
     if reason == UNTRACKED:
         text = _(
             "Untracked: somebody took the tracking category off. The email stays here; this copy of it"
@@ -502,6 +514,12 @@ def _no_recipient_match(data: Mapping[str, Any]) -> Sentence:
             "Rejected, NoRecipientMatch: those among the recipients who are here are inactive."
         )
         return Sentence(text, "R3.22")
+    if left_open := _own_left_open(data):
+        text = _(
+            "Rejected, NoRecipientMatch: several records have %(address)s, among them %(record)s, and"
+            " the organization leaves such addresses unresolved."
+        )
+        return Sentence(text % left_open, "R3.36")
     if reading and _text(reading, "why") == Why.NOT_RECIPIENT:
         text = _(
             "Rejected, NoRecipientMatch: no recipient is a user or queue here. It came to %(who)s as"
@@ -510,6 +528,15 @@ def _no_recipient_match(data: Mapping[str, Any]) -> Sentence:
         return Sentence(text % {"who": _who(reading), "filter": FilteringMethod.ALL.label}, "R3.27")
     text = _("Rejected, NoRecipientMatch: no recipient is an active user or queue here.")
     return Sentence(text, "R3.22")
+
+
+def _own_left_open(data: Mapping[str, Any]) -> dict[str, str]:
+    """The first recipient who would be a user or queue, were the address not left open."""
+    for recipient in _entries(data, "recipients"):
+        for match in _entries(recipient, "others"):
+            if _text(match, "kind") in PartyKind:
+                return {"address": _text(recipient, "address"), "record": _record(match)}
+    return {}
 
 
 def _no_correlation_match(data: Mapping[str, Any]) -> Sentence:
@@ -634,7 +661,18 @@ def _gone(data: Mapping[str, Any]) -> Sentence:
 def _failure_words(data: Mapping[str, Any]) -> tuple[str, str]:
     failure = _map(data, "failure")
     code = _text(failure, "code") or _text(data, "reason") or AcceptReason.UNKNOWN.code
+    if code == PRIVILEGE_DENIED and (denied := _map(data, "denied")):
+        text = _("%(who)s takes it, but may not own email: %(lacks)s.") % _lacking(denied)
+        return code, text[:1].upper() + text[1:]
     return code, _text(failure, "text")
+
+
+def _lacking(party: Mapping[str, Any]) -> dict[str, str]:
+    """Who lacks what (R3.29); of a queue it is the owner."""
+    lacks = _label(Lacks, party.get("lacks"))
+    if _text(party, "kind") == PartyKind.QUEUE:
+        lacks = _("its owner is %(lacks)s") % {"lacks": lacks}
+    return {"who": _who(party), "lacks": lacks}
 
 
 def _about_message(data: Mapping[str, Any]) -> Iterator[Sentence]:
@@ -696,9 +734,21 @@ def _about_sender(sender: Mapping[str, Any]) -> Sentence:
     if why == ResolvedBecause.TOO_MANY:
         text = _("Sender %(address)s: more than 100 records have this address; left unresolved.")
         return Sentence(text % values, "R3.34", Kind.ADDRESS)
+    if why == ResolvedBecause.LEFT_OPEN:
+        text = _(
+            "Sender %(address)s: several records have this address, and the organization leaves such"
+            " a sender unresolved: %(others)s."
+        )
+        return Sentence(text % values, "R3.35", Kind.ADDRESS)
     if not values["record"]:
         text = _("Sender %(address)s: no record has this address; left unresolved.")
         return Sentence(text % values, "R3.37", Kind.ADDRESS)
+    if why == ResolvedBecause.OWNED:
+        text = _(
+            "Sender %(address)s: %(record)s, which the owner of the mailbox being read owns. Also with"
+            " this address: %(others)s."
+        )
+        return Sentence(text % values, "R3.33", Kind.ADDRESS)
     if values["others"]:
         text = _(
             "Sender %(address)s: %(record)s, being first in the order of kinds, active before"
@@ -714,11 +764,18 @@ def _about_recipient(recipient: Mapping[str, Any]) -> Sentence:
         "role": _header(recipient.get("role")),
         "address": _text(recipient, "address"),
         "records": ", ".join(_record(match) for match in _entries(recipient, "matches")),
+        "others": ", ".join(_record(match) for match in _entries(recipient, "others")),
     }
     why = _text(recipient, "why")
     if why == ResolvedBecause.TOO_MANY:
         text = _("%(role)s %(address)s: more than 100 records have it; left unresolved.")
         return Sentence(text % values, "R3.34", Kind.ADDRESS)
+    if why == ResolvedBecause.LEFT_OPEN:
+        text = _(
+            "%(role)s %(address)s: several records have it, and the organization leaves such a"
+            " recipient unresolved: %(others)s."
+        )
+        return Sentence(text % values, "R3.36", Kind.ADDRESS)
     if not values["records"]:
         text = _("%(role)s %(address)s: no record has this address; left unresolved.")
         return Sentence(text % values, "R3.37", Kind.ADDRESS)
@@ -727,7 +784,9 @@ def _about_recipient(recipient: Mapping[str, Any]) -> Sentence:
 
 def _about_ignored(resolution: Mapping[str, Any]) -> Iterator[Sentence]:
     for match in _entries(resolution, "ignored"):
-        text = _("%(address)s also belongs to %(record)s, who is disabled and does not count.")
+        text = _("%(address)s also belongs to %(record)s: inactive records don't count here.")
+        if _text(match, "kind") == PartyKind.USER:
+            text = _("%(address)s also belongs to %(record)s, who is disabled and does not count.")
         values = {"address": _text(resolution, "address"), "record": _record(match)}
         yield Sentence(text % values, "R3.39", Kind.ADDRESS)
 
@@ -854,9 +913,7 @@ def _looked_for(attempt: Mapping[str, Any]) -> list[str]:
 
 
 def _about_candidates(data: Mapping[str, Any]) -> Iterator[Sentence]:
-    if _text(data, "internal") == InternalCheck.NOT_CHECKED:
-        text = _("Whether this is mail between own users was not checked: not built yet.")
-        yield Sentence(text, "R3.41", Kind.CANDIDATE)
+    yield from _about_internal(data)
     for party in _entries(data, "parties"):
         why = _text(party, "why")
         values = {
@@ -871,13 +928,70 @@ def _about_candidates(data: Mapping[str, Any]) -> Iterator[Sentence]:
         else:
             text = _("%(who)s, %(role)s, filter “%(filter)s”: %(answer)s (%(why)s).")
         line = text % values
-        yield Sentence(line[:1].upper() + line[1:], _RULE_OF.get(why, "R3.24"), Kind.CANDIDATE)
+        yield Sentence(line[:1].upper() + line[1:], _rule_of(party), Kind.CANDIDATE)
+        yield from _about_rights(party)
+
+
+def _about_internal(data: Mapping[str, Any]) -> Iterator[Sentence]:
+    """Nothing where two activities are wanted: then who sent it plays no part."""
+    check = _text(data, "internal")
+    sender = _record(_map(_map(data, "sender"), "match")) or _("a user or queue")
+    text, rule = {
+        InternalCheck.NOT_CHECKED.value: (
+            _("Whether this is mail between own users was not checked."),
+            "R3.41",
+        ),
+        InternalCheck.NOT_INTERNAL.value: (
+            _("The sender is no user or queue here, so this is no mail between own users."),
+            "R3.41",
+        ),
+        InternalCheck.FROM_QUEUE.value: (
+            _("Mail from %(sender)s: what a queue sends is tracked at both ends."),
+            "R3.43",
+        ),
+        InternalCheck.SENT_COPY_STORED.value: (
+            _(
+                "Mail from %(sender)s, whose sent copy is stored: users who receive it aren't asked."
+            ),
+            "R3.44",
+        ),
+        InternalCheck.SENT_COPY_MISSING.value: (
+            _(
+                "Mail from %(sender)s, whose sent copy isn't stored: users who receive it are asked."
+            ),
+            "R3.44",
+        ),
+        InternalCheck.ALWAYS.value: (
+            _("Mail from %(sender)s: users who receive it aren't asked."),
+            "R3.41",
+        ),
+    }.get(check, ("", ""))
+    if text:
+        yield Sentence(text % {"sender": sender}, rule, Kind.CANDIDATE)
+
+
+def _about_rights(party: Mapping[str, Any]) -> Iterator[Sentence]:
+    """What else decided about a party than its filter."""
+    if delivered := _text(party, "delivered"):
+        text = _("The envelope names %(address)s, so it is judged like a recipient.")
+        yield Sentence(text % {"address": delivered}, "R10.9", Kind.CANDIDATE)
+    if party.get("accepted") and party.get("lacks"):
+        text = _("But %(who)s may not own email: %(lacks)s.")
+        yield Sentence(text % _lacking(party), "R3.29", Kind.CANDIDATE)
+
+
+def _rule_of(party: Mapping[str, Any]) -> str:
+    why = _text(party, "why")
+    if why == Why.INTERNAL and _text(party, "kind") == PartyKind.QUEUE:
+        return "R3.42"
+    return _RULE_OF.get(why, "R3.24")
 
 
 _RULE_OF: dict[str, str] = {
     Why.INACTIVE.value: "R3.22",
     Why.NOT_READING.value: "R3.22",
     Why.NOT_RECIPIENT.value: "R3.27",
+    Why.INTERNAL.value: "R3.41",
     Why.AUTO_SUBMITTED.value: "R3.13",
 }
 

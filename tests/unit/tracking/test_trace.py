@@ -23,9 +23,17 @@ from tests.unit.tracking.builders import (
     stored,
     user,
 )
-from tracking.acceptance import Acceptance, AcceptanceRules, MessageFacts, Owner, accept
+from tracking.acceptance import (
+    Acceptance,
+    AcceptanceRules,
+    MessageFacts,
+    Owner,
+    Party,
+    accept,
+)
 from tracking.choices import (
     AcceptReason,
+    Lacks,
     Outcome,
     OwnerBecause,
     QueueItemBecause,
@@ -35,7 +43,18 @@ from tracking.choices import (
 )
 from tracking.correlate import CorrelationCandidates, CorrelationSwitches, correlate
 from tracking.ownership import OwnerChoice
-from tracking.resolution import CONTACT, LEAD, QUEUE, USER, AddressBook, Match, resolve_recipients
+from tracking.resolution import (
+    ACCOUNT,
+    CONTACT,
+    LEAD,
+    QUEUE,
+    USER,
+    AddressBook,
+    Match,
+    ResolutionRules,
+    resolve_recipients,
+    resolve_sender,
+)
 from tracking.trace import (
     MOST_ENTRIES,
     Decision,
@@ -630,3 +649,166 @@ def test_who_takes_part_is_blanked_and_the_counts_stay():
         assert "ada@example.com" not in kept
         assert "CRM:0001001" not in kept
         assert "conversations" in kept or "addresses_needed" in kept
+
+
+# -- rights, mail between own users, ambiguity, envelopes
+
+
+def denied(party: Party) -> Decision:
+    return decided(
+        Outcome.RETRYING,
+        acceptance=judged(candidate(party)),
+        failure=Failure(code="PrivilegeDenied", text="for the log", attempt=1, attempts=5),
+    )
+
+
+@pytest.mark.rule("R3.29")
+@pytest.mark.parametrize(
+    ("party", "said"),
+    [
+        (
+            user("Ben", lacks=Lacks.LICENCE),
+            "User Ben takes it, but may not own email: without a licence.",
+        ),
+        (
+            queue("Night", lacks=Lacks.MEMBER),
+            "Queue Night takes it, but may not own email: its owner is a team without any member who"
+            " may own email.",
+        ),
+    ],
+)
+def test_who_may_not_own_email_is_told_with_what_is_lacking(party, said):
+    assert said in line(denied(party))
+    filter_said, right_said = texts(denied(party), Kind.CANDIDATE)
+    assert "accepts" in filter_said
+    assert right_said.startswith("But ")
+    assert right_said.endswith("(R3.29)")
+
+
+@pytest.mark.rule("R3.29")
+def test_whoever_accepts_in_place_of_another_is_the_one_told_of():
+    unlicensed = candidate(user("Ben", lacks=Lacks.LICENCE), None, is_reading=True)
+    acceptance = judged(unlicensed, candidate(user("Cleo"), CC))
+    told = line(decided(Outcome.TRACKED, acceptance=acceptance))
+    assert told == "Tracked, AcceptAll: the filter of user Cleo takes all email. (R3.24)"
+
+
+ONCE = AcceptanceRules(ignore_internal_email=True)
+STORED = replace(FACTS, sent_copy_stored=True)
+
+
+@pytest.mark.parametrize(
+    ("sent_by", "facts", "rules", "said"),
+    [
+        ("", STORED, ONCE, "no user or queue here, so this is no mail between own users. (R3.41)"),
+        (QUEUE, STORED, ONCE, "what a queue sends is tracked at both ends. (R3.43)"),
+        (
+            USER,
+            STORED,
+            ONCE,
+            "whose sent copy is stored: users who receive it aren't asked. (R3.44)",
+        ),
+        (
+            USER,
+            FACTS,
+            ONCE,
+            "whose sent copy isn't stored: users who receive it are asked. (R3.44)",
+        ),
+        (
+            USER,
+            FACTS,
+            replace(ONCE, only_if_sent_copy_stored=False),
+            "Mail from user Ada: users who receive it aren't asked. (R3.41)",
+        ),
+    ],
+)
+def test_mail_between_own_users_is_told_before_the_candidates(sent_by, facts, rules, said):
+    context = {"sent_by": sender(sent_by), "facts": facts, "rules": rules}
+    decision = replace(rejected(candidate(user("Ben")), **context), sender=context["sent_by"])
+    assert said in texts(decision, Kind.CANDIDATE)[0]
+
+
+@pytest.mark.rule("R3.41", "R3.42")
+def test_dropped_users_and_queues_are_told_with_their_rule():
+    rules = replace(ONCE, queues_stay=False)
+    acceptance = judged(
+        candidate(user("Ben")),
+        candidate(SUPPORT, CC),
+        sent_by=sender(USER),
+        facts=STORED,
+        rules=rules,
+    )
+    decision = decided(Outcome.REJECTED, acceptance=acceptance)
+    assert line(decision).startswith("Rejected, InternalEmailReject: ")
+    assert texts(decision, Kind.CANDIDATE)[1:] == [
+        "User Ben, To: not asked (mail between own users). (R3.41)",
+        "Queue Support, Cc: not asked (mail between own users). (R3.42)",
+    ]
+
+
+def test_nothing_is_said_of_own_users_where_two_activities_are_wanted():
+    (only,) = texts(rejected(candidate(SUPPORT), sent_by=sender(USER)), Kind.CANDIDATE)
+    assert only.startswith("Queue Support")
+
+
+OLGA = UUID(int=7)
+ADDRESS = "ada@example.com"
+
+
+def sender_told(*matches: Match, rules: ResolutionRules) -> str:
+    found = resolve_sender(Address(ADDRESS), AddressBook({ADDRESS: matches}), rules)
+    (told,) = texts(decided(Outcome.TRACKED, sender=found), Kind.ADDRESS)
+    return told
+
+
+@pytest.mark.rule("R3.33", "R3.35")
+def test_why_one_of_several_or_none_is_told():
+    mine = match(ACCOUNT, name="Example Ltd", owner_user_id=OLGA)
+    both = mine, match(CONTACT, name="Ada")
+    owned = sender_told(*both, rules=ResolutionRules(owner_user_id=OLGA))
+    assert owned == (
+        "Sender ada@example.com: account Example Ltd, which the owner of the mailbox being read owns."
+        " Also with this address: contact Ada. (R3.33)"
+    )
+    left_open = sender_told(*both, rules=ResolutionRules(leave_senders_open=True))
+    assert left_open.endswith(
+        "leaves such a sender unresolved: contact Ada, account Example Ltd (R3.35)"
+    )
+
+
+@pytest.mark.rule("R3.36")
+def test_own_address_that_is_left_open_is_told_as_the_reason():
+    one = message(to=addresses(ADDRESS))
+    book = AddressBook({ADDRESS: (match(USER, name="Ben"), match(CONTACT, name="Ben Example"))})
+    recipients = resolve_recipients(one, book, ResolutionRules(leave_recipients_open=True))
+    decision = replace(rejected(), recipients=recipients)
+    assert line(decision) == (
+        "Rejected, NoRecipientMatch: several records have ada@example.com, among them user Ben, and the"
+        " organization leaves such addresses unresolved. (R3.36)"
+    )
+    (told,) = texts(decision, Kind.ADDRESS)
+    assert told.endswith("unresolved: user Ben, contact Ben Example. (R3.36)")
+
+
+@pytest.mark.rule("R3.39")
+def test_inactive_records_that_are_left_out_are_told():
+    inactive = match(CONTACT, name="Ada", active=False)
+    book = AddressBook({ADDRESS: (inactive,)})
+    found = resolve_sender(Address(ADDRESS), book, ResolutionRules(ignore_inactive=True))
+    told = texts(decided(Outcome.TRACKED, sender=found), Kind.ADDRESS)
+    assert told == [
+        "Sender ada@example.com: no record has this address; left unresolved. (R3.37)",
+        "ada@example.com also belongs to contact Ada (inactive): inactive records don't count here."
+        " (R3.39)",
+    ]
+
+
+@pytest.mark.rule("R10.9")
+def test_evidence_of_the_envelope_is_told_and_blanked_with_what_is_personal():
+    reading = user("Ben", FilteringMethod.LEADS_CONTACTS_ACCOUNTS)
+    named = candidate(reading, None, is_reading=True, delivered="ben@example.org")
+    decision = decided(Outcome.TRACKED, acceptance=judged(named, sent_by=sender(CONTACT)))
+    assert "The envelope names ben@example.org, so it is judged like a recipient. (R10.9)" in texts(
+        decision, Kind.CANDIDATE
+    )
+    assert "ben@example.org" not in json.dumps(without_personal(to_data(decision)))
