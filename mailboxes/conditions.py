@@ -661,8 +661,11 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         508,
         E,
         ITEM,
-        _("The owner may not hold the record (R3.29)."),
-        _("Give the owner a group that may own email, then retry the item."),
+        _("Who accepts the message may not own email (R3.29)."),
+        _(
+            "Enable and license the user or the owner of the queue, or give a group with the permission"
+            " to add email; a team needs a member who has all that. Then retry the item."
+        ),
     ),
     (
         "Quarantined",

@@ -137,6 +137,22 @@ class Organization(Record, Stamped):
     do_not_auto_track_auto_submitted = models.BooleanField(
         _("do not track automatic replies"), default=False, help_text=_("Ours (R3.13).")
     )
+    use_envelope_evidence = models.BooleanField(
+        _("believe the envelope of the mailbox being read"),
+        default=False,
+        help_text=_(
+            "Ours: list mail and Bcc are judged by the filter of whom Delivered-To or X-Original-To"
+            " names, if it is that mailbox (R10.9)."
+        ),
+    )
+    own_email_needs_permission = models.BooleanField(
+        _("owning email needs a permission"),
+        default=False,
+        help_text=_(
+            "Off: whoever is licensed may own email. On: only with the permission to add email, by a"
+            " group or directly (R3.29)."
+        ),
+    )
     use_date_watermark = models.BooleanField(
         _("only mail received after the last processed one"),
         default=False,
@@ -302,6 +318,11 @@ class Organization(Record, Stamped):
     sss_create_additional_queue_items_for_already_tracked_email = models.BooleanField(
         _("queue items for duplicates, too"), default=False, help_text=_("R3.55")
     )
+    route_email_to_default_queue = models.BooleanField(
+        _("queue item in the default queue of the owner"),
+        default=False,
+        help_text=_("Where the user or team that owns a received email has one (R3.53)."),
+    )
     keep_mime_days = models.PositiveIntegerField(
         _("keep original messages (days)"),
         default=0,
@@ -329,6 +350,16 @@ class Organization(Record, Stamped):
         default=10,
         validators=[MinValueValidator(1)],
         help_text=_("R5.11"),
+    )
+    auto_responses_per_address = models.PositiveIntegerField(
+        _("automatic answers per address"),
+        default=5,
+        help_text=_("In 24 hours, from all queues together; 0: none are sent (R3.59)."),
+    )
+    auto_responses_per_queue = models.PositiveIntegerField(
+        _("automatic answers per queue"),
+        default=100,
+        help_text=_("In one hour; 0: none are sent (R3.59)."),
     )
 
     # Alerts
@@ -387,6 +418,8 @@ class Organization(Record, Stamped):
     #: What strict parity turns back, and to what (appendix C).
     PARITY: ClassVar[dict[str, Any]] = {
         "use_date_watermark": True,  # R3.9
+        "own_email_needs_permission": True,  # R3.29
+        "use_envelope_evidence": False,  # R10.9
         "track_categorized_items": True,  # R7.20, R10.18
         "allow_folder_tracking_for_queues": False,  # R7.1
         "allow_folder_tracking_for_imap": False,  # R7.30
@@ -409,15 +442,6 @@ class Organization(Record, Stamped):
     #: Settings that can be set and change nothing yet; the page says so (appendix A).
     NOT_BUILT: ClassVar[frozenset[str]] = frozenset(
         {
-            "ignore_internal_email",
-            "do_not_ignore_internal_email_to_queues",
-            "ignore_internal_email_from_queues",
-            "ignore_internal_email_detection_enhancement",
-            "ignore_inactive_records_in_resolution",
-            "unresolve_email_address_if_multiple_match",
-            "resolve_similar_unresolved_email_address",
-            "unresolve_sender_in_case_of_multiple_match",
-            "auto_create_contact_on_promote",
             "enable_mailbox_delegation_for_outgoing_email",
             "notify_mailbox_owner_of_email_server_level_alerts",
             "enable_sss_item_level_monitoring",

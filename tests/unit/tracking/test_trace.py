@@ -772,7 +772,7 @@ def test_why_one_of_several_or_none_is_told():
     )
     left_open = sender_told(*both, rules=ResolutionRules(leave_senders_open=True))
     assert left_open.endswith(
-        "leaves such a sender unresolved: contact Ada, account Example Ltd (R3.35)"
+        "leaves such a sender unresolved: contact Ada, account Example Ltd. (R3.35)"
     )
 
 
