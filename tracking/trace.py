@@ -100,11 +100,13 @@ class PlannedQueueItem:
 
 @dataclass(frozen=True, slots=True)
 class DroppedAttachment:
-    """`reason`: too_large, blocked or invalid (R3.51)."""
+    """`reason`: too_large, blocked, blocked_type or invalid (R3.51). `true_type`: for blocked_type, the
+    extension that belongs to the content (R3.52)."""
 
     name: str
     size: int
     reason: str
+    true_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         ),
         "dropped": _list(
             decision.dropped_attachments,
-            lambda d: _lean(name=d.name[:255], size=d.size, why=d.reason),
+            lambda d: _lean(name=d.name[:255], size=d.size, why=d.reason, type=d.true_type),
         ),
         "duplicate_of": str(decision.duplicate_of) if decision.duplicate_of else None,
         "id_reused": decision.message_id_reused,
@@ -1037,12 +1039,15 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
         yield Sentence(text % values, rule, Kind.RESULT)
     for dropped in _entries(data, "dropped"):
         text = _("Attachment %(name)s (%(size)s) was left out: %(why)s.")
+        why = _text(dropped, "why")
+        name = "".join(letter for letter in _text(dropped, "name") if letter.isprintable())
         values = {
-            "name": _text(dropped, "name") or _("without a name"),
+            "name": name or _("without a name"),
             "size": _octets(str(_number(dropped, "size"))),
-            "why": _dropped_because(_text(dropped, "why")),
+            "why": dropped_because(why, _text(dropped, "type")),
         }
-        yield Sentence(text % values, "R3.51", Kind.RESULT)
+        rule = "R3.52" if why.startswith("blocked") else "R3.51"
+        yield Sentence(text % values, rule, Kind.RESULT)
 
 
 _QUEUE_RULE: dict[str, str] = {
@@ -1051,11 +1056,17 @@ _QUEUE_RULE: dict[str, str] = {
 }
 
 
-def _dropped_because(why: str) -> str:
+def dropped_because(why: str, true_type: str = "") -> str:
+    """Why a file was left out (R3.51, R3.52)."""
     if why == "too_large":
         return _("larger than the organization allows")
     if why == "blocked":
         return _("its extension is blocked")
+    if why == "blocked_type":
+        shown = true_type or _("unknown")
+        return _("it is a file of the blocked type “%(type)s”, whatever its name says") % {
+            "type": shown
+        }
     return why or _("no reason recorded")
 
 

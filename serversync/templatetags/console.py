@@ -16,6 +16,7 @@ from mailboxes.protocols.base import ActionKind
 from serversync.act import FILE_SENT
 from serversync.choices import ItemState, counted_as
 from serversync.console import foldernames, reasons, rules
+from tracking.trace import dropped_because
 
 register = template.Library()
 
@@ -58,6 +59,12 @@ def visible(name: Any) -> str:
     """A stranger's file name without what turns its letters round or hides them: "exe.txt" is no text
     if the letters before it run backwards."""
     return "".join(letter for letter in str(name or "") if letter.isprintable())
+
+
+@register.filter
+def left_out_because(file: Mapping[str, Any]) -> str:
+    """Of an entry of Email.dropped_attachments."""
+    return dropped_because(str(file.get("reason") or ""), str(file.get("type") or ""))
 
 
 @register.simple_tag

@@ -376,6 +376,20 @@ def test_correlation_tells_each_id_and_its_fate():
     assert told[0] == "In-Reply-To: switched off in the organization. (R4.3)"
 
 
+@pytest.mark.rule("R3.52")
+def test_a_file_left_out_tells_what_it_really_is():
+    dropped = (
+        DroppedAttachment("invoice\u202efdp.pdf", 2048, "blocked_type", "exe"),
+        DroppedAttachment("start.bat", 100, "blocked"),
+    )
+    decision = decided(Outcome.TRACKED, dropped_attachments=dropped)
+    assert [text for text in texts(decision, Kind.RESULT) if "left out" in text] == [
+        "Attachment invoicefdp.pdf (2.0 KB) was left out: it is a file of the blocked type “exe”,"
+        " whatever its name says. (R3.52)",
+        "Attachment start.bat (100 bytes) was left out: its extension is blocked. (R3.52)",
+    ]
+
+
 def test_candidates_tell_role_filter_and_answer():
     decision = rejected(
         candidate(user("u1", FilteringMethod.NONE, name="Ben"), TO, is_reading=True),
