@@ -166,7 +166,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
             Figure(
                 items.filter(state=ItemState.QUARANTINED).count(),
                 _("Quarantined items"),
-                _list("serversync.SyncItem", "state=quarantined"),
+                reverse("admin:quarantine"),
                 "bad",
                 _("They failed for good. Look at the reason, then retry, download or dismiss."),
             )

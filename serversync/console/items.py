@@ -7,7 +7,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -114,6 +115,7 @@ class ItemConsole(Deeds, OfMailbox):
     actions = ["retry", "dismiss"]
     deeds = (
         Deed("retry", _("Retry now"), main=True),
+        Deed("look", _("Look into it")),
         Deed("download", _("Download the original")),
         Deed("dismiss", _("Dismiss"), grave=True),
     )
@@ -132,11 +134,12 @@ class ItemConsole(Deeds, OfMailbox):
         return ["mailbox"]
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Any:
-        if obj.state == ItemState.RETRYING:
-            return [deed for deed in self.deeds if deed.name == "retry"]
-        if obj.state != ItemState.QUARANTINED:
+        if obj.state not in quarantine.FAILED:
             return []
-        return [deed for deed in self.deeds if deed.name != "download" or obj.raw_id]
+        hidden = set() if obj.raw_id else {"look", "download"}
+        if obj.state == ItemState.RETRYING:
+            hidden.add("dismiss")
+        return [deed for deed in self.deeds if deed.name not in hidden]
 
     # -- columns
 
@@ -200,6 +203,9 @@ class ItemConsole(Deeds, OfMailbox):
                 done,
             ),
         )
+
+    def look(self, request: HttpRequest, queryset: "QuerySet[SyncItem]") -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:quarantine_look", args=[queryset.get().pk]))
 
     def download(self, request: HttpRequest, queryset: "QuerySet[SyncItem]") -> HttpResponse | None:
         """Needs the permission and the right to read the mailbox's mail."""

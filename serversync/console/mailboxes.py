@@ -43,7 +43,7 @@ from mailboxes.places import is_kept_back
 from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
-from serversync import engine
+from serversync import engine, quarantine
 from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
@@ -631,6 +631,9 @@ def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
     """Where to go, and what to do there."""
     if alert.code in services.CURED_BY_SIGN_IN and alert.regarding_mailbox_id:
         return reverse("admin:sign_in", args=[alert.regarding_mailbox_id]), _("Connect the mailbox")
+    if alert.code == quarantine.ALERT and alert.regarding_mailbox_id:
+        page = reverse("admin:quarantine")
+        return f"{page}?mailbox={alert.regarding_mailbox_id}", _("Open the quarantine")
     return None
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
 
-#: Section -> (word of the task, label of the model whose list opens).
+#: Section -> (word of the task, label of the model whose list opens, or name of a page).
 SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
     (
         _("Synchronization"),
@@ -20,6 +20,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Profiles"), "mailboxes.EmailServerProfile"),
             (_("Folder rules"), "tracking.MailboxTrackingFolder"),
             (_("Items"), "serversync.SyncItem"),
+            (_("Quarantine"), "quarantine"),
             (_("Alerts"), "mailboxes.TraceLog"),
         ),
     ),
@@ -65,6 +66,10 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 )
 
 
+#: Pages that are no list of a model: name of the address -> whose screen must be open to the user.
+PAGES = {"quarantine": "serversync.SyncItem"}
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     name: Any
@@ -94,13 +99,13 @@ def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
     ):
         section = Section(name, folded=folded)
         for word, label in tasks:
-            screen = screens.get(label)
+            screen = screens.get(PAGES.get(label, label))
             if screen is None or not screen.has_view_or_change_permission(request):
                 continue
             meta = screen.model._meta
-            url = reverse(
-                f"admin:{meta.app_label}_{meta.model_name}_changelist", current_app=site.name
-            )
+            listed = f"{meta.app_label}_{meta.model_name}_changelist"
+            place = label if label in PAGES else listed
+            url = reverse(f"admin:{place}", current_app=site.name)
             section.tasks.append(Task(word, url, request.path.startswith(url)))
         if section.tasks:
             found.append(section)

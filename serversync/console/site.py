@@ -9,7 +9,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from serversync.console import front, navigation, rules, signin
+from serversync.console import front, navigation, quarantine, rules, signin
 
 
 class ConsoleSite(admin.AdminSite):
@@ -29,6 +29,7 @@ class ConsoleSite(admin.AdminSite):
         return [
             path("rules/", self.admin_view(self.rules), name="rules"),
             *signin.urls(self),
+            *quarantine.urls(self),
             *super().get_urls(),
         ]
 
