@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypedDict
 
 from activities.mime.addresses import parse_addresses
+from activities.mime.envelope import delivered_to
 from activities.mime.message import Address, Defect
 from activities.mime.words import Report, decode_words, one_line, to_text
 
@@ -23,7 +24,7 @@ _SINGLE = frozenset(
     }
 )  # fmt: skip
 READ_FIELDS = _SINGLE | {
-    "auto-submitted", "list-id", "thread-index", "x-serversync", "delivered-to", "x-original-to",
+    "auto-submitted", "list-id", "thread-index", "x-serversync",
     "importance", "x-priority", "priority", "x-msmail-priority",
 }  # fmt: skip
 _IMPORTANCE = {"high": 2, "urgent": 2, "low": 0, "non-urgent": 0, "normal": 1}
@@ -77,7 +78,7 @@ def read_fields(raw_fields: Sequence[tuple[str, bytes]], hint: str, report: Repo
         thread_index="".join(header.one("thread-index").split()),
         headers_json=_headers_json(header),
         own_header=header.text("x-serversync"),
-        delivered_to=_delivered_to(header),
+        delivered_to=delivered_to(raw_fields),
     )
 
 
@@ -207,8 +208,3 @@ def _headers_json(header: _Header) -> str:
         # An escaped character counts six at most, so this never takes more than is needed.
         values[longest] = values[longest][: len(values[longest]) - max(1, over // 6)]
     return shown
-
-
-def _delivered_to(header: _Header) -> tuple[str, ...]:
-    values = [*header.all("delivered-to"), *header.all("x-original-to")]
-    return tuple(dict.fromkeys(v.strip("<> ") for v in values if v.strip("<> ")))
