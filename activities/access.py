@@ -10,15 +10,37 @@ from activities.models import (
     Contact,
     Email,
     EmailHash,
+    EmailSignature,
+    Incident,
     Lead,
     QueueItem,
     StoredBytes,
+    Template,
 )
 from mailboxes.access import EVERYTHING, NOTHING, Asker, by_owner, content_readers, rows
 from mailboxes.choices import Reach
 from mailboxes.models import Mailbox
 
 rows(Account, Contact, Lead)(by_owner)
+
+
+@rows(Incident)
+def _cases(asker: Asker) -> Q:
+    """By owner; members of a queue look at the cases that came of its mail."""
+    allowed = asker.owned()
+    if asker.viewing and asker.reach not in (None, Reach.ALL):
+        mail = QueueItem.objects.filter(queue__in=asker.queues).values("object")
+        allowed |= Q(created_from__in=mail)
+    return allowed
+
+
+@rows(Template, EmailSignature)
+def _wordings(asker: Asker) -> Q:
+    """Own ones are everybody's business; whoever writes may use what is there for all."""
+    mine = Q(owning_user=asker.user.pk)
+    if asker.viewing:
+        return mine | asker.owned() | Q(is_personal=False)
+    return asker.owned()
 
 
 @rows(ActivityPointer)

@@ -194,6 +194,65 @@ LEAD_STATE = {
 }
 
 
+class CaseState(IntegerChoices):
+    """incident.statecode."""
+
+    ACTIVE = 0, _("Active")
+    RESOLVED = 1, _("Resolved")
+    CANCELED = 2, _("Canceled")
+
+
+class CaseStatus(IntegerChoices):
+    """incident.statuscode."""
+
+    IN_PROGRESS = 1, _("In Progress")
+    ON_HOLD = 2, _("On Hold")
+    WAITING = 3, _("Waiting for Details")
+    RESEARCHING = 4, _("Researching")
+    PROBLEM_SOLVED = 5, _("Problem Solved")
+    CANCELED = 6, _("Canceled")
+    INFORMATION_PROVIDED = 1000, _("Information Provided")
+    MERGED = 2000, _("Merged")
+
+
+CASE_STATE = {
+    CaseStatus.IN_PROGRESS: CaseState.ACTIVE,
+    CaseStatus.ON_HOLD: CaseState.ACTIVE,
+    CaseStatus.WAITING: CaseState.ACTIVE,
+    CaseStatus.RESEARCHING: CaseState.ACTIVE,
+    CaseStatus.PROBLEM_SOLVED: CaseState.RESOLVED,
+    CaseStatus.INFORMATION_PROVIDED: CaseState.RESOLVED,
+    CaseStatus.CANCELED: CaseState.CANCELED,
+    CaseStatus.MERGED: CaseState.CANCELED,
+}
+
+
+class CaseOrigin(IntegerChoices):
+    """incident.caseorigincode."""
+
+    PHONE = 1, _("Phone")
+    EMAIL = 2, _("Email")
+    WEB = 3, _("Web")
+    FACEBOOK = 2483, _("Facebook")
+    TWITTER = 3986, _("Twitter")
+
+
+class CaseType(IntegerChoices):
+    """incident.casetypecode."""
+
+    QUESTION = 1, _("Question")
+    PROBLEM = 2, _("Problem")
+    REQUEST = 3, _("Request")
+
+
+class CasePriority(IntegerChoices):
+    """incident.prioritycode: the reverse of that of activities."""
+
+    HIGH = 1, _("High")
+    NORMAL = 2, _("Normal")
+    LOW = 3, _("Low")
+
+
 class HashType(IntegerChoices):
     """emailhash.hashtype; its values are ours, none are published."""
 

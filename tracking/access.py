@@ -1,12 +1,28 @@
-"""Who reaches which folder rules. Registered with `mailboxes.access` when applications start."""
+"""Who reaches which rules. Registered with `mailboxes.access` when applications start."""
 
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from mailboxes.access import EVERYTHING, Asker, content_readers, reach_of, rows
+from mailboxes.access import (
+    EVERYTHING,
+    NOTHING,
+    Asker,
+    by_owner,
+    content_readers,
+    reach_of,
+    rows,
+)
 from mailboxes.models import Mailbox
-from tracking.models import FolderLink, MailboxTrackingFolder
+from tracking.models import ConvertRule, ConvertRuleItem, FolderLink, MailboxTrackingFolder
+
+rows(ConvertRule)(by_owner)
+
+
+@rows(ConvertRuleItem)
+def _items(asker: Asker) -> Q:
+    """They go with their rule."""
+    return Q(convert_rule__in=asker.seen(ConvertRule)) if asker.viewing else NOTHING
 
 
 @rows(MailboxTrackingFolder, FolderLink)

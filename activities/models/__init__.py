@@ -3,11 +3,13 @@
 from activities.models.attachments import ActivityMimeAttachment
 from activities.models.emails import Email
 from activities.models.hashes import EmailHash
+from activities.models.incidents import Incident
 from activities.models.parties import ActivityParty
 from activities.models.pointer import ActivityPointer
 from activities.models.queue_items import QueueItem
 from activities.models.records import Account, Contact, Lead
 from activities.models.stored_bytes import StoredBytes
+from activities.models.templates import EmailSignature, Template, TemplateFor
 
 __all__ = [
     "Account",
@@ -17,7 +19,11 @@ __all__ = [
     "Contact",
     "Email",
     "EmailHash",
+    "EmailSignature",
+    "Incident",
     "Lead",
     "QueueItem",
     "StoredBytes",
+    "Template",
+    "TemplateFor",
 ]

@@ -156,7 +156,12 @@ class Email(models.Model):
     attachment_count = models.PositiveIntegerField(_("attachments"), default=0)
     category = models.CharField(_("category"), max_length=250, blank=True)
     subcategory = models.CharField(_("subcategory"), max_length=250, blank=True)
-    is_workflow_created = models.BooleanField(default=False)
+    is_workflow_created = models.BooleanField(
+        _("automatic answer"),
+        default=False,
+        editable=False,
+        help_text=_("A rule wrote it, no person (R3.59)."),
+    )
 
     # Ours
     mime = models.ForeignKey(
@@ -205,6 +210,11 @@ class Email(models.Model):
                 name="email_conversation_index",
             ),
             models.Index(fields=["tracking_token"], name="email_tracking_token"),
+            models.Index(
+                fields=["sender_mailbox", "submitted_at"],
+                condition=Q(is_workflow_created=True),
+                name="email_automatic_answers",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -242,6 +242,7 @@ class Lead(Record, Stamped, Owned, Reachable):
         related_name="+",
         verbose_name=_("existing contact"),
     )
+    is_auto_create = models.BooleanField(_("created from mail"), default=False, editable=False)
     status_code = models.IntegerField(
         _("status"), choices=LeadStatus.choices, default=LeadStatus.NEW
     )
