@@ -4,9 +4,8 @@ The body of a stranger's message is never part of a page of the console: it is a
 sanitised, with a policy that lets nothing run and nothing load, shown in a sandboxed frame.
 """
 
-import base64
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import conditional_escape
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
@@ -42,28 +41,13 @@ from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.filing import Filing, may_file, regarding_of, regarding_words
+from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.resolving import Resolving, resolve_link
 from serversync.models import Submission, SyncItem
 from tracking import trace
 
-#: Pictures inside a body that are shown; anything else is a download.
-_PICTURES = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"BM": "image/bmp",
-    b"RIFF": "image/webp",
-}
-MOST_PICTURE_BYTES = 12 * 1024 * 1024  # of one body, for they travel inside it
 CONVERSATION = 50
-
-DOCUMENT = (
-    '<!doctype html><html lang=""><head><meta charset="utf-8"><meta name="referrer" '
-    'content="no-referrer"><title>{title}</title><style>html{{color-scheme:light;background:#fff}}'
-    "body{{margin:16px;color:#222;font:14px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}}"
-    "img{{max-width:100%;height:auto}}table{{max-width:100%}}pre{{white-space:pre-wrap}}</style>"
-    "</head><body>{body}</body></html>"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +61,7 @@ class PartyLine:
     delivery: SafeString | str
 
 
-class EmailConsole(Filing, Deeds, EmailListScreen):
+class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
     """Stored mail is read; drafts and failed mail are written and sent."""
 
     actions = None
@@ -153,7 +137,7 @@ class EmailConsole(Filing, Deeds, EmailListScreen):
     def read(self, request: HttpRequest, email: Any) -> HttpResponse:
         remote = request.GET.get("remote") == "1"
         shown = body_of(email, allow_remote=remote, pictures={})
-        parties = party_lines(email, request.user)
+        parties = party_lines(email, request.user, may_resolve=may_file(request.user, email))
         # Items of mailboxes that the reader can't see stay out of sight, though the e-mail is here.
         items = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
         context = {
@@ -231,17 +215,7 @@ class EmailConsole(Filing, Deeds, EmailListScreen):
         email = self._readable(request, pk)
         remote = request.GET.get("remote") == "1"
         shown = body_of(email, allow_remote=remote, pictures=pictures_of(email))
-        title = conditional_escape(__("Body"))
-        response = HttpResponse(DOCUMENT.format(title=title, body=shown.html))
-        images = "data: https: http:" if remote else "data:"
-        response["Content-Security-Policy"] = (
-            f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; base-uri 'none'; "
-            "form-action 'none'; frame-ancestors 'self'; "
-            "sandbox allow-popups allow-popups-to-escape-sandbox"
-        )
-        response["Referrer-Policy"] = "no-referrer"
-        response["Cache-Control"] = "private, no-store"
-        return response
+        return frame(shown.html, remote=remote)
 
     def original(self, request: HttpRequest, pk: Any) -> HttpResponse:
         email = self._readable(request, pk)
@@ -380,24 +354,23 @@ def pictures_of(email: Any) -> dict[str, str]:
     files = ActivityMimeAttachment.objects.filter(activity_id=email.pk).exclude(
         attachment_content_id=""
     )
-    found: dict[str, str] = {}
+    return in_line(_shown(files.select_related("attachment")))
+
+
+def _shown(files: "QuerySet[ActivityMimeAttachment]") -> Iterator[Picture]:
     room = MOST_PICTURE_BYTES
-    for file in files.select_related("attachment"):
+    for file in files:
         room -= file.attachment.size
         if room < 0:
-            break
+            return
         try:
             content = blobs.read(file.attachment)
         except blobs.BytesMissing:
             continue
-        kind = next((kind for start, kind in _PICTURES.items() if content.startswith(start)), None)
-        if kind:
-            octets = base64.b64encode(content).decode("ascii")
-            found[file.attachment_content_id.strip("<>")] = f"data:{kind};base64,{octets}"
-    return found
+        yield Picture(file.attachment_content_id.strip("<>"), content)
 
 
-def party_lines(email: Any, reader: Any) -> list[PartyLine]:
+def party_lines(email: Any, reader: Any, *, may_resolve: bool = False) -> list[PartyLine]:
     """The participants with the records they stand for; one look-up for each kind of record."""
     rows = list(ActivityParty.objects.filter(activity_id=email.pk).select_related("party_type"))
     wanted: dict[ContentType, set[str]] = defaultdict(set)
@@ -414,13 +387,17 @@ def party_lines(email: Any, reader: Any) -> list[PartyLine]:
         except LookupError:
             continue
         names |= {(kind.pk, str(record.pk)): str(record) for record in seen}
-    return [_party_line(row, names) for row in rows]
+    return [_party_line(row, names, may_resolve) for row in rows]
 
 
-def _party_line(row: ActivityParty, names: dict[tuple[int, str], str]) -> PartyLine:
+def _party_line(
+    row: ActivityParty, names: dict[tuple[int, str], str], may_resolve: bool
+) -> PartyLine:
     record: SafeString | str
     if row.party_type is None or not row.is_resolved:
         record = badge(_("unresolved"), "warn")
+        if may_resolve:
+            record = format_html("{} {}", record, resolve_link(row))
     elif (name := names.get((row.party_type.pk, row.party_id))) is not None:
         record = record_link(row.party_type, row.party_id, f"{name} ({row.party_type.name})")
     else:
