@@ -265,7 +265,7 @@ def _writable(files: Iterable[Attachment]) -> Iterator[Attachment]:
 
 def _message_name(name: str) -> str:
     """Outlook calls an attached message by its subject; "" has the reader make up a name."""
-    name = _NOT_IN_NAMES.sub(" ", name).strip(" .")[:100]
+    name = " ".join(_NOT_IN_NAMES.sub(" ", name).split()).strip(" .")[:100]
     return f"{name}.eml" if name and not name.lower().endswith(".eml") else name
 
 

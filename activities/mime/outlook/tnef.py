@@ -61,7 +61,7 @@ def _read(data: memoryview, depth: int) -> Tnef | None:
     found, damaged = _Found(), False
     try:
         for level, tag, value in _attributes(data):
-            _take(found, level, tag, value)
+            damaged = not _take_whole(found, level, tag, value) or damaged
     except Truncated:
         damaged = True
     if not (found.values or found.old or found.files):
@@ -72,7 +72,7 @@ def _read(data: memoryview, depth: int) -> Tnef | None:
         Item(
             properties,
             [Properties(values, page) for values in found.recipients],
-            [_file(Properties(old | values, page), depth) for old, values in found.files],
+            [_file(old | values, page, depth) for old, values in found.files],
         ),
         damaged,
     )
@@ -109,6 +109,15 @@ class _Cursor:
 
     def number(self, size: int = 4) -> int:
         return int.from_bytes(self.take(size), "little")
+
+
+def _take_whole(found: _Found, level: int, tag: int, value: memoryview) -> bool:
+    """Whether nothing was missing; one broken attribute doesn't spoil the next."""
+    try:
+        _take(found, level, tag, value)
+    except Truncated:
+        return False
+    return True
 
 
 def _take(found: _Found, level: int, tag: int, value: memoryview) -> None:
@@ -180,13 +189,17 @@ def _padded(size: int) -> int:
     return (size + 3) // 4 * 4
 
 
-def _file(properties: Properties, depth: int) -> File:
-    content = memoryview(properties.octets(mapi.FILE_DATA))
-    if content[:_INTERFACE_SIZE] == _A_MESSAGE and depth < mapi.MAX_DEPTH:
-        inner = _read(content[_INTERFACE_SIZE:], depth + 1)
+def _file(values: Values, code_page: int, depth: int) -> File:
+    kind, octets = values.get(mapi.FILE_DATA, (mapi.BINARY, b""))
+    if kind != mapi.OBJECT:
+        return File(Properties(values, code_page))
+    interface, content = octets[:_INTERFACE_SIZE], memoryview(octets)[_INTERFACE_SIZE:]
+    if interface == _A_MESSAGE and depth < mapi.MAX_DEPTH:
+        inner = _read(content, depth + 1)
         if inner is not None:
-            return File(properties, inner.item)
-    return File(properties)
+            return File(Properties(values, code_page), inner.item)
+    content_alone = {mapi.FILE_DATA: (mapi.BINARY, bytes(content))}
+    return File(Properties(values | content_alone, code_page))
 
 
 def _sender(value: memoryview) -> Values:
