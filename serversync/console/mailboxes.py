@@ -45,6 +45,7 @@ from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, versio
 from mailboxes.signin import may_sign_in
 from serversync import engine, quarantine
 from serversync.choices import ItemState, WorkloadState, counted_as
+from serversync.console.conflicts import WarnsOfSharedAddresses
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
 from serversync.console.help import RuleLinks
@@ -496,7 +497,7 @@ def _counts(mailbox: Any, url: str, now: datetime) -> list[StateCount]:
 # -- queues --------------------------------------------------------------------------------------
 
 
-class QueueConsole(RuleLinks, Deeds, QueueScreen):
+class QueueConsole(WarnsOfSharedAddresses, RuleLinks, Deeds, QueueScreen):
     deeds = (
         Deed("activate", _("Activate")),
         Deed("deactivate", _("Deactivate"), grave=True),

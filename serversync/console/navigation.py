@@ -46,6 +46,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Accounts"), "activities.Account"),
             (_("Contacts"), "activities.Contact"),
             (_("Leads"), "activities.Lead"),
+            (_("Shared addresses"), "conflicts"),
         ),
     ),
     (_("Settings"), ((_("Organization"), "mailboxes.Organization"),)),
@@ -67,7 +68,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 
 
 #: Pages that are no list of a model: name of the address -> whose screen must be open to the user.
-PAGES = {"quarantine": "serversync.SyncItem"}
+PAGES = {"quarantine": "serversync.SyncItem", "conflicts": "mailboxes.EmailSearch"}
 
 
 @dataclass(frozen=True, slots=True)

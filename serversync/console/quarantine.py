@@ -101,7 +101,9 @@ def choice_of(told: Mapping[str, Any]) -> Choice:
     """From an address, which may hold anything."""
     state = ItemState.RETRYING if told.get("state") == "retrying" else ItemState.QUARANTINED
     reason = told.get("reason")
-    return Choice(state, _uuid(told.get("mailbox")), None if reason is None else reason[:64])
+    if reason is not None:
+        reason = reason.replace("\0", "")[:64]
+    return Choice(state, _uuid(told.get("mailbox")), reason)
 
 
 def _uuid(text: Any) -> UUID | None:

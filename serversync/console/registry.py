@@ -25,6 +25,7 @@ from mailboxes.models import (
     Team,
     TraceLog,
 )
+from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole, UserConsole
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.help import OrganizationConsole
@@ -55,7 +56,7 @@ SCREENS = {
     Mailbox: MailboxConsole,
     EmailServerProfile: ProfileConsole,
     Queue: QueueConsole,
-    SystemUser: mailboxes.UserScreen,
+    SystemUser: UserConsole,
     Team: mailboxes.TeamScreen,
     Group: mailboxes.GroupScreen,
     Organization: OrganizationConsole,
@@ -63,9 +64,9 @@ SCREENS = {
     EmailSearch: mailboxes.AddressScreen,
     MailboxTrackingFolder: FolderRuleConsole,
     # The records
-    Account: activities.AccountScreen,
-    Contact: activities.ContactScreen,
-    Lead: activities.LeadScreen,
+    Account: AccountConsole,
+    Contact: ContactConsole,
+    Lead: LeadConsole,
     Email: EmailConsole,
     QueueItem: activities.QueueItemScreen,
     ActivityPointer: activities.ActivityScreen,

@@ -9,7 +9,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from serversync.console import front, navigation, quarantine, rules, signin
+from serversync.console import conflicts, front, navigation, quarantine, rules, signin
 
 
 class ConsoleSite(admin.AdminSite):
@@ -30,6 +30,7 @@ class ConsoleSite(admin.AdminSite):
             path("rules/", self.admin_view(self.rules), name="rules"),
             *signin.urls(self),
             *quarantine.urls(self),
+            *conflicts.urls(self),
             *super().get_urls(),
         ]
 

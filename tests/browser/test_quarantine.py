@@ -1,11 +1,11 @@
-"""The quarantine in a browser: choosing, acting, looking into a message, bringing files."""
+"""The quarantine in a browser: choosing, acting, looking into a message, bringing files; shared addresses."""
 
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
 from activities import blobs
-from activities.models import StoredBytes
+from activities.models import Contact, StoredBytes
 from mailboxes.choices import Reach
 from serversync.models import SyncItem
 from tests.factories.console import Site, build_site, rich, written
@@ -106,3 +106,25 @@ def test_files_are_brought(console, site, screenshot):
     expect(console.locator("#brought")).to_contain_text("Taken in")
     expect(console.locator("#brought")).to_contain_text("This is no message")
     expect(console.locator("#brought a")).to_have_text("New")
+
+
+def test_the_report_of_shared_addresses_fits(page, sign_in, site, screenshot):
+    Contact.objects.create(
+        first_name="Ada",
+        last_name="Private",
+        email_address1="ada@example.com",
+        owning_user=site.ada,
+    )
+    Contact.objects.create(
+        last_name="Twin", email_address1="cleo@customer.example", owning_user=site.ben
+    )
+    sign_in(site.administrator)
+    for width in (1440, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(reverse("admin:conflicts"))
+        screenshot(f"conflicts-{width}")
+        assert fits(page)
+    page.get_by_role("link", name="Several records of one type").click()
+
+    expect(page.locator("#conflicts tbody tr")).to_have_count(1)
+    expect(page.locator("#conflicts")).to_contain_text("cleo@customer.example")
