@@ -26,6 +26,7 @@ MESSAGE_TYPES = ("message/rfc822", "message/global")
 MAX_SIGNATURES = 5  # one around the other
 
 _SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_SMIME_NAME = "smime.p7m"
 _ENVELOPED = ("", "enveloped-data", "authenveloped-data")
 _RPMSG = "application/x-microsoft-rpmsg-message"
 _RPMSG_NAMES = ("message.rpmsg", "message_v2.rpmsg", "message_v4.rpmsg")
@@ -76,7 +77,7 @@ class Unpacked:
 
     @property
     def told(self) -> str:
-        told = [f"{len(self.parts)} files"]
+        told = [f"files: {len(self.parts)}"]
         if self.html or self.text:
             told.append("body")
         if self.damaged:
@@ -126,6 +127,8 @@ def encryption_of(part: Part, report: Report) -> str:
         return ""
     if smime.is_enveloped(part.content):
         return "smime"
+    if smime.is_signed(part.content) and part.filename.lower() != _SMIME_NAME:
+        return ""  # a signed file: a contract, an invoice
     smime_type = part.parameters.get("smime-type", "").lower()
     if smime_type in _ENVELOPED and not smime.is_signed(part.content):
         return "smime"
@@ -149,7 +152,7 @@ def is_rights_protected(root: Part) -> bool:
 
 
 def _is_smime(part: Part) -> bool:
-    return part.content_type in _SMIME or part.filename.lower() == "smime.p7m"
+    return part.content_type in _SMIME or part.filename.lower() == _SMIME_NAME
 
 
 def originals(attachments: Sequence[Attachment]) -> list[bytes]:

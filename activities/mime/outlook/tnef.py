@@ -72,7 +72,7 @@ def _read(data: memoryview, depth: int) -> Tnef | None:
         Item(
             properties,
             [Properties(values, page) for values in found.recipients],
-            [_file(old | values, page, depth) for old, values in found.files],
+            [_file(old | values, page, depth) for old, values in found.files if old or values],
         ),
         damaged,
     )

@@ -49,6 +49,9 @@ DEFECTS: dict[str, set[str]] = {
     "encoded_word_in_filename": {"encoded_word_in_parameter"},
     "encoded_word_unknown_charset": {"unknown_charset"},
     "euc_jp_without_label": {"charset_missing"},
+    "forward_gmail": {"encoded_message"},
+    "forward_in_winmail": {"winmail_opened"},
+    "forward_opaque_signed": {"signed_part_opened"},
     "garbled_content_type": {"bad_content_type"},
     "header_line_starts_with_blank": {"stray_continuation"},
     "impossible_date": {"bad_date"},
@@ -76,6 +79,9 @@ DEFECTS: dict[str, set[str]] = {
     "semicolon_recipients": {"semicolon_separator"},
     "shift_jis_labelled_iso_2022_jp": {"charset_mislabelled"},
     "smime_opaque_signed": {"opaque_signature"},
+    "smime_opaque_signed_mixed": {"signed_part_opened"},
+    "smime_opaque_signed_streamed": {"signed_part_opened"},
+    "smime_opaque_signed_twice": {"signed_part_opened"},
     "text_after_last_boundary": {"text_after_last_boundary"},
     "truncated_multipart": {"boundary_not_closed"},
     "unclosed_bracket": {"broken_address"},
@@ -90,6 +96,10 @@ DEFECTS: dict[str, set[str]] = {
     "utf8_with_one_bad_byte": {"undecodable_bytes"},
     "uuencoded_inline": {"uuencoded"},
     "uuencoded_part": {"uuencoded"},
+    "winmail_cut_off": {"winmail_opened"},
+    "winmail_is_all": {"winmail_opened"},
+    "winmail_meeting_request": {"winmail_opened"},
+    "winmail_with_files": {"winmail_opened"},
 }
 
 
