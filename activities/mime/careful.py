@@ -4,6 +4,7 @@ import re
 
 from activities.mime.body import read_body
 from activities.mime.fields import read_fields
+from activities.mime.kinds import with_kind
 from activities.mime.message import Defect, ParsedMessage
 from activities.mime.structure import Part, read_header, read_tree
 
@@ -44,7 +45,7 @@ def parse_carefully(raw: bytes) -> ParsedMessage:
     root = read_tree(octets, fields, body_start, defects)
     values = read_fields(fields, charset_of(root), defects)
     body = read_body(root, defects)
-    return ParsedMessage(
+    message = ParsedMessage(
         size=len(raw),
         body_size=len(octets) - body_start,
         html=body.html,
@@ -57,6 +58,7 @@ def parse_carefully(raw: bytes) -> ParsedMessage:
         path="careful",
         **values,
     )
+    return with_kind(message, fields, root)
 
 
 def _prepare(raw: bytes, report: Defects) -> tuple[bytes, int]:

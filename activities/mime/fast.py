@@ -11,6 +11,7 @@ from fast_mail_parser import ParseError, PyLazyMimePart, parse_email_tree
 from activities.mime.body import read_body
 from activities.mime.careful import Defects, charset_of
 from activities.mime.fields import read_fields
+from activities.mime.kinds import with_kind
 from activities.mime.message import ParsedMessage
 from activities.mime.structure import Fields, Part, decode_part, describe, read_header, scan
 from activities.mime.words import Report
@@ -90,7 +91,7 @@ def parse_fast(raw: bytes) -> ParsedMessage | None:
     body = read_body(root, defects)
     if defects.any():
         return None
-    return ParsedMessage(
+    message = ParsedMessage(
         size=len(raw),
         body_size=len(raw) - body_start,
         html=body.html,
@@ -102,6 +103,7 @@ def parse_fast(raw: bytes) -> ParsedMessage | None:
         path="fast",
         **values,
     )
+    return with_kind(message, fields, root)
 
 
 def _decode(raw: bytes, part: Part, node: PyLazyMimePart, report: Report) -> bool:

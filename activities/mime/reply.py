@@ -69,3 +69,11 @@ def body_of(html: str) -> str:
     """What is between the body tags; all of a fragment that has none."""
     match = _BODY.search(html)
     return (match.group(1) if match else html).strip()
+
+
+def is_reply_subject(subject: str) -> bool:
+    return _REPLY.match(subject) is not None
+
+
+def is_forward_subject(subject: str) -> bool:
+    return _FORWARD.match(subject) is not None
