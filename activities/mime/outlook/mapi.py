@@ -58,6 +58,7 @@ _CHARSETS = {
 _FIELD = re.compile(r"^([!-9;-~]{1,200}+)[ \t]*:[^\n]*+(?:\n[ \t][^\n]*+)*", re.MULTILINE)
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|]+')
 _TYPE = re.compile(r"[a-z0-9-]{1,40}/[a-z0-9!#$&^_.+-]{1,100}", re.ASCII)
+_REMARK = "Comments: made again from the properties of an Outlook item"
 _REBUILT = ("content-", "mime-version")
 _ROLES = {1: "To", 2: "Cc", 3: "Bcc"}
 
@@ -164,7 +165,7 @@ def message_of(item: Item) -> bytes:
     head = list(_transport_fields(item.properties.text(TRANSPORT_HEADERS)))
     present = {line.partition(":")[0].strip().lower() for line in head}
     head += [f"{name}: {value}" for name, value in _fields(item) if name.lower() not in present]
-    written = "\r\n".join([*head, "MIME-Version: 1.0"]).encode("utf-8", "replace")
+    written = "\r\n".join([*head, _REMARK, "MIME-Version: 1.0"]).encode("utf-8", "replace")
     return written + b"\r\n" + (_signed_body(item) or _body(item, sha256(written).hexdigest()))
 
 

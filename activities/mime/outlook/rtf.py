@@ -8,7 +8,7 @@ from typing import Any
 
 from activities.mime.charsets import codec_for
 
-MAX_OCTETS = 8 * 1024 * 1024  # of rich text; what is shown of a body is far less (R3.47)
+MAX_OCTETS = 4 * 1024 * 1024  # of rich text; what is shown of a body is far less (R3.47)
 MAX_DEPTH = 1_000
 
 _DICTIONARY = (

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from activities.mime.outlook import mapi
 from activities.mime.outlook.mapi import File, Item, Properties
+from activities.mime.structure import MAX_PARTS
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
 
@@ -141,6 +142,8 @@ def _take(found: _Found, level: int, tag: int, value: memoryview) -> None:
 
 def _take_file(found: _Found, tag: int, value: memoryview) -> None:
     if tag == _NEW_FILE or not found.files:
+        if len(found.files) >= MAX_PARTS:
+            raise Truncated("too many files")
         found.files.append(({}, {}))
     old, values = found.files[-1]
     if tag == _FILE_DATA:

@@ -12,6 +12,7 @@ from activities.mime.outlook.compound import BadCompoundFile, CompoundFile
 from activities.mime.outlook.mapi import Item, message_of
 from activities.mime.outlook.msg import read_msg
 from activities.mime.parse import parse
+from activities.mime.structure import MAX_PARTS
 from tests.outlook import (
     Made,
     attribute,
@@ -97,7 +98,7 @@ def test_the_header_it_travelled_with_goes_before_the_properties():
         assert message.sender.name == "Ada"
         assert message.subject == "Lieferung am Donnerstag – größer"  # which the header lacks
         assert message.text.startswith("Zeile eins")
-        assert b"X-Note: kept\r\n" in raw
+        assert b"X-Note: kept\r\n" in raw and b"Comments: made again" in raw
         assert b"gone" not in raw and b"nobody" not in raw and b"Microsoft Mail" not in raw
 
 
@@ -302,6 +303,12 @@ def test_absurd_winmail_takes_no_time(name):
     began = time.perf_counter()
     tnef.read_tnef(tnef.SIGNATURE + b"\0\0" + HOSTILE[name])
     assert time.perf_counter() - began < 2
+
+
+def test_more_files_than_a_message_may_have_parts_are_left_where_they_are():
+    found = tnef.read_tnef(winmail(Made({}, (), [file("x", b"x")] * (MAX_PARTS + 10))))
+    assert len(found.item.files) == MAX_PARTS
+    assert found.damaged
 
 
 def test_streams_that_share_their_sectors_are_read_for_twice_the_file_at_most():

@@ -95,6 +95,7 @@ def test_a_calendar_that_asks_nobody_anything_is_mail(method):
     assert skip_message(message(calendar_method=method), LATER, Bounds()) is None
 
 
+@pytest.mark.rule("R3.11")
 def test_rights_protected_mail_is_promoted_unless_restricted():
     restricted = bounds_of(Site("restrict_irm_email_items"), None, None)
     for kind in ("irm", "smime", "pgp"):
