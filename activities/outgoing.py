@@ -20,6 +20,8 @@ from activities.models import ActivityMimeAttachment, ActivityParty, Email
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import Envelope
 
+OWN_HEADER = "X-Serversync"
+
 
 class UnsendableError(Exception):
     """This e-mail can't be turned into a message; the text says why and what to do."""
@@ -119,8 +121,20 @@ def _envelope(
             )
             for file in files
         ),
+        extra_headers=_marks(email),
     )
     return Envelope(email.message_id, address, recipients, compose(message))
+
+
+def _marks(email: Email) -> tuple[tuple[str, str], ...]:
+    """What tells other machines, and ours, not to answer an automatic answer (RFC 3834, 5)."""
+    if not email.is_workflow_created:
+        return ()
+    return (
+        ("Auto-Submitted", "auto-replied" if email.in_reply_to else "auto-generated"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN"),
+        (OWN_HEADER, "answer"),
+    )
 
 
 def _date_of(email: Email) -> datetime:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import router
 from django.db.models import Q
 
 from activities.blobs import Staged
@@ -57,7 +58,8 @@ class NewAttachment:
 class NewEmail:
     """One e-mail to write. `fields` are columns of Email, `pointer` columns of its pointer.
 
-    `fields["message_id_dup_check"]` with the direction decides who wins a collision.
+    `fields["message_id_dup_check"]` with the direction decides who wins a collision. `closed_queue_ids`:
+    queues that it was in, and has left. `follows`: it is written only if that one wins: its answer.
     """
 
     id: UUID
@@ -72,6 +74,8 @@ class NewEmail:
     attachments: tuple[NewAttachment, ...] = ()
     mime_sha256: str = ""
     queue_ids: tuple[UUID, ...] = ()
+    closed_queue_ids: tuple[UUID, ...] = ()
+    follows: UUID | None = None
     hashes: tuple[tuple[HashType, int], ...] = ()
 
     @property
@@ -133,8 +137,17 @@ def write_emails(rows: Sequence[NewEmail], staged: Staged, now: datetime) -> Wri
             written.won.add(row.id)
         elif stand is not None:
             written.standing[row.id] = stand
+    _drop_followers(rows, written)
     _write_dependents([row for row in ordered if row.id in written.won], bytes_ids, now)
     return written
+
+
+def _drop_followers(rows: Sequence[NewEmail], written: Written) -> None:
+    """What follows an e-mail that lost goes with it; nothing refers to it yet."""
+    left = {row.id for row in rows if row.follows is not None and row.follows not in written.won}
+    if left & written.won:
+        Email.objects.filter(pk__in=left)._raw_delete(using=router.db_for_write(Email))
+        written.won -= left
 
 
 def _write_dependents(
@@ -184,6 +197,11 @@ def _write_dependents(
             for queue_id in row.queue_ids
         ),
         now,
+        closed=(
+            (queue_id, row.id, row.fields.get("sender", ""), row.fields.get("to_recipients", ""))
+            for row in winners
+            for queue_id in row.closed_queue_ids
+        ),
     )
 
 
@@ -214,8 +232,15 @@ def party_row(activity_id: UUID, party: NewParty) -> ActivityParty:
     )
 
 
-def add_queue_items(rows: Iterable[tuple[UUID, UUID, str, str]], now: datetime) -> None:
-    """(queue, activity, from, to) -> open queue items; where one is open already, nothing (R3.56)."""
+QueueRow = tuple[UUID, UUID, str, str]
+
+
+def add_queue_items(
+    rows: Iterable[QueueRow], now: datetime, closed: Iterable[QueueRow] = ()
+) -> None:
+    """(queue, activity, from, to) -> open queue items; where one is open already, nothing (R3.56).
+    `closed`: what was in the queue and is done there: its members go on seeing it."""
+    states = ((rows, StateCode.ACTIVE), (closed, StateCode.INACTIVE))
     QueueItem.objects.bulk_create(
         [
             QueueItem(
@@ -224,9 +249,10 @@ def add_queue_items(rows: Iterable[tuple[UUID, UUID, str, str]], now: datetime) 
                 sender=sender[:250],
                 to_recipients=to[:500],
                 entered_on=now,
-                state_code=StateCode.ACTIVE,
+                state_code=state,
             )
-            for queue_id, activity_id, sender, to in rows
+            for some, state in states
+            for queue_id, activity_id, sender, to in some
         ],
         ignore_conflicts=True,
     )

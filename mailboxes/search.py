@@ -100,6 +100,23 @@ def _write(model: type[models.Model], records: Collection[models.Model]) -> int:
     return len(stale) + len(missing)
 
 
+def add_to_index(records: Iterable[tuple[type[models.Model], Any, str]]) -> None:
+    """(model, key, address of the first column) of records just made in bulk. One statement; for
+    records that were there before call `reindex`."""
+    EmailSearch.objects.bulk_create(
+        [
+            EmailSearch(
+                parent_type=ContentType.objects.get_for_model(model),
+                parent_id=str(key),
+                email_address=address_key(address),
+                email_column_number=1,
+            )
+            for model, key, address in records
+        ],
+        ignore_conflicts=True,
+    )
+
+
 def reindex(model: type[models.Model], ids: Iterable[Any] | None = None) -> int:
     """Repair the index for some or all records of a model; returns how many rows were wrong."""
     queryset = model._default_manager.all()

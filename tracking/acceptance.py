@@ -26,7 +26,7 @@ from uuid import UUID
 
 from activities.choices import ParticipationType
 from activities.mime.message import ParsedMessage
-from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod
+from mailboxes.choices import AutoCreate, FilteringMethod, IncomingDeliveryMethod
 from tracking.choices import AcceptReason, InternalCheck, Lacks, PartyKind, SubReason, Why
 from tracking.correlate import Correlation
 from tracking.resolution import (
@@ -72,6 +72,8 @@ class Party:
     """A user or a queue with its filter. `owner`: who owns its mailbox (R1.3).
 
     `lacks`: what keeps that owner from owning email (R3.29); `default_queue`: that owner's.
+    `creates`: what that owner wants made of unknown senders (R3.57); `has_rule`: whether the queue has
+    an active record-creation rule (R3.58).
     """
 
     kind: PartyKind
@@ -84,6 +86,8 @@ class Party:
     default_queue: DefaultQueue | None = None
     mailbox_id: UUID | None = None
     incoming: IncomingDeliveryMethod | None = None
+    creates: AutoCreate = AutoCreate.NONE
+    has_rule: bool = False
 
     @property
     def can_own(self) -> bool:

@@ -20,11 +20,20 @@ from django.db.models import Exists, F, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 
 from activities.choices import LEAD_STATE, LeadState
-from mailboxes.choices import AccessMode, FilteringMethod, IncomingDeliveryMethod, StateCode
-from mailboxes.models import EmailSearch, Queue, SystemUser
+from activities.models import Contact
+from mailboxes.choices import (
+    AccessMode,
+    AutoCreate,
+    FilteringMethod,
+    IncomingDeliveryMethod,
+    StateCode,
+)
+from mailboxes.models import EmailSearch, Mailbox, Queue, SystemUser
 from mailboxes.search import enabled_models
 from tracking.acceptance import DefaultQueue, Owner, Party, PartyKey
 from tracking.choices import Lacks, PartyKind
+from tracking.models import ConvertRule
+from tracking.models.rules import RuleState
 from tracking.resolution import MOST_MATCHES, AddressBook, Match
 
 #: With these a user looks after the site or looks on, and owns no business data (R3.29).
@@ -170,6 +179,8 @@ def _match(model: type[models.Model], row: Hit, record: dict[str, Any]) -> Match
         column=row.column,
         do_not_email=bool(record.get("do_not_email")),
         seniority=f"{key:020d}" if isinstance(key, int) else str(key),
+        company_id=record.get("parent_account_id"),
+        company_name=record.get("parent_account__name") or "",
     )
 
 
@@ -203,14 +214,17 @@ def _of(prefix: str, *columns: str) -> tuple[str, ...]:
     return tuple(f"{prefix}__{column}" for column in columns)
 
 
+CREATES = "settings__auto_create_contact_on_promote"
+
 USER_COLUMNS = (
     *("is_licensed", "access_mode", "is_superuser", "settings__incoming_email_filtering_method"),
+    CREATES,
     *DEFAULT_QUEUE,
     *MAILBOX,
 )
 QUEUE_COLUMNS = (
     "incoming_email_filtering_method",
-    *_of("owning_user", *PERSON, *NAMES, *DEFAULT_QUEUE),
+    *_of("owning_user", *PERSON, *NAMES, *DEFAULT_QUEUE, CREATES),
     *_of("owning_team", "name", *DEFAULT_QUEUE),
     *MAILBOX,
 )
@@ -219,11 +233,13 @@ QUEUE_COLUMNS = (
 def _more_of_parties(
     model: type[models.Model], ask_permission: bool
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Columns of users and queues beside those of a match, and what is computed for each."""
+    """Columns beside those of any match, and what is computed for each row."""
+    if model is Contact:
+        return ("parent_account_id", "parent_account__name"), {}
     if model is SystemUser:
         return USER_COLUMNS, {"permitted": _permitted("pk")} if ask_permission else {}
     if model is Queue:
-        able = {"able_member": _able_member(ask_permission)}
+        able = {"able_member": _able_member(ask_permission), "has_rule": _has_rule()}
         return QUEUE_COLUMNS, able | (
             {"permitted": _permitted("owning_user")} if ask_permission else {}
         )
@@ -238,6 +254,15 @@ def _permitted(user: str) -> Q:
     return Q(Exists(right.filter(group__user=OuterRef(user)))) | Q(
         Exists(right.filter(user=OuterRef(user)))
     )
+
+
+def _has_rule() -> Exists:
+    """Whether mail to the queue makes records (R3.58)."""
+    return Exists(ConvertRule.objects.filter(queue=OuterRef("pk"), state_code=RuleState.ACTIVE))
+
+
+def _creates(row: dict[str, Any]) -> AutoCreate:
+    return AutoCreate(row.get(CREATES) or AutoCreate.NONE)
 
 
 def _able_member(ask_permission: bool) -> Exists:
@@ -262,6 +287,7 @@ def _user(row: dict[str, Any], ask_permission: bool) -> Party:
         owner=Owner(user_id=row["pk"], name=_name(row)),
         lacks=_lacks(row, ask_permission),
         default_queue=_default_queue(row),
+        creates=_creates(row),
         **_mailbox(row),
     )
 
@@ -281,6 +307,8 @@ def _queue(row: dict[str, Any], ask_permission: bool) -> Party:
         owner=Owner(row["owning_user_id"], row["owning_team_id"], _name(owner)),
         lacks=lacks,
         default_queue=_default_queue(owner),
+        creates=_creates(owner),
+        has_rule=row["has_rule"],
         **_mailbox(row),
     )
 
@@ -312,15 +340,20 @@ def _default_queue(owner: dict[str, Any]) -> DefaultQueue | None:
     return DefaultQueue(owner["queue_id"], owner["queue__name"], active)
 
 
+def default_queue_of(mailbox: Mailbox) -> DefaultQueue | None:
+    """That of the user or team who owns this mailbox."""
+    owner = mailbox.owning_user or mailbox.owning_team
+    queue = owner.queue if owner is not None else None
+    return (
+        DefaultQueue(queue.pk, queue.name, queue.state_code == StateCode.ACTIVE)
+        if queue is not None
+        else None
+    )
+
+
 def _mailbox(row: dict[str, Any]) -> dict[str, Any]:
     incoming = row["default_mailbox__incoming_email_delivery_method"]
     return {
         "mailbox_id": row["default_mailbox__id"],
         "incoming": None if incoming is None else IncomingDeliveryMethod(incoming),
     }
-
-
-def load_parties(book: AddressBook, also: Iterable[PartyKey] = ()) -> dict[PartyKey, Party]:
-    keys = {(m.kind, m.id) for found in book.matches.values() for m in found if not m.is_ignored}
-    parties = [key for key in keys if key[0] in PARTY_MODELS]
-    return look_up_people((), [*parties, *also]).parties

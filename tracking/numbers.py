@@ -37,17 +37,24 @@ def token_of(conversation: UUID | None) -> str:
 
 
 def new_token(user: SystemUser, organization: Organization) -> str:
-    """The next token of this user (R4.7, R4.8). The user's row stays locked until the transaction
-    ends, so that of two emails at a time each gets its own, and one that is rolled back gives its
-    number back."""
-    settings = UserSettings.objects.select_for_update().get(pk=user.pk)
+    """The next token of this user (R4.7, R4.8)."""
+    return new_tokens(user.pk, organization, 1)[0]
+
+
+def new_tokens(user_id: UUID, organization: Organization, count: int) -> list[str]:
+    """The next ones of this user. The user's row stays locked until the transaction ends, so that of
+    two emails at a time each gets its own, and one that is rolled back gives its number back."""
+    settings = UserSettings.objects.select_for_update().get(pk=user_id)
     if settings.tracking_token_id is None:
         settings.tracking_token_id = _running_number(organization)
     counter = 1 if settings.next_tracking_number is None else settings.next_tracking_number
-    shape = shape_of(organization)
-    settings.next_tracking_number = shape.after(counter)
+    shape, tokens = shape_of(organization), []
+    for _number in range(count):
+        tokens.append(shape.token(settings.tracking_token_id, counter))
+        counter = shape.after(counter)
+    settings.next_tracking_number = counter
     settings.save(update_fields=["tracking_token_id", "next_tracking_number"])
-    return shape.token(settings.tracking_token_id, counter)
+    return tokens
 
 
 def _running_number(organization: Organization) -> int:

@@ -35,7 +35,7 @@ class Match:
     """One record with an address. `kind`: the model's label in lower case; `id`: its key as text.
 
     `column`: which of its address columns holds the address, from 1. `seniority`: the key as a text
-    that sorts as the keys do, oldest first.
+    that sorts as the keys do, oldest first. The company is the account of a contact.
     """
 
     kind: str
@@ -47,6 +47,8 @@ class Match:
     column: int = 1
     do_not_email: bool = False
     seniority: str = ""
+    company_id: UUID | None = None
+    company_name: str = ""
 
     @property
     def rank(self) -> tuple[bool, int, str, str, str]:

@@ -1,0 +1,67 @@
+"""PURE  Templates: names in double braces, replaced by what the record says. Nothing else runs.
+
+A value is text: it is escaped on its way into HTML, never read as a template again, and what comes out
+is sanitised as mail from outside is. A name that nobody knows is refused when the template is saved.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from activities.html import sanitise
+
+_FIELD = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+LONGEST_SUBJECT = 800
+
+#: What any template may name.
+GENERAL: dict[str, Promise] = {
+    "recipient.name": _("name of the recipient"),
+    "recipient.first_name": _("first name of the recipient"),
+    "recipient.last_name": _("last name of the recipient"),
+    "recipient.address": _("address of the recipient"),
+    "sender.name": _("name of whoever sends it: user or queue"),
+    "sender.address": _("address of whoever sends it"),
+    "regarding.name": _("name of the record that it is filed under"),
+    "organization.name": _("name of the organization"),
+}
+#: What templates for cases may name, too.
+OF_CASES: dict[str, Promise] = {
+    "case.title": _("title of the case"),
+    "case.number": _("number of the case"),
+    "case.customer": _("name of its customer"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A template made into a message. `html` is fit to send."""
+
+    subject: str
+    html: str
+
+
+def fields_for(kind: str) -> dict[str, Promise]:
+    """Name -> what it stands for. `kind`: a value of TemplateFor."""
+    return {**GENERAL, **OF_CASES} if kind == "incident" else dict(GENERAL)
+
+
+def unknown_fields(text: str, kind: str) -> list[str]:
+    """Names in braces that a template of this kind can't have."""
+    known = fields_for(kind)
+    return [name for name in dict.fromkeys(_FIELD.findall(text)) if name not in known]
+
+
+def word(subject: str, body: str, values: Mapping[str, str]) -> Worded:
+    """Fields without a value leave nothing behind."""
+    line = " ".join(_fill(subject, values).split())[:LONGEST_SUBJECT]
+    escaped = {name: escape(value).replace("\n", "<br>") for name, value in values.items()}
+    html = sanitise(_fill(body, escaped), {}, allow_remote=True).html
+    return Worded(line, html)
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda found: values.get(found[1], ""), text)
