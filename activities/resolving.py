@@ -55,8 +55,8 @@ def resolve_party(
 
 
 def _all_at_once() -> bool:
-    name = "resolve_similar_unresolved_email_address"
-    return bool(Organization.objects.current().effective(name))
+    organization = Organization.objects.current()
+    return bool(organization.effective("resolve_similar_unresolved_email_address"))
 
 
 def _equal(party: ActivityParty, actor: SystemUser | None) -> Q:

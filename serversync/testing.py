@@ -38,6 +38,7 @@ from serversync.engine import INTERNAL, clear_told, tell_owners
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import FolderCursor, Workload
 from serversync.probe import HEADER, probe_header
+from tracking.rights import refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class _Tester:
             again = now + BUSY_AGAIN
             Workload.objects.filter(pk=row.pk).update(test_postponed_until=again)
             return Result(operation, None, str(busy), again_at=again)
-        verdict = testable(facts_of(self.mailbox, row, self.organization))
+        verdict = self._verdict(row)
         if not verdict.ok:
             return self._refused(row, claim, verdict)
         watcher = StepWatcher()
@@ -211,6 +212,13 @@ class _Tester:
                 log.exception("%s: test of %s failed", self.mailbox, operation.label)
             return self._failed(row, claim, error, watcher.steps)
         return self._succeeded(row, claim, watcher.steps)
+
+    def _verdict(self, row: Workload) -> Verdict:
+        """The preconditions (R2.19), and of incoming mail whether anybody may own it (R3.29)."""
+        verdict = testable(facts_of(self.mailbox, row, self.organization))
+        if verdict.ok and row.operation == Operation.INCOMING:
+            return refusal_of(self.mailbox, self.organization) or verdict
+        return verdict
 
     # -- the conversation
 

@@ -235,10 +235,6 @@ def settings_rows() -> list[Setting]:
     return [Setting([cell.strip() for cell in line.split("|")[1:-1]]) for line in lines]
 
 
-#: Settings that some code reads although the step they belong to is not built.
-READ_IN_VAIN = {"ignore_internal_email"}
-
-
 def test_every_setting_is_listed_with_its_name_and_default():
     listed = {row.field: (row.label.lower(), row.default) for row in settings_rows()}
     fields = {
@@ -279,7 +275,7 @@ def test_setting_that_nothing_reads_is_said_not_to_act():
         if re.search(rf'\.{row.field}\b|effective\(\s*"{row.field}"|switch = "{row.field}"', code)
     }
 
-    assert {row.field for row in settings_rows() if row.acts} == read - READ_IN_VAIN
+    assert {row.field for row in settings_rows() if row.acts} == read
     assert {row.field for row in settings_rows() if not row.acts} == Organization.NOT_BUILT
 
 

@@ -26,7 +26,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.statements import counting
-from tracking import promote
+from tracking import decide
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -336,7 +336,7 @@ def test_a_copy_that_is_read_after_the_first_gets_it_if_its_owner_is_a_recipient
 
 
 def break_deciding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+    monkeypatch.setattr(decide, "correlate", lambda *_: 1 / 0)
 
 
 def fail_for_good(account: Account, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -607,7 +607,7 @@ def test_a_message_that_gets_it_while_it_waits_for_another_try_is_tracked_then(
     ada.receive()
     key = put(ada, 1)
     with monkeypatch.context() as broken:
-        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
         ada.receive()
     assert states(ada) == {"1@customer.example": "retrying"}
     later(ada, 2)

@@ -40,6 +40,9 @@ def everything_on() -> None:
         sss_create_additional_queue_items_for_already_tracked_email=True,
         generate_alerts_for_warnings=True,
         enable_smart_matching=True,
+        ignore_internal_email=True,
+        use_envelope_evidence=True,
+        route_email_to_default_queue=True,
     )
 
 

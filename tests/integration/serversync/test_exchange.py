@@ -188,7 +188,7 @@ def test_what_failed_for_good_lies_in_the_undeliverable_folder(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mailboxes.models import EmailServerProfile
-    from tracking import promote
+    from tracking import decide
 
     organization(track_categorized_items=True, name="Works", promotion_attempts=1)
     EmailServerProfile.objects.update(move_undelivered_emails=True)
@@ -196,7 +196,7 @@ def test_what_failed_for_good_lies_in_the_undeliverable_folder(
     ada.receive()
     ada.put(1)
     ada.now += timedelta(minutes=5)
-    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+    monkeypatch.setattr(decide, "correlate", lambda *_: 1 / 0)
 
     ada.receive()
 

@@ -30,6 +30,7 @@ from serversync.choices import ActionState, ItemState
 from serversync.leases import LeaseLost
 from serversync.models import FolderCursor, ServerAction, SyncItem, Workload
 from serversync.probe import probe_header
+from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import (
     START,
     Account,
@@ -40,7 +41,7 @@ from tests.integration.serversync.cycles import (
     ready,
     user_mailbox,
 )
-from tracking import promote
+from tracking import decide, promote
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -193,6 +194,7 @@ def test_references_correlate_from_last_to_first_unless_strict_parity(ada: Accou
     assert found.correlation_method == CorrelationMethod.IN_REPLY_TO
 
     organization(strict_parity=True)
+    group_of(ada.mailbox.regarding_user, "add_email")  # R3.29 asks for it then
     ada.box.deliver(reply.replace(b"three@", b"four@"))
     ada.receive()
     assert Email.objects.get(message_id="four@customer.example").correlated_activity is None
@@ -441,7 +443,7 @@ def test_a_retried_message_is_stored_once_the_fault_is_gone(
 ) -> None:
     ada.box.deliver(message(message_id="one@customer.example"))
     with monkeypatch.context() as broken:
-        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
         ada.receive()
     assert states(ada) == {"1.1": "retrying"}
 
@@ -484,7 +486,7 @@ def test_what_failed_here_is_stored_though_it_vanished_there(
     """The bytes of a message that could not be stored are kept, so nobody needs the server's copy."""
     ada.box.deliver(message(message_id="one@customer.example"))
     with monkeypatch.context() as broken:
-        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
         ada.receive()
     ada.box.remove("1.1")
     ada.later(minutes=16)

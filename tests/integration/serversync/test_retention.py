@@ -13,7 +13,7 @@ from serversync.choices import ItemState
 from serversync.models import SyncItem
 from serversync.retention import forget
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
-from tracking import promote
+from tracking import decide
 from tracking.trace import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -54,7 +54,7 @@ def test_what_still_needs_somebody_is_not_blanked(
     ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada.box.deliver(message(subject="Private"))
-    monkeypatch.setattr(promote, "correlate", lambda *_: 1 / 0)
+    monkeypatch.setattr(decide, "correlate", lambda *_: 1 / 0)
     ada.receive()
 
     assert forget(NOW + timedelta(days=400)).items == 0

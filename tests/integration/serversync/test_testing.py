@@ -15,7 +15,7 @@ from mailboxes.choices import (
     StateCode,
     TraceLevel,
 )
-from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
+from mailboxes.models import EmailServerProfile, Mailbox, SystemUser, TraceLog
 from mailboxes.protocols.base import AdapterOptions
 from mailboxes.protocols.errors import (
     CertificateRejected,
@@ -29,7 +29,13 @@ from serversync.choices import WorkloadState
 from serversync.leases import claim_one
 from serversync.models import FolderCursor, SyncItem, Workload
 from serversync.probe import HEADER, is_own_probe
-from tests.factories.mailboxes import EmailServerProfileFactory, ready_mailbox
+from tests.factories.mailboxes import (
+    EmailServerProfileFactory,
+    QueueFactory,
+    SystemUserFactory,
+    TeamFactory,
+    ready_mailbox,
+)
 from tests.fakes import FakeIncomingServer, FakeMailbox, FakeOutgoingServer
 from tests.integration.serversync.cycles import NOW, Account, user_mailbox
 
@@ -408,3 +414,26 @@ def test_a_summary_names_mailbox_and_outcomes():
     bench = Bench()
     text = bench.run().summary()
     assert bench.mailbox.name in text and text.count("success") == 2
+
+
+@pytest.mark.rule("R2.19", "R3.29")
+def test_mail_that_nobody_may_own_fails_the_incoming_test_alone():
+    owner = SystemUserFactory(first_name="Olga", last_name="")
+    bench = Bench(party=QueueFactory(owning_user=owner))
+    SystemUser.objects.filter(pk=owner.pk).update(is_licensed=False)
+    bench.run()
+    assert bench.states()[:2] == [(FAILURE, False), (SUCCESS, True)]
+    (step,) = bench.workload(INCOMING).test_steps
+    assert step["code"] == "8005E259"
+    assert step["text"].startswith("Olga may not own email: without a licence (R3.29).")
+
+
+@pytest.mark.rule("R2.19", "R3.29")
+def test_a_queue_of_a_team_that_may_own_nothing_fails_the_incoming_test():
+    team = TeamFactory()
+    bench = Bench(party=QueueFactory(owning_user=None, owning_team=team))
+    bench.run()
+    assert bench.workload(INCOMING).test_steps[0]["code"] == "OwnerTeamHasNoRole"
+    team.members.add(SystemUserFactory())
+    bench.run()
+    assert bench.states()[0] == (SUCCESS, True)

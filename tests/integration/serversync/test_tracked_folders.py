@@ -26,7 +26,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.statements import counting
-from tracking import promote
+from tracking import decide
 from tracking.choices import FolderState
 from tracking.models import FolderLink, MailboxTrackingFolder
 
@@ -773,7 +773,7 @@ def test_bytes_that_got_lost_are_fetched_again(
 ) -> None:
     put(ada, 1, INBOX)
     with monkeypatch.context() as broken:
-        broken.setattr(promote, "correlate", lambda *_: 1 / 0)
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
         ada.receive()
     assert SyncItem.objects.get().raw is not None
 
