@@ -589,9 +589,8 @@ def test_no_damage_to_real_mail_makes_it_raise(name, cuts):
 def assert_sound(parsed: ParsedMessage) -> None:
     shown = repr(parsed)
     shown.encode("utf-8")  # no half characters
-    assert "\\x00" not in repr(
-        [getattr(parsed, f.name) for f in fields(parsed) if f.name != "attachments"]
-    )
+    values = repr([getattr(parsed, f.name) for f in fields(parsed) if f.name != "attachments"])
+    assert "\\x00" not in values.replace("\\\\x00", "")  # a defect may name what it met
 
 
 def test_last_net_holds_whatever_happens(monkeypatch):
