@@ -8,6 +8,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import models
+from django.utils.module_loading import import_string
 
 
 @register(Tags.security)
@@ -115,6 +116,33 @@ def email_enabled_models(app_configs: Sequence[AppConfig] | None, **_: Any) -> l
                     id="serversync.E008",
                 )
             )
+    return found
+
+
+@register()
+def receipt_hooks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    for path in settings.RECEIPT_HOOKS:
+        try:
+            wrong = "" if callable(import_string(path)) else "can't be called"
+        except ImportError as error:
+            wrong = f"can't be imported: {error}"
+        if wrong:
+            found.append(
+                Error(
+                    f"RECEIPT_HOOKS names {path}, which {wrong}. Every message would fail.",
+                    hint="Write it as package.module.function of what is installed here.",
+                    id="serversync.E009",
+                )
+            )
+    if settings.RECEIPT_HOOKS and settings.RECEIPT_HOOK_SECONDS <= 0:
+        found.append(
+            Error(
+                "RECEIPT_HOOK_SECONDS leaves no time, so that every hook would run later.",
+                hint="Set it to 5, or to a little more than your hooks need.",
+                id="serversync.E010",
+            )
+        )
     return found
 
 

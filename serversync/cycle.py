@@ -10,6 +10,7 @@ from uuid import UUID
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import ItemState
 from serversync.context import Context
+from tracking.hooks import Hooks
 
 Clock = Callable[[], datetime]
 
@@ -67,7 +68,8 @@ class Run:
     """One cycle of one mailbox: whose lease it holds, and what it has done so far.
 
     `left`: messages that it may still take up; `actions_written`: there is something to do on the
-    server once everything is stored; `marks_changed`: a listing told of a category set or taken off.
+    server once everything is stored; `marks_changed`: a listing told of a category set or taken off;
+    `hooks`: a site's own code on receipt, and the time that is left for it.
     """
 
     context: Context
@@ -77,6 +79,7 @@ class Run:
     left: int = 0
     actions_written: bool = False
     marks_changed: bool = False
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def mailbox(self) -> Mailbox:

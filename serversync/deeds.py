@@ -3,6 +3,7 @@
 tracked, duplicate   delete (queue and forward mailboxes that ask for it), else the tracking category
 rejected             delete, on request only
 failed for good      the category of what failed, and into the Undeliverable folder (profile)
+settled after that   that category off again
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,13 +29,34 @@ class Deed:
 
 
 def after(
-    run: Run, row: SyncItem, children: Sequence[SyncItem], plans: Iterable[Plan]
+    run: Run,
+    row: SyncItem,
+    children: Sequence[SyncItem],
+    plans: Iterable[Plan],
+    *,
+    failures: int = 0,
 ) -> list[Deed]:
-    """What the outcome of one item asks for."""
+    """What the outcome of one item asks for. `failures`: how often it had failed before."""
     if _is_deleted(run.mailbox, row, children):
         return [Deed(ActionKind.DELETE)]
     if row.state == ItemState.QUARANTINED:
         return _of_failure(run)
+    return _healed(run, row, failures) + _marks(run, row, plans)
+
+
+def _healed(run: Run, row: SyncItem, failures: int) -> list[Deed]:
+    """What was in quarantine, and is settled now, is no longer undeliverable."""
+    layout = run.context.layout
+    if failures < run.organization.promotion_attempts or row.left_at is not None:
+        return []
+    if row.state in (ItemState.RETRYING, ItemState.GONE) or not category_name(run):
+        return []
+    if layout is None or not layout.undeliverable_category_name:
+        return []
+    return [Deed(ActionKind.UNMARK, layout.undeliverable_category_name)]
+
+
+def _marks(run: Run, row: SyncItem, plans: Iterable[Plan]) -> list[Deed]:
     if category := category_name(run):
         counts = row.state == ItemState.TRACKED or (
             row.state == ItemState.DUPLICATE and _is_direct(run.mailbox, plans)

@@ -13,6 +13,7 @@ from mailboxes.search import enabled_models, reindex
 from serversync import engine, forecasts, testing
 from serversync.models import MailboxStatistics
 from serversync.retention import forget
+from tracking import hooks
 
 KEEP_SUCCEEDED = timedelta(days=1)
 KEEP_FAILED = timedelta(days=30)
@@ -50,6 +51,12 @@ def check_addresses() -> str:
     return f"{sum(repaired.values())} rows repaired: {repaired}"
 
 
+def run_hooks() -> str:
+    """What a site's own code had no time for on receipt (R9.11)."""
+    tally = hooks.run_late(timezone.now)
+    return f"{tally}{', more to come' if tally.more else ''}"
+
+
 def forecast_sign_ins() -> str:
     """Nightly: say which sign-ins, client secrets and clients soon need a person (R1.21)."""
     return forecasts.look_ahead(timezone.now())
@@ -70,4 +77,5 @@ def prune() -> str:
     rows = 0
     while keys := list(old.values_list("pk", flat=True)[:CHUNK]):
         rows += MailboxStatistics.objects.filter(pk__in=keys).delete()[0]
-    return f"{jobs} job results and {rows} cycles removed; {forget(now)}"
+    runs = hooks.forget(now)
+    return f"{jobs} job results and {rows} cycles removed; {forget(now)}; {runs} hook runs removed"

@@ -5,14 +5,15 @@ state. If a page fails, it is done again item by item, so that one poison messag
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, transaction
 from django.db.models import F
+from django_q.tasks import async_task
 
 from activities import blobs
 from activities.mime.message import ParsedMessage
@@ -33,10 +34,11 @@ from serversync.leases import LeaseLost, renew
 from serversync.listing import Identities, come_back, identity_of, recognise_fetched
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe, is_probe_of
-from tracking import trace
+from tracking import hooks, trace
 from tracking.candidates import MAX_SIZE
 from tracking.choices import SkipReason, Way
 from tracking.folders import LinkDecision
+from tracking.hooks import Heard
 from tracking.models import MailboxTrackingFolder
 from tracking.promote import (
     Incoming,
@@ -100,6 +102,7 @@ class Seen:
     too_large: bool = False
     failures: int = 0  # of earlier cycles
     handed_in: bool = False  # its bytes came by hand, so nothing is done on the server
+    heard: dict[int, Heard] = field(default_factory=dict)  # by part: what the site's own code said
     plans: list[Plan] = field(default_factory=list)
     children: list[SyncItem] = field(default_factory=list)
 
@@ -305,6 +308,38 @@ class PageWriter:
         alarms.after_page(self.mailbox, self.organization, rows, self.run.clock())
 
     def _plan(self, seen: Sequence[Seen], staged: blobs.Staged) -> None:
+        """What is accepted, the site's own code hears of; what that fails, nothing may rest on, so the
+        others are decided again without it."""
+        self._judge(seen, staged)
+        while self.run.hooks and self._listen(seen, staged):
+            staged.contents.clear()
+            for one in seen:
+                one.plans = []
+            self._judge(seen, staged)
+        for one in seen:
+            if (one.error or any(plan.error for plan in one.plans)) and one.raw is not None:
+                staged.add(one.raw)
+
+    def _listen(self, seen: Sequence[Seen], staged: blobs.Staged) -> bool:
+        """Each message is told once a cycle, however often its page is done. True: some failed."""
+        failed = False
+        with self.run.timed("hooks"):
+            for one in seen:
+                for plan in one.plans:
+                    if plan.error or plan.new_email is None or one.error:
+                        continue
+                    if plan.part not in one.heard:
+                        raw = staged.contents[plan.new_email.mime_sha256]
+                        receipt = hooks.receipt_of_plan(plan, self.mailbox, raw)
+                        one.heard[plan.part] = self.run.hooks.hear(receipt)
+                    heard = one.heard[plan.part]
+                    if heard.error:
+                        one.error, one.error_code, failed = heard.error, hooks.CODE, True
+                    else:
+                        hooks.apply(plan, heard)
+        return failed
+
+    def _judge(self, seen: Sequence[Seen], staged: blobs.Staged) -> None:
         rule = self.facts.rule
         reading = Reading(
             mailbox=self.mailbox,
@@ -331,9 +366,6 @@ class PageWriter:
         by_key = {one.item.remote_id: one for one in seen}
         for plan in plan_page(reading, incoming, staged):
             by_key[plan.key].plans.append(plan)
-        for one in seen:
-            if (one.error or any(plan.error for plan in one.plans)) and one.raw is not None:
-                staged.add(one.raw)
 
     # -- write
 
@@ -356,6 +388,9 @@ class PageWriter:
             old = [one.row for one in seen if not one.is_new]
             if old:
                 SyncItem.objects.bulk_update(old, LEARNED)
+            if late := _late(seen, outcomes):
+                hooks.later(late, now)
+                async_task("serversync.jobs.run_hooks", group="hooks")
             actions = self._actions(seen, now)
             ServerAction.objects.bulk_create(actions)
             if place is not None:
@@ -371,7 +406,7 @@ class PageWriter:
             row = one.row
             row.decided_at = now
             self._describe(row, one)
-            failed = next((plan.error for plan in one.plans if plan.error), "") or one.error
+            failed, code = _error_of(one)
             if one.gone:
                 row.state, row.reason, row.next_attempt_at = ItemState.GONE, "MessageGone", None
                 row.left_at = now  # if it is listed again all the same, it has come back
@@ -380,7 +415,7 @@ class PageWriter:
                 row.state, row.reason = ItemState.SKIPPED, SkipReason.TOO_LARGE.value
                 row.trace = self._why(row, one)
             elif failed:
-                self._fail(row, failed, one.error_code or INTERNAL, one, now)
+                self._fail(row, failed, code, one, now)
                 if one.raw is not None:
                     failing.append(one)
             else:
@@ -434,7 +469,15 @@ class PageWriter:
 
     def _why(self, row: SyncItem, one: Seen) -> dict[str, Any]:
         """The decision record of an item that tracking never saw, or could not finish."""
-        decision = trace.Decision(
+        data = trace.to_data(self._decision(row, one))
+        return data | {HANDED_IN: True} if one.handed_in else data
+
+    def _decision(self, row: SyncItem, one: Seen) -> trace.Decision:
+        failure = None if one.too_large else self._failure(row)
+        for plan in one.plans:
+            if plan.error and plan.decision is not None:  # decided, but nobody may own it (R3.29)
+                return replace(plan.decision, outcome=ItemState(row.state), failure=failure)
+        return trace.Decision(
             outcome=ItemState(row.state),
             reason=row.reason,
             decided_at=row.decided_at,
@@ -445,18 +488,17 @@ class PageWriter:
             way=self.facts.way,
             skip_detail=str(row.size) if one.too_large else "",
             skip_limit=str(MAX_SIZE) if one.too_large else "",
-            failure=None
-            if one.too_large
-            else trace.Failure(
-                code=row.reason,
-                text=row.last_error[:500],
-                attempt=row.attempts,
-                attempts=self.organization.promotion_attempts,
-                next_attempt_at=row.next_attempt_at,
-            ),
+            failure=failure,
         )
-        data = trace.to_data(decision)
-        return data | {HANDED_IN: True} if one.handed_in else data
+
+    def _failure(self, row: SyncItem) -> trace.Failure:
+        return trace.Failure(
+            code=row.reason,
+            text=row.last_error[:500],
+            attempt=row.attempts,
+            attempts=self.organization.promotion_attempts,
+            next_attempt_at=row.next_attempt_at,
+        )
 
     def _file(self, seen: Sequence[Seen], now: datetime) -> None:
         """What lies in a tracked folder takes the folder's record (R7.10)."""
@@ -477,7 +519,7 @@ class PageWriter:
         made: list[ServerAction] = []
         theirs = [one for one in seen if not one.handed_in]
         for one in theirs:
-            wanted = deeds.after(self.run, one.row, one.children, one.plans)
+            wanted = deeds.after(self.run, one.row, one.children, one.plans, failures=one.failures)
             made += deeds.rows(self.mailbox, one.row, wanted, now)
         tracked = {
             one.row.message_id: one.plans for one in theirs if one.row.state == ItemState.TRACKED
@@ -594,6 +636,30 @@ def _with_filing(
 ) -> dict[str, Any]:
     """A duplicate in a tracked folder also says what became of its record."""
     return data | {"filed": {"folder": str(rule)[:200], "why": decision.because.value}}
+
+
+def _error_of(one: Seen) -> tuple[str, str]:
+    """What failed and its condition; "" if nothing did."""
+    plan = next((plan for plan in one.plans if plan.error), None)
+    if plan is not None:
+        return plan.error, plan.error_code or one.error_code or INTERNAL
+    return one.error, one.error_code or INTERNAL
+
+
+def _late(
+    seen: Sequence[Seen], outcomes: Mapping[tuple[str, int], Outcome]
+) -> list[tuple[UUID, str]]:
+    """Emails that were stored, with the hooks that have to hear of them later."""
+    return [
+        (plan.new_email.id, name)
+        for one in seen
+        for plan in one.plans
+        if plan.new_email is not None
+        and plan.part in one.heard
+        and (outcome := outcomes.get((plan.key, plan.part))) is not None
+        and outcome.email_id == plan.new_email.id
+        for name in one.heard[plan.part].late
+    ]
 
 
 def _printable(text: str) -> str:

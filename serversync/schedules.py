@@ -22,6 +22,8 @@ class Periodic:
 TABLE = (
     # Scheduled tests and mail to send are picked up by it, too.
     Periodic("dispatch", "serversync.jobs.dispatch", minutes=1),
+    # Said in the queue as well when there is something to run.
+    Periodic("run hooks", "serversync.jobs.run_hooks", minutes=5),
     Periodic("check addresses", "serversync.jobs.check_addresses"),
     Periodic("forecast sign-ins", "serversync.jobs.forecast_sign_ins"),
     Periodic("sweep bytes", "serversync.jobs.sweep_bytes"),

@@ -23,6 +23,8 @@ env = environ.Env(
     MAIL_STORAGE_DIR=(str, str(BASE_DIR / "var" / "mail")),
     MAIL_STORAGE_SHARED=(bool, False),
     MAIL_DENIED_NETWORKS=(list, []),
+    RECEIPT_HOOKS=(list, []),
+    RECEIPT_HOOK_SECONDS=(float, 5.0),
     OAUTH_CLIENT_ID=(str, ""),
     OAUTH_CLIENT_SECRET=(str, ""),
     OAUTH_TENANT_ID=(str, ""),
@@ -111,6 +113,9 @@ EMAIL_ENABLED_MODELS = [
     "activities.Lead",
 ]
 MAIL_DENIED_NETWORKS = env.list("MAIL_DENIED_NETWORKS")
+# The site's own code on receipt, as dotted paths (R3.52a), and for how long each is waited (R9.11).
+RECEIPT_HOOKS = env.list("RECEIPT_HOOKS")
+RECEIPT_HOOK_SECONDS = env.float("RECEIPT_HOOK_SECONDS")
 # The site's own client at Microsoft's authority, for server-to-server authentication (R1.20).
 OAUTH_CLIENT_ID = env.str("OAUTH_CLIENT_ID")
 OAUTH_CLIENT_SECRET = env.str("OAUTH_CLIENT_SECRET")

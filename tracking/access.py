@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from activities.models import Email
 from mailboxes.access import (
     EVERYTHING,
     NOTHING,
@@ -14,7 +15,13 @@ from mailboxes.access import (
     rows,
 )
 from mailboxes.models import Mailbox
-from tracking.models import ConvertRule, ConvertRuleItem, FolderLink, MailboxTrackingFolder
+from tracking.models import (
+    ConvertRule,
+    ConvertRuleItem,
+    FolderLink,
+    HookRun,
+    MailboxTrackingFolder,
+)
 
 rows(ConvertRule)(by_owner)
 
@@ -33,6 +40,14 @@ def _rules(asker: Asker) -> Q:
     if allowed == EVERYTHING:
         return EVERYTHING
     return allowed | Q(mailbox__in=Mailbox.objects.filter(content_readers(asker.user)).values("pk"))
+
+
+@rows(HookRun)
+def _hook_runs(asker: Asker) -> Q:
+    """With the email. Running one again needs the permission."""
+    if not asker.viewing and asker.reach is None:
+        return NOTHING
+    return Q(email__in=asker.seen(Email))
 
 
 def mailboxes_of(user: Any, action: str = "add") -> "QuerySet[Mailbox]":

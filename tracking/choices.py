@@ -199,3 +199,11 @@ class LinkBecause(TextChoices):
     FIRST_FOLDER = "first_folder", _("the folder that it was found in first keeps it")
     BEFORE_CHANGE = "before_change", _("it was there before the folder's record changed")
     BY_HAND = "by_hand", _("somebody filed it by hand")
+
+
+class HookState(TextChoices):
+    """A late run of a site's own code on receipt (R9.11)."""
+
+    PENDING = "pending", _("Pending")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")

@@ -153,6 +153,7 @@ class Decision:
     failure: Failure | None = None
     way: Way = Way.INBOX
     folder: Named | None = None
+    hook: str = ""  # the site's own code that named `regarding` (R3.52a)
 
 
 def to_data(decision: Decision) -> dict[str, Any]:
@@ -192,6 +193,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         "failure": _failure(failure) if failure else None,
         "way": decision.way.value if decision.way != Way.INBOX else None,
         "folder": _named(decision.folder),
+        "hook": decision.hook,
     }
     return _lean(**data)
 
@@ -1019,7 +1021,10 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
             text = _("Owner: %(owner)s, who owns %(via)s (%(why)s).")
         yield Sentence(text % values, "R3.48", Kind.RESULT)
     if regarding := _record(_map(data, "regarding")):
-        if folder := _text(_map(data, "folder"), "name"):
+        if hook := _text(data, "hook"):
+            text = _("Regarding: %(record)s, as the site's own code says (%(hook)s).")
+            yield Sentence(text % {"record": regarding, "hook": hook}, "R3.52a", Kind.RESULT)
+        elif folder := _text(_map(data, "folder"), "name"):
             text = _("Regarding: %(record)s, as the folder “%(folder)s” says.")
             yield Sentence(text % {"record": regarding, "folder": folder}, "R7.10", Kind.RESULT)
         else:

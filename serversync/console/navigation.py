@@ -59,6 +59,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
     (_("Folders"), "serversync.FolderCursor"),
     (_("Server actions"), "serversync.ServerAction"),
     (_("Submissions"), "serversync.Submission"),
+    (_("Hook runs"), "tracking.HookRun"),
     (_("Activities"), "activities.ActivityPointer"),
     (_("Address index"), "mailboxes.EmailSearch"),
     (_("Stored bytes"), "activities.StoredBytes"),

@@ -29,6 +29,7 @@ from serversync.console.addressed import AccountConsole, ContactConsole, LeadCon
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.help import OrganizationConsole
+from serversync.console.hooks import HookRunConsole
 from serversync.console.items import ItemConsole
 from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
 from serversync.console.mailboxes import (
@@ -49,7 +50,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
-from tracking.models import MailboxTrackingFolder
+from tracking.models import HookRun, MailboxTrackingFolder
 
 SCREENS = {
     # Who has mail
@@ -78,6 +79,7 @@ SCREENS = {
     FolderCursor: FolderConsole,
     ServerAction: ServerActionConsole,
     Submission: SubmissionConsole,
+    HookRun: HookRunConsole,
     # The queue
     Schedule: ScheduleConsole,
     Success: JobConsole,

@@ -1,6 +1,7 @@
-"""Rules by which mail is filed, and by which records are made of it."""
+"""Rules by which mail is filed, and by which records are made of it; what site code still has to do."""
 
 from tracking.models.folders import FolderLink, MailboxTrackingFolder
+from tracking.models.hooks import HookRun
 from tracking.models.rules import ConvertRule, ConvertRuleItem
 
-__all__ = ["ConvertRule", "ConvertRuleItem", "FolderLink", "MailboxTrackingFolder"]
+__all__ = ["ConvertRule", "ConvertRuleItem", "FolderLink", "HookRun", "MailboxTrackingFolder"]

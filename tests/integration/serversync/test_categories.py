@@ -15,6 +15,7 @@ from mailboxes.protocols.errors import (
     RequestExpired,
     ServerError,
 )
+from serversync import quarantine
 from serversync.choices import ActionState
 from serversync.models import MailboxLayout, ServerAction, SyncItem
 from tests.fakes import FakeIncomingServer
@@ -361,6 +362,37 @@ def test_what_failed_five_times_gets_the_second_category_and_stays(
     assert marks(ada) == [{"(Undeliverable)"}]
 
 
+@pytest.mark.rule("R3.71", "R3.72")
+def test_what_is_stored_in_the_end_is_undeliverable_no_more(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = ada.mailbox.regarding_user
+    user.settings.incoming_email_filtering_method = FilteringMethod.ALL
+    user.settings.save()
+    fail_for_good(ada, monkeypatch)
+    later(ada)
+
+    quarantine.retry(SyncItem.objects.all(), now=ada.now)
+    ada.receive()
+
+    assert marks(ada) == [{"Tracked to Works"}]
+
+
+@pytest.mark.rule("R3.72")
+def test_what_is_rejected_is_not_tried_again(ada: Account) -> None:
+    ada.receive()
+    put(ada, 1)
+    later(ada)
+    ada.receive()
+    assert set(states(ada).values()) == {"rejected"}
+    fetched = sum(server.calls["fetch"] for server in ada.servers)
+
+    later(ada)
+    ada.receive()
+
+    assert sum(server.calls["fetch"] for server in ada.servers) == fetched
+
+
 @pytest.mark.rule("R3.70", "R3.71")
 def test_what_failed_is_moved_if_the_profile_says_so_into_one_folder(
     ada: Account, monkeypatch: pytest.MonkeyPatch
@@ -406,8 +438,6 @@ def test_a_folder_for_failed_mail_that_somebody_deleted_is_made_again(
 def test_a_message_in_quarantine_can_be_tried_again_wherever_its_copy_went(
     ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from serversync import quarantine
-
     EmailServerProfile.objects.update(move_undelivered_emails=True)
     user = ada.mailbox.regarding_user
     user.settings.incoming_email_filtering_method = FilteringMethod.ALL
