@@ -1,11 +1,21 @@
 """Rights, ambiguity, mail between own users, owners and envelopes, each through a whole cycle."""
 
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+
 import pytest
 
 from activities.choices import ParticipationType
 from activities.models import Account as Company
 from activities.models import ActivityParty, Contact, Email, QueueItem
-from mailboxes.choices import FilteringMethod, ServerType, StateCode
+from mailboxes.choices import (
+    FilteringMethod,
+    IncomingDeliveryMethod,
+    OutgoingDeliveryMethod,
+    ServerType,
+    StateCode,
+)
 from mailboxes.models import Mailbox, Queue, SystemUser, Team
 from mailboxes.protocols.base import SENT
 from serversync.choices import ItemState
@@ -17,6 +27,7 @@ from tests.integration.serversync.cycles import (
     organization,
     profile,
     queue_mailbox,
+    ready,
     user_mailbox,
 )
 from tracking import trace
@@ -125,6 +136,57 @@ def test_sent_items_of_who_may_not_own_email_are_tried_again() -> None:
     ada.box.deliver(message(sender="ada@example.com", to="cleo@customer.example"), SENT)
     ada.receive()
     assert (only(ada).state, only(ada).reason) == (ItemState.RETRYING, "PrivilegeDenied")
+
+
+# -- in a forward mailbox
+
+
+def forwards() -> Account:
+    """A forward mailbox of the user "owner", and Ada, whose server forwards to it."""
+    owner = profile().owning_user
+    mailbox = Mailbox.objects.create(
+        name="Forwarded", email_address="forward@example.com", owning_user=owner
+    )
+    user_mailbox("ada", incoming_email_delivery_method=IncomingDeliveryMethod.FORWARD_MAILBOX)
+    return Account(ready(mailbox, outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE))
+
+
+def forwarded(original: bytes) -> bytes:
+    outer = EmailMessage(policy=SMTP)
+    outer["From"], outer["To"] = "ada@example.com", "forward@example.com"
+    outer["Date"], outer["Message-ID"] = "Mon, 02 Feb 2026 10:00:00 +0000", "<outer@example.com>"
+    outer.set_content("See there.")
+    outer.add_attachment(message_from_bytes(original, policy=SMTP))
+    return bytes(outer)
+
+
+@pytest.mark.rule("R3.29", "R3.75")
+def test_a_forward_of_who_may_not_own_email_is_tried_again_as_a_whole() -> None:
+    account = forwards()
+    SystemUser.objects.filter(domain_name="ada").update(is_licensed=False)
+    account.box.deliver(forwarded(message(message_id="inner@customer.example")))
+    account.receive()
+    assert (only(account).state, only(account).reason) == (ItemState.RETRYING, "PrivilegeDenied")
+    assert "Forwarded as an attachment by user Ada" in told(only(account))
+    SystemUser.objects.filter(domain_name="ada").update(is_licensed=True)
+    account.later(minutes=16)
+    account.receive()
+    states = {item.source_key: item.state for item in account.items().values()}
+    assert states == {"1.1": ItemState.SKIPPED, "1.1/1": ItemState.TRACKED}
+
+
+@pytest.mark.rule("R3.53", "R3.48")
+def test_forwarded_list_mail_waits_in_the_default_queue_of_who_owns_the_forward_mailbox() -> None:
+    organization(route_email_to_default_queue=True)
+    account = forwards()
+    owner = account.mailbox.owning_user
+    SystemUser.objects.filter(pk=owner.pk).update(
+        queue=Queue.objects.create(name="Lists", owning_user=owner)
+    )
+    account.box.deliver(forwarded(message(to="users@lists.example")))
+    account.receive()
+    item = QueueItem.objects.get()
+    assert (item.queue.name, item.object.owning_user) == ("Lists", owner)
 
 
 # -- ambiguity

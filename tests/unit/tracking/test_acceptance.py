@@ -338,13 +338,14 @@ def test_sub_reason_is_that_of_the_first_candidate():
 
 
 parties = st.builds(
-    lambda number, queue_, filtering, active: (queue if queue_ else user)(
-        f"p{number}", filtering, active=active
+    lambda number, queue_, filtering, active, lacks: (queue if queue_ else user)(
+        f"p{number}", filtering, active=active, lacks=lacks
     ),
     st.integers(0, 9),
     st.booleans(),
     st.sampled_from(FilteringMethod),
     st.booleans(),
+    st.sampled_from([Lacks.NOTHING, Lacks.NOTHING, Lacks.LICENCE]),
 )
 some_candidates = st.lists(
     st.builds(candidate, parties, st.sampled_from([TO, CC, BCC, None]), position=st.integers(0, 3)),
@@ -378,7 +379,7 @@ def test_another_recipient_that_takes_nothing_never_turns_the_decision(others, c
     before = judge(*others, **context)
     after = judge(*others, candidate(user("none", NONE), BCC, position=9), **context)
     assert after.accepted == before.accepted
-    assert after.entity == before.entity
+    assert (after.entity, after.denied) == (before.entity, before.denied)
 
 
 @given(some_candidates, contexts)
@@ -386,8 +387,10 @@ def test_accepted_has_an_entity_that_accepted_and_every_candidate_has_a_verdict(
     found = judge(*mixed, **context)
     assert len(found.verdicts) == len(mixed)
     accepting = [v.candidate.party for v in found.verdicts if v.accepted]
-    assert found.accepted == bool(accepting)
-    assert found.entity == (accepting[0] if accepting else None)
+    able = [party for party in accepting if party.can_own]
+    assert found.accepted == bool(able)
+    assert found.entity == (able[0] if able else None)
+    assert found.denied == (accepting[0] if accepting and not able else None)
 
 
 # -- settings
