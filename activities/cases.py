@@ -6,7 +6,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from activities.choices import CaseState, CaseStatus
+from activities.choices import CASE_STATE, CaseState, CaseStatus
 from activities.models import Incident
 from mailboxes import access
 from mailboxes.models import SystemUser
@@ -14,6 +14,13 @@ from mailboxes.models import SystemUser
 #: Without letters that are taken for figures, or for one another.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SUFFIX = 6
+
+
+def state_of(status: CaseStatus) -> CaseState:
+    return CASE_STATE[status]
+
+
+ACTIVE_STATUSES = tuple(s for s in CaseStatus if state_of(s) == CaseState.ACTIVE)
 
 
 def ticket_number(case_id: UUID, now: datetime) -> str:
@@ -31,10 +38,9 @@ def settle(
 ) -> None:
     """Resolve or cancel an active case. Raises ValidationError, PermissionDenied."""
     _check_right(case, actor)
-    wanted = Incident(status_code=status).state_code
-    if wanted == CaseState.ACTIVE:
+    if state_of(status) == CaseState.ACTIVE:
         raise ValidationError(_("Choose how the case ends: resolved or canceled."))
-    changed = Incident.objects.filter(pk=case.pk, status_code__in=_open_statuses()).update(
+    changed = Incident.objects.filter(pk=case.pk, status_code__in=ACTIVE_STATUSES).update(
         status_code=status, resolved_on=now, modified_on=now, modified_by=actor
     )
     if not changed:
@@ -46,7 +52,7 @@ def reactivate(*, case: Incident, now: datetime, actor: SystemUser | None = None
     _check_right(case, actor)
     changed = (
         Incident.objects.filter(pk=case.pk)
-        .exclude(status_code__in=_open_statuses())
+        .exclude(status_code__in=ACTIVE_STATUSES)
         .update(
             status_code=CaseStatus.IN_PROGRESS,
             resolved_on=None,
@@ -61,7 +67,3 @@ def reactivate(*, case: Incident, now: datetime, actor: SystemUser | None = None
 def _check_right(case: Incident, actor: SystemUser | None) -> None:
     if actor is not None and not access.may(actor, "change", case):
         raise access.refusal(Incident, "change")
-
-
-def _open_statuses() -> list[CaseStatus]:
-    return [s for s in CaseStatus if Incident(status_code=s).state_code == CaseState.ACTIVE]

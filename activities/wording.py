@@ -5,7 +5,7 @@ is sanitised as mail from outside is. A name that nobody knows is refused when t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -49,9 +49,8 @@ def fields_for(kind: str) -> dict[str, Promise]:
     return {**GENERAL, **OF_CASES} if kind == "incident" else dict(GENERAL)
 
 
-def unknown_fields(text: str, kind: str) -> list[str]:
-    """Names in braces that a template of this kind can't have."""
-    known = fields_for(kind)
+def unknown_fields(text: str, known: Container[str]) -> list[str]:
+    """Names in braces that are none of these."""
     return [name for name in dict.fromkeys(_FIELD.findall(text)) if name not in known]
 
 

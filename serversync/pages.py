@@ -18,6 +18,7 @@ from django_q.tasks import async_task
 from activities import blobs
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import parse
+from mailboxes.choices import Operation
 from mailboxes.protocols.base import INBOX, IncomingServer, RemoteItem
 from mailboxes.protocols.errors import (
     AccessDenied,
@@ -30,7 +31,7 @@ from serversync import alarms, deeds, linking
 from serversync.choices import IMPORTED, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
-from serversync.leases import LeaseLost, renew
+from serversync.leases import LeaseLost, renew, request
 from serversync.listing import Identities, come_back, identity_of, recognise_fetched
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe, is_probe_of
@@ -46,6 +47,7 @@ from tracking.promote import (
     PageStale,
     Plan,
     Reading,
+    answering_mailboxes,
     plan_page,
     reading_of,
     write_page,
@@ -241,7 +243,7 @@ class PageWriter:
                 if one.raw is not None:
                     one.message = parse(one.raw)
                 elif not one.error and not one.too_large:
-                    one.error, one.gone = "The server did not hand it out.", False
+                    one.error, one.gone = _missing(self.facts.folder), False
                     one.error_code = "MessageUnreadable"
 
     def _without_friends(self, seen: list[Seen]) -> list[Seen]:
@@ -373,7 +375,10 @@ class PageWriter:
         now = self.run.clock()
         with transaction.atomic():
             renew(self.run.token, now)
-            outcomes = write_page([plan for one in seen for plan in one.plans], staged, now)
+            plans = [plan for one in seen for plan in one.plans]
+            outcomes = write_page(plans, staged, now, self.organization)
+            if answering := answering_mailboxes(plans):
+                request(answering, Operation.OUTGOING, now)
             failed = self._settle(seen, outcomes, now)
             if failed:
                 kept = blobs.save(staged, only=[blobs.digest(one.raw or b"") for one in failed])
@@ -636,6 +641,12 @@ def _with_filing(
 ) -> dict[str, Any]:
     """A duplicate in a tracked folder also says what became of its record."""
     return data | {"filed": {"folder": str(rule)[:200], "why": decision.because.value}}
+
+
+def _missing(folder: str) -> str:
+    if folder == IMPORTED:
+        return "The file is no longer kept here. Import it again."
+    return "The server did not hand it out."
 
 
 def _error_of(one: Seen) -> tuple[str, str]:

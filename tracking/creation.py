@@ -31,6 +31,7 @@ from tracking.conditions import Asked, Condition, all_hold
 from tracking.names import Name, name_of
 from tracking.resolution import ACCOUNT, CONTACT, LEAD, Match, Resolution
 
+CASE = "activities.incident"
 KEYS_TRIED = 4  # of records that were made of one address, and then got another one
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:serversync:made-of-mail")
 

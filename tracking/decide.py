@@ -5,8 +5,8 @@ all that `rows` needs to write it. So the same decision serves the cycle, an exp
 question "what if": those write nothing, and may have no more of a message than its kept facts.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -47,10 +47,14 @@ from tracking.choices import (
 from tracking.choices import Outcome as State
 from tracking.conversation_index import octets_of
 from tracking.correlate import Correlation, StoredEmail, correlate, participants_of
+from tracking.creating import creation_of
+from tracking.creation import CASE, NOTHING, Creation
 from tracking.lookups import Page, distinct_of, key_of
 from tracking.ownership import OwnerChoice, choose_owner
+from tracking.prospects import case_type_id
 from tracking.reading import Incoming, Reading, Unit
 from tracking.resolution import (
+    Match,
     RecipientResolution,
     Resolution,
     ResolutionRules,
@@ -85,10 +89,13 @@ class Accepted:
     acceptance: Acceptance
     owner: OwnerChoice
     queue_ids: tuple[UUID, ...] = ()
+    closed_queue_ids: tuple[UUID, ...] = ()
     files: tuple[Attachment, ...] = ()
     dropped: tuple[trace.DroppedAttachment, ...] = ()
     regarding_type_id: int | None = None
     regarding_id: str = ""
+    creation: Creation = NOTHING
+    rests_on: frozenset[UUID] = frozenset()
 
     @property
     def conversation(self) -> UUID:
@@ -248,32 +255,53 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         reading.organization.max_upload_file_size_kb * 1024,
         blocked_extensions(reading.organization.blocked_attachments),
     )
+    creation = creation_of(
+        message,
+        page.prospects,
+        reading.organization,
+        reading.now,
+        sender=sender,
+        owner=owner,
+        direction=direction,
+        taker=acceptance.entity or _reading_party(unit, page),
+        queues=[item.queue.id for item in items],
+        answered=correlation.email,
+        filed_by_folder=_rule_record(reading) is not None,
+    )
     regarding_type_id, regarding_id = _regarding_of(reading, correlation.email)
+    if creation.case is not None:
+        regarding_type_id, regarding_id = case_type_id(), str(creation.case.id)
+    leaves = creation.leaves
     accepted = Accepted(
         id=uuid7(),
         direction=direction,
         key=key,
         reused=reused,
         arrived=_arrived(reading, unit.incoming),
-        sender=sender,
+        sender=replace(sender, match=creation.person.match) if creation.person else sender,
         recipients=recipients,
         correlation=correlation,
         acceptance=acceptance,
         owner=owner,
-        queue_ids=tuple(UUID(item.queue.id) for item in items),
+        queue_ids=tuple(key for item in items if (key := UUID(item.queue.id)) != leaves),
+        closed_queue_ids=(leaves,) if leaves is not None else (),
         files=files.kept,
         dropped=files.dropped,
         regarding_type_id=regarding_type_id,
         regarding_id=regarding_id,
+        creation=creation,
+        rests_on=page.prospects.made_by(_records(sender, recipients)),
     )
     page.remember(*_as_stored(accepted, message))
+    page.meet(creation, accepted.id)
     decision = trace.Decision(
         outcome=State.TRACKED,
         acceptance=acceptance,
         correlation=correlation,
         owner=owner,
-        regarding=_rule_record(reading) or _regarding_named(correlation),
-        queue_items=items,
+        regarding=_regarding_words(reading, creation, correlation),
+        queue_items=tuple(item for item in items if UUID(item.queue.id) != leaves),
+        creation=creation,
         dropped_attachments=files.dropped,
         message_id_reused=reused,
         **common,
@@ -420,6 +448,23 @@ def _direction(reading: Reading, unit: Unit, sender: Resolution) -> Direction:
     return Direction.OUTGOING if own else Direction.INCOMING
 
 
+def _records(sender: Resolution, recipients: Sequence[RecipientResolution]) -> Iterator[Match]:
+    """Every record that becomes a party."""
+    if sender.match is not None:
+        yield sender.match
+    for recipient in recipients:
+        yield from recipient.matches
+
+
+def _regarding_words(
+    reading: Reading, creation: Creation, correlation: Correlation
+) -> trace.Named | None:
+    if creation.case is not None:
+        case = creation.case
+        return trace.Named(CASE, str(case.id), f"{case.title} ({case.number})")
+    return _rule_record(reading) or _regarding_named(correlation)
+
+
 def _rule_record(reading: Reading) -> trace.Named | None:
     return reading.rule.record if reading.rule else None
 
@@ -503,11 +548,13 @@ def _queue_items(
 
 def _routed(reading: Reading, page: Page, owner: OwnerChoice) -> tuple[trace.PlannedQueueItem, ...]:
     """R3.53: the default queue of the email's owner, where email is routed there."""
+    if not reading.organization.effective("route_email_to_default_queue"):
+        return ()
     queue = page.default_queue(owner.owner)
-    if not reading.organization.effective("route_email_to_default_queue") or queue is None:
+    if queue is None or not queue.active:
         return ()
     named = trace.Named(PartyKind.QUEUE.value, str(queue.id), queue.name)
-    return (trace.PlannedQueueItem(named, QueueItemBecause.OWNER),) if queue.active else ()
+    return (trace.PlannedQueueItem(named, QueueItemBecause.OWNER),)
 
 
 def _mailbox_owner(mailbox: Mailbox) -> Owner:

@@ -1,7 +1,7 @@
 """Everything that the decisions of one page read, looked up for all its messages together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from activities.identity import distinct_key, message_key
@@ -19,7 +19,10 @@ from tracking.correlate import (
     switches_of,
     wanted,
 )
+from tracking.creation import Creation
 from tracking.matching import look_back
+from tracking.prospects import Prospects
+from tracking.prospects import load as load_prospects
 from tracking.reading import Reading
 from tracking.resolution import AddressBook, addresses_of
 
@@ -35,6 +38,7 @@ class Page:
     stored: dict[tuple[UUID, int], Standing]
     with_queue_item: set[tuple[str, UUID]]
     owners_queue: DefaultQueue | None = None  # of the mailbox's owner, where that is no party
+    prospects: Prospects = field(default_factory=Prospects)
 
     def default_queue(self, owner: Owner) -> DefaultQueue | None:
         """Where the work of this owner waits (R3.53): of a party's, else of the mailbox's owner."""
@@ -48,6 +52,15 @@ class Page:
         for key in email.keys:
             self.stored[(key, email.direction)] = standing
         self.candidates.add(email)
+
+    def meet(self, creation: Creation, email_id: UUID) -> None:
+        """... and find what it has made."""
+        case = creation.case.case if creation.case is not None else None
+        self.prospects.remember(creation.person, case, email_id)
+        if creation.person is not None:
+            self.book = self.book.with_match(creation.person.address, creation.person.match)
+        if creation.answer is not None:
+            self.prospects.count(creation.answer)
 
 
 def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
@@ -76,15 +89,24 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         for email in emails
         for key in earlier.keys_of(email)
     }
+    known = [earlier.stored(email, participants) for email in emails]
     candidates = CorrelationCandidates(
-        (earlier.stored(email, participants) for email in emails),
+        known,
         own,
         switches.matching if switches.smart_matching else None,
         since,
     )
     items = _with_queue_items(reading, stored)
     queue = _owners_queue(reading)
-    return Page(book, people.parties, candidates, switches, stored, items, queue)
+    prospects = load_prospects(
+        messages,
+        book,
+        people.parties,
+        known,
+        reading.now,
+        allowed=reading.organization.auto_create_contact_on_promote,
+    )
+    return Page(book, people.parties, candidates, switches, stored, items, queue, prospects)
 
 
 def _owners_queue(reading: Reading) -> DefaultQueue | None:

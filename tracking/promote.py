@@ -9,7 +9,7 @@ the message right in front of it, and the second copy of a message is a duplicat
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -18,11 +18,14 @@ from activities import blobs
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import forwarded_originals, parse
 from activities.store import Standing, add_queue_items, write_emails
+from mailboxes.models import Organization
 from tracking import rows, trace
 from tracking.acceptance import Acceptance
 from tracking.choices import AcceptReason
 from tracking.choices import Outcome as State
-from tracking.decide import is_copy, judge, skip, unwrap
+from tracking.creating import answer_of, number_answers
+from tracking.creating import write as write_creations
+from tracking.decide import Accepted, is_copy, judge, skip, unwrap
 from tracking.lookups import Page, page_of
 from tracking.reading import (
     FolderRule,
@@ -45,6 +48,7 @@ __all__ = [
     "PageStale",
     "Plan",
     "Reading",
+    "answering_mailboxes",
     "plan_page",
     "reading_of",
     "write_page",
@@ -110,6 +114,7 @@ def _plan(reading: Reading, unit: Unit, page: Page, staged: blobs.Staged) -> Pla
                 page.switches.matching,
                 staged,
             )
+            _plan_creation(plan, judgement.accepted, reading, page)
         plan.decision = judgement.decision
         plan.duplicate_of = judgement.duplicate_of
         plan.extra_queue_id = judgement.extra_queue_id
@@ -122,21 +127,42 @@ def _plan(reading: Reading, unit: Unit, page: Page, staged: blobs.Staged) -> Pla
     return plan
 
 
+def _plan_creation(plan: Plan, accepted: Accepted, reading: Reading, page: Page) -> None:
+    plan.creation, plan.rests_on = accepted.creation, accepted.rests_on
+    if accepted.creation.answer is not None:
+        plan.answer = answer_of(
+            accepted.creation.answer,
+            plan.message,
+            reading.organization,
+            reading.now,
+            email_id=accepted.id,
+            conversation=accepted.conversation,
+            rules=page.switches.matching,
+        )
+
+
 # -- write ---------------------------------------------------------------------------------------
 
 
 def write_page(
-    plans: Sequence[Plan], staged: blobs.Staged, now: datetime
+    plans: Sequence[Plan],
+    staged: blobs.Staged,
+    now: datetime,
+    organization: Organization | None = None,
 ) -> dict[tuple[str, int], Outcome]:
     """Write what was planned, inside the caller's transaction; (key, part) -> where it ended."""
     good = [plan for plan in plans if not plan.error]
     rows = [plan.new_email for plan in good if plan.new_email is not None]
-    lost = write_emails(rows, staged, now).standing
+    answers = [plan.answer for plan in good if plan.answer is not None]
+    if answers:
+        number_answers(answers, organization or Organization.objects.current())
+    lost = write_emails([*rows, *answers], staged, now).standing
     if any(_is_stale(plan, lost) for plan in good):
         raise PageStale
     for plan in good:
         if plan.new_email is not None and plan.new_email.id in lost:
             plan.duplicate_of = lost[plan.new_email.id].id
+    _write_creations(good, now)
     add_queue_items(
         (
             (plan.extra_queue_id, plan.duplicate_of, *_addresses_line(plan.message))
@@ -146,6 +172,27 @@ def write_page(
         now,
     )
     return {(plan.key, plan.part): _outcome(plan) for plan in good}
+
+
+def _write_creations(plans: Sequence[Plan], now: datetime) -> None:
+    """Of those whose email stands: who lost a collision makes nothing."""
+    made = [
+        (plan.new_email.id, plan.creation)
+        for plan in plans
+        if plan.new_email is not None and plan.duplicate_of is None
+        if plan.creation.makes_something
+    ]
+    if made and not write_creations(made, now):
+        raise PageStale
+
+
+def answering_mailboxes(plans: Iterable[Plan]) -> set[UUID]:
+    """From which automatic answers are to leave, once the plans are written."""
+    return {
+        plan.answer.fields["sender_mailbox_id"]
+        for plan in plans
+        if plan.answer is not None and not plan.error and plan.duplicate_of is None
+    }
 
 
 def _addresses_line(message: ParsedMessage) -> tuple[str, str]:
@@ -158,6 +205,8 @@ def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
     new = plan.new_email
     if new is None:
         return plan.duplicate_of in lost
+    if new.id not in lost and not plan.rests_on.isdisjoint(lost):
+        return True
     if new.fields["correlated_activity_id"] in lost:
         return True
     standing = lost.get(new.id)
@@ -184,6 +233,7 @@ def _outcome(plan: Plan) -> Outcome:
             ),
             owner=None,
             queue_items=(),
+            creation=None,
             duplicate_of=plan.duplicate_of,
         )
     data = trace.to_data(decision)

@@ -24,10 +24,10 @@ from mailboxes.models import Mailbox, SystemUser
 from tracking.acceptance import Owner, Party, PartyKey
 from tracking.choices import PartyKind
 from tracking.correlate import StoredEmail
-from tracking.creation import KEYS_TRIED, Case, Item, NewPerson, Rule, key_of
+from tracking.creation import KEYS_TRIED, Case, Item, NewAnswer, NewPerson, Rule, key_of
 from tracking.models import ConvertRule, ConvertRuleItem
 from tracking.models.rules import RuleState
-from tracking.resolution import CONTACT, LEAD, AddressBook
+from tracking.resolution import CONTACT, LEAD, AddressBook, Match
 
 PER_ADDRESS = timedelta(hours=24)
 PER_QUEUE = timedelta(hours=1)
@@ -59,6 +59,16 @@ class Prospects:
             self.makers[str(person.id)] = email_id
         if case is not None:
             self.cases[str(case.id)] = case
+
+    def count(self, answer: NewAnswer) -> None:
+        """It counts for those that later messages of the page would get."""
+        self.answered[Address(answer.address).key] += 1
+        if answer.rule.sends is not None:
+            self.answered[answer.rule.sends] += 1
+
+    def made_by(self, records: Iterable[Match]) -> frozenset[UUID]:
+        """The emails of this page that make some of these records."""
+        return frozenset(self.makers[one.id] for one in records if one.id in self.makers)
 
 
 def has_active_rule(queue: str) -> Exists:
@@ -244,12 +254,12 @@ def _first_free(keys: Sequence[UUID], address: str, taken: Mapping[UUID, set[str
 # -- cases and answers ---------------------------------------------------------------------------
 
 
-def is_case(type_id: int | None) -> bool:
-    return type_id is not None and type_id == _case_type()
-
-
-def _case_type() -> int:
+def case_type_id() -> int:
     return ContentType.objects.get_for_model(Incident).pk
+
+
+def is_case(type_id: int | None) -> bool:
+    return type_id is not None and type_id == case_type_id()
 
 
 def _cases(known: Iterable[StoredEmail]) -> dict[str, Case]:

@@ -13,6 +13,7 @@ from tracking import trace
 from tracking.acceptance import PartyKey
 from tracking.choices import Outcome as State
 from tracking.choices import PartyKind, Way
+from tracking.creation import NOTHING, Creation
 
 
 def _no_probe(value: str, party: PartyKey) -> bool:
@@ -75,7 +76,9 @@ class Outcome:
 class Plan:
     """What is to become of one message. `part` 0: the message itself; from 1: originals inside a
     forward (R3.75). `error`: deciding failed, or who accepts it may not own email; nothing is
-    written for it. `error_code`: of what is known of that (R8.20)."""
+    written for it. `error_code`: of what is known of that (R8.20). `creation`: what it makes beside its
+    email, `answer`: the one that is sent; `rests_on`: emails of the page that make records it refers to.
+    """
 
     key: str
     part: int = 0
@@ -86,6 +89,9 @@ class Plan:
     extra_queue_id: UUID | None = None
     error: str = ""
     error_code: str = ""
+    creation: Creation = NOTHING
+    answer: NewEmail | None = None
+    rests_on: frozenset[UUID] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -112,6 +112,11 @@ class AddressBook:
     def stands_for(self, address: str, kind: str, id: str) -> bool:
         return any((match.kind, match.id) == (kind, id) for match in self.at(address))
 
+    def with_match(self, address: str, match: "Match") -> "AddressBook":
+        """The same book with one more record at an address."""
+        key = Address(address).key
+        return AddressBook({**self.matches, key: (*self.at(address), match)}, self.too_many)
+
     def exceeds(self, address: str) -> bool:
         return Address(address).key in self.too_many
 

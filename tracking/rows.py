@@ -65,6 +65,7 @@ def new_email(
         attachments=tuple(_attachments(accepted, staged)),
         mime_sha256=staged.add(unit.raw),
         queue_ids=accepted.queue_ids,
+        closed_queue_ids=accepted.closed_queue_ids,
         hashes=hash_rows(message.subject, participants_of(message), rules),
     )
 

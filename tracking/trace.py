@@ -27,6 +27,7 @@ from django.utils.translation import ngettext
 from activities.choices import ParticipationType
 from activities.mime.message import ParsedMessage
 from mailboxes.choices import FilteringMethod
+from tracking import creation_words
 from tracking.acceptance import NO_CANDIDATE, Acceptance, Party, PartyVerdict, is_automatic
 from tracking.choices import (
     AcceptReason,
@@ -46,6 +47,7 @@ from tracking.choices import (
     Why,
 )
 from tracking.correlate import Attempt, Correlation, Scored
+from tracking.creation import CASE, Creation
 from tracking.ownership import OwnerChoice
 from tracking.resolution import Match, RecipientResolution, Resolution
 
@@ -147,6 +149,7 @@ class Decision:
     dropped_attachments: tuple[DroppedAttachment, ...] = ()
     duplicate_of: UUID | None = None
     message_id_reused: bool = False
+    creation: Creation | None = None
     skip_detail: str = ""
     skip_limit: str = ""
     forwarded_by: Named | None = None
@@ -189,6 +192,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         ),
         "duplicate_of": str(decision.duplicate_of) if decision.duplicate_of else None,
         "id_reused": decision.message_id_reused,
+        "made": creation_words.data_of(decision.creation) if decision.creation else None,
         "skip": _lean(detail=decision.skip_detail, limit=decision.skip_limit),
         "failure": _failure(failure) if failure else None,
         "way": decision.way.value if decision.way != Way.INBOX else None,
@@ -1027,9 +1031,14 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
         elif folder := _text(_map(data, "folder"), "name"):
             text = _("Regarding: %(record)s, as the folder “%(folder)s” says.")
             yield Sentence(text % {"record": regarding, "folder": folder}, "R7.10", Kind.RESULT)
+        elif _text(_map(data, "regarding"), "kind") == CASE and _made_case(data):
+            text = _("Regarding: %(record)s, which was made of it.")
+            yield Sentence(text % {"record": regarding}, "R3.59", Kind.RESULT)
         else:
             text = _("Regarding: %(record)s, as the email that it answers.")
             yield Sentence(text % {"record": regarding}, "R3.49", Kind.RESULT)
+    for text, rule in creation_words.lines_of(data.get("made")):
+        yield Sentence(text, rule, Kind.RESULT)
     if filed := _map(data, "filed"):
         text = _("The folder “%(folder)s”: %(why)s.")
         values = {
@@ -1053,6 +1062,12 @@ def _about_result(data: Mapping[str, Any]) -> Iterator[Sentence]:
         }
         rule = "R3.52" if why.startswith("blocked") else "R3.51"
         yield Sentence(text % values, rule, Kind.RESULT)
+
+
+def _made_case(data: Mapping[str, Any]) -> bool:
+    made = data.get("made")
+    notes = made if isinstance(made, list) else []
+    return any(isinstance(note, Mapping) and note.get("said") == "case" for note in notes)
 
 
 _QUEUE_RULE: dict[str, str] = {

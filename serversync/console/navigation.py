@@ -19,6 +19,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Mailboxes"), "mailboxes.Mailbox"),
             (_("Profiles"), "mailboxes.EmailServerProfile"),
             (_("Folder rules"), "tracking.MailboxTrackingFolder"),
+            (_("Creation rules"), "tracking.ConvertRule"),
             (_("Items"), "serversync.SyncItem"),
             (_("Quarantine"), "quarantine"),
             (_("Alerts"), "mailboxes.TraceLog"),
@@ -29,6 +30,8 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
         (
             (_("Emails"), "activities.Email"),
             (_("Queue items"), "activities.QueueItem"),
+            (_("Templates"), "activities.Template"),
+            (_("Signatures"), "activities.EmailSignature"),
         ),
     ),
     (
@@ -46,6 +49,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Accounts"), "activities.Account"),
             (_("Contacts"), "activities.Contact"),
             (_("Leads"), "activities.Lead"),
+            (_("Cases"), "activities.Incident"),
             (_("Shared addresses"), "conflicts"),
         ),
     ),

@@ -10,9 +10,12 @@ from activities.models import (
     ActivityPointer,
     Contact,
     Email,
+    EmailSignature,
+    Incident,
     Lead,
     QueueItem,
     StoredBytes,
+    Template,
 )
 from mailboxes import admin as mailboxes
 from mailboxes.models import (
@@ -26,6 +29,7 @@ from mailboxes.models import (
     TraceLog,
 )
 from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole, UserConsole
+from serversync.console.creation import CaseConsole, ConvertRuleConsole
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.help import OrganizationConsole
@@ -50,7 +54,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
-from tracking.models import HookRun, MailboxTrackingFolder
+from tracking.models import ConvertRule, HookRun, MailboxTrackingFolder
 
 SCREENS = {
     # Who has mail
@@ -64,10 +68,14 @@ SCREENS = {
     TraceLog: AlertConsole,
     EmailSearch: mailboxes.AddressScreen,
     MailboxTrackingFolder: FolderRuleConsole,
+    ConvertRule: ConvertRuleConsole,
     # The records
     Account: AccountConsole,
     Contact: ContactConsole,
     Lead: LeadConsole,
+    Incident: CaseConsole,
+    Template: activities.TemplateScreen,
+    EmailSignature: activities.SignatureScreen,
     Email: EmailConsole,
     QueueItem: activities.QueueItemScreen,
     ActivityPointer: activities.ActivityScreen,

@@ -54,6 +54,6 @@ def test_what_runs_is_taken_out():
 def test_names_that_a_template_can_not_have():
     text = "{{ case.number }} {{ recipient.name }} {{ recipient.salary }} {{ recipient.salary }}"
 
-    assert unknown_fields(text, "") == ["case.number", "recipient.salary"]
-    assert unknown_fields(text, "incident") == ["recipient.salary"]
+    assert unknown_fields(text, fields_for("")) == ["case.number", "recipient.salary"]
+    assert unknown_fields(text, fields_for("incident")) == ["recipient.salary"]
     assert set(fields_for("")) < set(fields_for("incident"))

@@ -1,0 +1,139 @@
+"""The form of a rule's items: conditions as lines of "what, and what with"."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from tracking.conditions import LONGEST_VALUE, Question, fault_of
+from tracking.models import ConvertRule, ConvertRuleItem
+from tracking.models.rules import MOST_CONDITIONS
+
+UNITS = ((1, _("minutes")), (60, _("hours")), (60 * 24, _("days")))
+
+
+class DurationWidget(forms.MultiWidget):
+    """Minutes, shown in the largest unit in which they are a whole number."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                forms.NumberInput(attrs={"min": 0, "class": "vIntegerField"}),
+                forms.Select(choices=UNITS),
+            ]
+        )
+
+    def decompress(self, value: Any) -> list[Any]:
+        minutes = int(value or 0)
+        unit = max((size for size, _name in UNITS if minutes % size == 0), default=1)
+        return [minutes // unit, unit] if minutes else [0, 60]
+
+
+class DurationField(forms.MultiValueField):
+    """A number and its unit; the value is minutes."""
+
+    widget = DurationWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        fields = (
+            forms.IntegerField(min_value=0, max_value=100_000),
+            forms.TypedChoiceField(choices=UNITS, coerce=int),
+        )
+        super().__init__(fields, require_all_fields=False, **kwargs)
+
+    def compress(self, data_list: Any) -> int:
+        if not data_list or data_list[0] is None:
+            return 0
+        return int(data_list[0]) * int(data_list[1] or 1)
+
+
+class ConditionsWidget(forms.MultiWidget):
+    template_name = "console/conditions.html"
+
+    def __init__(self) -> None:
+        choices = [("", "–"), *Question.choices]
+        pair = [
+            widget
+            for _line in range(MOST_CONDITIONS)
+            for widget in (
+                forms.Select(choices=choices),
+                forms.TextInput(attrs={"class": "vTextField", "maxlength": LONGEST_VALUE}),
+            )
+        ]
+        super().__init__(pair)
+
+    def decompress(self, value: Any) -> list[Any]:
+        lines = value if isinstance(value, list) else []
+        flat = [part for line in lines for part in (line.get("test", ""), line.get("value", ""))]
+        return (flat + [""] * (2 * MOST_CONDITIONS))[: 2 * MOST_CONDITIONS]
+
+
+class ConditionsField(forms.MultiValueField):
+    """Lines of a question and its value; lines left empty don't count."""
+
+    widget = ConditionsWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        pair = [
+            forms.CharField(required=False)
+            for _line in range(MOST_CONDITIONS)
+            for _part in ("test", "value")
+        ]
+        super().__init__(pair, require_all_fields=False, required=False, **kwargs)
+
+    def compress(self, data_list: Any) -> list[dict[str, str]]:
+        found, faults = [], []
+        parts = list(data_list or [])
+        for number, (test, value) in enumerate(zip(parts[::2], parts[1::2], strict=True), start=1):
+            if not test and not value:
+                continue
+            if fault := fault_of(test, value):
+                faults.append(
+                    _("Condition %(number)d: %(fault)s") % {"number": number, "fault": fault}
+                )
+                continue
+            needs = Question(test).needs_value
+            found.append({"test": test, "value": value} if needs else {"test": test})
+        if faults:
+            raise ValidationError(faults)
+        return found
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    resolved_since = DurationField(
+        label=_("Only if it was resolved at least"),
+        required=False,
+        help_text=_("Ago. Mail about a case resolved more recently is filed under that one."),
+    )
+    entitlement = forms.BooleanField(
+        label=_("Only with a valid entitlement"),
+        required=False,
+        disabled=True,
+        help_text=_("Not built: entitlements are not kept here, so nothing asks for one."),
+    )
+
+    class Meta:
+        model = ConvertRule
+        fields = (
+            *("name", "queue", "owning_user", "description", "allow_unknown_sender"),
+            *("check_if_resolved", "resolved_since"),
+            *("send_automatic_response", "response_template"),
+        )
+
+    def clean_resolved_since(self) -> int:
+        return self.cleaned_data["resolved_since"] or 0
+
+
+class ItemForm(forms.ModelForm):  # type: ignore[type-arg]
+    conditions = ConditionsField(
+        label=_("Conditions"),
+        help_text=_(
+            "All of them must hold; without any, every message will do. Several values are separated "
+            "by semicolons, and any of them will do."
+        ),
+    )
+
+    class Meta:
+        model = ConvertRuleItem
+        fields = ("sequence_number", "name", "conditions", "priority_code", "case_type_code")
