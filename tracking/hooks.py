@@ -21,7 +21,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db import connections
+from django.db import DataError, connections
 from django.db.models import F, Model
 from django.utils.module_loading import import_string
 
@@ -201,7 +201,7 @@ def record_of(told: Record) -> Model | None:
     try:
         model = apps.get_model(told.label)
         found: Model | None = model._default_manager.filter(pk=told.key).first()
-    except (LookupError, ValidationError, ValueError, TypeError):
+    except (LookupError, ValidationError, ValueError, TypeError, OverflowError, DataError):
         return None
     return found
 

@@ -297,3 +297,18 @@ def test_what_was_brought_is_seen_beside_what_the_server_had(imap: Account) -> N
 
     assert balance.is_even
     assert balance.seen == 2
+
+
+def test_a_file_whose_bytes_are_gone_is_asked_for_again_and_no_server(imap: Account) -> None:
+    take(imap, RAW)
+    SyncItem.objects.update(raw=None)
+
+    imap.receive()
+
+    item = SyncItem.objects.get()
+    assert (item.state, item.reason) == (ItemState.RETRYING, "MessageUnreadable")
+    assert "Import it again" in item.last_error
+    assert sum(server.calls["fetch"] for server in imap.servers) == 0
+    assert take(imap, RAW)[0].fate == Fate.AGAIN
+    imap.receive()
+    assert SyncItem.objects.get().state == ItemState.TRACKED
