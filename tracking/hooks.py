@@ -22,13 +22,14 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DataError, connections
-from django.db.models import F, Model
+from django.db.models import F, Model, QuerySet
 from django.utils.module_loading import import_string
 
 from activities import blobs
 from activities.mime.message import Address, ParsedMessage
 from activities.mime.parse import parse
 from activities.models import ActivityPointer, Email
+from mailboxes.alerts import raise_alert
 from mailboxes.models import Mailbox, Organization
 from tracking import trace
 from tracking.choices import HookState
@@ -353,15 +354,14 @@ def _claim(row: HookRun, now: datetime) -> bool:
 
 def _give_up(organization: Organization, now: datetime) -> None:
     """Those that used up their attempts by killing their worker."""
-    HookRun.objects.filter(
+    killed = Answer(error="The worker that ran it was killed, again and again.")
+    rows = HookRun.objects.filter(
         state=HookState.PENDING,
         next_attempt_at__lte=now,
         attempts__gte=organization.promotion_attempts,
-    ).update(
-        state=HookState.FAILED,
-        next_attempt_at=None,
-        last_error="The worker that ran it was killed, again and again.",
     )
+    for row in rows[:PORTION]:
+        _settle(row, killed, organization, now)
 
 
 def _run(row: HookRun) -> Answer:
@@ -402,25 +402,32 @@ def _settle(row: HookRun, answer: Answer, organization: Organization, now: datet
         row.last_error = _printable(answer.error or late)[:2048]
         if answer.refused or row.attempts >= organization.promotion_attempts:
             row.state, row.next_attempt_at = HookState.FAILED, None
+            _tell(row, organization, now)
         else:
             minutes = organization.promotion_retry_minutes
             row.next_attempt_at = now + timedelta(minutes=minutes)
     row.save(update_fields=["state", "done_at", "last_error", "next_attempt_at", "filed"])
 
 
-def again(runs: "Any", now: datetime) -> int:
+def _tell(row: HookRun, organization: Organization, now: datetime) -> None:
+    """The email is stored; that the hook didn't hear of it is a matter of its mailbox."""
+    email = Email.objects.select_related("receiving_mailbox", "sender_mailbox").get(pk=row.email_id)
+    mailbox = email.receiving_mailbox or email.sender_mailbox
+    if mailbox is not None:
+        raise_alert(mailbox, CODE, now=now, organization=organization, detail=row.last_error)
+
+
+def again(runs: "QuerySet[HookRun]", now: datetime) -> int:
     """By hand: failed runs get all their attempts once more."""
-    return int(
-        runs.filter(state=HookState.FAILED).update(
-            state=HookState.PENDING, attempts=0, next_attempt_at=now
-        )
+    return runs.filter(state=HookState.FAILED).update(
+        state=HookState.PENDING, attempts=0, next_attempt_at=now
     )
 
 
 def forget(now: datetime) -> int:
     """Runs that were done long ago."""
     old = HookRun.objects.filter(state=HookState.DONE, done_at__lt=now - KEEP_DONE)
-    return int(old.delete()[0])
+    return old.delete()[0]
 
 
 def _printable(text: str) -> str:

@@ -57,7 +57,9 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
+from tracking import hooks
 from tracking.admin import rules_card
+from tracking.choices import HookState
 
 LATEST = 10
 #: States in which no workload runs, whatever its own row says.
@@ -635,6 +637,9 @@ def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
     if alert.code == quarantine.ALERT and alert.regarding_mailbox_id:
         page = reverse("admin:quarantine")
         return f"{page}?mailbox={alert.regarding_mailbox_id}", _("Open the quarantine")
+    if alert.code == hooks.CODE:
+        page = reverse("admin:tracking_hookrun_changelist")
+        return f"{page}?state__exact={HookState.FAILED}", _("Look at the hook runs")
     return None
 
 

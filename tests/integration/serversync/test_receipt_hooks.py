@@ -13,7 +13,7 @@ from django_q.models import OrmQ
 
 from activities.models import Contact, Email
 from mailboxes.choices import FilteringMethod, Reach
-from mailboxes.models import SystemUser
+from mailboxes.models import SystemUser, TraceLog
 from serversync import jobs
 from serversync.choices import ItemState
 from serversync.explain import explain
@@ -276,6 +276,12 @@ def test_a_late_run_that_fails_is_tried_again_and_given_up(ada, late) -> None:
     run.refresh_from_db()
     assert (run.state, run.next_attempt_at) == (HookState.FAILED, None)
     assert states(ada) == {"1.1": "tracked"}
+    alert = TraceLog.objects.get(code="HookFailed")
+    assert (alert.regarding_mailbox, alert.error_details) == (ada.mailbox, run.last_error)
+    page = signed_in(SuperuserFactory()).get(
+        reverse("admin:mailboxes_tracelog_change", args=[alert.pk])
+    )
+    assert reverse("admin:tracking_hookrun_changelist") in page.content.decode()
 
 
 def test_a_late_refusal_or_a_hook_that_was_removed_is_final(ada, late, settings) -> None:

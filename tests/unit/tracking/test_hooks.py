@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from mailboxes import checks
 from tracking import hooks
 from tracking.hooks import Answer, Hooks, call
 from tracking.receipts import Person, Receipt, Record, Refuse, Result
@@ -179,3 +180,23 @@ def test_a_receipt_can_not_be_changed_and_prints_no_text():
         RECEIPT.subject = "other"
     assert "very long text" not in repr(RECEIPT)
     assert RECEIPT.raw == b"Subject: Hello\r\n"
+
+
+# -- the settings
+
+
+@pytest.mark.parametrize(
+    ("names", "seconds", "ids"),
+    [
+        ([], 5.0, []),
+        ([path(silent)], 5.0, []),
+        (["nowhere.at_all", "plain", f"{__name__}.missing"], 5.0, ["serversync.E009"] * 3),
+        ([f"{__name__}.RECEIPT"], 5.0, ["serversync.E009"]),
+        ([path(silent)], 0.0, ["serversync.E010"]),
+        ([], 0.0, []),
+    ],
+)
+def test_hooks_that_can_not_work_are_found_by_check(settings, names, seconds, ids):
+    settings.RECEIPT_HOOKS, settings.RECEIPT_HOOK_SECONDS = names, seconds
+
+    assert [found.id for found in checks.receipt_hooks(None)] == ids
