@@ -179,7 +179,8 @@ def test_record_of_the_owner_of_the_mailbox_goes_before_records_of_others():
 def test_record_of_the_team_that_owns_the_queue_goes_first():
     rules = ResolutionRules(owner_team_id=TEAM)
     mine = match(LEAD, "9", owner_team_id=TEAM)
-    assert sender_of(match(CONTACT, owner_user_id=OLGA), mine, rules=rules).match == mine
+    others = match(CONTACT, owner_user_id=OLGA), match(ACCOUNT, owner_team_id=OLGA), match(USER)
+    assert sender_of(*others, mine, rules=rules).match == mine
 
 
 @pytest.mark.rule("R3.33")
