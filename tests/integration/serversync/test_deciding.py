@@ -114,8 +114,9 @@ def test_another_recipient_who_may_own_email_takes_it() -> None:
 
 
 @pytest.mark.rule("R3.29")
-def test_the_permission_counts_where_the_organization_asks_for_it() -> None:
-    organization(own_email_needs_permission=True)
+@pytest.mark.parametrize("switch", ["own_email_needs_permission", "strict_parity"])
+def test_the_permission_counts_where_the_organization_asks_for_it(switch: str) -> None:
+    organization(**{switch: True})
     ada = Account(user_mailbox("ada"))
     ada.box.deliver(message())
     ada.receive()
