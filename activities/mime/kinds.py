@@ -18,6 +18,7 @@ from activities.mime.notices import (
     read_recipients,
     read_words,
     subject_fails,
+    told_subject,
 )
 from activities.mime.reply import is_forward_subject, is_reply_subject
 from activities.mime.reports import (
@@ -57,7 +58,7 @@ def judge(message: ParsedMessage, fields: Fields, root: Part) -> Verdict:
     """The first that fits, in the order of MessageKind."""
     if _is_calendar(message, root):
         return MessageKind.CALENDAR, None
-    signs = read_signs(fields, message.senders, message.subject)
+    signs = read_signs(fields, message.senders, message.subject, message.text)
     mail = _Mail(message, signs, root, tuple(_leaves(root)))
     reported = _standard(mail) or _notice(mail)
     if reported:
@@ -250,7 +251,7 @@ def _disposition(mail: _Mail, told: Told) -> Verdict | None:
 
 def _notice(mail: _Mail) -> Verdict | None:
     """A report in words, by a mail server."""
-    if not (mail.is_from_machine or mail.is_report or mail.signs.robot):
+    if not (mail.is_from_machine or mail.is_report or mail.signs.gateway or mail.signs.robot):
         return None
     if not (mail.signs.failed_recipients or _speaks_of_failure(mail.message)):
         return None
@@ -287,8 +288,12 @@ def _is_notice(mail: _Mail, words: Words, told: str, returned: Returned) -> bool
     proofs = sum((words.coded, returned.found, subject_fails(message.subject)))
     if signs.server or signs.nobody:
         return proofs >= 1
-    names = returned.found or names_other(told, _own(message))
-    return words.failed and names and proofs + names >= 2 and not signs.seems_automatic
+    if not words.failed or proofs < 1 or signs.seems_automatic:
+        return False
+    own = _own(message)
+    ours = not {address.lower() for address in own}.isdisjoint(a.lower() for a in returned.senders)
+    machine = signs.gateway or signs.null_path
+    return ours or (machine and (returned.found or names_other(told, own)))
 
 
 def _own(message: ParsedMessage) -> set[str]:
@@ -330,6 +335,10 @@ def _read_recipients(
     )
 
 
+def _told_subject(mail: _Mail) -> str:
+    return told_subject(_notice_text(mail))
+
+
 def _report(
     mail: _Mail,
     returned: Returned,
@@ -343,7 +352,7 @@ def _report(
     return DeliveryReport(
         recipients=recipients,
         message_id=returned.message_id or message_id or answered,
-        returned_subject=returned.subject,
+        returned_subject=returned.subject or ("" if returned.found else _told_subject(mail)),
         returned_to=returned.to,
         returned_date=returned.date,
         standard=standard,

@@ -27,7 +27,7 @@ _ADDRESS = re.compile(
     r"@([^\W_](?:[\w.-]{0,250}[^\W_])?)"
 )
 _ALONE = re.compile(r"[\s*<>\"'(\[・·•-]{0,20}$")
-_BEHIND = re.compile(r"[\s<>\"')\]]{0,20}(?:$|[:;(\[,]|\.{2,3}|on \w{3})")
+_BEHIND = re.compile(r"[\s<>\"')\]]{0,20}(?:$|[:;(\[,]|\.{2,3}|(?:on|am|le|el|il|op|em) \w{2})")
 _LABEL = re.compile(
     r"(?:recipients?|rcpt to|to|user(?:name)?|mail ?box|address(?:ee)?|deliver(?:y|ed) (?:to|for)|"
     r"(?:final|original)-recipient|reason for|following|for|empf[äa]nger|an|destinataires?|destinatari[oi]s?|"
@@ -76,9 +76,10 @@ _DELAYED = re.compile(
 )
 _GIVEN_UP = re.compile(
     r"giving up|given up|no longer (?:be )?(?:retr|tr[yi])|(?:will|shall) not (?:be )?(?:retr|try|deliver)|"
-    r"(?:permanent|fatal) (?:error|failure)|has (?:been )?expired|could not be delivered for|returned to|"
+    r"(?:permanent|fatal) (?:error|failure)|has (?:been )?expired|could not be delivered for|"
+    r"(?:has been|have been|was|is|is being|are being) returned|"
     r"retry (?:time(?:out)? )?(?:not reached|exceeded)|for too long|could not be delivered within|"
-    r"status notification \(failure\)",
+    r"status notification \(failure\)|^returned mail",
     re.IGNORECASE,
 )
 _SUCCESS = re.compile(
@@ -86,6 +87,11 @@ _SUCCESS = re.compile(
     r"(?:to|success)|delivery status notification \((?:success|relay)|delivered successfully|return receipt|"
     r"mail delivery report|erfolgreich zugestellt|配信完了|confirmation of delivery)",
     re.IGNORECASE,
+)
+_SUBJECT = re.compile(
+    r"^[ \t>]*(?:subject|betreff|objet|asunto|oggetto|assunto|onderwerp|emne|ämne|тема|件名|主题|主旨|"
+    r"the subject of the message is)[ \t\u00a0]*[:：][ \t\u00a0]*(\S[^\n]{0,1000})$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _REJECTED_BY_RULE = re.compile(r"(?:automatically )?reject|refused|quota", re.IGNORECASE)
 
@@ -117,13 +123,20 @@ def read_words(subject: str, notice: str) -> Words:
     )
 
 
+def told_subject(notice: str) -> str:
+    """Of the message it is about, where a server tells no more of it."""
+    match = _SUBJECT.search(notice[:MAX_NOTICE])
+    return match.group(1).strip() if match else ""
+
+
 def names_other(notice: str, own: Collection[str]) -> bool:
     """Whether an address that is not one of `own` stands where servers put those that failed."""
     lines = notice[:MAX_NOTICE].split("\n")[:MAX_LINES]
     keys = {address.lower() for address in own}
     return any(
-        match.group().lower() not in keys and _is_placed(line, match)
+        match.group().lower() not in keys and _place(line, match)
         for line in lines
+        if not _ASIDE.search(line)
         for match in _ADDRESS.finditer(line[:1_000])
     )
 
@@ -164,32 +177,31 @@ def _recipient(address: str, action: str, diagnostic: str) -> ReportedRecipient:
 
 def _told(lines: Sequence[str], returned_to: set[str], own: set[str]) -> dict[str, int]:
     """The addresses a server says it failed at, with the line of each: those it writes at the place
-    where servers write them, or else those that failed as the returned message was sent to them."""
-    placed: dict[str, int] = {}
-    others: dict[str, int] = {}
+    where servers write them or that the message was sent to, or else any others."""
+    found: dict[str, tuple[int, int]] = {}
     for number, line in enumerate(lines):
         for match in _ADDRESS.finditer(line[:1_000]):
             address = match.group().strip("'")
             if address.partition("@")[0].lower() in _SERVER_LOCALS:
                 continue
-            clear = _is_placed(line, match) or address.lower() in returned_to
-            (placed if clear else others).setdefault(address, number)
-    for found in (placed, others):
-        foreign = {
-            a: n for a, n in found.items() if a.lower() not in own or a.lower() in returned_to
-        }
-        if found is others:
-            foreign = {a: n for a, n in foreign.items() if not _ASIDE.search(lines[n])}
-        if foreign or found:
-            return foreign or found
+            place = _place(line, match) or int(address.lower() in returned_to)
+            if place > found.get(address, (-1, 0))[0]:
+                found[address] = (place, number)
+    placed = {a: number for a, (place, number) in found.items() if place}
+    others = {a: n for a, (place, n) in found.items() if not place and not _ASIDE.search(lines[n])}
+    for some in (placed, others):
+        foreign = {a: n for a, n in some.items() if a.lower() not in own - returned_to}
+        if foreign or some:
+            return foreign or some
     return {}
 
 
-def _is_placed(line: str, match: re.Match[str]) -> bool:
+def _place(line: str, match: re.Match[str]) -> int:
+    """2: it begins a line or is all of it; 1: a label stands before it; 0: it is somewhere."""
     before, after = line[: match.start()], line[match.end() :]
-    if _LABEL.search(before):
-        return True
-    return bool(_ALONE.match(before) and _BEHIND.match(after))
+    if _ALONE.match(before) and _BEHIND.match(after):
+        return 2
+    return int(bool(_LABEL.search(before)))
 
 
 def _diagnostic(lines: Sequence[str], number: int) -> str:

@@ -14,7 +14,7 @@ DELIVERY_STATUS = ("message/delivery-status", "message/global-delivery-status")
 DISPOSITION = ("message/disposition-notification", "message/global-disposition-notification")
 FEEDBACK = ("message/feedback-report",)
 
-MAX_REPORT_BYTES = 1024 * 1024
+MAX_REPORT_BYTES = 256 * 1024
 MAX_RECIPIENTS = 500
 
 # What a feedback report says that is no complaint of a recipient.

@@ -49,11 +49,11 @@ _DAEMONS = re.compile(
 _POSTMASTERS = re.compile(
     r"poo?st[-_. ]?master\W?|postmast|system administrator|mmsc.*", re.IGNORECASE
 )
-_ROBOTS = re.compile(
-    r"no[-_.]?reply|do[-_.]?not[-_.]?reply|gateway|smtp|mail[-_.]?(?:service|admin|server|filter)|"
-    r"sys[-_.]?admin|anti[-_.]?(?:virus|spam)|notification|bounce",
+_GATEWAYS = re.compile(
+    r"gateway|smtp|mail[-_.]?(?:service|admin|server|filter)|sys[-_.]?admin|anti[-_.]?(?:virus|spam)",
     re.IGNORECASE,
 )
+_ROBOTS = re.compile(r"no[-_.]?reply|do[-_.]?not[-_.]?reply|notification|bounce", re.IGNORECASE)
 _DAEMON_NAMES = re.compile(
     r"mailer?[- ]?daemon|mail deliver[yi]?|mail admin|system administrator|systemadministrator|"
     r"delivery (?:status |sub)|returned mail|undelivered|^delivery (?:failure|report)|\bndr\b|"
@@ -72,9 +72,19 @@ _MACHINE_REPLY = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(
-    r"\s*\W?(?:out[- ]of[- ](?:the[- ])?office|ooo|away from|on vacation|vacation|abwesenheit\w*|abwesend|"
+    r"\s*\W?(?:out[- ]of[- ](?:the[- ])?office|auto: .{1,80} out of the office|ooo|away from|on vacation|vacation|abwesenheit\w*|abwesend|"
     r"urlaub|absence|absent|en vacances|fuera de (?:la )?oficina|ausente|fuori (?:sede|ufficio)|assenza|"
     r"afwezig\w*|fr[åa]nvaro\w*|poissa|nieobecn\w*|não estou|ausência|不在|外出|休暇)",
+    re.IGNORECASE,
+)
+
+
+_COMMENT = re.compile(r"\([^()]{0,500}\)?")
+_SAYS_AUTOMATIC = re.compile(
+    r"(?:automat(?:ic|ed)(?:ally)?|automatisch\w*|automatique|autom[áa]tic[oa]) (?:generated |generierte |erzeugte )?"
+    r"(?:reply|response|answer|message|antwort|nachricht|r[ée]ponse|respuesta|risposta)|"
+    r"(?:reply|response|message|antwort|r[ée]ponse|respuesta|risposta) (?:autom)|do not reply to this|"
+    r"this is an auto|自動(?:返信|応答|送信)",
     re.IGNORECASE,
 )
 
@@ -84,7 +94,8 @@ class Signs:
     """`null_path`: the envelope sender is empty, so nobody wants an answer (RFC 5321, 4.5.5).
 
     `server`: the From names a mail server, or a field says that it is a non-delivery report; `daemon`:
-    one behind which no person sits. `robot`: the From is some program's. `nobody`: it is empty.
+    one behind which no person sits. `gateway`: the From is some program's on the way of mail; `robot`:
+    any program's. `nobody`: it is empty.
     `automatic`: a field says that a program wrote it. `seems_automatic`: only subject and side signs do.
     `listed`: a field of RFC 2369 or 2919, or one that list programs set. `bulk`: Precedence says so.
     """
@@ -92,6 +103,7 @@ class Signs:
     null_path: bool = False
     server: bool = False
     daemon: bool = False
+    gateway: bool = False
     robot: bool = False
     nobody: bool = False
     automatic: bool = False
@@ -101,7 +113,8 @@ class Signs:
     failed_recipients: tuple[str, ...] = ()
 
 
-def read_signs(fields: Fields, senders: Sequence[Address], subject: str) -> Signs:
+def read_signs(fields: Fields, senders: Sequence[Address], subject: str, text: str) -> Signs:
+    """`text`: of the body, of which no more than the beginning is looked at, and that rarely."""
     values = _values(fields)
     null_path = any(_is_null(values[name]) for name in _PATHS if name in values)
     precedences = {values[name].lower() for name in _PRECEDENCES if name in values}
@@ -111,10 +124,11 @@ def read_signs(fields: Fields, senders: Sequence[Address], subject: str) -> Sign
         null_path=null_path,
         server=daemon or any(_is_postmaster(a) for a in senders),
         daemon=daemon,
-        robot=any(_ROBOTS.search(a.address.partition("@")[0]) for a in senders),
+        gateway=any(_GATEWAYS.search(_local_part(a)) for a in senders),
+        robot=any(_ROBOTS.search(_local_part(a)) for a in senders),
         nobody=_is_nobody(fields, senders),
         automatic=_says_automatic(values) or bool(precedences & _AUTO_PRECEDENCES),
-        seems_automatic=_seems_automatic(values, subject, aside=null_path or bulk),
+        seems_automatic=_seems_automatic(values, subject, text, aside=null_path or bulk),
         listed=any(values.get(name) for name in _LIST_FIELDS) or "list" in precedences,
         bulk=bulk,
         failed_recipients=_listed_addresses(values.get("x-failed-recipients", "")),
@@ -123,7 +137,7 @@ def read_signs(fields: Fields, senders: Sequence[Address], subject: str) -> Sign
 
 def auto_submitted_keyword(value: str) -> str:
     """RFC 3834, 5: the keyword without parameters and comments, in lower case."""
-    return value.partition(";")[0].partition("(")[0].strip(' \t"').lower()
+    return _COMMENT.sub("", value.partition(";")[0]).strip(' \t"').lower()
 
 
 def _values(fields: Fields) -> dict[str, str]:
@@ -167,13 +181,17 @@ def _says_automatic(values: Mapping[str, str]) -> bool:
     )
 
 
-def _seems_automatic(values: Mapping[str, str], subject: str, *, aside: bool) -> bool:
+def _seems_automatic(values: Mapping[str, str], subject: str, text: str, *, aside: bool) -> bool:
     """People write such subjects, too; and Exchange asks not to be answered (X-Auto-Response-Suppress)
     on mail of every sort. Only together they tell."""
-    rules = "x-ms-exchange-inbox-rules-loop" in values
-    if _MACHINE_REPLY.match(subject):
-        return aside or rules or "x-auto-response-suppress" in values
-    return bool(_ABSENT.match(subject)) and (aside or rules)
+    machine = _MACHINE_REPLY.match(subject)
+    if not machine and not _ABSENT.match(subject):
+        return False
+    if aside or "x-ms-exchange-inbox-rules-loop" in values:
+        return True
+    if machine and "x-auto-response-suppress" in values:
+        return True
+    return bool(_SAYS_AUTOMATIC.search(text[:2_000]))
 
 
 def _listed_addresses(value: str) -> tuple[str, ...]:
