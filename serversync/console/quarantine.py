@@ -33,7 +33,7 @@ from activities.mime.message import Attachment, ParsedMessage
 from activities.mime.parse import parse
 from mailboxes import access
 from mailboxes.causes import Cause, cause_of
-from mailboxes.choices import IncomingDeliveryMethod, StateCode
+from mailboxes.choices import IncomingDeliveryMethod, Operation, StateCode
 from mailboxes.conditions import Nature, explain
 from mailboxes.models import Mailbox
 from serversync import quarantine
@@ -318,6 +318,7 @@ class Pages:
             mailbox=mailbox,
             item=item,
             brought=[(one, *FATES[one.fate]) for one in brought],
+            waits=bool(brought) and mailbox is not None and not _runs(mailbox),
             largest=MAX_SIZE,
         )
 
@@ -487,6 +488,11 @@ def _nobody(user: Any) -> str:
         "There is no mailbox that you may bring messages to: it must be read here, and you must be "
         "its owner, or a member of its queue (R8.30)."
     )
+
+
+def _runs(mailbox: Mailbox) -> bool:
+    """Whether a cycle will come by itself, or when a person asks for one."""
+    return mailbox.workloads.filter(operation=Operation.INCOMING, enabled=True).exists()
 
 
 def _contents(files: "Sequence[UploadedFile[Any]]") -> Iterator[tuple[str, bytes]]:

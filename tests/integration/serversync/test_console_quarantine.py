@@ -259,6 +259,17 @@ def test_files_are_brought_to_a_mailbox(site, reader):
     assert page.context["original"].pk == item.pk
 
 
+def test_it_is_said_that_a_mailbox_does_not_run(site, reader):
+    healthy = site.mailboxes["healthy"]
+    raw = bytes(rich(site.now))
+    assert "asked to run now" in upload(reader, raw, mailbox=str(healthy.pk)).content.decode()
+    healthy.workloads.update(enabled=False)
+
+    answer = upload(reader, raw, mailbox=str(healthy.pk))
+
+    assert "waits until it does" in answer.content.decode()
+
+
 def test_a_file_is_brought_for_the_item_that_lacks_it(site, reader):
     item = site.items["quarantined"]
     page = reader.get(f"{URL}bring/", {"item": str(item.pk)})
