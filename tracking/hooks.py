@@ -143,7 +143,8 @@ class Hooks:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.names: tuple[str, ...] = tuple(settings.RECEIPT_HOOKS)
         self.deferred: set[str] = set()
-        self.left = CYCLE_SECONDS
+        self.seconds: float = settings.RECEIPT_HOOK_SECONDS
+        self.left = max(CYCLE_SECONDS, self.seconds)
         self._clock = clock
 
     def __bool__(self) -> bool:
@@ -169,8 +170,11 @@ class Hooks:
         return heard
 
     def _call(self, name: str, receipt: Receipt) -> Answer:
+        """Nobody is begun who might not have his time."""
+        if self.left < self.seconds:
+            return LATE
         began = self._clock()
-        answer = call(name, receipt, min(settings.RECEIPT_HOOK_SECONDS, self.left))
+        answer = call(name, receipt, self.seconds)
         self.left -= self._clock() - began
         return answer
 
