@@ -1,10 +1,11 @@
-"""What the decisions about records made from mail read: at most five statements for a page, none where
-nobody wants any (R3.57-R3.59)."""
+"""What the decisions about records made from mail read (R3.57-R3.59): two statements for a page, none where
+nobody wants any. The second one asks for facts of several kinds at once, so its columns are texts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -12,10 +13,13 @@ from uuid import UUID
 
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db import connection
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Lower, StrIndex, Substr
+from django.utils.dateparse import parse_datetime
 
-from activities.choices import ParticipationType
+from activities.cases import state_of
+from activities.choices import CaseStatus, ParticipationType
 from activities.mime.message import Address, ParsedMessage
 from activities.models import ActivityParty, Contact, Email, Incident, Lead
 from mailboxes.access import codename_of
@@ -31,8 +35,8 @@ from tracking.resolution import CONTACT, LEAD, AddressBook, Match
 
 PER_ADDRESS = timedelta(hours=24)
 PER_QUEUE = timedelta(hours=1)
-#: Each costs a comparison with every mailbox. Beyond them nobody is made a record of, this time.
-MOST_DOMAINS = 100
+BATCH = 50  # addresses or keys of one part of a statement
+EACH = 20  # parameters of such a part beside them
 PEOPLE: dict[str, Any] = {CONTACT: Contact, LEAD: Lead}
 
 
@@ -96,23 +100,34 @@ def load(
     if allowed:
         wanted |= {rule.owner_creates for rule in rules.values()}
     wanted.discard(AutoCreate.NONE)
-    strangers = _strangers(messages, book) if wanted else set()
-    if strangers:
-        found.own_domains = _own_domains({one.rpartition("@")[2] for one in strangers})
-        kinds = [CONTACT, *([LEAD] if AutoCreate.LEAD in wanted else [])]
-        found.keys = _keys(kinds, strangers)
-    if rules:
-        found.cases = _cases(known)
-    answering = [rule for rule in rules.values() if rule.answers]
-    if answering:
-        senders = {m.sender.key for m in messages if m.sender and not m.kind.is_automatic}
-        found.answered = _answered(senders, answering, now)
+    senders = {m.sender.key for m in messages if m.sender and not m.kind.is_automatic}
+    strangers = {key for key in senders if key and not book.at(key) and not book.exceeds(key)}
+    looked_for = LookedFor(
+        now=now,
+        senders=senders,
+        strangers=strangers if wanted else set(),
+        kinds=(CONTACT, LEAD) if AutoCreate.LEAD in wanted else (CONTACT,),
+        cases=_cases_of(known) if rules else set(),
+    )
+    _learn(found, looked_for, _read(_arms(found, looked_for)))
     return found
 
 
-def _strangers(messages: Sequence[ParsedMessage], book: AddressBook) -> set[str]:
-    senders = {m.sender.key for m in messages if m.sender and not m.kind.is_automatic}
-    return {key for key in senders if key and not book.at(key) and not book.exceeds(key)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedFor:
+    """`senders`: of mail that people may have written, `strangers`: those without a record; `kinds`: of
+    records that may be made of them; `cases`: keys."""
+
+    now: datetime
+    senders: set[str]
+    strangers: set[str]
+    kinds: tuple[str, ...]
+    cases: set[UUID]
+
+
+def _cases_of(known: Iterable[StoredEmail]) -> set[UUID]:
+    """What earlier mail of these conversations was filed under, as far as it is a case."""
+    return {UUID(email.regarding_id) for email in known if is_case(email.regarding_type_id)}
 
 
 # -- rules ---------------------------------------------------------------------------------------
@@ -206,52 +221,169 @@ def _item(row: ConvertRuleItem) -> Item:
     )
 
 
-# -- senders -------------------------------------------------------------------------------------
+# -- everything else, in one statement -----------------------------------------------------------
 
-
-def _own_domains(domains: Collection[str]) -> frozenset[str]:
-    """Those of them that mailboxes here have addresses in."""
-    some = sorted(domains)[:MOST_DOMAINS]
-    ends = reduce(or_, (Q(email_address__iendswith=f"@{domain}") for domain in some))
-    domain = Lower(Substr("email_address", StrIndex("email_address", Value("@")) + 1))
-    rows = Mailbox.objects.filter(ends).order_by().annotate(domain=domain)
-    found = set(rows.values_list("domain", flat=True).distinct())
-    return frozenset(found.union(sorted(domains)[MOST_DOMAINS:]))
-
-
-def _keys(kinds: Sequence[str], addresses: Collection[str]) -> dict[tuple[str, str], UUID]:
-    """Which key a new record of each address gets. The first one may belong to a record that was made
-    of the address once and has another one now; where a record still has the address, and the index
-    was read a moment too early to tell, it is that record."""
-    tried = {
-        (kind, address): [key_of(kind, address, number) for number in range(KEYS_TRIED)]
-        for kind in kinds
-        for address in addresses
-    }
-    taken = {key: have for kind in kinds for key, have in _taken(kind, tried).items()}
-    return {
-        (kind, address): _first_free(keys, address, taken)
-        for (kind, address), keys in tried.items()
-    }
-
-
-def _taken(kind: str, tried: Mapping[tuple[str, str], Sequence[UUID]]) -> dict[UUID, set[str]]:
-    keys = [key for (of, _address), some in tried.items() if of == kind for key in some]
-    rows = PEOPLE[kind].objects.filter(pk__in=keys).values_list(*COLUMNS)
-    return {key: {Address(one).key for one in addresses if one} for key, *addresses in rows}
-
-
+Row = tuple[str, str, str, str, str]
 COLUMNS = ("pk", "email_address1", "email_address2", "email_address3")
 
 
-def _first_free(keys: Sequence[UUID], address: str, taken: Mapping[UUID, set[str]]) -> UUID:
+class What(StrEnum):
+    """What a row tells beside labels of models: key and addresses of a record under a wanted key."""
+
+    DOMAIN = "domain"  # of a mailbox here
+    CASE = "case"  # key, number, status, when settled
+    TO = "to"  # address and how many answers it got
+    FROM = "from"  # mailbox and how many answers it sent
+
+
+def _arms(found: "Prospects", looked_for: "LookedFor") -> Iterator[tuple[int, QuerySet[Any, Any]]]:
+    """(parameters, statement) for each kind of fact."""
+    for some in _batches(sorted(looked_for.strangers)):
+        yield len(some), _domains(some)
+        for kind in looked_for.kinds:
+            keys = [key for one in some for key in _keys_of(kind, one)]
+            yield len(keys), _shown(PEOPLE[kind].objects.filter(pk__in=keys), kind, *COLUMNS)
+    for some in _batches(sorted(looked_for.cases)):
+        cases = Incident.objects.filter(pk__in=some)
+        yield (
+            len(some),
+            _shown(cases, What.CASE, "pk", "ticket_number", "status_code", "resolved_on"),
+        )
+    sending = [rule.sends for rule in found.rules.values() if rule.answers and rule.sends]
+    if sending:
+        for some in _batches(sorted(looked_for.senders)):
+            yield len(some), _counted(_answers_to(some, looked_for.now), What.TO, "address_used")
+        sent = Email.objects.filter(
+            is_workflow_created=True,
+            sender_mailbox__in=sending,
+            submitted_at__gt=looked_for.now - PER_QUEUE,
+        )
+        yield len(sending), _counted(sent, What.FROM, "sender_mailbox_id")
+
+
+def _read(arms: Iterable[tuple[int, QuerySet[Any, Any]]]) -> Iterator[Row]:
+    """One statement, or as few as the database's parameters allow."""
+    most = connection.features.max_query_params or 20_000
+    together: list[QuerySet[Any, Any]] = []
+    weight = 0
+    for parameters, arm in arms:
+        if together and weight + parameters + EACH > most:
+            yield from _union(together)
+            together, weight = [], 0
+        together.append(arm)
+        weight += parameters + EACH
+    if together:
+        yield from _union(together)
+
+
+def _union(arms: Sequence[QuerySet[Any, Any]]) -> Iterator[Row]:
+    first, *more = arms
+    yield from (first.union(*more, all=True) if more else first)
+
+
+def _batches(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), BATCH):
+        yield values[start : start + BATCH]
+
+
+def _shown(rows: "QuerySet[Any]", what: str, *columns: str) -> "QuerySet[Any, Any]":
+    names = ("key", "one", "two", "three")
+    texts = {name: Cast(column, TextField()) for name, column in zip(names, columns, strict=True)}
+    shown: QuerySet[Any, Any] = (
+        rows.order_by().annotate(what=_text(what), **texts).values_list("what", *names)
+    )
+    return shown
+
+
+def _counted(rows: "QuerySet[Any]", what: str, column: str) -> "QuerySet[Any, Any]":
+    counted: QuerySet[Any, Any] = (
+        rows.order_by()
+        .annotate(what=_text(what), key=Cast(column, TextField()))
+        .values("what", "key")
+        .annotate(one=Cast(Count("pk"), TextField()), two=_text(""), three=_text(""))
+        .values_list("what", "key", "one", "two", "three")
+    )
+    return counted
+
+
+def _text(value: str) -> Value:
+    return Value(value, output_field=TextField())
+
+
+def _domains(addresses: Sequence[str]) -> "QuerySet[Any, Any]":
+    """Those of their domains that mailboxes here have addresses in."""
+    domains = {address.rpartition("@")[2] for address in addresses}
+    ends = reduce(or_, (Q(email_address__iendswith=f"@{domain}") for domain in sorted(domains)))
+    domain = Lower(Substr("email_address", StrIndex("email_address", Value("@")) + 1))
+    rows: QuerySet[Any, Any] = (
+        Mailbox.objects.filter(ends)
+        .order_by()
+        .annotate(what=_text(What.DOMAIN), key=Cast(domain, TextField()))
+        .annotate(one=_text(""), two=_text(""), three=_text(""))
+        .values_list("what", "key", "one", "two", "three")
+        .distinct()
+    )
+    return rows
+
+
+def _answers_to(addresses: Sequence[str], now: datetime) -> "QuerySet[Any]":
+    return ActivityParty.objects.filter(
+        address_used__in=addresses,
+        participation_type_mask=ParticipationType.TO,
+        activity__email__is_workflow_created=True,
+        activity__email__submitted_at__gt=now - PER_ADDRESS,
+    )
+
+
+# -- reading the answers
+
+
+def _learn(found: Prospects, looked_for: "LookedFor", rows: Iterable[Row]) -> None:
+    taken: dict[UUID, set[str]] = {}
+    domains: set[str] = set()
+    for what, key, one, two, three in rows:
+        if what == What.DOMAIN:
+            domains.add(key)
+        elif what in PEOPLE:
+            taken[UUID(key)] = {Address(text).key for text in (one, two, three) if text}
+        elif what == What.CASE:
+            found.cases[str(UUID(key))] = _case(key, one, two, three)
+        elif what == What.TO:
+            found.answered[key] += int(one)
+        elif what == What.FROM:
+            found.answered[UUID(key)] += int(one)
+    found.own_domains = frozenset(domains)
+    found.keys = {
+        (kind, address): _first_free(kind, address, taken)
+        for kind in looked_for.kinds
+        for address in looked_for.strangers
+    }
+
+
+def _case(key: str, number: str, status: str, settled_on: str | None) -> Case:
+    moment = parse_datetime(settled_on) if settled_on else None
+    if moment is not None and moment.tzinfo is None:  # SQLite's texts have no zone
+        moment = moment.replace(tzinfo=UTC)
+    state = state_of(CaseStatus(int(status)))
+    return Case(id=UUID(key), number=number, state=state, settled_on=moment)
+
+
+def _keys_of(kind: str, address: str) -> list[UUID]:
+    return [key_of(kind, address, number) for number in range(KEYS_TRIED)]
+
+
+def _first_free(kind: str, address: str, taken: Mapping[UUID, set[str]]) -> UUID:
+    """Which key a new record of this address gets. The first one may belong to a record that was made of
+    the address once and has another one now; where a record still has the address, and the index was
+    read a moment too early to tell, it is that record."""
+    keys = _keys_of(kind, address)
     for key in keys:
         if key not in taken or address in taken[key]:
             return key
     return keys[-1]
 
 
-# -- cases and answers ---------------------------------------------------------------------------
+# -- cases ---------------------------------------------------------------------------------------
 
 
 def case_type_id() -> int:
@@ -260,63 +392,3 @@ def case_type_id() -> int:
 
 def is_case(type_id: int | None) -> bool:
     return type_id is not None and type_id == case_type_id()
-
-
-def _cases(known: Iterable[StoredEmail]) -> dict[str, Case]:
-    """The cases that earlier mail of these conversations was filed under."""
-    ids = {email.regarding_id for email in known if is_case(email.regarding_type_id)}
-    if not ids:
-        return {}
-    rows = Incident.objects.filter(pk__in=ids).only(
-        "ticket_number", "title", "status_code", "resolved_on"
-    )
-    return {
-        str(row.pk): Case(
-            id=row.pk,
-            number=row.ticket_number,
-            title=row.title,
-            state=row.state_code,
-            settled_on=row.resolved_on,
-        )
-        for row in rows
-    }
-
-
-def _answered(
-    senders: Collection[str], rules: Iterable[Rule], now: datetime
-) -> "Counter[str | UUID]":
-    """How many automatic answers each address got, and each mailbox sent. One statement."""
-    mailboxes = [rule.sends for rule in rules if rule.sends is not None]
-    to = ActivityParty.objects.filter(
-        address_used__in=sorted(senders),
-        participation_type_mask=ParticipationType.TO,
-        activity__email__is_workflow_created=True,
-        activity__email__submitted_at__gt=now - PER_ADDRESS,
-    )
-    sent = Email.objects.filter(
-        is_workflow_created=True,
-        sender_mailbox__in=mailboxes,
-        submitted_at__gt=now - PER_QUEUE,
-    )
-    rows = _counted(to, "address_used").union(
-        _counted(sent, "sender_mailbox_id", Cast("sender_mailbox_id", CharField())), all=True
-    )
-    by_text: dict[str, str | UUID] = {str(key): key for key in mailboxes}
-    counts: Counter[str | UUID] = Counter()
-    for what, count in rows:
-        counts[by_text.get(_hyphened(what), what)] += count
-    return counts
-
-
-def _counted(rows: "QuerySet[Any]", column: str, shown: Any = None) -> "QuerySet[Any, Any]":
-    named = rows.order_by().annotate(what=shown or Cast(column, CharField()))
-    counted: QuerySet[Any, Any] = named.values_list("what").annotate(count=Count("pk"))
-    return counted
-
-
-def _hyphened(text: str) -> str:
-    """SQLite keeps keys without hyphens."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return text
