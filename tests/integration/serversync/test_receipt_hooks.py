@@ -5,6 +5,7 @@ from datetime import timedelta
 from threading import Event, current_thread
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -282,6 +283,18 @@ def test_a_late_run_that_fails_is_tried_again_and_given_up(ada, late) -> None:
         reverse("admin:mailboxes_tracelog_change", args=[alert.pk])
     )
     assert reverse("admin:tracking_hookrun_changelist") in page.content.decode()
+
+
+def test_the_command_runs_what_is_due_and_says_what_failed(ada, late, capsys) -> None:
+    ada.box.deliver(message(message_id="one@customer.example"))
+    ada.receive()
+    call_command("run_hooks")
+    assert capsys.readouterr().out == "1 hooks run, 0 failed\n"
+
+    answers["one@customer.example"] = ValueError("no answer")
+    HookRun.objects.update(state=HookState.PENDING, next_attempt_at=ada.now)
+    with pytest.raises(CommandError, match="Some failed"):
+        call_command("run_hooks")
 
 
 def test_a_late_refusal_or_a_hook_that_was_removed_is_final(ada, late, settings) -> None:
