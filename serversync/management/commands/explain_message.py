@@ -1,7 +1,10 @@
-"""Explains what would become of a message file, writing nothing."""
+"""Explains what would become of a message file, or of many, writing nothing."""
 
-import json
+import codecs
+import errno
+import os
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,44 +14,75 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
+from activities.mime.message import ParsedMessage
+from mailboxes.models import Mailbox
 from serversync.explain import Explanation, explain
+from serversync.mailfiles import Found, messages_in
 from serversync.management.choosing import chosen
+from serversync.message_json import addressed_mailbox, as_line, has_mailboxes, record_of
 from tracking.trace import Kind
 
 
 class Command(BaseCommand):
     help = (
         "Explains what would become of a message that arrived in a mailbox now: the whole decision with "
-        "its rules, writing nothing."
+        "its rules, writing nothing. With --json, what is read of each message, too."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "file", metavar="FILE", help="a message as it came; - reads it from stdin"
+            "file",
+            metavar="FILE",
+            help="a message as it came; - reads it from stdin; with --json also a folder, an mbox or a "
+            "maildir",
         )
         parser.add_argument(
-            "--mailbox", required=True, metavar="ADDRESS", help="the mailbox that would read it"
+            "--mailbox",
+            metavar="ADDRESS",
+            help="the mailbox that would read it; with --json it may be left out, and the decision is that "
+            "of the mailbox the message is addressed to, or null",
         )
         parser.add_argument(
             "--received",
             metavar="TIME",
             help="when the server took it, e.g. 2026-03-01T08:00Z (default: its Received header)",
         )
-        parser.add_argument("--json", action="store_true", help="print the decision as data")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON record a message, each in one line"
+        )
+        parser.add_argument(
+            "--trace", action="store_true", help="with --json: add the whole decision as data"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        (mailbox,) = chosen({"all": False, "mailbox": [options["mailbox"]]})
-        explained = explain(
-            _read(options["file"]),
-            mailbox,
-            timezone.now(),
-            _time(options["received"]),
-        )
+        mailbox = _mailbox(options["mailbox"])
+        received_at = _time(options["received"])
         if options["json"]:
-            self.stdout.write(json.dumps([one.data for one in explained], indent=2))
+            self._print_records(options["file"], mailbox, received_at, trace=options["trace"])
             return
-        for one in explained:
+        if mailbox is None:
+            raise CommandError(_("Name the mailbox that would read it: --mailbox ADDRESS."))
+        for one in explain(_read(options["file"]), mailbox, timezone.now(), received_at):
             self._tell(one)
+
+    def _print_records(
+        self, name: str, mailbox: Mailbox | None, received_at: datetime | None, *, trace: bool
+    ) -> None:
+        def explained(raw: bytes, mailbox: Mailbox) -> list[Explanation]:
+            return explain(raw, mailbox, timezone.now(), received_at)
+
+        look = mailbox is None and has_mailboxes()
+
+        def chosen_for(message: ParsedMessage) -> Mailbox | None:
+            return addressed_mailbox(message) if look else mailbox
+
+        ascii_only = not _takes_utf8(self.stdout)
+        try:
+            for found in _found(name):
+                record = record_of(found, chosen_for, explained, trace=trace)
+                self.stdout.write(as_line(record, ascii_only=ascii_only))
+        except BrokenPipeError:  # the reader has enough, like head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _tell(self, explanation: Explanation) -> None:
         if explanation.part:
@@ -62,15 +96,37 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {sentence}")
 
 
+def _mailbox(address: str | None) -> Mailbox | None:
+    if address is None:
+        return None
+    (mailbox,) = chosen({"all": False, "mailbox": [address]})
+    return mailbox
+
+
+def _takes_utf8(stream: Any) -> bool:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+def _found(name: str) -> Iterable[Found]:
+    if name == "-":
+        return [Found("-", sys.stdin.buffer.read())]
+    if not Path(name).exists():
+        raise _unreadable(name, os.strerror(errno.ENOENT))
+    return messages_in(Path(name))
+
+
 def _read(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        raise CommandError(
-            _("%(file)s can't be read: %(why)s.") % {"file": name, "why": error.strerror}
-        ) from error
+        raise _unreadable(name, error.strerror) from error
+
+
+def _unreadable(name: str, why: str | None) -> CommandError:
+    return CommandError(_("%(file)s can't be read: %(why)s.") % {"file": name, "why": why})
 
 
 def _time(text: str | None) -> datetime | None:

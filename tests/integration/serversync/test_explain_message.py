@@ -20,6 +20,7 @@ from tests.integration.serversync.cycles import (
     ready,
     user_mailbox,
 )
+from tests.messages import read
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -76,12 +77,15 @@ def test_the_decision_is_the_one_that_the_cycle_takes(organization, explain):
         message(to="ben@example.com", sender="", message_id="5@x"),
         b"",
     ]
-    told = [json.loads("\n".join(explain(raw, "support@example.com", "--json"))) for raw in raws]
+    told = []
+    for raw in raws:
+        (line,) = explain(raw, "support@example.com", "--json", "--trace")
+        told += json.loads(line)["trace"]
     for raw in raws:
         account.box.deliver(raw)
     account.receive()
     rows = SyncItem.objects.filter(mailbox=account.mailbox).order_by("pk")
-    assert [(d["outcome"], d["reason"], d.get("sub_reason", "")) for (d,) in told] == [
+    assert [(d["outcome"], d["reason"], d.get("sub_reason", "")) for d in told] == [
         (row.state, row.reason, row.sub_reason) for row in rows
     ]
     assert {row.state for row in rows} == {"tracked", "rejected"}
@@ -114,10 +118,11 @@ def test_originals_inside_a_forward_are_explained_each(organization, explain):
         b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
         b"--x\r\nContent-Type: message/rfc822\r\n\r\n" + original + b"\r\n--x--\r\n"
     )
-    decisions = json.loads("\n".join(explain(wrapper, "collector@example.com", "--json")))
-    assert [(d["outcome"], d["reason"]) for d in decisions] == [
-        ("skipped", "forward_wrapper"),
-        ("tracked", "AcceptAll"),
+    (line,) = explain(wrapper, "collector@example.com", "--json")
+    record = json.loads(line)
+    assert (record["decision"], record["reason"]) == ("skipped", "forward_wrapper")
+    assert [(o["number"], o["decision"], o["reason"]) for o in record["originals"]] == [
+        (1, "tracked", "AcceptAll")
     ]
     lines = explain(wrapper, "collector@example.com")
     assert "Original 1 inside the forward" in lines
@@ -149,3 +154,56 @@ def test_what_cannot_be_done_is_said(organization, explain, tmp_path):
         call_command(
             "explain_message", str(tmp_path / "missing.eml"), "--mailbox", "ada@example.com"
         )
+
+
+def records(path, *arguments: str) -> list[dict]:
+    out = io.StringIO()
+    call_command("explain_message", str(path), "--json", *arguments, stdout=out)
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_folder_gives_one_record_a_message_and_nothing_is_written(organization, tmp_path):
+    user_mailbox("ada")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "1.eml").write_bytes(message(to="ada@example.com", message_id="1@x"))
+    (tmp_path / "new" / "2.eml").write_bytes(read("reports/qmail"))
+    (tmp_path / "3").write_bytes(b"\xff\0\xfe nothing")
+    with CaptureQueriesContext(connection) as queries:
+        first, noise, bounce = records(tmp_path)
+    assert [q["sql"] for q in queries if not q["sql"].startswith("SELECT")] == []
+    assert (first["decision"], first["rule"], first["mailbox"]) == (
+        "tracked",
+        "R3.24",
+        "ada@example.com",
+    )
+    assert first["rule"] == first["rules"][0]
+    assert (noise["decision"], noise["rule"], noise["rules"]) == (None, None, [])
+    assert (bounce["kind"], bounce["original_recipient"]) == ("bounce", "ben@example.org")
+    assert bounce["original_message_id"] == "offer-7@mail.example.com"
+
+
+def test_without_any_mailbox_nothing_is_decided(db, tmp_path):
+    (tmp_path / "1.eml").write_bytes(message(to="ada@example.com"))
+    (record,) = records(tmp_path)
+    assert record["decision"] is record["rule"] is None
+    assert [a["address"] for a in record["to"]] == ["ada@example.com"]
+
+
+def test_mailbox_is_the_one_it_was_delivered_to_before_the_one_in_to(organization, tmp_path):
+    user_mailbox("ada")
+    user_mailbox("ben")
+    raw = b"Delivered-To: Ben@example.com\r\n" + message(to="ada@example.com")
+    (tmp_path / "1.eml").write_bytes(raw)
+    assert [r["mailbox"] for r in records(tmp_path)] == ["ben@example.com"]
+    assert [r["mailbox"] for r in records(tmp_path, "--mailbox", "ada@example.com")] == [
+        "ada@example.com"
+    ]
+
+
+def test_text_form_needs_a_mailbox_and_both_need_a_file(organization, tmp_path):
+    file = tmp_path / "1.eml"
+    file.write_bytes(message())
+    with pytest.raises(CommandError, match="--mailbox"):
+        call_command("explain_message", str(file))
+    with pytest.raises(CommandError, match="No such file"):
+        records(tmp_path / "missing")

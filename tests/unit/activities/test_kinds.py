@@ -23,11 +23,13 @@ BOUNCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.rule("R3.13")
 @pytest.mark.parametrize("name", BOUNCES)
 def test_bounces_of_many_mail_systems_are_told_apart(name):
     assert parse(read(f"reports/{name}")).kind is MessageKind.BOUNCE
 
 
+@pytest.mark.rule("R3.13")
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -51,6 +53,7 @@ def test_other_reports(name, kind):
     assert message.kind.is_automatic
 
 
+@pytest.mark.rule("R3.13")
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
