@@ -46,6 +46,7 @@ from mailboxes.models import Organization, Queue, SystemUser, uuid7
 from serversync.choices import SubmissionState
 from serversync.engine import wake
 from serversync.models import Submission
+from serversync.wordings import below, signature_of
 from tracking.addresses import look_up
 from tracking.correlate import switches_of
 from tracking.earlier import hash_sent
@@ -302,7 +303,7 @@ def reply(email: Email, *, actor: SystemUser, now: datetime, everyone: bool = Fa
         ]
         taken = own | {address.key for address in to}
         cc = tuple({a.key: a for a in others if a.key not in taken}.values())
-    body = quote_html(_as_html(email), _intro(email))
+    body = below(signature_of(actor)) + quote_html(_as_html(email), _intro(email))
     draft = Draft(
         sender=sender,
         to=to,
@@ -325,7 +326,7 @@ def forward(email: Email, *, actor: SystemUser, now: datetime) -> Email:
     draft = Draft(
         sender=_answering(email, actor),
         subject=forward_subject(email.activity.subject),
-        body=forward_html(_as_html(email), header),
+        body=below(signature_of(actor)) + forward_html(_as_html(email), header),
         regarding=email.activity.regarding_object,
     )
     created = create_draft(draft, actor=actor, now=now, parent=email)

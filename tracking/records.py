@@ -1,4 +1,5 @@
-"""Records that mail can be filed under: of every email-enabled model, found by words, within sight."""
+"""Records that mail can be filed under: of every email-enabled model and cases, found by words, within
+sight."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,11 +13,15 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import CharField, Model, Q, QuerySet, TextField
 from django.utils.text import capfirst
 
+from activities.models import Incident
 from mailboxes import access
 from mailboxes.search import email_columns, enabled_models
 from tracking.folders import Record
 
-NAMES = ("first_name", "middle_name", "last_name", "domain_name", "name", "title", "subject")
+NAMES = (
+    *("first_name", "middle_name", "last_name", "domain_name", "name", "title", "subject"),
+    "ticket_number",
+)
 FOUND = 20  # records shown for one search
 MOST_WORDS = 5  # each one costs a comparison of every column
 
@@ -39,6 +44,11 @@ class Shown:
     exists: bool
 
 
+def filing_models() -> list[type[Model]]:
+    """Whatever has addresses, and cases, which have none that mail would be resolved by."""
+    return [*enabled_models(), Incident]
+
+
 def ref_of(record: Model) -> Record:
     return (ContentType.objects.get_for_model(type(record)).pk, str(record.pk))
 
@@ -58,9 +68,9 @@ def found(record: Model) -> Found:
 
 
 def record_of(value: str, user: Any) -> Model | None:
-    """The record that a form's value stands for, if it is email-enabled and in the user's sight."""
+    """The record that a form's value stands for, if mail can be filed under it and the user sees it."""
     label, _colon, key = value.partition(":")
-    model = next((one for one in enabled_models() if one._meta.label_lower == label), None)
+    model = next((one for one in filing_models() if one._meta.label_lower == label), None)
     if model is None:
         return None
     keys = list(_keys(model, [key]))
@@ -74,7 +84,7 @@ def find_records(words: str, user: Any, limit: int = FOUND) -> list[Found]:
     if not wanted:
         return []
     rows: list[Model] = []
-    for model in enabled_models():
+    for model in filing_models():
         columns = _searched(model)
         every = reduce(and_, (_any_holds(columns, word) for word in wanted))
         rows += _in_sight(model, user).filter(every).order_by(*columns[:1], "pk")[:limit]

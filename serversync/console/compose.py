@@ -15,17 +15,33 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from activities.choices import ParticipationType, Priority
-from activities.html import html_of, text_of
+from activities.html import html_of
 from activities.mime.message import Address
-from activities.models import Account, ActivityMimeAttachment, ActivityParty, Contact, Email, Lead
+from activities.models import (
+    Account,
+    ActivityMimeAttachment,
+    ActivityParty,
+    Contact,
+    Email,
+    Incident,
+    Lead,
+)
 from mailboxes import access
 from mailboxes.models import Organization, Queue, SystemUser
 from serversync import outbox
+from serversync.wordings import (
+    as_typed,
+    below,
+    is_for_cases,
+    signature_of,
+    templates_for,
+    worded,
+)
 
 #: Where the part begins that a reply or a forward took over from its parent.
 _QUOTED = re.compile(r"<br>\n(?=<p>[^<]*</p>\n<blockquote style=\"margin|<hr>\n<p><b>)")
 _COMMAS = re.compile(r"(?:\s*,)+")  # a list may end in one, or be put together by hand
-REGARDING = (Account, Contact, Lead)
+REGARDING = (Account, Contact, Lead, Incident)
 OFFERED = 50  # records of each kind in the chooser
 
 
@@ -97,7 +113,9 @@ class LineField(forms.CharField):
 
 
 class ComposeForm(forms.Form):
-    """`saved`: the draft, once it is stored, even if something after it was refused."""
+    """`saved`: the draft, once it is stored, even if something after it was refused. `typed`: what stands
+    in the boxes in place of what is stored. `lacks_case`: the template is one for cases, and the email is
+    about none."""
 
     sender = forms.ChoiceField(label=_("From"))
     to = AddressesField(label=_("To"), help_text=_("Several are separated by commas."))
@@ -129,16 +147,29 @@ class ComposeForm(forms.Form):
     )
     read_receipt = forms.BooleanField(label=_("Request a read receipt"), required=False)
     delivery_receipt = forms.BooleanField(label=_("Request a delivery receipt"), required=False)
+    template = forms.ChoiceField(
+        label=_("Template"),
+        required=False,
+        help_text=_("Its text goes before what is written; its subject fills an empty one."),
+    )
 
     def __init__(
-        self, data: Any = None, files: Any = None, *, actor: Any, email: Email | None
+        self,
+        data: Any = None,
+        files: Any = None,
+        *,
+        actor: Any,
+        email: Email | None,
+        typed: dict[str, Any] | None = None,
     ) -> None:
         self.actor = actor
         self.email = email
         self.saved: Email | None = None
+        self.lacks_case = False
         self.quoted = ""
         self.attached = list(email.activity.attachments.all()) if email else []
-        super().__init__(data, files, initial=self._stored(email) if email else None)
+        initial = self._stored(email) if email else self._empty(actor)
+        super().__init__(data, files, initial=initial | (typed or {}))
         self.senders = {_key(sender): sender for sender in senders_for(actor)}
         sender = self.fields["sender"]
         assert isinstance(sender, forms.ChoiceField)
@@ -152,6 +183,18 @@ class ComposeForm(forms.Form):
         regarding = self.fields["regarding"]
         assert isinstance(regarding, forms.ChoiceField)
         regarding.choices = self._regarding_choices()
+        self.templates = {str(one.pk): one for one in templates_for(actor)}
+        template = self.fields["template"]
+        assert isinstance(template, forms.ChoiceField)
+        template.choices = [
+            ("", "–"),
+            *((key, one.title) for key, one in self.templates.items()),
+        ]
+
+    def _empty(self, actor: Any) -> dict[str, Any]:
+        """A new email begins above its writer's signature."""
+        body, is_html = as_typed(below(signature_of(actor)))
+        return {"body": body, "is_html": is_html}
 
     def _stored(self, email: Email) -> dict[str, Any]:
         rows = list(ActivityParty.objects.filter(activity_id=email.pk).select_related("party_type"))
@@ -161,9 +204,7 @@ class ComposeForm(forms.Form):
         body, is_html = email.description, email.mime_type == "text/html"
         if is_html:
             body, self.quoted = split_quoted(body)
-            plain = text_of(body) if body.strip() else ""
-            if html_of(plain) == body or not body.strip():
-                body, is_html = plain, False
+            body, is_html = as_typed(body) if body.strip() else ("", False)
         pointer = email.activity
         return {
             "sender": f"{sender.party_type.app_label}.{sender.party_type.model}:{sender.party_id}"
@@ -215,6 +256,36 @@ class ComposeForm(forms.Form):
             ).first()
         except (LookupError, ValueError, ValidationError):
             return None
+
+    # -- templates
+
+    def with_template(self) -> "ComposeForm":
+        """What was typed, with the text of the chosen template before it; nothing is saved."""
+        typed = {bound.name: bound.value() for bound in self}
+        template = self.templates.get(str(typed.pop("template", "")))
+        if template is not None:
+            regarding = self._record(str(typed["regarding"] or ""))
+            made = worded(
+                template,
+                sender=self.senders.get(str(typed["sender"]), self.actor),
+                to=self._first_recipient(str(typed["to"] or "")),
+                regarding=regarding,
+            )
+            typed["subject"] = typed["subject"] or made.subject
+            before = str(typed["body"] or "").replace("\r\n", "\n")
+            behind = before if typed["is_html"] else html_of(before)
+            typed["body"], typed["is_html"] = as_typed(f"{made.html}{behind}")
+            self.lacks_case = is_for_cases(template) and not isinstance(regarding, Incident)
+        again = ComposeForm(actor=self.actor, email=self.email, typed=typed)
+        again.lacks_case = self.lacks_case
+        return again
+
+    def _first_recipient(self, text: str) -> Address | None:
+        try:
+            found = AddressesField().clean(text)
+        except ValidationError:
+            return None
+        return found[0] if found else None
 
     # -- saving
 

@@ -240,7 +240,17 @@ class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
         form = ComposeForm(
             request.POST or None, request.FILES or None, actor=actor_of(request), email=email
         )
-        if request.method == "POST" and form.is_valid():
+        if "_template" in request.POST:
+            form = form.with_template()
+            if form.lacks_case:
+                self.message_user(
+                    request,
+                    __(
+                        "The template is one for cases: choose a case as regarding, and insert it again."
+                    ),
+                    messages.WARNING,
+                )
+        elif request.method == "POST" and form.is_valid():
             try:
                 saved = form.save(timezone.now())
                 if email is None:
