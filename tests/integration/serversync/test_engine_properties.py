@@ -31,9 +31,10 @@ from mailboxes.protocols.errors import (
     SocketTimedOut,
 )
 from serversync import listing, pages, quarantine, receive
-from serversync.choices import ActionState, ItemState
+from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.marks import HOLDS
 from serversync.models import MailboxLayout, ServerAction, SyncItem
+from serversync.quarantine import Fate
 from tests.fakebox import Folder, Stored
 from tests.fakes import FakeIncomingServer
 from tests.integration.serversync.cycles import (
@@ -80,7 +81,7 @@ EVENTS = Counter(
     cycle=8, deliver=6, move=5, mark=3, unmark=2, copy=2, rule=2, rule_off=1, delete=2, touch=1,
     later=3, fault=3, broken_write=2, killed=2, poison=1, unreadable=1, reset=1, reset_states=1,
     silent=1, silent_keys=1, old=1, burst=3, rename_folder=1, move_folder=1, remove_folder=1, record=1,
-    filtering=1, retry=1, quiet=1,
+    filtering=1, retry=1, quiet=1, bring=2, dismiss=1,
 )  # fmt: skip
 number = st.integers(0, 9)
 course = st.lists(
@@ -281,6 +282,21 @@ class World:
         with mock.patch.object(quarantine.engine, "wake"):
             quarantine.retry(SyncItem.objects.filter(mailbox=account.mailbox), now=account.now)
 
+    def on_bring(self, account: Account, two: int, three: int) -> None:
+        """A file: of a message that lies in this mailbox or another, or never was anywhere."""
+        found = self._some(self.accounts[three % len(self.accounts)], two)
+        if found is None or two > 7:
+            raw = message(message_id=f"file{two}@customer.example", to="ada@example.com")
+        else:
+            raw = found[1].mime
+            self._stir(found[1])
+        (brought,) = quarantine.bring(account.mailbox, [("x.eml", raw)], now=account.now)
+        if brought.fate == Fate.NEW:
+            self.presences[id(account), IMPORTED] += 1
+
+    def on_dismiss(self, account: Account, two: int, three: int) -> None:
+        quarantine.dismiss(SyncItem.objects.filter(mailbox=account.mailbox), now=account.now)
+
     def on_quiet(self, account: Account, two: int, three: int) -> None:
         self.quiet()
 
@@ -359,7 +375,7 @@ class World:
             raise RuntimeError("poison")
         return self._decide(reading, unit, page)
 
-    _decide = staticmethod(promote._decide)
+    _decide = staticmethod(promote.judge)
 
     # -- quiet
 
@@ -636,7 +652,7 @@ def go_through(
 ) -> None:
     with forgotten():
         world = World(kinds, filtering)
-        with mock.patch.object(promote, "_decide", world.decide):
+        with mock.patch.object(promote, "judge", world.decide):
             for event in events:
                 world.happen(*event)
             world.quiet()
