@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
@@ -59,7 +59,7 @@ class ItemInline(admin.StackedInline[Any, Any]):
     @admin.display(description=_("conditions"))
     def condition_words(self, item: ConvertRuleItem) -> SafeString | str:
         lines = words(item.conditions)
-        return format_html_join(format_html("<br>"), "{}", ((line,) for line in lines)) or __(
+        return format_html_join(SafeString("<br>"), "{}", ((line,) for line in lines)) or __(
             "none: every message will do"
         )
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from tracking.conditions import LONGEST_VALUE, Question, fault_of
@@ -49,7 +51,7 @@ class DurationField(forms.MultiValueField):
 
 
 class ConditionsWidget(forms.MultiWidget):
-    template_name = "console/conditions.html"
+    """A line for each condition: the question, then its value."""
 
     def __init__(self) -> None:
         choices = [("", "–"), *Question.choices]
@@ -67,6 +69,21 @@ class ConditionsWidget(forms.MultiWidget):
         lines = value if isinstance(value, list) else []
         flat = [part for line in lines for part in (line.get("test", ""), line.get("value", ""))]
         return (flat + [""] * (2 * MOST_CONDITIONS))[: 2 * MOST_CONDITIONS]
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        values = value if self._is_split(value) else self.decompress(value)
+        boxes = [
+            widget.render(f"{name}_{number}", part, {"id": f"id_{name}_{number}"}, renderer)
+            for number, (widget, part) in enumerate(zip(self.widgets, values, strict=True))
+        ]
+        lines = format_html_join(
+            "", "<tr><td>{}</td><td>{}</td></tr>", zip(boxes[::2], boxes[1::2], strict=True)
+        )
+        return format_html('<table class="conditions"><tbody>{}</tbody></table>', lines)
+
+    def _is_split(self, value: Any) -> bool:
+        """What came back from the browser is one text for each box, what is stored are conditions."""
+        return isinstance(value, list) and len(value) == len(self.widgets)
 
 
 class ConditionsField(forms.MultiValueField):
