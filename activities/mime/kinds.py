@@ -42,6 +42,7 @@ MAX_LOOK = 16 * 1024
 
 _TAG = re.compile(r"<style.*?</style>|<[^>]{0,2000}>\s*", re.DOTALL | re.IGNORECASE)
 _PUBLISH = "PUBLISH"
+_OF_DELIVERY = ("", "delivery-status", "disposition-notification")
 _FEEDBACK_LOOPS = "complaint about message from"  # what Hotmail puts before the address
 
 Verdict = tuple[MessageKind, DeliveryReport | None]
@@ -65,6 +66,8 @@ def judge(message: ParsedMessage, fields: Fields, root: Part) -> Verdict:
         return reported
     answers = bool(message.in_reply_to or message.references)
     if signs.automatic or signs.seems_automatic or _is_sent_by_nobody(signs, answers=answers):
+        return MessageKind.AUTO_REPLY, None
+    if message.report_type and message.report_type not in _OF_DELIVERY:
         return MessageKind.AUTO_REPLY, None
     if signs.listed or (signs.bulk and not answers):
         return MessageKind.LIST, None
@@ -251,7 +254,10 @@ def _disposition(mail: _Mail, told: Told) -> Verdict | None:
 
 def _notice(mail: _Mail) -> Verdict | None:
     """A report in words, by a mail server."""
-    if not (mail.is_from_machine or mail.is_report or mail.signs.gateway or mail.signs.robot):
+    signs = mail.signs
+    if not (mail.is_from_machine or mail.is_report or signs.gateway or signs.robot):
+        return None
+    if mail.message.report_type not in _OF_DELIVERY:
         return None
     if not (mail.signs.failed_recipients or _speaks_of_failure(mail.message)):
         return None
@@ -283,14 +289,18 @@ def _is_notice(mail: _Mail, words: Words, told: str, returned: Returned) -> bool
         return True
     if not words.any or is_forward_subject(message.subject):
         return False
-    if signs.daemon or mail.is_report or (signs.server and signs.null_path):
+    if signs.daemon or message.report_type or (signs.server and signs.null_path):
         return True
-    proofs = sum((words.coded, returned.found, subject_fails(message.subject)))
-    if signs.server or signs.nobody:
-        return proofs >= 1
-    if not words.failed or proofs < 1 or signs.seems_automatic:
+    if is_reply_subject(message.subject) and not signs.null_path:
         return False
     own = _own(message)
+    if signs.server or signs.nobody:
+        named = names_other(told, own, loosely=subject_fails(message.subject))
+        return signs.automatic or returned.found or named
+    if not words.failed or signs.seems_automatic:
+        return False
+    if not (words.coded or returned.found or subject_fails(message.subject)):
+        return False
     ours = not {address.lower() for address in own}.isdisjoint(a.lower() for a in returned.senders)
     machine = signs.gateway or signs.null_path
     return ours or (machine and (returned.found or names_other(told, own)))

@@ -29,11 +29,12 @@ _ADDRESS = re.compile(
 _ALONE = re.compile(r"[\s*<>\"'(\[・·•-]{0,20}$")
 _BEHIND = re.compile(r"[\s<>\"')\]]{0,20}(?:$|[:;(\[,]|\.{2,3}|(?:on|am|le|el|il|op|em) \w{2})")
 _LABEL = re.compile(
-    r"(?:recipients?|rcpt to|to|user(?:name)?|mail ?box|address(?:ee)?|deliver(?:y|ed) (?:to|for)|"
+    r"(?:recipients?|rcpt to|to|user(?:name)?|mail ?box|address(?:ee)?|attempts|failed|userid|deliver(?:y|ed) (?:to|for)|"
     r"(?:final|original)-recipient|reason for|following|for|empf[äa]nger|an|destinataires?|destinatari[oi]s?|"
     r"宛先|あて先|送信先|ユーザ|メールアドレス|收件人)(?: (?:address|is))?(?: ?[:：;=]| )[\s<\"'(\[]{0,10}(?:rfc822;\s?)?$",
     re.IGNORECASE,
 )
+_COLON = re.compile(r"[:：;=<\[]")
 _ASIDE = re.compile(
     r"contact|postmaster|abuse|help|support|send (?:e-?)?mail to|further assistance|questions|"
     r"mailto|http|visit|\bfrom\b|sender|reply-to|return-path|mail from|reporting|message-id|^\s*id\b",
@@ -129,12 +130,16 @@ def told_subject(notice: str) -> str:
     return match.group(1).strip() if match else ""
 
 
-def names_other(notice: str, own: Collection[str]) -> bool:
-    """Whether an address that is not one of `own` stands where servers put those that failed."""
+def names_other(notice: str, own: Collection[str], *, loosely: bool = False) -> bool:
+    """Whether an address that is not one of `own` stands where servers put those that failed.
+
+    `loosely`: or where people may put one, too.
+    """
+    least = 1 if loosely else 2
     lines = notice[:MAX_NOTICE].split("\n")[:MAX_LINES]
     keys = {address.lower() for address in own}
     return any(
-        match.group().lower() not in keys and _place(line, match)
+        match.group().lower() not in keys and _place(line, match) >= least
         for line in lines
         if not _ASIDE.search(line)
         for match in _ADDRESS.finditer(line[:1_000])
@@ -197,11 +202,13 @@ def _told(lines: Sequence[str], returned_to: set[str], own: set[str]) -> dict[st
 
 
 def _place(line: str, match: re.Match[str]) -> int:
-    """2: it begins a line or is all of it; 1: a label stands before it; 0: it is somewhere."""
+    """3: it begins a line or is all of it; 2: a label with a colon stands before it; 1: a word that a
+    person may put there, too; 0: it is somewhere."""
     before, after = line[: match.start()], line[match.end() :]
     if _ALONE.match(before) and _BEHIND.match(after):
-        return 2
-    return int(bool(_LABEL.search(before)))
+        return 3
+    label = _LABEL.search(before)
+    return 0 if label is None else 1 + bool(_COLON.search(label.group()))
 
 
 def _diagnostic(lines: Sequence[str], number: int) -> str:

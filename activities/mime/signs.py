@@ -41,8 +41,8 @@ _READ = _AUTO_FIELDS | _LIST_FIELDS | _NDR_FIELDS | _OTHERS | {*_PRECEDENCES, *_
 _DAEMONS = re.compile(
     r"mailer?[-_. ]?(?:daemon|deamon|administrator|system)|e?mail[-_.]?delivery.*|"
     r"mail[-_.]?(?:demon|error)|(?:smtp|mail)[-_.]?(?:daemon|gateway)|"
-    r"microsoftexchange[0-9a-f]{16,40}|double-bounce|bounces?-?(?:daemon|notification)|mdaemon|"
-    r"delivery-?(?:failure|status|notification)s?|undeliverable|ndr|mailrobot",
+    r"microsoftexchange[0-9a-f]{16,40}|double-bounce|bounces?-?daemon|mdaemon|undeliverable|ndr|"
+    r"mailrobot",
     re.IGNORECASE,
 )
 # A person may sit behind these.
@@ -54,7 +54,8 @@ _GATEWAYS = re.compile(
     re.IGNORECASE,
 )
 _ROBOTS = re.compile(r"no[-_.]?reply|do[-_.]?not[-_.]?reply|notification|bounce", re.IGNORECASE)
-_DAEMON_NAMES = re.compile(
+# Anybody can take such a name, and those who fish for passwords do.
+_SERVER_NAMES = re.compile(
     r"mailer?[- ]?daemon|mail deliver[yi]?|mail admin|system administrator|systemadministrator|"
     r"delivery (?:status |sub)|returned mail|undelivered|^delivery (?:failure|report)|\bndr\b|"
     r"administrateur syst|administrador del sistema|amministratore (?:di )?sist|システム管理者|"
@@ -122,7 +123,7 @@ def read_signs(fields: Fields, senders: Sequence[Address], subject: str, text: s
     daemon = bool(_NDR_FIELDS & values.keys()) or any(_is_daemon(a) for a in senders)
     return Signs(
         null_path=null_path,
-        server=daemon or any(_is_postmaster(a) for a in senders),
+        server=daemon or any(_is_server(a) for a in senders),
         daemon=daemon,
         gateway=any(_GATEWAYS.search(_local_part(a)) for a in senders),
         robot=any(_ROBOTS.search(_local_part(a)) for a in senders),
@@ -154,11 +155,13 @@ def _is_null(path: str) -> bool:
 
 
 def _is_daemon(sender: Address) -> bool:
-    return bool(_DAEMONS.fullmatch(_local_part(sender)) or _DAEMON_NAMES.search(sender.name))
+    return _DAEMONS.fullmatch(_local_part(sender)) is not None
 
 
-def _is_postmaster(sender: Address) -> bool:
-    return bool(_POSTMASTERS.fullmatch(_local_part(sender)) or _POSTMASTERS.match(sender.name))
+def _is_server(sender: Address) -> bool:
+    if _POSTMASTERS.fullmatch(_local_part(sender)):
+        return True
+    return bool(_POSTMASTERS.match(sender.name) or _SERVER_NAMES.search(sender.name))
 
 
 def _is_nobody(fields: Fields, senders: Sequence[Address]) -> bool:

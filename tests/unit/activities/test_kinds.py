@@ -167,6 +167,58 @@ def test_domino_says_itself_that_it_answers_by_itself():
     assert parse(plain(b"See you.", subject=subject)).kind is MessageKind.ORDINARY
 
 
+@pytest.mark.parametrize(
+    ("sender", "subject", "text"),
+    [
+        (
+            "Ben <postmaster@example.org>",
+            "Re: Undeliverable: Offer 7",
+            "Carl's server rejected it:\n\n> <carl@example.net>: 550 5.1.1 User unknown",
+        ),
+        (
+            "Ben <postmaster@example.org>",
+            "Your mails of Thursday",
+            "Some were rejected with 550 5.7.1, could not be delivered, and I repaired that.",
+        ),
+        (
+            "Mail Delivery System <prize@example.net>",
+            "5 undelivered messages",
+            "Incoming messages to ada@example.com could not be delivered. Sign in to read them.",
+        ),
+        (
+            "Parcels <delivery-status@parcels.example>",
+            "Delivery failed",
+            "Your parcel could not be delivered to: Ada, 1 Example Street. We will try again.",
+        ),
+        (
+            "Shop <no-reply@shop.example>",
+            "Your payment was rejected",
+            "The following error occurred: 550. Write to: help@shop.example",
+        ),
+        (
+            "System Administrator <admin@example.org>",
+            "Mail system",
+            "Mail sent before ten could not be delivered and is kept. Delivery is delayed.",
+        ),
+    ],
+)
+def test_no_bounce_is_seen_in_what_only_looks_like_one(sender, subject, text):
+    raw = plain(text.encode(), to="Ada <ada@example.com>", subject=subject, **{"from": sender})
+    assert parse(raw).kind in (MessageKind.ORDINARY, MessageKind.REPLY)
+
+
+def test_reports_of_other_types_are_automatic():
+    report = 'multipart/report; report-type=tlsrpt; boundary="=_r"'
+    body = b"--=_r\r\n\r\n2 delivery failures\r\n--=_r--\r\n"
+    assert parse(plain(body, content_type=report)).kind is MessageKind.AUTO_REPLY
+
+
+def test_the_type_of_a_report_without_anything_reported_proves_nothing():
+    body = b"--=_r\r\n\r\nYou have won. It could not be delivered.\r\n--=_r--\r\n"
+    raw = plain(body, content_type='multipart/report; boundary="=_r"')
+    assert parse(raw).kind is MessageKind.ORDINARY
+
+
 def test_a_list_around_a_bounce_leaves_it_a_bounce():
     inner = read("reports/postfix").partition(b"MIME-Version: 1.0\r\n")[2]
     wrapped = plain(
