@@ -46,6 +46,9 @@ OFFICE = "office@customer.example"
 LENA = "lena@prospect.example"
 # And unknown ones.
 STRANGER = "stranger@elsewhere.example"
+# They write once, and are known then.
+PIA = "pia@newcomer.example"
+TOM = "tom@newcomer.example"
 NEWS = "news@letters.example"
 
 PEOPLE = {
@@ -91,6 +94,7 @@ def seeds(now: datetime) -> list[Seed]:
         *_machines(),
         *_broken(),
         *_exchange(),
+        *_newcomers(),
     ]
     made = []
     for number, draft in enumerate(drafts):
@@ -437,6 +441,33 @@ def _machines() -> Iterator[Draft]:
         CALENDAR.format(method="PUBLISH", to=SUPPORT), subtype="calendar", filename="dates.ics"
     )
     yield date
+
+
+def _newcomers() -> Iterator[Draft]:
+    """People of whom a record is made: by a rule of a queue, with a case and an answer; by the personal
+    options of a user."""
+    yield Draft(
+        "case_of_a_newcomer",
+        [SUPPORT],
+        sender=PIA,
+        subject="My order arrived damaged",
+        text="The box is open, and one of the cups is broken.\n",
+        headers={"From": f"Pia Newcomer <{PIA}>"},
+    )
+    yield Draft(
+        "more_about_the_case",
+        [SUPPORT],
+        sender=PIA,
+        subject="Re: My order arrived damaged",
+        headers={"In-Reply-To": "<case-of-a-newcomer@newcomer.example>"},
+    )
+    yield Draft(
+        "answer_of_a_newcomer",
+        [ADA],
+        sender=TOM,
+        subject="Re: Delivery to the second floor",
+        headers={"From": f'"Newcomer, Tom" <{TOM}>', "In-Reply-To": FIRST_QUESTION},
+    )
 
 
 def _broken() -> Iterator[Draft]:

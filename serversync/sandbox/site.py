@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from activities.models import Account, Contact, Lead
+from activities.choices import CasePriority, CaseType
+from activities.models import Account, Contact, Lead, Template, TemplateFor
 from mailboxes import services
 from mailboxes.choices import (
     ActDeliveryMethod,
+    AutoCreate,
     CredentialRetrieval,
     FilteringMethod,
     IncomingDeliveryMethod,
@@ -32,7 +34,9 @@ from mailboxes.models import (
 from serversync.sandbox import seeds
 from serversync.sandbox.beside import EXCHANGE_PROFILE, IMAP_PROFILE, POP3_PROFILE
 from serversync.sandbox.servers import Sandbox
-from tracking.models import MailboxTrackingFolder
+from tracking import creation_rules
+from tracking.conditions import Question
+from tracking.models import ConvertRule, ConvertRuleItem, MailboxTrackingFolder
 
 ADMIN = "admin"
 ADMIN_PASSWORD_NOTE = "admin-password"
@@ -103,8 +107,10 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
     queues = (ARCHIVE_QUEUE,) if archive_only else QUEUES
     users = {} if archive_only else {place.address: _user(place, now) for place in USERS}
     mailboxes = []
+    ada = users.get(seeds.ADA, admin)
     for place in queues:
-        owner = users.get(seeds.ADA, admin)
+        # Ada's options make contacts of strangers; she owns no queue that takes everybody's mail.
+        owner = users.get(seeds.FAY, admin) if place.address == seeds.ORDERS else ada
         mailboxes.append(_queue(place, owner, users.values(), now).default_mailbox)
     mailboxes += [user.default_mailbox for user in users.values()]
     if not archive_only:
@@ -122,6 +128,11 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
     rows = Mailbox.objects.select_related(
         "email_server_profile", "regarding_user__settings", "regarding_queue"
     ).in_bulk(ids)
+    if not archive_only:
+        _creation_rule(Queue.objects.get(email_address=seeds.SUPPORT), admin, now)
+        UserSettings.objects.filter(system_user=users[seeds.ADA]).update(
+            auto_create_contact_on_promote=AutoCreate.CONTACT
+        )
     return Prepared([rows[pk] for pk in ids], admin, password)
 
 
@@ -247,6 +258,41 @@ def _folder_rules(users: Mapping[str, SystemUser], sandbox: Sandbox) -> None:
         )
         if not known.exists():
             rule.save()
+
+
+def _creation_rule(queue: Queue, owner: SystemUser, now: datetime) -> None:
+    """What is damaged becomes a case, whoever writes it, and is answered at once (R3.59)."""
+    if ConvertRule.objects.filter(queue=queue).exists():
+        return
+    template, _ = Template.objects.get_or_create(
+        title="We look after it",
+        defaults={
+            "template_type_code": TemplateFor.CASE,
+            "subject": "We look after it",
+            "body": "<p>Hello {{ recipient.name }},</p><p>we look after “{{ case.title }}”. If you write"
+            " about it again, please name {{ case.number }}.</p><p>{{ sender.name }}</p>",
+            "is_personal": False,
+            "owning_user": owner,
+        },
+    )
+    rule = ConvertRule.objects.create(
+        name="Damaged goods",
+        queue=queue,
+        owning_user=owner,
+        allow_unknown_sender=True,
+        check_if_resolved=True,
+        resolved_since=24 * 60,
+        send_automatic_response=True,
+        response_template=template,
+    )
+    ConvertRuleItem.objects.create(
+        convert_rule=rule,
+        name="Damaged",
+        conditions=[{"test": Question.SUBJECT_CONTAINS.value, "value": "damaged"}],
+        priority_code=CasePriority.HIGH,
+        case_type_code=CaseType.PROBLEM,
+    )
+    creation_rules.activate(rule=rule, now=now, actor=owner)
 
 
 def _user(place: Place, now: datetime) -> SystemUser:

@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 
 from activities import blobs
 from activities.choices import Direction, EmailStatus
-from activities.models import ActivityMimeAttachment, Email, QueueItem
+from activities.models import ActivityMimeAttachment, Contact, Email, Incident, QueueItem
 from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser
 from serversync.act import FILE_SENT
@@ -83,6 +83,30 @@ class TestQuickstart:
         self.mail_was_judged_by_five_filters()
         self.forwarded_originals_were_judged_for_whoever_forwarded_them()
         self.mail_of_exchange_came_by_folder_category_and_sent_items()
+        self.newcomers_became_contacts_and_what_is_damaged_a_case()
+
+    def newcomers_became_contacts_and_what_is_damaged_a_case(self):
+        made = Contact.objects.filter(is_auto_create=True)
+        assert {contact.email_address1: str(contact) for contact in made} == {
+            seeds.PIA: "Pia Newcomer",
+            seeds.TOM: "Tom Newcomer",
+        }
+        cases = {case.title: str(case.customer) for case in Incident.objects.all()}
+        assert cases == {
+            "The damaged part": "Customer Ltd",
+            "My order arrived damaged": "Pia Newcomer",
+        }
+        answers = Email.objects.filter(is_workflow_created=True)
+        assert Counter(answers.values_list("to_recipients", "status_code")) == {
+            (seeds.RITA, EmailStatus.SENT): 1,
+            (seeds.PIA, EmailStatus.SENT): 1,
+        }
+        filed = Email.objects.filter(message_id__contains="@newcomer.example").exclude(
+            sender=seeds.TOM
+        )
+        assert {str(email.activity.regarding_object) for email in filed} == {
+            str(Incident.objects.get(title="My order arrived damaged"))
+        }
 
     def each_way_that_mail_came_is_told(self, output):
         assert "Tracked: in the inbox 1, in a tracked folder 2" in output  # Fay
