@@ -5,7 +5,7 @@ caller knows who sent it (signs).
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from activities.mime.message import ReportedRecipient
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(
     r"(?<![\w.!#$%&'*+/=?^`{|}~-])(\"[^\"@\n]{1,64}\"|[\w.!#$%&'*+/=?^`{|}~-]{1,128})"
     r"@([^\W_](?:[\w.-]{0,250}[^\W_])?)"
 )
-_ALONE = re.compile(r"[\s*<>\"'(\[・·•-]{0,20}$")
+_ALONE = re.compile(r"[\s*<>\"'(\[・·•-]{0,20}(?:[45]\d\d[ -](?:\d\.\d{1,3}\.\d{1,3} )?[<\"]?)?$")
 _BEHIND = re.compile(r"[\s<>\"')\]]{0,20}(?:$|[:;(\[,]|\.{2,3}|(?:on|am|le|el|il|op|em) \w{2})")
 _LABEL = re.compile(
     r"(?:recipients?|rcpt to|to|user(?:name)?|mail ?box|address(?:ee)?|attempts|failed|userid|deliver(?:y|ed) (?:to|for)|"
@@ -34,6 +34,10 @@ _LABEL = re.compile(
     r"宛先|あて先|送信先|ユーザ|メールアドレス|收件人)(?: (?:address|is))?(?: ?[:：;=]| )[\s<\"'(\[]{0,10}(?:rfc822;\s?)?$",
     re.IGNORECASE,
 )
+_GENERATED = 4
+_MADE_OF = re.compile(r"\((?:generated|expanded) from:?[\s<]*$")
+_X400 = re.compile(r"dda:SMTP=", re.IGNORECASE)
+_ADDRESSEE = re.compile(r"[\s>]*(?:to|b?cc)\s*:[\s<]*", re.IGNORECASE)
 _COLON = re.compile(r"[:：;=<\[]")
 _ASIDE = re.compile(
     r"contact|postmaster|abuse|help|support|send (?:e-?)?mail to|further assistance|questions|"
@@ -181,34 +185,44 @@ def _recipient(address: str, action: str, diagnostic: str) -> ReportedRecipient:
 
 
 def _told(lines: Sequence[str], returned_to: set[str], own: set[str]) -> dict[str, int]:
-    """The addresses a server says it failed at, with the line of each: those it writes at the place
-    where servers write them or that the message was sent to, or else any others."""
+    """The addresses a server says it failed at, with the line of each: those at the clearest place."""
     found: dict[str, tuple[int, int]] = {}
     for number, line in enumerate(lines):
-        for match in _ADDRESS.finditer(line[:1_000]):
+        for match in _ADDRESS.finditer(_X400.sub("recipient: <", line[:1_000])):
             address = match.group().strip("'")
             if address.partition("@")[0].lower() in _SERVER_LOCALS:
                 continue
-            place = _place(line, match) or int(address.lower() in returned_to)
-            if place > found.get(address, (-1, 0))[0]:
-                found[address] = (place, number)
-    placed = {a: number for a, (place, number) in found.items() if place}
-    others = {a: n for a, (place, n) in found.items() if not place and not _ASIDE.search(lines[n])}
-    for some in (placed, others):
-        foreign = {a: n for a, n in some.items() if a.lower() not in own - returned_to}
-        if foreign or some:
-            return foreign or some
-    return {}
+            place = _place(match.string, match) or int(address.lower() in returned_to)
+            if place == _GENERATED:
+                found = {a: at for a, at in found.items() if at[1] < number - 1}
+            if place > found.get(address, (0, 0))[0]:
+                found[address] = (min(place, 3), number)
+            elif not place and not _ASIDE.search(line):
+                found.setdefault(address, (0, number))
+    return _clearest(found, own - returned_to)
+
+
+def _clearest(found: Mapping[str, tuple[int, int]], own: set[str]) -> dict[str, int]:
+    """A sender's own address counts where there is no other: people write to themselves."""
+    foreign = {a: at for a, at in found.items() if a.lower() not in own}
+    some = foreign or found
+    best = max((place for place, _ in some.values()), default=0)
+    return {address: number for address, (place, number) in some.items() if place == best}
 
 
 def _place(line: str, match: re.Match[str]) -> int:
-    """3: it begins a line or is all of it; 2: a label with a colon stands before it; 1: a word that a
-    person may put there, too; 0: it is somewhere."""
+    """4: a server names what it made another address of, and that was written to; 3: it begins a line or
+    is all of it; 2: a label with a colon stands before it; 1: a word that a person may put there, too, or
+    the description of the message; 0: it is somewhere."""
     before, after = line[: match.start()], line[match.end() :]
+    if _MADE_OF.search(before):
+        return _GENERATED
     if _ALONE.match(before) and _BEHIND.match(after):
         return 3
     label = _LABEL.search(before)
-    return 0 if label is None else 1 + bool(_COLON.search(label.group()))
+    if label is None:
+        return 0
+    return 1 if _ADDRESSEE.fullmatch(before) else 1 + bool(_COLON.search(label.group()))
 
 
 def _diagnostic(lines: Sequence[str], number: int) -> str:

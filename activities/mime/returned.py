@@ -24,6 +24,11 @@ _TELLING = frozenset(
 )
 _LEAD = re.compile(rb"(?:[ \t]*\r?\n){0,50}(?:>?From [^\r\n]{0,500}\r?\n)?")
 _FIELD = re.compile(r"([!-9;-~]{2,60})[ \t]*:")
+_DIVIDER = re.compile(
+    r"^[ \t>]{0,8}[-=*_]{2,20}[^\n]{0,40}\b(?:below this line|original message|copy of (?:the|your) message|"
+    r"returned (?:mail|message)|unsent message|message headers?)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 _QUOTE = re.compile(r"[>| \t]{0,20}")
 
 
@@ -61,7 +66,8 @@ def read_returned(content: bytes) -> Returned:
 
 
 def find_returned(text: str) -> Returned:
-    """The first header block in a text, quoted or indented or plain, whatever comes before it."""
+    """The first header block in a text, quoted or indented or plain, whatever comes before it. Without
+    one, the notice ends where a server says that something follows."""
     lines = list(_lines(text))
     index = 0
     while index < len(lines):
@@ -70,7 +76,8 @@ def find_returned(text: str) -> Returned:
             octets = "\r\n".join(block).encode("utf-8", "replace")
             return _from_fields(_fields_of(octets), lines[index][0])
         index = following
-    return Returned()
+    divider = _DIVIDER.search(text)
+    return Returned(notice_end=divider.start() if divider else -1)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ SENT_ID = "offer-7@mail.example.com"
 # name: (address, status, hard, what the diagnostic names, whether the returned header is there)
 FAILED = {
     "amazon_ses": ("ben@example.org", "4.4.7", False, "Message expired", True),
-    "aol": ("ben@aol.example", "", True, "User unknown", False),
+    "aol": ("ben@aol.example", "", True, "MAILBOX NOT FOUND", False),
     "au_one": ("ben@auone.example", "", False, "mailbox is full", True),
     "barracuda": ("ben@example.org", "5.7.1", False, "content rejected", True),
     "courier": ("ben@example.org", "5.7.1", False, "rejected as spam", True),
@@ -278,6 +278,17 @@ def test_vague_status_is_refined_by_the_diagnostic(told, diagnostic, status):
         ("a@x.org <mailto:a@x.org>", ["a@x.org"]),
         ("Your mail to me@own.org: it went to a@x.org in vain", ["a@x.org"]),
         ("It was from b@y.org", [""]),
+        (
+            "  b@y.org\n    (generated from a@x.org)\n    unknown\n\n  c@z.org",
+            ["a@x.org", "c@z.org"],
+        ),
+        ("b@y.org\n  (expanded from: <a@x.org>)", ["a@x.org"]),
+        ("To:  list@y.org\ndid not reach:\n\na@x.org on Thursday", ["a@x.org"]),
+        ("To:  list@y.org\ndid not reach:\n\nc=US;p=X;dda:SMTP=a@x.org; on Thursday", ["a@x.org"]),
+        (
+            "While talking to b@y.org:\n550 <a@x.org>... User unknown\n554 c@z.org: no",
+            ["a@x.org", "c@z.org"],
+        ),
         ("nothing", [""]),
     ],
 )
@@ -315,6 +326,13 @@ def test_header_is_found_behind_any_prefix(prefix):
     found = returned.find_returned(text)
     assert (found.message_id, found.subject, found.to) == ("1@x.org", "Offer", ("ben@example.org",))
     assert text[found.notice_end :].startswith(f"{prefix}Received")
+
+
+def test_notice_ends_where_a_server_says_that_something_follows():
+    text = "Sorry.\n\n<a@x.org>:\n550 no\n\n--- Below this line is a copy of the message.\n\n<b@y.org>:"
+    body = text.encode()
+    report = parse(plain(body, **{"from": "MAILER-DAEMON@x.org"}, subject="failure notice")).report
+    assert [r.address for r in report.recipients] == ["a@x.org"]
 
 
 def test_fields_of_a_report_are_no_returned_header():
