@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from django.utils import timezone
 
 from activities.models import Account as CustomerAccount
-from activities.models import Contact, Email, Lead
+from activities.models import Contact, Email, EmailSignature, Incident, Lead, Template
 from mailboxes import alerts
 from mailboxes.choices import (
     AccessApproval,
@@ -35,7 +35,8 @@ from tests.factories.mailboxes import (
     ready_mailbox,
 )
 from tests.integration.serversync.cycles import Account
-from tracking.models import MailboxTrackingFolder
+from tracking.creation_rules import activate
+from tracking.models import ConvertRule, ConvertRuleItem, MailboxTrackingFolder
 from tracking.services import create_rule
 
 PIXEL = bytes.fromhex(
@@ -178,6 +179,7 @@ def build_site() -> Site:
 
     _receive(healthy, queue, now)
     _cycles(healthy, queue, failing, now)
+    _casework(support, cleo, contoso, administrator, now)
     Workload.objects.filter(mailbox__in=[healthy, queue]).update(
         last_success_at=now - timedelta(minutes=3), next_run_at=now + timedelta(minutes=2)
     )
@@ -209,6 +211,49 @@ def build_site() -> Site:
     )
     site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
     return site
+
+
+def _casework(
+    support: Queue, cleo: Contact, contoso: CustomerAccount, owner: SystemUser, now: datetime
+) -> None:
+    """A case, and the rule, template and signature that go with such work."""
+    Incident.objects.create(
+        title="The part arrived damaged",
+        ticket_number="CAS-260309-K7Q2M9",
+        customer_account=contoso,
+        primary_contact=cleo,
+        email_address=cleo.email_address1,
+        owning_user=owner,
+    )
+    template = Template.objects.create(
+        title="We look after it",
+        template_type_code="incident",
+        subject="Your case {{ case.number }}",
+        body="<p>Hello {{ recipient.name }},</p><p>we look after it.</p>",
+        is_personal=False,
+        owning_user=owner,
+    )
+    EmailSignature.objects.create(
+        title="Support", body="<p><b>{{ sender.name }}</b></p>", owning_user=owner
+    )
+    rule = ConvertRule.objects.create(
+        name="Damaged goods",
+        queue=support,
+        owning_user=owner,
+        check_if_resolved=True,
+        resolved_since=120,
+        send_automatic_response=True,
+        response_template=template,
+    )
+    ConvertRuleItem.objects.create(
+        convert_rule=rule,
+        name="Damaged",
+        conditions=[
+            {"test": "subject_contains", "value": "damaged; broken"},
+            {"test": "has_attachment"},
+        ],
+    )
+    activate(rule=rule, now=now)
 
 
 def _user(name: str, first: str) -> SystemUser:
