@@ -37,9 +37,7 @@ class Shared:
     severity: Severity
 
 
-def shared_addresses(
-    severity: Severity | None = None, words: str = ""
-) -> "QuerySet[Any, Any]":
+def shared_addresses(severity: Severity | None = None, words: str = "") -> "QuerySet[Any, Any]":
     """Rows with email_address, records and severity, the worst first. `words`: a part of the address."""
     kinds = ContentType.objects.get_for_models(*enabled_models())
     own = [kind.pk for model, kind in kinds.items() if model in (SystemUser, Queue)]
