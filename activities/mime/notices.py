@@ -150,8 +150,8 @@ def names_other(notice: str, own: Collection[str], *, loosely: bool = False) -> 
     )
 
 
-def subject_fails(subject: str) -> bool:
-    return bool(_FAILED.search(subject))
+def says_failed(text: str) -> bool:
+    return _FAILED.search(text) is not None
 
 
 def read_recipients(

@@ -6,10 +6,10 @@ import pytest
 
 from activities.mime.careful import parse_carefully
 from activities.mime.fast import PAYS_FROM_BYTES, parse_fast
-from activities.mime.kinds import MAX_PARTS
 from activities.mime.message import MessageKind
 from activities.mime.notices import MAX_NOTICE
 from activities.mime.parse import parse
+from activities.mime.reporting import MAX_PARTS
 from activities.mime.signs import auto_submitted_keyword
 from tests.messages import many_parts, plain, read
 
@@ -211,6 +211,17 @@ def test_reports_of_other_types_are_automatic():
     report = 'multipart/report; report-type=tlsrpt; boundary="=_r"'
     body = b"--=_r\r\n\r\n2 delivery failures\r\n--=_r--\r\n"
     assert parse(plain(body, content_type=report)).kind is MessageKind.AUTO_REPLY
+
+
+@pytest.mark.parametrize(
+    ("report_type", "kind"),
+    [("feedback-report", "complaint"), ("disposition-notification", "receipt")],
+)
+def test_the_type_of_a_report_tells_where_its_part_was_lost(report_type, kind):
+    body = b"--=_r\r\n\r\nYour message was rejected.\r\n--=_r--\r\n"
+    report = f'multipart/report; report-type={report_type}; boundary="=_r"'
+    message = parse(plain(body, content_type=report))
+    assert (message.kind, message.report.standard) == (kind, False)
 
 
 def test_the_type_of_a_report_without_anything_reported_proves_nothing():
