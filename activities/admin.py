@@ -261,6 +261,10 @@ class CaseScreen(RecordScreen):
         OWNER,
     ]
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        context["timeline_is_filed"] = True  # a case has no addresses that mail is found by
+        return super().render_change_form(request, context, *args, **kw)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and not obj.is_active_state:
             return False
@@ -364,22 +368,23 @@ class WordingScreen(Screen):
 
     @admin.display(description=_("preview"))
     def preview(self, row: Any) -> SafeString | str:
-        """As it was saved, in a frame of its own; every field shows its name."""
+        """As it was saved; the console shows the text in a frame of its own."""
         if row is None or row._state.adding:
             return EMPTY
-        kind = getattr(row, "template_type_code", "")
-        shown = wording.word(
-            getattr(row, "subject", ""),
-            row.body,
-            {name: f"[{words}]" for name, words in wording.fields_for(kind).items()},
-        )
+        url = reverse(f"admin:activities_{row._meta.model_name}_preview", args=[row.pk])
         return format_html(
-            '<p><b>{}</b></p><iframe class="mail-body is-preview" title="{}" sandbox="" srcdoc="{}">'
+            '<p><b>{}</b></p><iframe class="mail-body is-preview" title="{}" sandbox="" src="{}">'
             "</iframe>",
-            shown.subject,
+            self.example(row).subject,
             __("preview"),
-            shown.html,
+            url,
         )
+
+    def example(self, row: Any) -> wording.Worded:
+        """Every field shows what it stands for."""
+        kind = getattr(row, "template_type_code", "")
+        values = {name: f"[{words}]" for name, words in wording.fields_for(kind).items()}
+        return wording.word(getattr(row, "subject", ""), row.body, values)
 
 
 class TemplateScreen(WordingScreen):

@@ -137,6 +137,11 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             *("check_if_resolved", "resolved_since"),
             *("send_automatic_response", "response_template"),
         )
+        help_texts = {
+            "owning_user": _(
+                "The rule makes records with this user's rights, and cases are theirs."
+            )
+        }
 
     def clean_resolved_since(self) -> int:
         return self.cleaned_data["resolved_since"] or 0

@@ -29,7 +29,12 @@ from mailboxes.models import (
     TraceLog,
 )
 from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole, UserConsole
-from serversync.console.creation import CaseConsole, ConvertRuleConsole
+from serversync.console.creation import (
+    CaseConsole,
+    ConvertRuleConsole,
+    SignatureConsole,
+    TemplateConsole,
+)
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.help import OrganizationConsole
@@ -74,8 +79,8 @@ SCREENS = {
     Contact: ContactConsole,
     Lead: LeadConsole,
     Incident: CaseConsole,
-    Template: activities.TemplateScreen,
-    EmailSignature: activities.SignatureScreen,
+    Template: TemplateConsole,
+    EmailSignature: SignatureConsole,
     Email: EmailConsole,
     QueueItem: activities.QueueItemScreen,
     ActivityPointer: activities.ActivityScreen,
