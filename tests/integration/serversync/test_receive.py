@@ -352,10 +352,10 @@ def test_who_lost_a_collision_points_to_the_winner(
     ben.box.deliver(raw)
     real = promote.write_page
 
-    def raced(plans, staged, now):
+    def raced(*arguments):
         monkeypatch.setattr("serversync.pages.write_page", real)
         ben.receive()
-        return real(plans, staged, now)
+        return real(*arguments)
 
     monkeypatch.setattr("serversync.pages.write_page", raced)
     ada.receive()
