@@ -1,6 +1,8 @@
 """Contacts, leads, cases and answers, made of mail in whole cycles."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from django.db import connection, transaction
@@ -276,6 +278,43 @@ def test_two_workers_with_the_same_new_sender_make_one_record():
     contact = Contact.objects.get()
     assert EmailSearch.objects.filter(email_address=RITA).count() == 1
     assert {sender_of(email).party_id for email in Email.objects.all()} == {str(contact.pk)}
+
+
+@pytest.mark.rule("R3.57")
+@pytest.mark.database("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_eight_workers_at_once_make_one_record_of_each_sender():
+    """In other orders each, so that they would wait for one another in a circle."""
+    workers = [user(f"user{number}") for number in range(8)]
+    senders = [f"s{number}@customer.example" for number in range(10)]
+    plans = []
+    for number, worker in enumerate(workers):
+        some = senders[number:] + senders[:number]
+        raws = [
+            message(
+                message_id=f"{number}-{n}@x.example",
+                sender=one,
+                to=str(worker.mailbox.email_address),
+            )
+            for n, one in enumerate(some)
+        ]
+        plans.append(page(worker, *raws))
+    together = Barrier(len(workers))
+
+    def at_once(planned):
+        together.wait(30)
+        try:
+            return write(planned)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        outcomes = list(pool.map(at_once, plans))
+
+    assert all(one.state == "tracked" for page in outcomes for one in page.values())
+    assert Contact.objects.count() == len(senders)
+    assert EmailSearch.objects.filter(email_address__in=senders).count() == len(senders)
+    assert Email.objects.count() == 80
 
 
 @pytest.mark.rule("R3.57")
