@@ -93,12 +93,15 @@ def _leaves(root: Part) -> Iterator[Part]:
 
 
 def _standard(mail: _Mail) -> Verdict | None:
-    if not (mail.is_report or mail.is_from_machine or mail.signs.automatic):
+    """Such parts alone prove nothing: who forwards a report may attach them, as may a ticket system."""
+    if not (mail.is_report or mail.is_from_machine):
         return _hotmail_complaint(mail)
     if part := mail.part_of(FEEDBACK):
         return _complaint(mail, read_feedback(part.content))
-    if part := mail.part_of(DELIVERY_STATUS) or _mistyped_status(mail):
+    if part := mail.part_of(DELIVERY_STATUS):
         return _delivery(mail, read_delivery_status(part.content))
+    if part := _mistyped_status(mail):
+        return _delivery(mail, read_delivery_status(part.content), standard=False)
     if part := mail.part_of(DISPOSITION):
         return _disposition(mail, read_disposition(part.content))
     return _by_type(mail) or _hotmail_complaint(mail)
@@ -124,7 +127,9 @@ def _mistyped_status(mail: _Mail) -> Part | None:
 def _hotmail_complaint(mail: _Mail) -> Verdict | None:
     subject = mail.message.subject.lower()
     part = returned_part(mail.leaves)
-    if not subject.startswith(_FEEDBACK_LOOPS) or part is None:
+    if part is None or not subject.startswith(_FEEDBACK_LOOPS):
+        return None
+    if not read_returned(part.content).asked:
         return None
     return _complaint(mail, Told((ReportedRecipient(action="complaint"),)), standard=False)
 
@@ -138,15 +143,15 @@ def _complaint(mail: _Mail, told: Told, *, standard: bool = True) -> Verdict:
     return MessageKind.COMPLAINT, _report(mail, returned, told.message_id, recipients, standard)
 
 
-def _delivery(mail: _Mail, told: Told) -> Verdict | None:
+def _delivery(mail: _Mail, told: Told, *, standard: bool = True) -> Verdict | None:
+    if not told.recipients:
+        return _notice(mail)
     notice = _notice_text(mail)
     returned = _returned(mail, notice)
     words = read_words(mail.message.subject, _before(notice, returned))
-    if not told.recipients:
-        return _notice(mail)
     kind = _kind_of({r.action for r in told.recipients}, words)
     recipients = _completed(mail, told.recipients, kind, notice, returned)
-    return kind, _report(mail, returned, told.message_id, recipients, standard=True)
+    return kind, _report(mail, returned, told.message_id, recipients, standard)
 
 
 def _kind_of(actions: set[str], words: Words) -> MessageKind:
@@ -336,7 +341,7 @@ def _report(
     answered = message.in_reply_to or (message.references[-1] if message.references else "")
     return DeliveryReport(
         recipients=recipients,
-        message_id=returned.message_id or message_id or answered,
+        message_id=message_id or returned.message_id or answered,
         returned_subject=returned.subject or ("" if returned.found else _told_subject(mail)),
         returned_to=returned.to,
         returned_date=returned.date,

@@ -230,6 +230,17 @@ def test_the_type_of_a_report_without_anything_reported_proves_nothing():
     assert parse(raw).kind is MessageKind.ORDINARY
 
 
+def test_a_ticket_system_that_sends_parts_of_a_report_on_reports_nothing_itself():
+    forwarded = read("kinds/forwarded_bounce_parts")
+    raw = forwarded.replace(b"From: Ben", b"Auto-Submitted: auto-generated\r\nFrom: Desk", 1)
+    assert parse(raw).kind is MessageKind.AUTO_REPLY
+
+
+def test_a_person_who_complains_is_no_feedback_loop():
+    raw = read("reports/hotmail_complaint").replace(b"X-HmXmrOriginalRecipient", b"X-Other")
+    assert parse(raw).kind is MessageKind.ORDINARY
+
+
 def test_a_list_around_a_bounce_leaves_it_a_bounce():
     inner = read("reports/postfix").partition(b"MIME-Version: 1.0\r\n")[2]
     wrapped = plain(

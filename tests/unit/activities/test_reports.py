@@ -93,6 +93,7 @@ def test_standard_is_what_follows_one():
     assert parse(read("reports/read")).report.standard
     assert not parse(read("reports/qmail")).report.standard
     assert not parse(read("reports/hotmail_complaint")).report.standard
+    assert not parse(read("reports/plain_parts")).report.standard
 
 
 def test_each_recipient_has_its_own_fate():
