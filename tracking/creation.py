@@ -64,6 +64,7 @@ class Why(TextChoices):
     LIST = "list"
     OWN_MARK = "own_mark"
     UNATTENDED = "unattended"
+    NULL_PATH = "null_path"
     OWN_DOMAIN = "own_domain"
     SWITCHED_OFF = "switched_off"
     UNKNOWN_SENDER = "unknown_sender"
@@ -419,6 +420,8 @@ def _no_person(facts: Facts) -> Why | None:
         return Why.IGNORED_RECORD
     if domain_of(address).casefold() in facts.own_domains:
         return Why.OWN_DOMAIN
+    if facts.message.null_path:
+        return Why.NULL_PATH
     # A column of contacts takes no more.
     if is_unattended(address) or len(address) > 100:
         return Why.UNATTENDED
@@ -473,6 +476,8 @@ def _brake(facts: Facts, rule: Rule, sender: Match) -> tuple[Why | None, dict[st
     """What holds an answer back; the last brake counts, for no header can be relied on."""
     if is_unattended(facts.sender.address):
         return Why.UNATTENDED, {}
+    if facts.message.null_path:
+        return Why.NULL_PATH, {}
     if sender.do_not_email:
         return Why.UNWANTED, {}
     if rule.sends is None:

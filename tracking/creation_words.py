@@ -119,6 +119,7 @@ def _because(note: Mapping[str, Any]) -> str:
         Why.LIST: _("it came over a list or belongs to a calendar"),
         Why.OWN_MARK: _("it bears the mark of mail that this site sent itself"),
         Why.UNATTENDED: _("nobody reads what is sent to %(address)s"),
+        Why.NULL_PATH: _("it came without a sender in its envelope, as bounces do"),
         Why.OWN_DOMAIN: _("its address belongs to a domain of this site"),
         Why.SWITCHED_OFF: _("the organization doesn't let personal options make records"),
         Why.UNKNOWN_SENDER: _("the sender is unknown"),

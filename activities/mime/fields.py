@@ -24,7 +24,7 @@ _SINGLE = frozenset(
     }
 )  # fmt: skip
 READ_FIELDS = _SINGLE | {
-    "auto-submitted", "list-id", "thread-index", "x-serversync",
+    "auto-submitted", "list-id", "thread-index", "x-serversync", "return-path",
     "importance", "x-priority", "priority", "x-msmail-priority",
 }  # fmt: skip
 _IMPORTANCE = {"high": 2, "urgent": 2, "low": 0, "non-urgent": 0, "normal": 1}
@@ -51,6 +51,7 @@ class FieldValues(TypedDict):
     thread_index: str
     headers_json: str
     own_header: str
+    null_path: bool
     delivered_to: tuple[str, ...]
 
 
@@ -78,6 +79,7 @@ def read_fields(raw_fields: Sequence[tuple[str, bytes]], hint: str, report: Repo
         thread_index="".join(header.one("thread-index").split()),
         headers_json=_headers_json(header),
         own_header=header.text("x-serversync"),
+        null_path=any(value.strip() == "<>" for value in header.all("return-path")[:1]),
         delivered_to=delivered_to(raw_fields),
     )
 

@@ -116,6 +116,7 @@ class ParsedMessage:
     `calendar_method`: METHOD of a text/calendar part in upper case, "" if none (R3.14).
     `report_type`: multipart/report's report-type in lower case ("delivery-status", ...), else "".
     `own_header`: value of our X-Serversync header, e.g. "probe", "" if absent (R2.14).
+    `null_path`: its envelope has no sender, so nobody wants an answer (RFC 5321, 4.5.5).
     `encrypted`: S/MIME, PGP/MIME or rights-protected wrapper that can't be read (R3.11).
     `path`: "fast" or "careful", which parser read it.
     `report`: of bounces, delay notices, receipts and complaints, what they tell; else None.
@@ -146,6 +147,7 @@ class ParsedMessage:
     calendar_method: str = ""
     report_type: str = ""
     own_header: str = ""
+    null_path: bool = False
     encrypted: str = ""
     delivered_to: tuple[str, ...] = ()
     defects: tuple[Defect, ...] = ()

@@ -197,6 +197,7 @@ def test_of_a_queue_its_owner_decides():
         {"List_Id": "<users.lists.example>"},
         {"sender": "Shop <no-reply@customer.example>"},
         {"X_Serversync": "answer"},
+        {"Return_Path": "<>"},
     ],
 )
 def test_never_of_own_domains_machines_and_lists(headers):

@@ -600,3 +600,11 @@ def test_last_net_holds_whatever_happens(monkeypatch):
     monkeypatch.setattr(parse_module, "parse_carefully", fail)
     parsed = parse(b"From: ada@example.com\r\n\r\n")
     assert codes(parsed) == {"unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("header", "null_path"),
+    [(b"Return-Path: <>\r\n", True), (b"Return-Path: <a@b.example>\r\n", False), (b"", False)],
+)
+def test_an_envelope_without_sender_is_told(header, null_path):
+    assert parse(header + b"From: a@b.example\r\nSubject: x\r\n\r\nText\r\n").null_path is null_path

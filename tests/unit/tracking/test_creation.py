@@ -117,6 +117,7 @@ def test_nobody_is_made_unasked_or_where_the_organization_forbids_it():
         ({"message": {"kind": MessageKind.COMPLAINT}}, Why.AUTOMATIC),
         ({"message": {"kind": MessageKind.LIST}}, Why.LIST),
         ({"message": {"own_header": "answer"}}, Why.OWN_MARK),
+        ({"message": {"null_path": True}}, Why.NULL_PATH),
         ({"address": "MAILER-DAEMON@customer.example"}, Why.UNATTENDED),
         ({"address": f"{'x' * 100}@customer.example"}, Why.UNATTENDED),
     ],
@@ -362,6 +363,7 @@ def test_an_answer_goes_to_the_sender():
     [
         ({"sender": replace(CONTACT, do_not_email=True)}, {}, Why.UNWANTED),
         ({"sender": CONTACT, "address": "noreply@customer.example"}, {}, Why.UNATTENDED),
+        ({"sender": CONTACT, "message": {"null_path": True}}, {}, Why.NULL_PATH),
         ({"sender": CONTACT}, {"sends": None}, Why.NO_OUTGOING),
         ({"sender": CONTACT, "answered_address": 5}, {}, Why.ADDRESS_LIMIT),
         ({"sender": CONTACT, "most_per_address": 0}, {}, Why.ADDRESS_LIMIT),
