@@ -96,7 +96,7 @@ def plan_page(reading: Reading, incoming: Sequence[Incoming], staged: blobs.Stag
 
 def _originals(units: Sequence[Unit]) -> dict[str, list[tuple[bytes, ParsedMessage]]]:
     return {
-        unit.incoming.key: [(raw, parse(raw)) for raw in forwarded_originals(unit.raw)]
+        unit.incoming.key: [(raw, parse(raw)) for raw in forwarded_originals(unit.message)]
         for unit in units
     }
 
