@@ -147,6 +147,7 @@ class ContactScreen(RecordScreen):
         "first_name", "last_name", "email_address1", "email_address2", "email_address3",
     ]  # fmt: skip
     list_display = ["name", "email_address1", "parent_account", "telephone1", "owner_words"]
+    list_filter = ["is_auto_create"]
     list_select_related = ["owning_user", "owning_team", "parent_account"]
     autocomplete_fields = ["parent_account", "owning_user", "owning_team"]
     fieldsets = [
@@ -176,7 +177,7 @@ class ContactScreen(RecordScreen):
 class LeadScreen(RecordScreen):
     search_fields = ["subject", "first_name", "last_name", "company_name", "email_address1"]
     list_display = ["subject", "name", "company_name", "email_address1", "status_code"]
-    list_filter = ["status_code"]
+    list_filter = ["status_code", "is_auto_create"]
     autocomplete_fields = ["parent_account", "parent_contact", "owning_user", "owning_team"]
     fieldsets = [
         (

@@ -73,6 +73,7 @@ class Why(TextChoices):
     LEAD_BESIDE_RULE = "lead_beside_rule"
     NO_ITEM = "no_item"
     RIGHTS = "rights"
+    OWNER_DISABLED = "owner_disabled"
     RELATED_OPEN = "related_open"
     RELATED_SETTLED = "related_settled"
     FOLDER = "folder"
@@ -114,6 +115,7 @@ class Rule:
     queue_name: str
     queue_address: str = ""
     owner: Owner
+    disabled: bool = False  # the owner
     lacks: str = ""  # the permission that the owner lacks, "" if none
     lacks_contacts: str = ""
     owner_creates: AutoCreate = AutoCreate.NONE
@@ -330,6 +332,8 @@ def _by_rule(facts: Facts, rule: Rule) -> Creation:
             return none(Why.RELATED_OPEN, case=known.number, case_id=str(known.id))
     if (settled := _still_theirs(facts, rule)) is not None:
         return none(Why.RELATED_SETTLED, case=settled.number, case_id=str(settled.id))
+    if rule.disabled:
+        return none(Why.OWNER_DISABLED, owner=rule.owner.name)
     if rule.lacks:
         return none(Why.RIGHTS, owner=rule.owner.name, permission=rule.lacks)
     asked = Asked(facts.message, facts.sender.match)

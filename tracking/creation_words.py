@@ -123,6 +123,7 @@ def _because(note: Mapping[str, Any]) -> str:
         Why.OWN_DOMAIN: _("its address belongs to a domain of this site"),
         Why.SWITCHED_OFF: _("the organization doesn't let personal options make records"),
         Why.UNKNOWN_SENDER: _("the sender is unknown"),
+        Why.OWNER_DISABLED: _("its owner, %(owner)s, is disabled"),
         Why.SENDER_KIND: _("the sender is a %(kind)s, and customers are accounts or contacts"),
         Why.IGNORED_RECORD: _("an inactive record has this address"),
         Why.FOLDER: _("the folder that it lies in says where it is filed"),

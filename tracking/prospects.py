@@ -173,7 +173,6 @@ def _rule(rows: Sequence[Any]) -> Rule:
     owner, template = rule.owning_user, rule.response_template
     assert owner is not None  # a constraint of the table
     mailbox = getattr(rule.queue, "default_mailbox", None)
-    can_act = not owner.is_disabled
     return Rule(
         id=rule.pk,
         name=rule.name,
@@ -181,8 +180,9 @@ def _rule(rows: Sequence[Any]) -> Rule:
         queue_name=rule.queue.name,
         queue_address=rule.queue.email_address,
         owner=Owner(user_id=owner.pk, name=str(owner)),
-        lacks="" if can_act and rows[0].may_add_cases else _right(Incident),
-        lacks_contacts="" if can_act and rows[0].may_add_contacts else _right(Contact),
+        disabled=owner.is_disabled,
+        lacks="" if rows[0].may_add_cases else _right(Incident),
+        lacks_contacts="" if rows[0].may_add_contacts else _right(Contact),
         owner_creates=_wish_of(owner),
         allow_unknown=rule.allow_unknown_sender,
         also_settled=rule.check_if_resolved,

@@ -15,6 +15,7 @@ from tests.integration.serversync.cycles import queue_mailbox
 from tracking.creation_forms import ConditionsField, DurationField
 from tracking.models import ConvertRule, ConvertRuleItem
 from tracking.models.rules import RuleState
+from tracking.records import find_records, record_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -197,6 +198,15 @@ def test_a_case_made_by_hand_gets_a_number(ada):
     assert made.customer == contact
     without = client.post(url(Incident, "add"), form | {"customer_contact": ""})
     assert "A case has exactly one customer" in without.content.decode()
+
+
+def test_mail_is_filed_under_cases_by_their_number_or_title(ada):
+    one = case(ada)
+
+    for words_typed in ("CAS-1", "brok"):
+        (found,) = find_records(words_typed, ada)
+        assert record_of(found.value, ada) == one
+    assert not find_records("CAS-1", SystemUser.objects.create_user("ben"))
 
 
 def test_the_list_of_cases_by_state(ada):

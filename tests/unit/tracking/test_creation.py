@@ -232,6 +232,8 @@ def test_a_rule_can_do_what_its_owner_may():
     assert said(made) == [(Said.NO_CASE, Why.RIGHTS)]
     assert made.notes[0].about["permission"] == "activities.add_incident"
     assert said(decide(facts(rules=(half,)))) == [(Said.NO_CASE, Why.RIGHTS)]
+    gone = decide(facts(sender=CONTACT, rules=(rule(disabled=True),)))
+    assert said(gone) == [(Said.NO_CASE, Why.OWNER_DISABLED)]
     assert decide(facts(sender=CONTACT, rules=(half,))).case is not None
 
 
