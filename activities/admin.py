@@ -434,6 +434,7 @@ class EmailListScreen(Screen):
     list_filter = [
         "direction_code",
         "status_code",
+        "kind",
         ("activity__sort_date", admin.DateFieldListFilter),
     ]
     list_select_related = ["activity", "receiving_mailbox", "sender_mailbox"]

@@ -127,6 +127,20 @@ class DeliveryResult(IntegerChoices):
     REFUSED = 2, _("Refused")
 
 
+class EmailKind(TextChoices):
+    """Ours: what sort of mail it is; the values are those of activities.mime.message.MessageKind."""
+
+    CALENDAR = "calendar", _("Calendar traffic")
+    BOUNCE = "bounce", _("Bounce")
+    DELAY = "delay", _("Notice of delay")
+    COMPLAINT = "complaint", _("Complaint")
+    RECEIPT = "receipt", _("Receipt")
+    AUTO_REPLY = "auto-reply", _("Automatic reply")
+    LIST = "list", _("List mail")
+    REPLY = "reply", _("Reply")
+    ORDINARY = "ordinary", _("Ordinary mail")
+
+
 class InstanceType(IntegerChoices):
     """instancetypecode of activities and parties."""
 

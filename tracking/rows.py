@@ -84,6 +84,7 @@ def _said(message: ParsedMessage, accepted: Accepted) -> dict[str, Any]:
         "message_id": message.message_id[:320],
         "message_id_dup_check": accepted.key,
         "is_message_id_reused": accepted.reused,
+        "kind": message.kind.value,
         "in_reply_to": message.in_reply_to[:320],
         "references": [reference[:320] for reference in message.references[-50:]],
         "internet_message_headers": message.headers_json[:500],

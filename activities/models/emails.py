@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from activities.choices import (
     CorrelationMethod,
     Direction,
+    EmailKind,
     EmailStatus,
     Notifications,
     Priority,
@@ -185,6 +186,24 @@ class Email(models.Model):
     defects = models.JSONField(_("defects"), default=list, blank=True)
     dropped_attachments = models.JSONField(_("attachments left out"), default=list, blank=True)
     decision = models.JSONField(_("decision"), default=dict, blank=True, editable=False)
+    kind = models.CharField(
+        _("kind of mail"),
+        max_length=16,
+        choices=EmailKind.choices,
+        default=EmailKind.ORDINARY,
+        editable=False,
+        help_text=_("What sort of mail it is, as read from the message (R3.13)."),
+    )
+    about = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="reports",
+        verbose_name=_("about"),
+        help_text=_("The sent email that a bounce, delay notice, receipt or complaint is about."),
+    )
     last_error_code = models.CharField(_("last error"), max_length=64, blank=True)
     last_error_text = models.CharField(_("error text"), max_length=2048, blank=True)
 

@@ -68,6 +68,7 @@ class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
     list_filter = [
         "direction_code",
         "status_code",
+        "kind",
         ("receiving_mailbox", MailboxFilter),
         ("activity__sort_date", admin.DateFieldListFilter),
     ]
