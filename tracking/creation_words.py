@@ -80,7 +80,8 @@ def _no_person(note: Mapping[str, Any]) -> Line:
 
 def _case(note: Mapping[str, Any]) -> Line:
     text = _(
-        "Made: case %(case)s by the rule %(rule)s of queue %(queue)s, item %(item)s, “%(name)s”."
+        "Made: case %(case)s by the rule %(rule)s of queue %(queue)s, item %(item)s, “%(name)s”. The email"
+        " leaves the queue."
     )
     return text % _values(note), "R3.59"
 
