@@ -36,10 +36,11 @@ from serversync.listing import Identities, come_back, identity_of, recognise_fet
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe, is_probe_of
 from tracking import hooks, trace
-from tracking.candidates import MAX_SIZE
+from tracking.candidates import MAX_SIZE, arrival_of
 from tracking.choices import SkipReason, Way
 from tracking.folders import LinkDecision
 from tracking.hooks import Heard
+from tracking.kept import FACTS, facts_of
 from tracking.models import MailboxTrackingFolder
 from tracking.promote import (
     Incoming,
@@ -428,6 +429,8 @@ class PageWriter:
                     outcome = outcomes[(plan.key, plan.part)]
                     target = row if plan.part == 0 else self._child(one, plan)
                     _apply(target, outcome)
+                    if target.state != ItemState.TRACKED:
+                        target.trace = target.trace | {FACTS: _facts(one, plan)}
         return failing
 
     def _describe(self, row: SyncItem, one: Seen) -> None:
@@ -634,6 +637,14 @@ def _apply(row: SyncItem, outcome: Outcome) -> None:
     row.trace = {} if outcome.state == ItemState.TRACKED else outcome.decision
     row.next_attempt_at = None
     row.last_error = ""
+
+
+def _facts(one: Seen, plan: Plan) -> dict[str, Any]:
+    """What is kept of a message whose bytes are not. `arrived`: what only its header tells."""
+    facts = facts_of(plan.message)
+    if one.item.received_at is None and (arrived := arrival_of(one.raw or b"")):
+        facts["arrived"] = arrived.isoformat()
+    return facts
 
 
 def _with_filing(
