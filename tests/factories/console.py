@@ -36,7 +36,7 @@ from tests.factories.mailboxes import (
 )
 from tests.integration.serversync.cycles import Account
 from tracking.creation_rules import activate
-from tracking.models import ConvertRule, ConvertRuleItem, MailboxTrackingFolder
+from tracking.models import ConvertRule, ConvertRuleItem, HookRun, MailboxTrackingFolder
 from tracking.services import create_rule
 
 PIXEL = bytes.fromhex(
@@ -180,6 +180,7 @@ def build_site() -> Site:
     _receive(healthy, queue, now)
     _cycles(healthy, queue, failing, now)
     _casework(support, cleo, contoso, administrator, now)
+    _late_hook(now)
     Workload.objects.filter(mailbox__in=[healthy, queue]).update(
         last_success_at=now - timedelta(minutes=3), next_run_at=now + timedelta(minutes=2)
     )
@@ -375,6 +376,16 @@ def _trouble(
         organization=organization,
         level=3,
         detail="no answer within 100 s",
+    )
+
+
+def _late_hook(now: datetime) -> None:
+    HookRun.objects.create(
+        email=Email.objects.get(activity__subject="Invoice 12 of May"),
+        hook="site.hooks.notify",
+        attempts=1,
+        next_attempt_at=now + timedelta(minutes=5),
+        last_error="It took longer than its 5 seconds.",
     )
 
 
