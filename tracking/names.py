@@ -5,8 +5,9 @@ import unicodedata
 from dataclasses import dataclass
 
 LONGEST = 50  # characters of each column
-_BRACKETED = re.compile(r"\s*[(\[（［【][^()\[\]（）［］【】]*[)\]）］】]\s*")
-_VIA = re.compile(r"\s+(?:via|über|経由)\s+\S.*\Z", re.IGNORECASE)
+READ = 500  # characters of a display name, which strangers make as long as they like
+_BRACKETED = re.compile(r"[(\[（［【][^()\[\]（）［］【】]*[)\]）］】]")
+_VIA = re.compile(r" (?:via|über|経由) \S.*\Z", re.IGNORECASE)
 _HONORIFIC = re.compile(r"(?<=\S)\s*(?:様|さま|さん|殿|氏|先生|御中)\Z")
 _LOCAL_SEPARATORS = re.compile(r"[._\-]+")
 _SALUTATIONS = frozenset(
@@ -48,10 +49,15 @@ def name_of(display: str, address: str) -> Name:
 
 def _bare(display: str) -> str:
     """Without quotes, remarks in brackets, "via ..." and honorifics."""
-    text = unicodedata.normalize("NFC", display).replace("\u3000", " ")
+    text = unicodedata.normalize("NFC", display[:READ])
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in text)
-    text = _VIA.sub("", _BRACKETED.sub(" ", text)).strip(" \"'“”„‘’«»")
-    return " ".join(_HONORIFIC.sub("", text).split())
+    text = _one_blank(_BRACKETED.sub(" ", text))
+    text = _VIA.sub("", text).strip(" \"'“”„‘’«»")
+    return _one_blank(_HONORIFIC.sub("", text))
+
+
+def _one_blank(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _of_words(shown: str) -> Name:

@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 
 from tracking.names import Name, name_of
@@ -62,3 +64,12 @@ def test_whatever_stands_there_there_is_a_last_name_and_no_column_overflows(disp
 
     assert name.last
     assert all(len(part) <= 50 for part in (name.first, name.middle, name.last))
+
+
+@pytest.mark.parametrize("filling", [" ", "\u200b", "\u00a0", "(", "via ", "\u3000("])
+def test_a_display_name_without_an_end_holds_nobody_up(filling):
+    began = process_time()
+
+    name_of(f"x{filling * 30_000}y", "ada@customer.example")
+
+    assert process_time() - began < 1  # looked through as a whole, blanks take more than ten
