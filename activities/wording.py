@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from activities.html import sanitise
 
-_FIELD = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_FIELD = re.compile(r"\{\{([^{}]*)\}\}")
 LONGEST_SUBJECT = 800
 
 #: What any template may name.
@@ -51,7 +51,8 @@ def fields_for(kind: str) -> dict[str, Promise]:
 
 def unknown_fields(text: str, known: Container[str]) -> list[str]:
     """Names in braces that are none of these."""
-    return [name for name in dict.fromkeys(_FIELD.findall(text)) if name not in known]
+    names = dict.fromkeys(name.strip() for name in _FIELD.findall(text))
+    return [name for name in names if name not in known]
 
 
 def word(subject: str, body: str, values: Mapping[str, str]) -> Worded:
@@ -63,4 +64,4 @@ def word(subject: str, body: str, values: Mapping[str, str]) -> Worded:
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:
-    return _FIELD.sub(lambda found: values.get(found[1], ""), text)
+    return _FIELD.sub(lambda found: values.get(found[1].strip(), ""), text)

@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 
 from activities.wording import fields_for, unknown_fields, word
@@ -57,3 +59,12 @@ def test_names_that_a_template_can_not_have():
     assert unknown_fields(text, fields_for("")) == ["case.number", "recipient.salary"]
     assert unknown_fields(text, fields_for("incident")) == ["recipient.salary"]
     assert set(fields_for("")) < set(fields_for("incident"))
+
+
+def test_braces_that_are_never_closed_hold_nobody_up():
+    began = process_time()
+
+    assert unknown_fields("{{" + " " * 20_000, ()) == []
+    assert unknown_fields("{{ " * 20_000, ()) == []
+
+    assert process_time() - began < 1
