@@ -5,7 +5,7 @@ from django.db.models import Q
 from django_q.models import OrmQ, Schedule, Task
 
 from activities.models import Email
-from mailboxes.access import EVERYTHING, NOTHING, Asker, rows
+from mailboxes.access import EVERYTHING, NOTHING, Asker, content_readers, rows
 from mailboxes.choices import Reach
 from mailboxes.models import Mailbox
 from serversync.models import (
@@ -17,6 +17,8 @@ from serversync.models import (
     Workload,
 )
 
+TRACK = "track_syncitem"
+
 
 @rows(Workload, FolderCursor, MailboxStatistics, ServerAction)
 def _of_a_mailbox(asker: Asker) -> Q:
@@ -26,7 +28,11 @@ def _of_a_mailbox(asker: Asker) -> Q:
 
 @rows(SyncItem)
 def _items(asker: Asker) -> Q:
-    """Looking goes with the mailbox (subjects are guarded apart, R8.30); retrying has a permission."""
+    """Looking goes with the mailbox (subjects are guarded apart, R8.30); retrying has a permission, and so
+    has tracking by hand, for those who may read the mail: whatever its reach, it goes no further."""
+    if asker.action == TRACK:
+        readable = Mailbox.objects.filter(content_readers(asker.user))
+        return NOTHING if asker.reach is None else Q(mailbox__in=readable)
     return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else asker.owned("mailbox__")
 
 

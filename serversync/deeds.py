@@ -16,7 +16,9 @@ from mailboxes.protocols.base import ActionKind
 from serversync.choices import IMPORTED, ItemState
 from serversync.cycle import Run
 from serversync.models import ServerAction, SyncItem
+from tracking.choices import SubReason
 from tracking.promote import Plan, reading_of
+from tracking.trace import UNTRACKED
 
 #: The target of a move: the folder's key is looked up when it is done (R3.70).
 UNDELIVERABLE = "Undeliverable"
@@ -142,6 +144,7 @@ def elsewhere(run: Run, tracked: Mapping[str, Sequence[Plan]], now: datetime) ->
         )
         .exclude(mailbox=run.mailbox)
         .exclude(folder=IMPORTED)
+        .exclude(reason=UNTRACKED, sub_reason=SubReason.MANUAL)
         .select_related("mailbox__layout")
     )
     made: list[ServerAction] = []

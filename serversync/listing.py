@@ -258,9 +258,13 @@ def _rename(run: Run, rows: Iterable[SyncItem], identities: Identities, folder: 
         if waiting:
             row.generation, row.folder = run.mailbox.account_generation, folder
             row.source_key, row.left_at = waiting.pop(0), None
+            if row.state == ItemState.GONE:  # it was asked for under the key it had
+                row.state, row.attempts, row.next_attempt_at = ItemState.RETRYING, 0, run.clock()
             renamed[row.pk] = row
     key = ["generation", "folder", "source_key"]
-    SyncItem.objects.bulk_update(renamed.values(), [*key, "left_at"])
+    SyncItem.objects.bulk_update(
+        renamed.values(), [*key, "left_at", "state", "attempts", "next_attempt_at"]
+    )
     actions = list(ServerAction.objects.filter(item__in=list(renamed), state=ActionState.PENDING))
     for action in actions:
         row = renamed[action.item_id]  # type: ignore[index]  # the filter says it has one

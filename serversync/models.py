@@ -302,6 +302,7 @@ class SyncItem(Record):
         ]
         permissions = [
             ("retry_syncitem", _("Can retry and dismiss quarantined items")),
+            ("track_syncitem", _("Can track and untrack messages by hand")),
         ]
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ from mailboxes.protocols.errors import (
     MessageTooLarge,
     ServerError,
 )
-from serversync import alarms, deeds, linking
+from serversync import alarms, deeds, linking, wishes
 from serversync.choices import IMPORTED, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
@@ -36,6 +36,8 @@ from serversync.listing import Identities, come_back, identity_of, recognise_fet
 from serversync.models import FolderCursor, ServerAction, SyncItem
 from serversync.probe import is_own_probe, is_probe_of
 from tracking import hooks, trace
+from tracking.byhand import BY_HAND, settled
+from tracking.byhand import of as asked_of
 from tracking.candidates import MAX_SIZE, arrival_of
 from tracking.choices import SkipReason, Way
 from tracking.folders import LinkDecision
@@ -105,6 +107,7 @@ class Seen:
     too_large: bool = False
     failures: int = 0  # of earlier cycles
     handed_in: bool = False  # its bytes came by hand, so nothing is done on the server
+    asked: dict[str, Any] = field(default_factory=dict)  # who wants it tracked all the same (R3.18)
     heard: dict[int, Heard] = field(default_factory=dict)  # by part: what the site's own code said
     plans: list[Plan] = field(default_factory=list)
     children: list[SyncItem] = field(default_factory=list)
@@ -148,7 +151,7 @@ def pages_of(items: Iterable[RemoteItem], per_page: int, start: datetime | None)
 def start_of(run: Run, facts: FolderFacts) -> datetime | None:
     """From when on mail of this folder counts: the later of the profile's and the mailbox's date (R3.6);
     for a folder rule its own date (R7.7); nothing for what was marked by hand (R3.9)."""
-    if facts.way == Way.CATEGORY:
+    if facts.way in (Way.CATEGORY, Way.MANUAL):
         return None
     if facts.rule is not None:
         return facts.rule.track_from
@@ -320,6 +323,9 @@ class PageWriter:
                 one.plans = []
             self._judge(seen, staged)
         for one in seen:
+            if one.asked:
+                wishes.apply(one.plans, one.asked)
+        for one in seen:
             if (one.error or any(plan.error for plan in one.plans)) and one.raw is not None:
                 staged.add(one.raw)
 
@@ -431,6 +437,8 @@ class PageWriter:
                     _apply(target, outcome)
                     if target.state != ItemState.TRACKED:
                         target.trace = target.trace | {FACTS: _facts(one, plan)}
+                if one.asked:
+                    _note_asked(row, one.asked, now)
         return failing
 
     def _describe(self, row: SyncItem, one: Seen) -> None:
@@ -478,7 +486,8 @@ class PageWriter:
     def _why(self, row: SyncItem, one: Seen) -> dict[str, Any]:
         """The decision record of an item that tracking never saw, or could not finish."""
         data = trace.to_data(self._decision(row, one))
-        return data | {HANDED_IN: True} if one.handed_in else data
+        data |= {HANDED_IN: True} if one.handed_in else {}
+        return data | {BY_HAND: one.asked} if one.asked else data
 
     def _decision(self, row: SyncItem, one: Seen) -> trace.Decision:
         failure = None if one.too_large else self._failure(row)
@@ -611,7 +620,8 @@ def rows_of(seen: Sequence[Seen]) -> list[SyncItem]:
 
 def _seen_before(item: RemoteItem, row: SyncItem) -> Seen:
     handed_in = row.folder == IMPORTED or bool(row.trace.get(HANDED_IN))
-    seen = Seen(item, row, is_new=False, failures=row.attempts, handed_in=handed_in)
+    asked = settled(asked_of(row.trace))
+    seen = Seen(item, row, is_new=False, failures=row.attempts, handed_in=handed_in, asked=asked)
     if row.raw is not None:
         try:
             seen.raw = blobs.read(row.raw)
@@ -637,6 +647,14 @@ def _apply(row: SyncItem, outcome: Outcome) -> None:
     row.trace = {} if outcome.state == ItemState.TRACKED else outcome.decision
     row.next_attempt_at = None
     row.last_error = ""
+
+
+def _note_asked(row: SyncItem, asked: Mapping[str, Any], now: datetime) -> None:
+    """Who asked for it; an email that was there already takes the record that was given."""
+    if row.state != ItemState.TRACKED:
+        row.trace = row.trace | {BY_HAND: dict(asked)}
+    if row.state == ItemState.DUPLICATE and row.email_id is not None:
+        wishes.file_stored(row.email_id, asked, now)
 
 
 def _facts(one: Seen, plan: Plan) -> dict[str, Any]:

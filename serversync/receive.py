@@ -256,7 +256,7 @@ class IncomingCycle:
                 if facts.folder == folder:
                     return facts
             way = Way.INBOX
-        if is_marked:
+        if is_marked and way != Way.MANUAL:
             way = Way.CATEGORY
         for facts in (self.context.inbox, self.context.sent):
             if (facts.folder, facts.way) == (folder, way):

@@ -1,0 +1,91 @@
+"""PURE  what a person asked for by hand, as data beside a decision, and as sentences (R3.18, R7.13).
+
+`by_hand` in the trace of an item, or in the decision of an email, says who asked for what and when. While
+it waits for the next cycle it also says what the item `was`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from tracking.trace import UNTRACKED, Sentence, sentences
+
+BY_HAND = "by_hand"
+TRACK = "track"
+UNLINK = "unlink"
+DELETE = "delete"
+
+Data = Mapping[str, Any]
+
+
+def asked(what: str, who: Any, now: datetime, **more: Any) -> dict[str, Any]:
+    """As it is kept. `more`: the record to file it under, what the item was."""
+    by = {"id": str(who.pk), "name": str(who)[:200]}
+    given = {key: value for key, value in more.items() if value}
+    return {"what": what, "by": by, "at": now.isoformat(), **given}
+
+
+def settled(data: Data) -> dict[str, Any]:
+    """The same once the item was judged, whatever came of it."""
+    return {key: value for key, value in data.items() if key != "was"}
+
+
+def of(trace: Data) -> dict[str, Any]:
+    """What was asked for, {} for nothing."""
+    found = trace.get(BY_HAND)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def is_waiting(trace: Data) -> bool:
+    return "was" in of(trace)
+
+
+def sentences_of(trace: Data) -> list[Sentence]:
+    """What a person asked for, then the decision. Translated when called."""
+    told = of(trace)
+    if not told:
+        return sentences(trace) if trace else []
+    before = told.get("was") or {}
+    first = _first(told)
+    rest = sentences({**trace, **before})
+    if trace.get("reason") == UNTRACKED:
+        rest = rest[1:]  # that one speaks of the category
+    return [first, *_filed(told), *rest]
+
+
+def _first(told: Data) -> Sentence:
+    values = {"who": (told.get("by") or {}).get("name") or "?", "when": _moment(told.get("at"))}
+    what = told.get("what")
+    if what == UNLINK:
+        text = _("Untracked by hand: %(who)s unlinked this copy on %(when)s. The email stays here.")
+        return Sentence(text % values, "R7.13")
+    if what == DELETE:
+        text = _("Untracked by hand: %(who)s deleted the email here on %(when)s.")
+        return Sentence(text % values, "R7.13")
+    if "was" in told:
+        text = _(
+            "%(who)s asked on %(when)s to track it all the same. The next cycle fetches it again; until"
+            " then what was decided before stands below."
+        )
+        return Sentence(text % values, "R3.18")
+    return Sentence(_("%(who)s asked on %(when)s to track it all the same.") % values, "R3.18")
+
+
+def _filed(told: Data) -> list[Sentence]:
+    record = told.get("record") or {}
+    if not record:
+        return []
+    text = _("It is to be filed under “%(record)s”.")
+    return [Sentence(text % {"record": record.get("name") or "?"}, "R7.10")]
+
+
+def _moment(text: Any) -> str:
+    try:
+        when = datetime.fromisoformat(str(text))
+    except ValueError:
+        return "?"
+    return date_format(timezone.localtime(when), "SHORT_DATETIME_FORMAT")
