@@ -20,6 +20,7 @@ POSTCONF = shutil.which("postconf") or "/usr/sbin/postconf"
 SIZE_LIMIT = 1_000_000
 DEFERRED = "later@example.com"  # 450 to everybody
 INTERNATIONAL = "jürgen@example.com"  # delivered to Dora, for Dovecot takes no such login
+OUTSIDE = "outside.example"  # its mail lies in Dovecot's folder of this name, whoever it is for
 
 MAIN = """
 compatibility_level = 3.6
@@ -40,7 +41,7 @@ biff = no
 message_size_limit = {size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
-virtual_mailbox_domains = example.com
+virtual_mailbox_domains = example.com {outside}
 virtual_mailbox_base = {dovecot}/mail
 virtual_mailbox_maps = texthash:{folder}/mailboxes
 virtual_minimum_uid = 1
@@ -110,7 +111,7 @@ class Postfix:
         shutil.copy(self._certificate.key, self.folder / "server.key")
         (self.folder / "mailboxes").write_text(
             "".join(f"{user} {user}/\n" for user in [*PASSWORDS, DEFERRED])
-            + f"{INTERNATIONAL} dora@example.com/\n"
+            + f"{INTERNATIONAL} dora@example.com/\n@{OUTSIDE} {OUTSIDE}/\n"
         )
         (self.folder / "recipients").write_text(f"{DEFERRED} 450 4.2.0 come back later\n")
         (self.folder / "main.cf").write_text(
@@ -121,6 +122,7 @@ class Postfix:
                 gid=self._dovecot.account.pw_gid,
                 auth=self._dovecot.ports.auth,
                 size_limit=SIZE_LIMIT,
+                outside=OUTSIDE,
             )
         )
         (self.folder / "master.cf").write_text(
