@@ -120,11 +120,25 @@ RECIPIENTS = (ParticipationType.TO, ParticipationType.CC, ParticipationType.BCC)
 
 
 class DeliveryResult(IntegerChoices):
-    """Ours: what became of one recipient (R5.16)."""
+    """Ours: what became of one recipient: what the server said (R5.16), then what reports say (R5.21)."""
 
     NONE = 0, _("Not sent")
     ACCEPTED = 1, _("Accepted")
     REFUSED = 2, _("Refused")
+    DELAYED = 3, _("Delayed")
+    DELIVERED = 4, _("Delivered")
+    UNDELIVERED = 5, _("Undelivered this time")
+    BOUNCED = 6, _("Undelivered for good")
+    READ = 7, _("Read")
+    COMPLAINED = 8, _("Reported as unwanted")
+
+    @property
+    def failed(self) -> bool:
+        """It did not reach the recipient."""
+        return self in UNDELIVERED
+
+
+UNDELIVERED = (DeliveryResult.REFUSED, DeliveryResult.UNDELIVERED, DeliveryResult.BOUNCED)
 
 
 class EmailKind(TextChoices):

@@ -794,6 +794,16 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The sender of this email has no mailbox that can send (R5.23)."),
         _("Choose another From, or set outgoing email of that mailbox."),
     ),
+    (
+        "Undelivered",
+        611,
+        E,
+        ITEM,
+        _("A server on the way reports that an email which left did not reach everybody (R5.21)."),
+        _(
+            "Read its answer at the marked recipients, correct the addresses and send to them again."
+        ),
+    ),
     # -- 7xx decisions about mail (R3.15; the decision itself carries Dataverse's own number)
     (
         "NoCorrelationMatch",

@@ -3,11 +3,13 @@
 Alerts about the mailbox or the server as a whole are the engine's (serversync.engine).
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from uuid import UUID
 
-from activities.models import Email
+from activities.choices import UNDELIVERED
+from activities.models import ActivityParty, Email
 from mailboxes.alerts import clear_alerts, raise_alert
 from mailboxes.choices import TraceLevel
 from mailboxes.models import Mailbox, Organization
@@ -91,6 +93,37 @@ def recipients_refused(
         detail=email.last_error_text,
         object_key=about(email),
     )
+
+
+def undelivered(emails: Collection[UUID], organization: Organization, now: datetime) -> None:
+    """What left did not reach somebody: one alert for each email, of the mailbox that sent it (R5.21)."""
+    rows = Email.objects.filter(pk__in=list(emails)).select_related("sender_mailbox")
+    lost = _lost(emails)
+    for email in rows.only("pk", "sender_mailbox"):
+        if (mailbox := email.sender_mailbox) is None:
+            continue
+        raise_alert(
+            mailbox,
+            "Undelivered",
+            now=now,
+            organization=organization,
+            level=TraceLevel.WARNING,
+            detail="\n".join(lost[email.pk]),
+            object_key=about(email),
+        )
+
+
+def _lost(emails: Collection[UUID]) -> Mapping[UUID, list[str]]:
+    """Email -> whom it did not reach, and why. An address may stand for several records."""
+    rows = ActivityParty.objects.filter(activity__in=emails, delivery_result__in=UNDELIVERED)
+    lost: dict[UUID, list[str]] = defaultdict(list)
+    for email, address, detail in rows.values_list(
+        "activity_id", "address_used", "delivery_detail"
+    ):
+        line = f"{address}: {detail}".rstrip(": ")
+        if line not in lost[email]:
+            lost[email].append(line)
+    return lost
 
 
 def settled(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:

@@ -384,6 +384,7 @@ class PageWriter:
             renew(self.run.token, now)
             plans = [plan for one in seen for plan in one.plans]
             outcomes = write_page(plans, staged, now, self.organization)
+            undelivered = {email for outcome in outcomes.values() for email in outcome.undelivered}
             if answering := answering_mailboxes(plans):
                 request(answering, Operation.OUTGOING, now)
             failed = self._settle(seen, outcomes, now)
@@ -408,6 +409,8 @@ class PageWriter:
             if place is not None:
                 self._save_cursor(place, now, self._last_received(seen))
         self.run.actions_written = self.run.actions_written or bool(actions)
+        if undelivered:
+            alarms.undelivered(undelivered, self.organization, now)
 
     def _settle(
         self, seen: Sequence[Seen], outcomes: dict[tuple[str, int], Outcome], now: datetime

@@ -505,7 +505,10 @@ class OutgoingCycle:
         accepted = [row.email_id for row in rows if row.state == SubmissionState.ACCEPTED]
         parties = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS)
         if accepted:
-            parties.filter(activity_id__in=accepted).update(delivery_result=DeliveryResult.ACCEPTED)
+            # A bounce may have been quicker than the news that the message left.
+            parties.filter(
+                activity_id__in=accepted, delivery_result__lte=DeliveryResult.REFUSED
+            ).update(delivery_result=DeliveryResult.ACCEPTED)
         for row in rows:
             for one in row.recipients:
                 if not one["accepted"]:

@@ -126,6 +126,16 @@ class CorrelationStep(TextChoices):
     TRACKING_TOKEN = "tracking_token", _("tracking token")
     CONVERSATION_INDEX = "conversation_index", _("conversation index")
     SMART_MATCHING = "smart_matching", _("smart matching")
+    REPORT = "report", _("Message that it reports on")
+
+
+class ReportWay(TextChoices):
+    """Ours: how the sent email was found that a report is about (R5.21)."""
+
+    NONE = "none", _("none was found")
+    MESSAGE_ID = "message_id", _("by its Message-ID")
+    HEADER = "header", _("by subject, recipients and date")
+    RECIPIENT = "recipient", _("by its recipient")
 
 
 class OwnerBecause(TextChoices):

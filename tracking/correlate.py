@@ -38,7 +38,7 @@ class StoredEmail:
     """What correlation needs of an email. `keys`: digests of its ids, its own and the server's
     (email.message_id_dup_check, email.server_message_id_dup_check). `index`: the octets of its
     conversation index. `participants`: keys of the addresses of sender and recipients, where they
-    were looked up."""
+    were looked up; `sender`: that of the sender; `sent_on`: its Date."""
 
     id: UUID
     keys: tuple[UUID, ...]
@@ -53,6 +53,13 @@ class StoredEmail:
     index: bytes = b""
     participants: tuple[str, ...] = ()
     at: datetime | None = None
+    sender: str = ""
+    sent_on: datetime | None = None
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Keys of the addresses that it was sent to, where participants were looked up."""
+        return tuple(key for key in self.participants if key != self.sender)
 
     @property
     def conversation(self) -> UUID:
@@ -79,7 +86,8 @@ class CorrelationCandidates:
         since: datetime | None = None,
     ) -> None:
         self.own = frozenset(own)
-        self._matching, self._since = matching, since
+        self.since = since
+        self._matching = matching
         self._by_word: dict[int, list[tuple[StoredEmail, Hashes]]] = defaultdict(list)
         self._by_key: dict[UUID, StoredEmail] = {}
         self._by_base: dict[bytes, list[StoredEmail]] = defaultdict(list)
@@ -103,11 +111,16 @@ class CorrelationCandidates:
                 self._by_word[word].append((email, hashes))
 
     def _is_recent(self, email: StoredEmail) -> bool:
-        return self._since is None or email.at is None or email.at >= self._since
+        return self.since is None or email.at is None or email.at >= self.since
 
     def with_words(self, words: Iterable[int]) -> dict[UUID, tuple[StoredEmail, Hashes]]:
         """Those that have one of these words in their subject."""
-        return {pair[0].id: pair for word in words for pair in self._by_word.get(word, ())}
+        return {
+            pair[0].id: pair
+            for word in words
+            for pair in self._by_word.get(word, ())
+            if self._is_recent(pair[0])
+        }
 
     def with_token(self, token: str) -> list[StoredEmail]:
         return self._by_token.get(token, [])
@@ -119,6 +132,11 @@ class CorrelationCandidates:
     def with_message_id(self, message_id: str) -> StoredEmail | None:
         return self._by_key.get(key_of(message_id))
 
+    def sent_with(self, message_id: str) -> StoredEmail | None:
+        """The one that left from here with this id."""
+        email = self.with_message_id(message_id)
+        return email if email and email.direction == Direction.OUTGOING else None
+
 
 def _preference(email: StoredEmail) -> tuple[bool, UUID]:
     """Mail between own users is stored twice: an answer is to the one that was sent."""
@@ -127,7 +145,8 @@ def _preference(email: StoredEmail) -> tuple[bool, UUID]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrelationSwitches:
-    """R4.3. `headers`: use correlation; `ignore_headers`: its kill switch; `references`: R4.4.
+    """R4.3. `headers`: use correlation; `ignore_headers`: its kill switch; `references`: R4.4;
+    `reports`: R5.21.
 
     `prefixes`: of tokens, the present one and all former ones; `check_participants`: R4.13. `matching`
     and `days`: the settings of smart matching (R4.15, R4.17). Made once for a page, for `matching`
@@ -136,6 +155,7 @@ class CorrelationSwitches:
     headers: bool = True
     ignore_headers: bool = False
     references: bool = True
+    reports: bool = True
     tokens: bool = True
     smart_matching: bool = False
     prefixes: tuple[str, ...] = ("CRM:",)
@@ -219,6 +239,7 @@ def switches_of(organization: Settings) -> CorrelationSwitches:
             "ignore_conversation_index_and_in_reply_to_for_correlation"
         ),
         references=organization.effective("references_correlate"),
+        reports=organization.effective("link_reports"),
         tokens=organization.effective("use_tracking_tokens"),
         smart_matching=organization.effective("enable_smart_matching"),
         prefixes=prefixes_of(organization),
@@ -251,6 +272,11 @@ def ids_to_look_up(message: ParsedMessage) -> tuple[str, ...]:
     return tuple(dict.fromkeys(i for i in ids if _may_be_answered(i, message)))
 
 
+def reported_id(message: ParsedMessage) -> str:
+    """Bare id of the message that this one reports on, "" if it reports on none or doesn't say."""
+    return bare_message_id(message.report.message_id) if message.report else ""
+
+
 def _references(message: ParsedMessage) -> list[str]:
     """From last to first, without in-reply-to, which has been tried before (R4.4)."""
     answered = bare_message_id(message.in_reply_to)
@@ -268,6 +294,7 @@ def _may_be_answered(message_id: str, message: ParsedMessage) -> bool:
 class Wanted:
     """What a page's messages may find stored emails by: ids, tokens, hashes of conversation indexes,
     of words and of addresses. No `addresses`: any will do. `people`: all participants are asked for.
+    `reported`: ids of messages that others report on.
     """
 
     message_ids: frozenset[str] = frozenset()
@@ -276,6 +303,7 @@ class Wanted:
     words: frozenset[int] = frozenset()
     addresses: frozenset[int] = frozenset()
     people: bool = False
+    reported: frozenset[str] = frozenset()
 
 
 def wanted(
@@ -285,8 +313,9 @@ def wanted(
     messages, rules = list(messages), switches.matching
     matchable = [m for m in messages if switches.smart_matching and _hashes(m, rules)]
     hashes = [base_hash(m.thread_index) for m in messages if switches.by_headers]
+    reported = frozenset(i for m in messages if switches.reports and (i := reported_id(m)))
     return Wanted(
-        message_ids=frozenset(i for m in messages for i in ids_to_look_up(m)),
+        message_ids=reported.union(i for m in messages for i in ids_to_look_up(m)),
         tokens=frozenset(t for m in messages for t in _tokens(m, switches)),
         index_hashes=frozenset(h for h in hashes if h is not None),
         words=frozenset(w for m in matchable for w in telling_words(m.subject, rules)),
@@ -294,6 +323,7 @@ def wanted(
             a for m in matchable for a in telling_addresses(participants_of(m), own, rules)
         ),
         people=bool(matchable),
+        reported=reported,
     )
 
 
@@ -305,7 +335,7 @@ def correlate(
     An email that was deleted here is no candidate, so it matches nothing (R4.21).
     """
     tried: list[Attempt] = []
-    for step in STEPS:
+    for step in STEPS if message.report is None or not switches.reports else STEPS_OF_REPORTS:
         attempt, email = step(message, candidates, switches)
         tried.append(attempt)
         if email is not None:
@@ -313,7 +343,8 @@ def correlate(
                 method=METHOD_OF[attempt.step],
                 email=email,
                 because=attempt.step,
-                subject_changed=subject_changed(message.subject, email.subject, switches.prefixes),
+                subject_changed=attempt.step != CorrelationStep.REPORT
+                and subject_changed(message.subject, email.subject, switches.prefixes),
                 tried=tuple(tried),
             )
     return Correlation(tried=tuple(tried))
@@ -338,6 +369,21 @@ def _by_references(
 ) -> tuple[Attempt, StoredEmail | None]:
     on = switches.by_headers and switches.references
     return _by_ids(CorrelationStep.REFERENCES, _references(message), candidates, on)
+
+
+def _by_report(
+    message: ParsedMessage, candidates: CorrelationCandidates, switches: CorrelationSwitches
+) -> tuple[Attempt, StoredEmail | None]:
+    """R5.21. Anybody can return a header; only the id of something that was sent is believed."""
+    step, reported = CorrelationStep.REPORT, reported_id(message)
+    if not reported:
+        return Attempt(step=step, outcome=AttemptOutcome.NOTHING_TO_LOOK_FOR), None
+    email = candidates.sent_with(reported)
+    if email is None:
+        attempt = Attempt(step=step, outcome=AttemptOutcome.NOT_FOUND, looked_for=(reported,))
+        return attempt, None
+    hit = Attempt(step=step, outcome=AttemptOutcome.FOUND, looked_for=(reported,), found=reported)
+    return hit, email
 
 
 def _by_ids(
@@ -490,12 +536,16 @@ STEPS: tuple[Step, ...] = (
     _by_smart_matching,
 )
 
+#: What it reports on says more than a token in its subject, which is that of a whole conversation.
+STEPS_OF_REPORTS: tuple[Step, ...] = (*STEPS[:2], _by_report, *STEPS[2:])
+
 METHOD_OF = {
     CorrelationStep.IN_REPLY_TO: CorrelationMethod.IN_REPLY_TO,
     CorrelationStep.REFERENCES: CorrelationMethod.IN_REPLY_TO,
     CorrelationStep.TRACKING_TOKEN: CorrelationMethod.TRACKING_TOKEN,
     CorrelationStep.CONVERSATION_INDEX: CorrelationMethod.CONVERSATION_INDEX,
     CorrelationStep.SMART_MATCHING: CorrelationMethod.SMART_MATCHING,
+    CorrelationStep.REPORT: CorrelationMethod.CUSTOM,
 }
 
 # "Re:", "AW:", "Fwd[2]:", "Antw:", also with the wide colon that Chinese and Japanese clients write.

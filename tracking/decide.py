@@ -53,6 +53,8 @@ from tracking.lookups import Page, distinct_of, key_of
 from tracking.ownership import OwnerChoice, choose_owner
 from tracking.prospects import case_type_id
 from tracking.reading import Incoming, Reading, Unit
+from tracking.report_words import Report
+from tracking.reports import About, Effect, about, effect_of
 from tracking.resolution import (
     Match,
     RecipientResolution,
@@ -96,6 +98,7 @@ class Accepted:
     regarding_id: str = ""
     creation: Creation = NOTHING
     rests_on: frozenset[UUID] = frozenset()
+    about: About | None = None
 
     @property
     def conversation(self) -> UUID:
@@ -111,13 +114,15 @@ class Accepted:
 @dataclass(slots=True, kw_only=True)
 class Judgement:
     """One message, decided. `accepted` None: no email comes of it; `denied`: nor is it settled, for who
-    accepts it may not own email (R3.29). `extra_queue_id`: R3.55."""
+    accepts it may not own email (R3.29). `extra_queue_id`: R3.55. `effect`: what a report tells of
+    an email that was sent (R5.21)."""
 
     decision: trace.Decision
     accepted: Accepted | None = None
     denied: Party | None = None
     duplicate_of: UUID | None = None
     extra_queue_id: UUID | None = None
+    effect: Effect | None = None
 
 
 def _named(kind: str, record: Any) -> trace.Named:
@@ -239,14 +244,21 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
     if standing is not None and is_usable(sender.address):
         return _duplicate(reading, unit, page, standing, common)
     correlation = correlate(message, page.candidates, page.switches)
+    report = _about(reading, message, direction, page)
     acceptance = _accept(reading, unit, page, sender, recipients, correlation)
     if acceptance.denied is not None:
         return _denied(reading, acceptance, acceptance.denied, correlation, common)
     if not acceptance.accepted:
+        effect = effect_of(message, report, tracked=False) if report else None
         return Judgement(
             decision=trace.Decision(
-                outcome=State.REJECTED, acceptance=acceptance, correlation=correlation, **common
-            )
+                outcome=State.REJECTED,
+                acceptance=acceptance,
+                correlation=correlation,
+                report=Report(message, report, effect) if report else None,
+                **common,
+            ),
+            effect=effect,
         )
     owner = _owner(reading, unit, page, sender, recipients, correlation, direction)
     items = _queue_items(reading, unit, recipients, page, owner, direction)
@@ -268,7 +280,8 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         answered=correlation.email,
         filed_by_folder=_rule_record(reading) is not None,
     )
-    regarding_type_id, regarding_id = _regarding_of(reading, correlation.email)
+    answered = correlation.email or (report.email if report else None)
+    regarding_type_id, regarding_id = _regarding_of(reading, answered)
     if creation.case is not None:
         regarding_type_id, regarding_id = case_type_id(), str(creation.case.id)
     leaves = creation.leaves
@@ -291,7 +304,9 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         regarding_id=regarding_id,
         creation=creation,
         rests_on=page.prospects.made_by(_records(sender, recipients)),
+        about=report,
     )
+    effect = effect_of(message, report, tracked=True) if report else None
     page.remember(*_as_stored(accepted, message))
     page.meet(creation, accepted.id)
     decision = trace.Decision(
@@ -299,14 +314,24 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         acceptance=acceptance,
         correlation=correlation,
         owner=owner,
-        regarding=_regarding_words(reading, creation, correlation),
+        regarding=_regarding_words(reading, creation, answered),
         queue_items=tuple(item for item in items if UUID(item.queue.id) != leaves),
         creation=creation,
         dropped_attachments=files.dropped,
         message_id_reused=reused,
+        report=Report(message, report, effect) if report else None,
         **common,
     )
-    return Judgement(decision=decision, accepted=accepted)
+    return Judgement(decision=decision, accepted=accepted, effect=effect)
+
+
+def _about(
+    reading: Reading, message: ParsedMessage, direction: Direction, page: Page
+) -> About | None:
+    """R5.21. The receipt that somebody's own program sent is about mail from elsewhere."""
+    if not page.switches.reports or direction == Direction.OUTGOING:
+        return None
+    return about(message, page.candidates, page.sent, reading.now)
 
 
 def _resolution(reading: Reading, party: Party | None) -> ResolutionRules:
@@ -424,6 +449,8 @@ def _as_stored(accepted: Accepted, message: ParsedMessage) -> tuple[StoredEmail,
         index=octets_of(message.thread_index[:2048]),
         participants=participants_of(message),
         at=accepted.arrived,
+        sender=message.sender.key if message.sender else "",
+        sent_on=message.date,
     )
     return email, Standing(accepted.id, accepted.sender.address[:250], message.date)
 
@@ -457,12 +484,12 @@ def _records(sender: Resolution, recipients: Sequence[RecipientResolution]) -> I
 
 
 def _regarding_words(
-    reading: Reading, creation: Creation, correlation: Correlation
+    reading: Reading, creation: Creation, answered: StoredEmail | None
 ) -> trace.Named | None:
     if creation.case is not None:
         case = creation.case
         return trace.Named(CASE, str(case.id), f"{case.title} ({case.number})")
-    return _rule_record(reading) or _regarding_named(correlation)
+    return _rule_record(reading) or _regarding_named(answered)
 
 
 def _rule_record(reading: Reading) -> trace.Named | None:
@@ -571,8 +598,7 @@ def _regarding_of(reading: Reading, answered: StoredEmail | None) -> tuple[int |
     return (answered.regarding_type_id, answered.regarding_id) if answered else (None, "")
 
 
-def _regarding_named(correlation: Correlation) -> trace.Named | None:
-    answered = correlation.email
+def _regarding_named(answered: StoredEmail | None) -> trace.Named | None:
     if answered is None or not answered.regarding_id or answered.regarding_type_id is None:
         return None
     model = ContentType.objects.get_for_id(answered.regarding_type_id).model_class()

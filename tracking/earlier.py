@@ -13,7 +13,13 @@ from uuid import UUID
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from activities.choices import RECIPIENTS, Direction, HashType, ParticipationType
+from activities.choices import (
+    RECIPIENTS,
+    Direction,
+    EmailStatus,
+    HashType,
+    ParticipationType,
+)
 from activities.models import ActivityParty, Email, EmailHash
 from activities.store import write_hashes
 from mailboxes.addresses import address_key
@@ -27,6 +33,10 @@ MOST_OF_CONVERSATION = 50
 MOST_OF_TOKEN = 50
 #: The newest with one word of the subject and one of the addresses that tell most.
 MOST_OF_WORD = 20
+#: The newest that were sent to one address.
+MOST_OF_RECIPIENT = 10
+#: What left from here, or is just leaving.
+SENT = (EmailStatus.SENT, EmailStatus.COMPLETED, EmailStatus.SENDING)
 PEOPLE = (ParticipationType.SENDER, *RECIPIENTS)
 
 COLUMNS = (
@@ -69,16 +79,46 @@ def find(keys: Collection[UUID], wanted: Wanted, since: datetime) -> "QuerySet[E
     return Email.objects.filter(pk__in=ids)
 
 
+def sent_to(addresses: Collection[str], since: datetime) -> list[Email]:
+    """For reports that don't name the message they are about (R5.21): what was sent to these
+    addresses, the newest of each. No statement where there are none."""
+    if not addresses:
+        return []
+    number = Window(
+        RowNumber(), partition_by=F("address_used"), order_by=F("activity__sort_date").desc()
+    )
+    parties = ActivityParty.objects.filter(
+        address_used__in=list(addresses),
+        participation_type_mask__in=RECIPIENTS,
+        activity__sort_date__gte=since,
+        activity__email__direction_code=Direction.OUTGOING,
+        activity__email__status_code__in=SENT,
+    )
+    found = parties.annotate(number=number).filter(number__lte=MOST_OF_RECIPIENT)
+    emails = Email.objects.filter(pk__in=found.values("activity_id"))
+    return list(emails.select_related("activity").only(*COLUMNS))
+
+
 def keys_of(email: Email) -> tuple[UUID, ...]:
     keys = (email.message_id_dup_check, email.server_message_id_dup_check)
     return tuple(key for key in keys if key is not None)
 
 
-def participants(emails: Sequence[Email], wanted: Wanted) -> Mapping[UUID, tuple[str, ...]]:
+def participants(
+    emails: Sequence[Email], wanted: Wanted, also: Collection[UUID] = ()
+) -> Mapping[UUID, tuple[str, ...]]:
     """Email -> keys of its addresses, sender first; of those only whose participants are asked for.
     No statement where there are none."""
+    reported = {key_of(message_id) for message_id in wanted.reported}
     return people_of(
-        [email.pk for email in emails if wanted.people or email.tracking_token in wanted.tokens]
+        [
+            email.pk
+            for email in emails
+            if wanted.people
+            or email.tracking_token in wanted.tokens
+            or not reported.isdisjoint(keys_of(email))
+            or email.pk in also
+        ]
     )
 
 
@@ -116,6 +156,8 @@ def stored(email: Email, participants: Mapping[UUID, tuple[str, ...]]) -> Stored
         index=octets_of(email.conversation_index),
         participants=participants.get(email.pk, ()),
         at=pointer.sort_date,
+        sender=address_key(email.sender),
+        sent_on=email.sent_on,
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from activities.identity import distinct_key, message_key
 from activities.mime.message import ParsedMessage
-from activities.models import QueueItem
+from activities.models import Email, QueueItem
 from activities.store import Standing
-from tracking import earlier
+from tracking import earlier, reports
 from tracking.acceptance import DefaultQueue, Owner, Party, PartyKey
 from tracking.addresses import default_queue_of, look_up_people
 from tracking.choices import PartyKind
@@ -39,6 +40,7 @@ class Page:
     with_queue_item: set[tuple[str, UUID]]
     owners_queue: DefaultQueue | None = None  # of the mailbox's owner, where that is no party
     prospects: Prospects = field(default_factory=Prospects)
+    sent: tuple[StoredEmail, ...] = ()  # to whom reports tell of that name no message of ours
 
     def default_queue(self, owner: Owner) -> DefaultQueue | None:
         """Where the work of this owner waits (R3.53): of a party's, else of the mailbox's owner."""
@@ -83,7 +85,8 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
     since = reading.now - look_back(switches.days)
     want = wanted(messages, switches, own)
     emails = earlier.load(keys, want, since)
-    participants = earlier.participants(emails, want)
+    sent = _sent(messages, emails, reading) if switches.reports else []
+    participants = earlier.participants([*emails, *sent], want, {email.pk for email in sent})
     stored = {
         (key, email.direction_code): Standing(email.pk, email.sender, email.sent_on)
         for email in emails
@@ -106,7 +109,26 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         reading.now,
         allowed=reading.organization.auto_create_contact_on_promote,
     )
-    return Page(book, people.parties, candidates, switches, stored, items, queue, prospects)
+    return Page(
+        book,
+        people.parties,
+        candidates,
+        switches,
+        stored,
+        items,
+        queue,
+        prospects,
+        tuple(earlier.stored(email, participants) for email in sent),
+    )
+
+
+def _sent(
+    messages: Sequence[ParsedMessage], emails: Sequence[Email], reading: Reading
+) -> list[Email]:
+    """R5.21. No statement unless a report of the page leaves open which message it is about."""
+    known = CorrelationCandidates(earlier.stored(email, {}) for email in emails)
+    addresses = {a for m in messages for a in reports.addresses_to_look_for(m, known)}
+    return earlier.sent_to(addresses, reading.now - timedelta(days=reports.DAYS))
 
 
 def _owners_queue(reading: Reading) -> DefaultQueue | None:

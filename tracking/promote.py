@@ -9,7 +9,7 @@ the message right in front of it, and the second copy of a message is a duplicat
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -26,6 +26,7 @@ from tracking.choices import Outcome as State
 from tracking.creating import answer_of, number_answers
 from tracking.creating import write as write_creations
 from tracking.decide import Accepted, is_copy, judge, skip, unwrap
+from tracking.deliveries import note
 from tracking.lookups import Page, page_of
 from tracking.reading import (
     FolderRule,
@@ -36,6 +37,7 @@ from tracking.reading import (
     Unit,
     reading_of,
 )
+from tracking.reports import Effect
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ def _plan(reading: Reading, unit: Unit, page: Page, staged: blobs.Staged) -> Pla
         plan.decision = judgement.decision
         plan.duplicate_of = judgement.duplicate_of
         plan.extra_queue_id = judgement.extra_queue_id
+        plan.effect = judgement.effect
         if judgement.denied is not None and judgement.decision.failure is not None:
             failure = judgement.decision.failure
             plan.error, plan.error_code = failure.text, failure.code
@@ -163,6 +166,7 @@ def write_page(
         if plan.new_email is not None and plan.new_email.id in lost:
             plan.duplicate_of = lost[plan.new_email.id].id
     _write_creations(good, now)
+    undelivered = note(_effects(good))
     add_queue_items(
         (
             (plan.extra_queue_id, plan.duplicate_of, *_addresses_line(plan.message))
@@ -171,7 +175,14 @@ def write_page(
         ),
         now,
     )
-    return {(plan.key, plan.part): _outcome(plan) for plan in good}
+    return {(plan.key, plan.part): _outcome(plan, undelivered) for plan in good}
+
+
+def _effects(plans: Iterable[Plan]) -> Iterator[Effect]:
+    """What a copy of stored mail tells was noted with the one that is stored."""
+    for plan in plans:
+        if plan.effect is not None and plan.duplicate_of is None:
+            yield plan.effect
 
 
 def _write_creations(plans: Sequence[Plan], now: datetime) -> None:
@@ -203,11 +214,13 @@ def _addresses_line(message: ParsedMessage) -> tuple[str, str]:
 def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
     """Whether this plan rests on one that lost. `lost`: e-mail not written -> who stands there."""
     new = plan.new_email
+    if plan.effect is not None and plan.effect.email_id in lost:
+        return True
     if new is None:
         return plan.duplicate_of in lost
     if new.id not in lost and not plan.rests_on.isdisjoint(lost):
         return True
-    if new.fields["correlated_activity_id"] in lost:
+    if lost.keys() & {new.fields["correlated_activity_id"], new.fields["about_id"]}:
         return True
     standing = lost.get(new.id)
     # Its id belongs to another message, so it needs a key of its own, and so may those of the page
@@ -218,7 +231,7 @@ def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
     )
 
 
-def _outcome(plan: Plan) -> Outcome:
+def _outcome(plan: Plan, undelivered: Collection[UUID]) -> Outcome:
     assert plan.decision is not None
     decision = plan.decision
     if plan.new_email is not None and plan.duplicate_of is not None:
@@ -242,5 +255,6 @@ def _outcome(plan: Plan) -> Outcome:
         reason=str(data.get("reason", "")),
         sub_reason=REUSED if decision.message_id_reused else str(data.get("sub_reason", "")),
         email_id=plan.duplicate_of or (plan.new_email.id if plan.new_email else None),
+        undelivered=tuple({plan.effect.email_id} & set(undelivered)) if plan.effect else (),
         decision=data,
     )

@@ -14,6 +14,7 @@ from tracking.acceptance import PartyKey
 from tracking.choices import Outcome as State
 from tracking.choices import PartyKind, Way
 from tracking.creation import NOTHING, Creation
+from tracking.reports import Effect
 
 
 def _no_probe(value: str, party: PartyKey) -> bool:
@@ -63,12 +64,14 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Where a message ended. `decision`: see tracking.trace."""
+    """Where a message ended. `decision`: see tracking.trace. `undelivered`: sent emails that, as the
+    message is the first to tell, did not reach somebody (R5.21)."""
 
     state: State
     reason: str
     sub_reason: str = ""
     email_id: UUID | None = None
+    undelivered: tuple[UUID, ...] = ()
     decision: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +80,8 @@ class Plan:
     """What is to become of one message. `part` 0: the message itself; from 1: originals inside a
     forward (R3.75). `error`: deciding failed, or who accepts it may not own email; nothing is
     written for it. `error_code`: of what is known of that (R8.20). `creation`: what it makes beside its
-    email, `answer`: the one that is sent; `rests_on`: emails of the page that make records it refers to.
+    email, `answer`: the one that is sent; `rests_on`: emails of the page that make records it refers to;
+    `effect`: what it tells of an email that was sent (R5.21).
     """
 
     key: str
@@ -92,6 +96,7 @@ class Plan:
     creation: Creation = NOTHING
     answer: NewEmail | None = None
     rests_on: frozenset[UUID] = frozenset()
+    effect: Effect | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -106,6 +106,7 @@ def _found(accepted: Accepted) -> dict[str, Any]:
         "correlated_subject_changed": correlation.subject_changed,
         "parent_activity_id": correlation.parent_id,
         "conversation_tracking_id": accepted.conversation,
+        "about_id": accepted.about.email.id if accepted.about and accepted.about.email else None,
     }
 
 

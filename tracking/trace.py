@@ -27,7 +27,7 @@ from django.utils.translation import ngettext
 from activities.choices import ParticipationType
 from activities.mime.message import ParsedMessage
 from mailboxes.choices import FilteringMethod
-from tracking import creation_words
+from tracking import creation_words, report_words
 from tracking.acceptance import NO_CANDIDATE, Acceptance, Party, PartyVerdict, is_automatic
 from tracking.choices import (
     AcceptReason,
@@ -49,6 +49,7 @@ from tracking.choices import (
 from tracking.correlate import Attempt, Correlation, Scored
 from tracking.creation import CASE, Creation
 from tracking.ownership import OwnerChoice
+from tracking.report_words import Report
 from tracking.resolution import Match, RecipientResolution, Resolution
 
 T = TypeVar("T")
@@ -157,6 +158,7 @@ class Decision:
     way: Way = Way.INBOX
     folder: Named | None = None
     hook: str = ""  # the site's own code that named `regarding` (R3.52a)
+    report: Report | None = None
 
 
 def to_data(decision: Decision) -> dict[str, Any]:
@@ -198,6 +200,7 @@ def to_data(decision: Decision) -> dict[str, Any]:
         "way": decision.way.value if decision.way != Way.INBOX else None,
         "folder": _named(decision.folder),
         "hook": decision.hook,
+        "report": report_words.data_of(decision.report) if decision.report else None,
     }
     return _lean(**data)
 
@@ -376,6 +379,7 @@ _IMPERSONAL = frozenset(
         *("tried", "outcome", "subject_changed", "failure", "code", "attempt", "attempts"),
         *("owner", "queue_items", "way", "filed", "conversations", "denied", "lacks"),
         *("compared", "days", "scores", "words", "words_needed", "addresses", "addresses_needed"),
+        *("report", "by", "of", "told", "result", "noted"),
     }
 )
 
@@ -808,6 +812,8 @@ def _about_correlation(data: Mapping[str, Any]) -> Iterator[Sentence]:
             CorrelationStep.SMART_MATCHING: _about_smart_matching,
         }.get(_text(attempt, "step"), _about_ids)  # type: ignore[call-overload]
         yield tell(attempt)
+    for text, rule in report_words.lines_of(data.get("report")):
+        yield Sentence(text, rule, Kind.CORRELATION)
     if correlation.get("subject_changed"):
         text = _("Its subject is another one than that of the email it answers.")
         yield Sentence(text, "R4.5", Kind.CORRELATION)
@@ -820,7 +826,7 @@ def _about_ids(attempt: Mapping[str, Any]) -> Sentence:
         "found": _text(attempt, "found"),
     }
     outcome = _text(attempt, "outcome")
-    rule = "R4.4"
+    rule = "R5.21" if attempt.get("step") == CorrelationStep.REPORT else "R4.4"
     if outcome == AttemptOutcome.FOUND:
         text = _("%(step)s: %(found)s is the id of an email stored here.")
     elif outcome == AttemptOutcome.NOT_FOUND:

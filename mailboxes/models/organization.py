@@ -429,6 +429,7 @@ class Organization(Record, Stamped):
         "warn_of_waiting_email": False,  # R5.7
         "references_correlate": False,  # R4.4
         "check_token_participants": False,  # R4.13
+        "link_reports": False,  # R5.21
         "one_alert_per_outage": False,  # R8.5
     }
     #: Behaviour without a column of its own: always on, but for strict parity.
@@ -436,6 +437,7 @@ class Organization(Record, Stamped):
         "pause_instead_of_disable": True,
         "warn_of_waiting_email": True,
         "references_correlate": True,
+        "link_reports": True,
         "one_alert_per_outage": True,
     }
 

@@ -23,6 +23,7 @@ from tests.integration.serversync.cycles import (
 from tests.integration.serversync.cycles import (
     Account as MailAccount,
 )
+from tests.integration.serversync.test_bounces import GONE, dsn, sent
 from tests.statements import Counted, counting
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -155,6 +156,27 @@ def test_a_page_of_50_rejected_messages() -> None:
 
     assert result.by_state == {"rejected": 50}
     assert len(counted) <= allowed(20), str(counted)
+
+
+def test_a_page_of_50_reports() -> None:
+    """Half of them return no id, so that what they are about is looked for by recipient."""
+    everything_on()
+    organization(allow_unresolved_parties_on_email_send=True)
+    ada = MailAccount(user_mailbox("ada"))
+    emails = [sent(ada, f"customer{number}@customer.example") for number in range(25)]
+    for number, email in enumerate(emails):
+        address = f"customer{number}@customer.example"
+        ada.box.deliver(dsn((address, *GONE), of=email, key=f"id{number}"))
+        ada.box.deliver(dsn((address, *GONE), key=str(number)))
+
+    with counting() as counted:
+        result = ada.receive()
+
+    assert result.by_state == {"tracked": 50}
+    assert all(Email.objects.filter(kind="bounce").values_list("about", flat=True))
+    assert len(look_ups(counted)) <= allowed(15), str(counted)
+    statements = [sql for sql in counted.sql if "mailboxes_tracelog" not in sql]
+    assert len(statements) <= allowed(40), str(counted)
 
 
 @pytest.mark.parametrize("complete", [False, True], ids=["cursor", "whole listing"])

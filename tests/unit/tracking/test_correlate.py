@@ -140,6 +140,7 @@ def test_switches_come_from_the_organization():
         "email_correlation_enabled": "headers",
         "ignore_conversation_index_and_in_reply_to_for_correlation": "ignore_headers",
         "references_correlate": "references",
+        "link_reports": "reports",
         "use_tracking_tokens": "tokens",
         "check_token_participants": "check_participants",
         "enable_smart_matching": "smart_matching",
