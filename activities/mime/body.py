@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from activities.html import html_of, text_of
 from activities.mime.charsets import decode_text
 from activities.mime.message import Attachment, Defect
+from activities.mime.outlook.rtf import Allowance
 from activities.mime.structure import Part, first, read_header
 from activities.mime.transfer import find_uuencoded
 from activities.mime.words import Report, decode_words, one_line, to_text
@@ -200,9 +201,10 @@ class _BodyReader:
     def unpacked(self, section: _Section) -> _Section:
         """Each winmail.dat gives way to its files, and lends its body to a message without one."""
         attached, self.attached = self.attached, []
+        allowance = Allowance()
         for part in attached:
             bare = not (section.html or section.text or "").strip()
-            winmail = unpack_winmail(part.content, with_body=bare)
+            winmail = unpack_winmail(part.content, allowance, with_body=bare)
             if winmail is None or winmail.damaged:
                 self.attached.append(part)
             if winmail is None:

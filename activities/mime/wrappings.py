@@ -19,6 +19,7 @@ from activities.mime.message import Attachment, Defect
 from activities.mime.outlook import compound, tnef
 from activities.mime.outlook.mapi import message_of
 from activities.mime.outlook.msg import read_msg
+from activities.mime.outlook.rtf import Allowance
 from activities.mime.structure import Part, read_header, read_tree
 from activities.mime.words import Report, one_line
 
@@ -67,7 +68,8 @@ _HEADER_OCTETS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What a winmail.dat held. `html` and `text`: its body, "" where it has none."""
+    """What a winmail.dat held. `html` and `text`: its body, "" where it has none. `damaged`: not all of
+    it was read."""
 
     parts: tuple[Part, ...]
     html: str
@@ -81,31 +83,31 @@ class Unpacked:
         if self.html or self.text:
             told.append("body")
         if self.damaged:
-            told.append("breaks off, so it stays a file itself")
+            told.append("breaks off, or is too long, so it stays a file itself")
         return ", ".join(told)
 
 
-def unpack_winmail(content: bytes, *, with_body: bool) -> Unpacked | None:
+def unpack_winmail(content: bytes, allowance: Allowance, *, with_body: bool) -> Unpacked | None:
     """None for what is no winmail.dat. Its body is often large, and read only on demand."""
     if not content.startswith(tnef.SIGNATURE):
         return None
     try:
-        return _unpacked(content, with_body)
+        return _unpacked(content, allowance, with_body)
     except Exception:  # noqa: BLE001 - a broken wrapping stays a file, the message is read all the same
         return None
 
 
-def _unpacked(content: bytes, with_body: bool) -> Unpacked | None:
+def _unpacked(content: bytes, allowance: Allowance, with_body: bool) -> Unpacked | None:
     found = tnef.read_tnef(content)
     if found is None:
         return None
-    html, text = found.item.body() if with_body else ("", "")
+    html, text = found.item.body(allowance) if with_body else ("", "")
     return Unpacked(
-        tuple(_part(file.attachment()) for file in found.item.files),
+        tuple(_part(file.attachment(allowance)) for file in found.item.files),
         html,
         text,
         _CALENDAR.get(found.item.message_class, ""),
-        found.damaged,
+        found.damaged or allowance.exceeded,
     )
 
 
@@ -157,16 +159,17 @@ def _is_smime(part: Part) -> bool:
 
 def originals(attachments: Sequence[Attachment]) -> list[bytes]:
     """The messages among them, octet for octet where they travelled as such, in order."""
-    found = (_original(attachment) for attachment in attachments)
+    allowance = Allowance()
+    found = (_original(attachment, allowance) for attachment in attachments)
     return [original for original in found if original]
 
 
-def _original(attachment: Attachment) -> bytes:
+def _original(attachment: Attachment, allowance: Allowance) -> bytes:
     content = attachment.content
     if attachment.content_type in MESSAGE_TYPES:
         return content if content.strip() else b""
     if content.startswith(compound.SIGNATURE):
-        return _message_in_msg(content)
+        return _message_in_msg(content, allowance)
     named = attachment.filename.lower().endswith(".eml")
     if named and _FIRST_FIELD.match(content):
         return content
@@ -175,11 +178,12 @@ def _original(attachment: Attachment) -> bytes:
     return b""
 
 
-def _message_in_msg(content: bytes) -> bytes:
+def _message_in_msg(content: bytes, allowance: Allowance) -> bytes:
     try:
         item = read_msg(content)
         if item is not None and item.message_class.startswith(_MAIL):
-            return message_of(item)
+            message = message_of(item, allowance)
+            return b"" if allowance.exceeded else message
     except Exception:  # noqa: BLE001 - as above: then it is an attachment like others
         pass
     return b""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from activities.mime.charsets import codec_for, decode_text
 from activities.mime.compose import encode_header, write_address, write_body
 from activities.mime.message import Address, Attachment, OutgoingMessage
-from activities.mime.outlook.rtf import read_compressed
+from activities.mime.outlook.rtf import Allowance, read_compressed
 from activities.mime.words import one_line
 
 # Property ids.
@@ -120,10 +120,11 @@ class File:
     properties: Properties
     item: "Item | None" = None
 
-    def attachment(self) -> Attachment:
+    def attachment(self, allowance: Allowance | None = None) -> Attachment:
         if self.item is not None:
             name = self.properties.text(DISPLAY_NAME, FILE_NAME) or self.item.subject
-            return Attachment(_message_name(_clean(name)), "message/rfc822", message_of(self.item))
+            content = message_of(self.item, allowance)
+            return Attachment(_message_name(_clean(name)), "message/rfc822", content)
         name = _clean(self.properties.text(FILE_NAME, FILE_SHORT_NAME, DISPLAY_NAME))
         kind = self.properties.text(FILE_TYPE).lower()
         if not _TYPE.fullmatch(kind):
@@ -148,16 +149,16 @@ class Item:
     def subject(self) -> str:
         return _clean(self.properties.text(SUBJECT))
 
-    def body(self) -> tuple[str, str]:
+    def body(self, allowance: Allowance | None = None) -> tuple[str, str]:
         """(HTML, text) as far as there are any; what is RTF alone becomes one of them."""
         html, text = self.properties.text(HTML), self.properties.text(BODY)
         if not html and self.properties.octets(RTF):
-            html, plain = read_compressed(self.properties.octets(RTF))
+            html, plain = read_compressed(self.properties.octets(RTF), allowance)
             text = text or plain
         return html, text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def message_of(item: Item) -> bytes:
+def message_of(item: Item, allowance: Allowance | None = None) -> bytes:
     """The message again as MIME: with the header it travelled with, where that was kept.
 
     The same item always gives the same bytes, for a message without an id is recognised by them.
@@ -166,7 +167,11 @@ def message_of(item: Item) -> bytes:
     present = {line.partition(":")[0].strip().lower() for line in head}
     head += [f"{name}: {value}" for name, value in _fields(item) if name.lower() not in present]
     written = "\r\n".join([*head, _REMARK, "MIME-Version: 1.0"]).encode("utf-8", "replace")
-    return written + b"\r\n" + (_signed_body(item) or _body(item, sha256(written).hexdigest()))
+    return (
+        written
+        + b"\r\n"
+        + (_signed_body(item) or _body(item, sha256(written).hexdigest(), allowance or Allowance()))
+    )
 
 
 def _transport_fields(header: str) -> Iterator[str]:
@@ -240,9 +245,9 @@ def _signed_body(item: Item) -> bytes:
     return kind + b"Content-Transfer-Encoding: binary\r\n\r\n" + content
 
 
-def _body(item: Item, seed: str) -> bytes:
-    html, text = item.body()
-    files = tuple(file.attachment() for file in item.files)
+def _body(item: Item, seed: str, allowance: Allowance) -> bytes:
+    html, text = item.body(allowance)
+    files = tuple(file.attachment(allowance) for file in item.files)
     # What write_body doesn't need is only there because the dataclass asks for it.
     return write_body(
         OutgoingMessage(

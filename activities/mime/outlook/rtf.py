@@ -10,6 +10,7 @@ from activities.mime.charsets import codec_for
 
 MAX_OCTETS = 4 * 1024 * 1024  # of rich text; what is shown of a body is far less (R3.47)
 MAX_DEPTH = 1_000
+MAX_TOGETHER = 2 * MAX_OCTETS  # of one message, whatever it holds: a few octets announce many
 
 _DICTIONARY = (
     rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript "
@@ -50,9 +51,26 @@ _CHARSETS = {
 }  # fmt: skip
 
 
-def read_compressed(data: bytes) -> tuple[str, str]:
+@dataclass(slots=True)
+class Allowance:
+    """How much rich text is still read for one message. `exceeded`: some of it was not."""
+
+    left: int = MAX_TOGETHER
+    exceeded: bool = False
+
+    def grants(self, octets: int) -> bool:
+        self.left -= octets
+        self.exceeded = self.exceeded or self.left < 0
+        return self.left >= 0
+
+
+def read_compressed(data: bytes, allowance: Allowance | None = None) -> tuple[str, str]:
     """(HTML, text) of compressed rich text: one of the two, or neither."""
-    return read_rtf(decompress(data))
+    allowance = allowance or Allowance()
+    if allowance.exceeded:
+        return "", ""
+    rich = decompress(data)
+    return read_rtf(rich) if allowance.grants(len(rich)) else ("", "")
 
 
 def decompress(data: bytes) -> bytes:

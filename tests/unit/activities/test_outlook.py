@@ -2,17 +2,22 @@
 
 import time
 from datetime import UTC, datetime
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from activities.mime import body, wrappings
+from activities.mime.message import Attachment
 from activities.mime.outlook import compound, mapi, rtf, tnef
 from activities.mime.outlook.compound import BadCompoundFile, CompoundFile
 from activities.mime.outlook.mapi import Item, message_of
 from activities.mime.outlook.msg import read_msg
+from activities.mime.outlook.rtf import Allowance
 from activities.mime.parse import parse
 from activities.mime.structure import MAX_PARTS
+from activities.mime.wrappings import originals, unpack_winmail
 from tests.outlook import (
     Made,
     attribute,
@@ -396,3 +401,45 @@ def test_rich_text_is_bounded():
     began = time.perf_counter()
     rtf.read_rtf(b"{\\rtf1" + b"{" * 300_000 + b"\\'41" * 100_000 + b"}" * 600_000)
     assert time.perf_counter() - began < 5
+
+
+LONG = b"{\\rtf1 " + b"a" * 50_000 + b"}"
+
+
+def test_messages_inside_share_what_is_read_of_rich_text():
+    """A short file can announce hours of it. What is too much is not lost: the file itself stays."""
+    inside = Made({mapi.SUBJECT: "Inside", mapi.RTF: stored(LONG)})
+
+    def opened(count):
+        whole = winmail(Made({}, files=[({mapi.DISPLAY_NAME: "Inside"}, inside)] * count))
+        found = unpack_winmail(whole, Allowance(left=120_000), with_body=True)
+        return [len(part.content) > 50_000 for part in found.parts], found.damaged
+
+    assert opened(2) == ([True, True], False)
+    assert opened(4) == ([True, True, False, False], True)
+
+
+def test_an_outlook_file_with_too_much_rich_text_stays_a_file(monkeypatch):
+    monkeypatch.setattr(wrappings, "Allowance", lambda: Allowance(left=120_000))
+    original = Made({mapi.MESSAGE_CLASS: "IPM.Note", mapi.SUBJECT: "One", mapi.RTF: stored(LONG)})
+    files = [Attachment("one.msg", "application/vnd.ms-outlook", msg(original))] * 4
+
+    assert len(originals(files[:2])) == 2
+    assert len(originals(files)) == 2
+
+
+def test_winmails_of_one_message_share_it_too(monkeypatch):
+    monkeypatch.setattr(body, "Allowance", lambda: Allowance(left=120_000))
+    inside = Made({mapi.SUBJECT: "Inside", mapi.RTF: stored(LONG)})
+    wrapped = winmail(Made({}, files=[({mapi.DISPLAY_NAME: "Inside"}, inside)] * 2))
+    message = EmailMessage()
+    message["From"] = "ada@example.com"
+    message.set_content("See there.")
+    for number in range(2):
+        message.add_attachment(
+            wrapped, maintype="application", subtype="ms-tnef", filename=f"w{number}.dat"
+        )
+
+    names = [file.filename for file in parse(message.as_bytes()).attachments]
+
+    assert [name for name in names if name.endswith(".dat")] == ["w1.dat"]
