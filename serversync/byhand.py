@@ -79,7 +79,7 @@ def track(
         .select_for_update(of=("self",))
         .order_by("pk")
     ]
-    named = _named(record) if record is not None else None
+    named = {"value": value_of(record)} if record is not None else None
     for row in rows:
         _ask(row, actor, now, named)
     SyncItem.objects.bulk_update(rows, TRACKED_COLUMNS, batch_size=100)
@@ -98,10 +98,6 @@ def _ask(row: SyncItem, actor: SystemUser, now: datetime, record: Mapping[str, s
         row.attempts = 0
     row.state, row.reason, row.sub_reason = ItemState.RETRYING, "", SubReason.MANUAL.value
     row.next_attempt_at, row.blanked = now, False
-
-
-def _named(record: Model) -> dict[str, str]:
-    return {"value": value_of(record), "name": str(record)[:200]}
 
 
 def _withdraw(items: Sequence[UUID], kinds: Iterable[ActionKind]) -> None:

@@ -76,11 +76,10 @@ def _first(told: Data) -> Sentence:
 
 
 def _filed(told: Data) -> list[Sentence]:
-    record = told.get("record") or {}
-    if not record:
+    """Not which record: not everybody who may read this may see it."""
+    if not told.get("record"):
         return []
-    text = _("It is to be filed under “%(record)s”.")
-    return [Sentence(text % {"record": record.get("name") or "?"}, "R7.10")]
+    return [Sentence(_("The record to file it under was chosen, too."), "R7.10")]
 
 
 def _moment(text: Any) -> str:

@@ -37,6 +37,7 @@ from mailboxes.models import SystemUser
 from mailboxes.screens import badge, link, moment
 from serversync import outbox
 from serversync.choices import SubmissionState
+from serversync.console.byhand import UNTRACK, Untracking
 from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
@@ -45,7 +46,7 @@ from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_lin
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
 from serversync.console.resolving import Resolving, resolve_link
 from serversync.models import Submission, SyncItem
-from tracking import trace
+from tracking.byhand import sentences_of
 
 CONVERSATION = 50
 
@@ -61,7 +62,7 @@ class PartyLine:
     delivery: SafeString | str
 
 
-class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
+class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
     """Stored mail is read; drafts and failed mail are written and sent."""
 
     actions = None
@@ -77,6 +78,7 @@ class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
         Deed("reply_all", _("Reply all")),
         Deed("forward", _("Forward")),
         Deed("cancel", _("Take back before it is sent")),
+        UNTRACK,
     )
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
@@ -85,7 +87,8 @@ class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
             deed
             for deed in self.deeds
             if (deed.name == "cancel" and waiting)
-            or (deed.name != "cancel" and not obj.status.is_editable)
+            or (deed.name not in ("cancel", UNTRACK.name) and not obj.status.is_editable)
+            or (deed is UNTRACK and self.choices_for(request, obj))
         ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -163,7 +166,7 @@ class EmailConsole(Filing, Resolving, Deeds, EmailListScreen):
             "files": [file for file in email.activity.attachments.all() if not file.is_inline],
             "pictures": [file for file in email.activity.attachments.all() if file.is_inline],
             "truncated": email.notifications == Notifications.TRUNCATED_BODY,
-            "sentences": trace.sentences(email.decision) if email.decision else [],
+            "sentences": sentences_of(email.decision),
             "conversation": conversation_of(email, request.user),
             "submissions": list(Submission.objects.filter(email=email).select_related("mailbox")),
             "items": list(items.select_related("mailbox").defer("trace")),

@@ -23,6 +23,7 @@ from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, badge, moment
 from serversync import quarantine
 from serversync.choices import ItemState
+from serversync.console.byhand import TrackingByHand
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.foldernames import folder_name, folder_names
@@ -30,8 +31,9 @@ from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
 from serversync.console.reasons import words_of
 from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
-from tracking import trace
+from tracking.byhand import is_waiting, sentences_of
 from tracking.choices import AcceptReason, PartyKind, SkipReason, SubReason
+from tracking.trace import UNTRACKED
 
 HIDDEN = "***"  # other people's subjects (R8.30)
 
@@ -78,7 +80,8 @@ class ReasonFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         judged = [(r.code, r.label) for r in AcceptReason if r is not AcceptReason.UNKNOWN]
-        return [*judged, *SkipReason.choices, (quarantine.DISMISSED, _("Dismissed"))]
+        by_hand = [(quarantine.DISMISSED, _("Dismissed")), (UNTRACKED, _("Untracked"))]
+        return [*judged, *SkipReason.choices, *by_hand]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
         return queryset.filter(reason=self.value()) if self.value() else queryset
@@ -93,7 +96,7 @@ class Stage:
     css: str = ""
 
 
-class ItemConsole(Deeds, OfMailbox):
+class ItemConsole(TrackingByHand, Deeds, OfMailbox):
     """Each item in one state, with its reason. Subjects are for those who may read the mail."""
 
     change_form_template = "admin/serversync/syncitem/change_form.html"
@@ -112,7 +115,7 @@ class ItemConsole(Deeds, OfMailbox):
     search_fields = ["sender", "=message_id", "mailbox__name", "mailbox__email_address"]
     search_help_text = _("Sender, Message-ID or mailbox")
     ordering = ["-decided_at", "-pk"]
-    actions = ["retry", "dismiss"]
+    actions = ["retry", "dismiss", "track"]
     deeds = (
         Deed("retry", _("Retry now"), main=True),
         Deed("look", _("Look into it")),
@@ -135,7 +138,7 @@ class ItemConsole(Deeds, OfMailbox):
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Any:
         if obj.state not in quarantine.FAILED:
-            return []
+            return self.deeds_by_hand(request, obj)
         hidden = set() if obj.raw_id else {"look", "download"}
         if obj.state == ItemState.RETRYING:
             hidden.add("dismiss")
@@ -259,7 +262,7 @@ class ItemConsole(Deeds, OfMailbox):
                 "folder": folder,
                 "folder_names": names,
                 "way": way_of(item, data, folder),
-                "sentences": trace.sentences(data) if data else [],
+                "sentences": sentences_of(data),
                 "reason_words": words_of(item.reason, item.sub_reason),
                 "cause": _cause(item),
                 "server_actions": ServerAction.objects.filter(item=item).order_by("created_on"),
@@ -309,6 +312,8 @@ def way_of(item: SyncItem, data: Mapping[str, Any], folder: str) -> list[Stage]:
     found = [Stage(_("Server"), folder)]
     if state == ItemState.SKIPPED:
         found.append(Stage(_("Candidate"), words_of(item.reason, item.sub_reason), "is-warn"))
+    elif is_waiting(data):
+        found.append(Stage(_("Candidate"), _("tracked by hand with the next cycle"), "is-warn"))
     elif state in (ItemState.QUARANTINED, ItemState.RETRYING, ItemState.GONE):
         found.append(Stage(_("Candidate"), cause_of(reason).meaning if reason else "", "is-bad"))
     else:

@@ -1,11 +1,13 @@
 """What a person does by hand: track what was turned down, untrack what was tracked."""
 
 import pytest
+from django.core.exceptions import PermissionDenied
 
 from activities.models import Account as Company
 from activities.models import ActivityPointer, Email
 from mailboxes.choices import FilteringMethod, Reach, ServerType
 from mailboxes.models import SystemUser
+from mailboxes.protocols.base import ActionKind
 from mailboxes.protocols.errors import MessageUnreadable
 from serversync import byhand, quarantine
 from serversync.models import ServerAction, SyncItem
@@ -198,7 +200,7 @@ def test_the_record_that_is_given_is_its_regarding() -> None:
     account.receive()
     item = only(account)
     assert ActivityPointer.objects.get(pk=item.email_id).regarding_object == company
-    assert "North" in told(item)
+    assert "was chosen, too" in told(item)
     # What the product itself would have said differs, so it counts as set by hand.
     assert item.email.decision.get("regarding") in (None, {})
 
@@ -279,3 +281,86 @@ def test_nothing_is_deleted_on_the_server_before_it_is_tracked() -> None:
     ServerAction.objects.update(state="pending")
     byhand.track(SyncItem.objects.all(), actor=ben, now=account.now)
     assert not ServerAction.objects.filter(item=item, state="pending").exists()
+
+
+# -- untrack
+
+
+@pytest.mark.rule("R7.13")
+@pytest.mark.parametrize("kind", ["imap", "pop3", "exchange"])
+def test_what_was_untracked_is_not_tracked_again(kind: str) -> None:
+    account = account_of(kind, FilteringMethod.ALL)
+    account.box.deliver(SPAM)
+    account.receive()
+    email = only(account).email
+    byhand.unlink(SyncItem.objects.all(), actor=ada_of(account), now=account.now)
+    for _ in range(3):
+        account.later(minutes=16)
+        account.receive()
+    item = only(account)
+    assert (item.state, item.reason, item.sub_reason) == ("rejected", "Untracked", "manual")
+    assert list(Email.objects.all()) == [email]
+    assert len(account.box.messages()) == 1
+
+
+@pytest.mark.rule("R7.13", "R7.21")
+def test_the_category_comes_off_and_is_nobodys_wish_to_track() -> None:
+    organization(name="Works", track_categorized_items=True)
+    account = account_of("exchange", FilteringMethod.ALL)
+    account.receive()
+    account.box.deliver(SPAM)
+    account.later(minutes=16)
+    account.receive()
+    account.later(minutes=16)
+    account.receive()
+    (stored,) = account.box.messages()
+    assert "Tracked to Works" in stored.keywords and only(account).marked
+
+    group_of(ada_of(account), "delete_email", reach=Reach.ALL)
+    (email,) = Email.objects.all()
+    assert byhand.delete(email, actor=ada_of(account), now=account.now) == 1
+    for _ in range(3):
+        account.later(minutes=16)
+        account.receive()
+    assert "Tracked to Works" not in account.box.messages()[0].keywords
+    item = only(account)
+    assert (item.state, item.reason, item.marked) == ("rejected", "Untracked", False)
+    assert not Email.objects.exists()
+
+    # By the category, or by hand, it is tracked again.
+    account.box.mark(item.source_key, "Tracked to Works")
+    account.later(minutes=16)
+    account.receive()
+    assert only(account).state == "tracked" and Email.objects.count() == 1
+
+
+@pytest.mark.rule("R7.13")
+def test_what_waits_to_be_deleted_on_the_server_stays_there() -> None:
+    account = account_of("imap", FilteringMethod.ALL)
+    account.box.deliver(SPAM)
+    account.receive()
+    item = only(account)
+    for kind in (ActionKind.DELETE, ActionKind.MARK):
+        ServerAction.objects.create(
+            mailbox=account.mailbox,
+            item=item,
+            folder=item.folder,
+            source_key=item.source_key,
+            kind=kind,
+        )
+    byhand.unlink(SyncItem.objects.all(), actor=ada_of(account), now=account.now)
+    account.later(minutes=1)
+    account.receive()
+    assert len(account.box.messages()) == 1 and not account.box.actions
+
+
+@pytest.mark.rule("R7.13")
+def test_untracking_needs_the_right_to_it() -> None:
+    account = account_of("imap", FilteringMethod.ALL)
+    account.box.deliver(SPAM)
+    account.receive()
+    root = SystemUser.objects.create_superuser("root")
+    assert byhand.unlink(SyncItem.objects.all(), actor=root, now=account.now) == 0
+    with pytest.raises(PermissionDenied):
+        byhand.delete(Email.objects.get(), actor=ada_of(account), now=account.now)
+    assert only(account).state == "tracked"
