@@ -80,6 +80,7 @@ class Why(TextChoices):
     ADDRESS_LIMIT = "address_limit"
     QUEUE_LIMIT = "queue_limit"
     UNWANTED = "unwanted"
+    SUPPRESSED = "suppressed"
     NO_OUTGOING = "no_outgoing"
 
 
@@ -482,6 +483,8 @@ def _brake(facts: Facts, rule: Rule, sender: Match) -> tuple[Why | None, dict[st
         return Why.UNATTENDED, {}
     if facts.message.null_path:
         return Why.NULL_PATH, {}
+    if facts.message.answer_unwanted:
+        return Why.SUPPRESSED, {}
     if sender.do_not_email:
         return Why.UNWANTED, {}
     if rule.sends is None:

@@ -131,6 +131,7 @@ def _because(note: Mapping[str, Any]) -> str:
         Why.ADDRESS_LIMIT: _("this address got %(count)s within a day"),
         Why.QUEUE_LIMIT: _("the queue %(queue)s sent %(count)s within an hour"),
         Why.UNWANTED: _("the sender doesn't want email"),
+        Why.SUPPRESSED: _("it asks not to be answered automatically"),
         Why.NO_OUTGOING: _("nothing can leave through the mailbox of queue %(queue)s"),
     }
     why = str(note.get("why", ""))

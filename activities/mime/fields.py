@@ -17,6 +17,7 @@ HEADERS_JSON_CHARACTERS = 500  # R3.13
 
 _ID = re.compile(r"<([^<>]*+)>")
 _BLANKS = re.compile(r"\s+")
+_SEPARATORS = re.compile(r"[\s,;]+")
 _SINGLE = frozenset(
     {
         "from", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references",
@@ -26,7 +27,13 @@ _SINGLE = frozenset(
 READ_FIELDS = _SINGLE | {
     "auto-submitted", "list-id", "thread-index", "x-serversync", "return-path",
     "importance", "x-priority", "priority", "x-msmail-priority",
+    "x-auto-response-suppress", "precedence",
 }  # fmt: skip
+# What is read of fields that ask for no automatic answer: RFC 2076; MS-OXCMAIL, where -1 is all.
+_ASKING_FOR_NONE = {
+    "x-auto-response-suppress": frozenset({"all", "autoreply", "-1"}),
+    "precedence": frozenset({"bulk", "junk", "list"}),
+}
 _IMPORTANCE = {"high": 2, "urgent": 2, "low": 0, "non-urgent": 0, "normal": 1}
 
 
@@ -52,6 +59,7 @@ class FieldValues(TypedDict):
     headers_json: str
     own_header: str
     null_path: bool
+    answer_unwanted: bool
     delivered_to: tuple[str, ...]
 
 
@@ -80,7 +88,15 @@ def read_fields(raw_fields: Sequence[tuple[str, bytes]], hint: str, report: Repo
         headers_json=_headers_json(header),
         own_header=header.text("x-serversync"),
         null_path=any(value.strip() == "<>" for value in header.all("return-path")[:1]),
+        answer_unwanted=_answer_unwanted(header),
         delivered_to=delivered_to(raw_fields),
+    )
+
+
+def _answer_unwanted(header: "_Header") -> bool:
+    return any(
+        not asking.isdisjoint(_SEPARATORS.split(header.one(name).lower()))
+        for name, asking in _ASKING_FOR_NONE.items()
     )
 
 

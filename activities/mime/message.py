@@ -117,6 +117,7 @@ class ParsedMessage:
     `report_type`: multipart/report's report-type in lower case ("delivery-status", ...), else "".
     `own_header`: value of our X-Serversync header, e.g. "probe", "" if absent (R2.14).
     `null_path`: its envelope has no sender, so nobody wants an answer (RFC 5321, 4.5.5).
+    `answer_unwanted`: it asks not to be answered automatically, whoever wrote it.
     `encrypted`: S/MIME, PGP/MIME or rights-protected wrapper that can't be read (R3.11).
     `path`: "fast" or "careful", which parser read it.
     `report`: of bounces, delay notices, receipts and complaints, what they tell; else None.
@@ -148,6 +149,7 @@ class ParsedMessage:
     report_type: str = ""
     own_header: str = ""
     null_path: bool = False
+    answer_unwanted: bool = False
     encrypted: str = ""
     delivered_to: tuple[str, ...] = ()
     defects: tuple[Defect, ...] = ()

@@ -608,3 +608,22 @@ def test_last_net_holds_whatever_happens(monkeypatch):
 )
 def test_an_envelope_without_sender_is_told(header, null_path):
     assert parse(header + b"From: a@b.example\r\nSubject: x\r\n\r\nText\r\n").null_path is null_path
+
+
+@pytest.mark.parametrize(
+    ("header", "unwanted"),
+    [
+        (b"X-Auto-Response-Suppress: DR, OOF, AutoReply\r\n", True),
+        (b"X-Auto-Response-Suppress: All\r\n", True),
+        (b"X-Auto-Response-Suppress: -1\r\n", True),
+        (b"X-Auto-Response-Suppress: DR, RN, NRN\r\n", False),  # receipts only
+        (b"X-Auto-Response-Suppress: None\r\n", False),
+        (b"Precedence: Bulk\r\n", True),
+        (b"Precedence: first-class\r\n", False),
+        (b"", False),
+    ],
+)
+def test_who_asks_for_no_automatic_answer_is_told(header, unwanted):
+    parsed = parse(header + b"From: a@b.example\r\nIn-Reply-To: <1@c.d>\r\n\r\nText\r\n")
+
+    assert parsed.answer_unwanted is unwanted

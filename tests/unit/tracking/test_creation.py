@@ -366,6 +366,7 @@ def test_an_answer_goes_to_the_sender():
         ({"sender": replace(CONTACT, do_not_email=True)}, {}, Why.UNWANTED),
         ({"sender": CONTACT, "address": "noreply@customer.example"}, {}, Why.UNATTENDED),
         ({"sender": CONTACT, "message": {"null_path": True}}, {}, Why.NULL_PATH),
+        ({"sender": CONTACT, "message": {"answer_unwanted": True}}, {}, Why.SUPPRESSED),
         ({"sender": CONTACT}, {"sends": None}, Why.NO_OUTGOING),
         ({"sender": CONTACT, "answered_address": 5}, {}, Why.ADDRESS_LIMIT),
         ({"sender": CONTACT, "most_per_address": 0}, {}, Why.ADDRESS_LIMIT),
