@@ -1,8 +1,12 @@
 """An email is filed under another record by hand (R7.10): the page, and the button that leads there."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,12 +16,13 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from activities.admin import record_link
-from activities.filing import file_under
+from activities.filing import file_conversation_under, file_under, rest_of_conversation
 from activities.models import Email
 from mailboxes import access
-from mailboxes.models import Organization
+from mailboxes.models import Organization, SystemUser
 from mailboxes.screens import EMPTY
 from serversync.console.folders import KEEP, picker_context
 from serversync.models import SyncItem
@@ -55,18 +60,50 @@ class Filing(Base):
             form = RecordForm(request.POST, user=request.user)
             if not form.is_valid():
                 return self._filing_page(request, email, form, now_under)
-            self._file(request, email, form.cleaned_data["record"])
+            whole = request.POST.get("conversation") == "1"
+            self._file(request, email, form.cleaned_data["record"], whole=whole)
         return HttpResponseRedirect(reverse("admin:activities_email_change", args=[email.pk]))
 
-    def _file(self, request: HttpRequest, email: Email, record: Any) -> None:
-        file_under(email=email, record=record, now=timezone.now(), actor=request.user)  # type: ignore[arg-type]
+    def _file(self, request: HttpRequest, email: Email, record: Any, *, whole: bool) -> None:
+        actor, now = SystemUser.objects.get(pk=str(request.user.pk)), timezone.now()
+        if whole:
+            others = file_conversation_under(email=email, record=record, now=now, actor=actor)
+        else:
+            file_under(email=email, record=record, now=now, actor=actor)
+            others = []
         self.log_change(request, email, [{"changed": {"fields": [str(_("Regarding"))]}}])
+        self._note_others(request, others)
         words = (
             __("The email is filed under “%(record)s”.") % {"record": record}
             if record is not None
             else __("The email is filed under no record.")
         )
         self.message_user(request, words, messages.SUCCESS)
+        if whole:
+            words = ngettext(
+                "So is %(count)d other email of its conversation.",
+                "So are %(count)d other emails of its conversation.",
+                len(others),
+            )
+            self.message_user(request, words % {"count": len(others)}, messages.SUCCESS)
+
+    def _note_others(self, request: HttpRequest, others: Sequence[UUID]) -> None:
+        """In the history of each: one line, whoever reads it."""
+        kind = ContentType.objects.get_for_model(Email)
+        LogEntry.objects.bulk_create(
+            [
+                LogEntry(
+                    user_id=str(request.user.pk),
+                    content_type=kind,
+                    object_id=str(key),
+                    object_repr=str(_("Email"))[:200],
+                    action_flag=CHANGE,
+                    change_message=__("Regarding changed with its conversation."),
+                )
+                for key in others
+            ],
+            batch_size=500,
+        )
 
     def _filing_page(
         self, request: HttpRequest, email: Email, form: RecordForm, now_under: Shown | None
@@ -80,11 +117,22 @@ class Filing(Base):
             "form": form,
             "filed_under": regarding_words(email, now_under),
             "kept": KEEP if _value(now_under) == KEEP else "",
+            **self._conversation(request, email),
             "rule": (rule := ruling(email)),
             "rule_in_sight": rule is not None and access.may(request.user, "view", rule),
             **picker_context(form),
         }
         return TemplateResponse(request, "console/file_under.html", context)
+
+    def _conversation(self, request: HttpRequest, email: Email) -> dict[str, Any]:
+        """How many others would follow, and how many of them are filed as this one is."""
+        others = rest_of_conversation(email, request.user)  # type: ignore[arg-type]
+        alike = others.exclude(activity__regarding_id="") if email.activity.regarding_id else others
+        return {
+            "others": others.count(),
+            "alike": alike.count(),
+            "whole": request.POST.get("conversation") == "1",
+        }
 
 
 def may_file(user: Any, email: Email) -> bool:

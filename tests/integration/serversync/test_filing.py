@@ -1,18 +1,22 @@
 """An email is filed under another record by hand."""
 
+from uuid import uuid4
+
 import pytest
 from django.contrib.messages import get_messages
 from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 from django.utils import timezone
 
-from activities.filing import file_under
-from activities.models import Account, ActivityPointer
+from activities.filing import file_conversation_under, file_under
+from activities.models import Account, ActivityPointer, Email
 from mailboxes.models import Organization
 from serversync.models import SyncItem
+from tests.factories.activities import EmailFactory
 from tests.factories.clients import signed_in
 from tests.factories.console import Site, build_site
 from tests.factories.mailboxes import SystemUserFactory, group_of
+from tests.statements import counting
 from tracking.records import value_of
 
 pytestmark = pytest.mark.integration
@@ -125,3 +129,73 @@ def test_what_was_done_is_in_the_history(site, ada):
     )
     pointer = ActivityPointer.objects.get(pk=site.html.pk)
     assert pointer.modified_by == site.ada
+
+
+# -- a whole conversation
+
+
+@pytest.fixture
+def thread(site):
+    """An email under Customer Ltd, and others of its conversation: filed alike, nowhere, elsewhere, out
+    of Ada's reach, and a draft."""
+    conversation = uuid4()
+    of = {
+        "first": site.contoso,
+        "alike": site.contoso,
+        "nowhere": None,
+        "elsewhere": site.cleo,
+        "foreign": site.contoso,
+        "draft": site.contoso,
+    }
+    made = {}
+    for name, record in of.items():
+        is_draft = name == "draft"
+        email = EmailFactory(
+            activity__owning_user=site.ben if name == "foreign" else site.ada,
+            activity__state_code=0 if is_draft else 1,
+            received=not is_draft,
+            conversation_tracking_id=conversation,
+        )
+        file_under(email=email, record=record, now=timezone.now())
+        made[name] = email
+    return made
+
+
+@pytest.mark.rule("R7.10")
+def test_a_wrong_filing_is_corrected_once_for_its_conversation(site, ada, thread):
+    page = ada.get(page_of(thread["first"]))
+    assert (page.context["others"], page.context["alike"]) == (2, 1)
+    north = Account.objects.create(name="North Ltd", owning_user=site.ada)
+    chosen = {"record": value_of(north), "conversation": "1"}
+    done = ada.post(page_of(thread["first"]), chosen)
+    words = " ".join(str(message) for message in get_messages(done.wsgi_request))
+    assert "So are 2 other emails" in words
+
+    now = {name: regarding(email) for name, email in thread.items()}
+    assert now["first"] == now["alike"] == now["nowhere"] == north
+    assert now["elsewhere"] == site.cleo
+    assert now["foreign"] == now["draft"] == site.contoso
+    history = ada.get(page_of(thread["alike"], "history")).content.decode()
+    assert "Regarding changed with its conversation" in history
+    assert ActivityPointer.objects.get(pk=thread["alike"].pk).modified_by == site.ada
+
+    # From the page of any of them it is taken back.
+    ada.post(page_of(thread["nowhere"]), {"record": "", "conversation": "1"})
+    assert {regarding(thread[name]) for name in ("first", "alike", "nowhere")} == {None}
+
+
+@pytest.mark.rule("R7.10")
+def test_without_being_asked_the_conversation_stays(site, ada, thread):
+    ada.post(page_of(thread["first"]), {"record": value_of(site.cleo)})
+    assert regarding(thread["first"]) == site.cleo
+    assert regarding(thread["alike"]) == site.contoso
+
+
+def test_a_conversation_is_filed_by_two_statements_and_a_lock(site, thread):
+    email = Email.objects.select_related("activity").get(pk=thread["first"].pk)
+    with counting() as counted:
+        others = file_conversation_under(
+            email=email, record=site.cleo, now=timezone.now(), actor=site.administrator
+        )
+    assert len(others) == 3
+    assert len(counted.of("UPDATE")) == 2
