@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from mailboxes.models import Organization, Team
@@ -44,6 +45,7 @@ def test_every_page_opens(site, model):
     assert response.status_code == 200
 
 
+@pytest.mark.rule("R8.31")
 def test_the_front_page_counts_each_state_and_leads_to_it(site):
     client = signed_in(site.administrator)
     page = client.get(reverse("admin:index"))
@@ -62,6 +64,7 @@ def test_the_front_page_counts_each_state_and_leads_to_it(site):
         assert listed.result_count == figure.number, figure.words
 
 
+@pytest.mark.rule("R8.31")
 def test_the_front_page_names_what_needs_a_person(site):
     page = signed_in(site.administrator).get(reverse("admin:index"))
     needed = {str(f.words): f.number for f in page.context["needed"]}
@@ -72,6 +75,7 @@ def test_the_front_page_names_what_needs_a_person(site):
     assert b"Check user name, password" in page.content
 
 
+@pytest.mark.rule("R8.31")
 def test_each_figure_of_the_front_page_opens_a_list_of_that_length(site):
     client = signed_in(site.administrator)
     page = client.get(reverse("admin:index"))
@@ -83,6 +87,22 @@ def test_each_figure_of_the_front_page_opens_a_list_of_that_length(site):
         else:
             number = listed.context["page"].paginator.count
         assert number == figure.number, figure.words
+
+
+@pytest.mark.rule("R8.31")
+def test_the_front_page_tells_what_failed_by_cause_today_s_mail_and_the_last_cycles(site):
+    page = signed_in(site.administrator).get(reverse("admin:index"))
+    failures = {failed.alert.code: failed for failed in page.context["failures"]}
+    assert {"InvalidCredentials", "SocketTimedOut"} <= set(failures)
+    assert failures["InvalidCredentials"].subject == site.mailboxes["failing"]
+    today = {str(figure.words): figure.number for figure in page.context["today"]}
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    items = SyncItem.objects.filter(parent=None, decided_at__gte=midnight)
+    assert today["Seen"] == items.count()
+    assert today["Tracked"] == items.filter(state="tracked").count()
+    cycles = [(row.mailbox, row.items_processed) for row in page.context["cycles"]]
+    newest_first = ("queue", 2), ("healthy", 5), ("failing", 0)
+    assert cycles == [(site.mailboxes[name], number) for name, number in newest_first]
 
 
 def test_an_empty_site_says_how_to_begin(db, django_user_model):

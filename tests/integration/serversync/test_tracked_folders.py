@@ -570,6 +570,7 @@ def test_folders_of_imap_go_the_same_way_if_that_is_allowed(allowed: bool) -> No
         assert SyncItem.objects.get(message_id="1@customer.example").left_at == ada.now
 
 
+@pytest.mark.rule("R3.45")
 def test_what_the_user_wrote_is_outgoing_and_the_copy_of_what_was_sent_here_a_duplicate(
     ada: Account,
 ) -> None:

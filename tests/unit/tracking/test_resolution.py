@@ -30,11 +30,13 @@ def book(*matches):
     return AddressBook({KEY: matches})
 
 
+@pytest.mark.rule("R3.31")
 @pytest.mark.parametrize("written", ["ADA@example.COM", "<ada@example.com>", "ada@example.com.."])
 def test_addresses_compare_bare_in_lower_case_without_trailing_dots(written):
     assert resolve_sender(Address(written), book(match())).match == match()
 
 
+@pytest.mark.rule("R3.31")
 @pytest.mark.parametrize("written", ["ada+news@example.com", "a.da@example.com"])
 def test_plus_addresses_and_dots_are_addresses_of_their_own(written):
     assert resolve_sender(Address(written), book(match())).match is None
@@ -45,6 +47,7 @@ def test_one_match_is_taken_whatever_its_state():
     assert (resolved.match, resolved.because) == (match(active=False), ResolvedBecause.ONLY_MATCH)
 
 
+@pytest.mark.rule("R3.37")
 def test_address_without_match_stays_unresolved_and_keeps_address_and_name():
     resolved = resolve_sender(ADA, AddressBook())
     assert resolved.match is None
@@ -55,6 +58,7 @@ def test_address_without_match_stays_unresolved_and_keeps_address_and_name():
     assert recipient.because == ResolvedBecause.NO_MATCH
 
 
+@pytest.mark.rule("R3.39")
 def test_disabled_users_are_ignored_even_alone():
     disabled = match(USER, active=False)
     resolved = resolve_sender(ADA, book(disabled))
@@ -63,16 +67,26 @@ def test_disabled_users_are_ignored_even_alone():
     assert (recipient.matches, recipient.ignored) == ((), (disabled,))
 
 
+@pytest.mark.rule("R3.32")
 def test_several_matches_take_the_first_of_the_order_of_kinds():
-    kinds = (QUEUE, "shop.customer", LEAD, ACCOUNT, CONTACT, USER)
+    kinds = (QUEUE, "shop.customer", "mailboxes.team", LEAD, ACCOUNT, CONTACT, USER)
     chosen = []
     while kinds:
         resolved = resolve_sender(ADA, book(*(match(kind) for kind in kinds)))
         chosen.append(resolved.match.kind)
         kinds = tuple(kind for kind in kinds if kind != resolved.match.kind)
-    assert chosen == [USER, CONTACT, ACCOUNT, LEAD, QUEUE, "shop.customer"]
+    assert chosen == [
+        USER,
+        CONTACT,
+        ACCOUNT,
+        LEAD,
+        "mailboxes.team",
+        QUEUE,
+        "shop.customer",
+    ]
 
 
+@pytest.mark.rule("R3.32")
 def test_several_matches_take_active_before_inactive_then_the_oldest():
     inactive = match(CONTACT, "1", active=False)
     older, newer = match(LEAD, "2"), match(LEAD, "3")
@@ -82,11 +96,13 @@ def test_several_matches_take_active_before_inactive_then_the_oldest():
     assert resolved.because == ResolvedBecause.FIRST_IN_ORDER
 
 
+@pytest.mark.rule("R3.32")
 @given(st.permutations([match(k, i) for k in (USER, CONTACT, "shop.customer") for i in "123"]))
 def test_the_choice_does_not_depend_on_the_order_of_reading(matches):
     assert resolve_sender(ADA, book(*matches)).match == match(USER, "1")
 
 
+@pytest.mark.rule("R3.34")
 def test_address_over_the_limit_stays_unresolved():
     crowded = AddressBook({}, frozenset({KEY}))
     assert resolve_sender(ADA, crowded).because == ResolvedBecause.TOO_MANY
@@ -98,6 +114,7 @@ def test_missing_sender_resolves_to_nothing():
     assert resolve_sender(None, book(match())).because == ResolvedBecause.NO_ADDRESS
 
 
+@pytest.mark.rule("R3.36")
 def test_recipient_address_stands_for_every_record_that_has_it():
     (recipient,) = resolve_recipients(message(to=(ADA,)), book(match(QUEUE), match(USER)))
     assert [m.kind for m in recipient.matches] == [USER, QUEUE]
@@ -127,6 +144,7 @@ def test_recipients_without_address_are_kept_by_name():
     assert {r.because for r in found} == {ResolvedBecause.NO_ADDRESS}
 
 
+@pytest.mark.rule("R3.38")
 def test_received_mail_stores_no_bcc():
     found = resolve_recipients(message(to=addresses(KEY), bcc=addresses(KEY)), AddressBook())
     assert [r.role for r in stored_recipients(found, incoming=True)] == [TO]
