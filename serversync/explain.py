@@ -37,7 +37,7 @@ def explain(
 ) -> list[Explanation]:
     """`received_at`: when the server took it; None: as its topmost Received header says."""
     message = parse(raw)
-    reading = _reading(mailbox, now)
+    reading = reading_for(mailbox, now)
     incoming = Incoming(
         key="explain",
         message=message,
@@ -64,8 +64,11 @@ def explain(
     return explained
 
 
-def _reading(mailbox: Mailbox, now: datetime) -> Reading:
-    organization = Organization.objects.first() or Organization()
+def reading_for(
+    mailbox: Mailbox, now: datetime, organization: Organization | None = None
+) -> Reading:
+    """As the next cycle would read its inbox. `organization`: the present one if None."""
+    organization = organization or Organization.objects.first() or Organization()
     profile = mailbox.email_server_profile
     bounds = bounds_of(
         organization,

@@ -61,18 +61,19 @@ def creation_of(
     queues: Iterable[str],
     answered: StoredEmail | None,
     filed_by_folder: bool,
+    case_id: UUID | None = None,
 ) -> Creation:
     """What one accepted message makes. `taker`: who accepted it, else whose mailbox is read; `queues`:
-    where it is to wait; `answered`: the email that it answers."""
+    where it is to wait; `answered`: the email that it answers. `case_id`: of the case that it made when
+    it was decided before."""
     rules = tuple(prospects.rules[queue] for queue in queues if queue in prospects.rules)
     wants = taker.creates if taker else AutoCreate.NONE
     if not rules and (wants == AutoCreate.NONE or sender.match is not None):
         return NOTHING
-    made_at: list[UUID] = []
 
     def new_case() -> tuple[UUID, str]:
-        made_at.append(uuid7())
-        return made_at[-1], ticket_number(made_at[-1], now)
+        key = case_id or uuid7()
+        return key, ticket_number(key, now)
 
     match = sender.match
     return decide(

@@ -243,7 +243,7 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
     # An unusable sender is looked at first (R3.19): without one nothing else is worth asking.
     if standing is not None and is_usable(sender.address):
         return _duplicate(reading, unit, page, standing, common)
-    correlation = correlate(message, page.candidates, page.switches)
+    correlation = page.as_filed(correlate(message, page.candidates, page.switches), unit.former)
     report = _about(reading, message, direction, page)
     acceptance = _accept(reading, unit, page, sender, recipients, correlation)
     if acceptance.denied is not None:
@@ -279,14 +279,18 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         queues=[item.queue.id for item in items],
         answered=correlation.email,
         filed_by_folder=_rule_record(reading) is not None,
+        case_id=unit.former.case_id,
     )
     answered = correlation.email or (report.email if report else None)
     regarding_type_id, regarding_id = _regarding_of(reading, answered)
     if creation.case is not None:
         regarding_type_id, regarding_id = case_type_id(), str(creation.case.id)
+    hook = "" if regarding_id else unit.former.hook
+    if hook and unit.former.filed is not None:
+        regarding_type_id, regarding_id = unit.former.filed
     leaves = creation.leaves
     accepted = Accepted(
-        id=uuid7(),
+        id=unit.former.email_id or uuid7(),
         direction=direction,
         key=key,
         reused=reused,
@@ -307,14 +311,17 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         about=report,
     )
     effect = effect_of(message, report, tracked=True) if report else None
-    page.remember(*_as_stored(accepted, message))
+    page.remember(*as_stored(accepted, message))
     page.meet(creation, accepted.id)
     decision = trace.Decision(
         outcome=State.TRACKED,
         acceptance=acceptance,
         correlation=correlation,
         owner=owner,
-        regarding=_regarding_words(reading, creation, answered),
+        regarding=_named_record(regarding_type_id, regarding_id)
+        if hook
+        else _regarding_words(reading, creation, answered),
+        hook=hook,
         queue_items=tuple(item for item in items if UUID(item.queue.id) != leaves),
         creation=creation,
         dropped_attachments=files.dropped,
@@ -434,7 +441,7 @@ def _arrived(reading: Reading, one: Incoming) -> datetime:
     return one.received_at or arrival_of(one.raw) or reading.now
 
 
-def _as_stored(accepted: Accepted, message: ParsedMessage) -> tuple[StoredEmail, Standing]:
+def as_stored(accepted: Accepted, message: ParsedMessage) -> tuple[StoredEmail, Standing]:
     email = StoredEmail(
         id=accepted.id,
         keys=(accepted.key,),
@@ -599,7 +606,11 @@ def _regarding_of(reading: Reading, answered: StoredEmail | None) -> tuple[int |
 
 
 def _regarding_named(answered: StoredEmail | None) -> trace.Named | None:
-    if answered is None or not answered.regarding_id or answered.regarding_type_id is None:
+    return _named_record(answered.regarding_type_id, answered.regarding_id) if answered else None
+
+
+def _named_record(type_id: int | None, key: str) -> trace.Named | None:
+    if not key or type_id is None:
         return None
-    model = ContentType.objects.get_for_id(answered.regarding_type_id).model_class()
-    return trace.Named(model._meta.label_lower if model else "", answered.regarding_id)
+    model = ContentType.objects.get_for_id(type_id).model_class()
+    return trace.Named(model._meta.label_lower if model else "", key)

@@ -54,26 +54,37 @@ COLUMNS = (
     "tracking_token",
     "conversation_tracking_id",
     "conversation_index",
+    "submitted_at",
+    "activity__created_on",
 )
+EVERY = Q()
 
 
-def load(keys: Collection[UUID], wanted: Wanted, since: datetime) -> list[Email]:
+def load(keys: Collection[UUID], wanted: Wanted, since: datetime, there: Q = EVERY) -> list[Email]:
     """`keys`: of the messages themselves, for copies of them may be stored (R3.20). `since`: how far
-    smart matching looks back (R4.17)."""
-    return list(find(keys, wanted, since).select_related("activity").only(*COLUMNS))
+    smart matching looks back (R4.17). `there`: of emails that may be found at all."""
+    return list(find(keys, wanted, since, there).select_related("activity").only(*COLUMNS))
 
 
-def find(keys: Collection[UUID], wanted: Wanted, since: datetime) -> "QuerySet[Email]":
+def known_since(email: Email) -> datetime:
+    """When mail could answer it: once it was stored, or if it was written here, sent."""
+    stored: datetime = email.activity.created_on
+    return max(stored, email.submitted_at or stored)
+
+
+def find(
+    keys: Collection[UUID], wanted: Wanted, since: datetime, there: Q = EVERY
+) -> "QuerySet[Email]":
     every_key = {*keys, *(key_of(message_id) for message_id in wanted.message_ids)}
-    found = [_by_keys(every_key)]
+    found = [_by_keys(every_key).filter(there)]
     if wanted.tokens:
-        found.append(_newest("tracking_token", list(wanted.tokens), MOST_OF_TOKEN))
+        found.append(_newest("tracking_token", list(wanted.tokens), MOST_OF_TOKEN, there))
     if wanted.index_hashes:
         hashes = list(wanted.index_hashes)
-        found.append(_newest("base_conversation_index_hash", hashes, MOST_OF_CONVERSATION))
+        found.append(_newest("base_conversation_index_hash", hashes, MOST_OF_CONVERSATION, there))
     finds: list[QuerySet[Any, Any]] = [emails.values("pk") for emails in found]
     if wanted.words:
-        finds.append(similar(wanted, since).values("activity_id"))
+        finds.append(similar(wanted, since, there).values("activity_id"))
     first, *more = finds
     ids = first.union(*more) if more else first
     return Email.objects.filter(pk__in=ids)
@@ -168,12 +179,14 @@ def _by_keys(keys: Iterable[UUID]) -> "QuerySet[Email, Any]":
     )
 
 
-def similar(wanted: Wanted, since: datetime) -> "QuerySet[EmailHash, Any]":
+def similar(wanted: Wanted, since: datetime, there: Q = EVERY) -> "QuerySet[EmailHash, Any]":
     """Hashes of the emails that smart matching has to look at: of each word the newest, and of those
     only such with an address that is looked for."""
     hashes = EmailHash.objects.filter(
         hash_type=HashType.SUBJECT, hash__in=list(wanted.words), sort_date__gte=since
     )
+    if there:
+        hashes = hashes.filter(activity__in=Email.objects.filter(there).values("pk"))
     if wanted.addresses:
         addresses = EmailHash.objects.filter(
             activity=OuterRef("activity"),
@@ -186,8 +199,8 @@ def similar(wanted: Wanted, since: datetime) -> "QuerySet[EmailHash, Any]":
     return hashes.annotate(number=number).filter(number__lte=MOST_OF_WORD)
 
 
-def _newest(column: str, values: list[Any], most: int) -> "QuerySet[Email, Any]":
+def _newest(column: str, values: list[Any], most: int, there: Q = EVERY) -> "QuerySet[Email, Any]":
     """The newest of each value."""
     number = Window(RowNumber(), partition_by=F(column), order_by=F("activity__sort_date").desc())
-    emails = Email.objects.filter(**{f"{column}__in": values})
+    emails = Email.objects.filter(there, **{f"{column}__in": values})
     return emails.annotate(number=number).filter(number__lte=most)

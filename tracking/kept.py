@@ -53,6 +53,7 @@ def facts_of(message: ParsedMessage) -> dict[str, Any]:
         "references": [one[:LONGEST_ID] for one in _ends(message.references)],
         "date": message.date.isoformat() if message.date else "",
         "null_path": message.null_path or None,
+        "own": bool(message.own_header) or None,
         "importance": message.importance if message.importance != 1 else None,
         "kind": message.kind.value if message.kind != MessageKind.ORDINARY else "",
         "delivered_to": [one[:320] for one in message.delivered_to[:10]],
@@ -78,6 +79,7 @@ def message_from(facts: Mapping[str, Any], subject: str) -> ParsedMessage | None
         references=tuple(facts.get("references", ())),
         date=datetime.fromisoformat(facts["date"]) if facts.get("date") else None,
         null_path=facts.get("null_path", False),
+        own_header="kept" if facts.get("own") else "",  # not the mark itself, which is signed
         importance=facts.get("importance", 1),
         kind=MessageKind(facts.get("kind", MessageKind.ORDINARY)),
         delivered_to=tuple(facts.get("delivered_to", ())),

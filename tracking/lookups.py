@@ -1,9 +1,11 @@
 """Everything that the decisions of one page read, looked up for all its messages together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db.models import Q
 
 from activities.identity import distinct_key, message_key
 from activities.mime.message import ParsedMessage
@@ -14,6 +16,7 @@ from tracking.acceptance import DefaultQueue, Owner, Party, PartyKey
 from tracking.addresses import default_queue_of, look_up_people
 from tracking.choices import PartyKind
 from tracking.correlate import (
+    Correlation,
     CorrelationCandidates,
     CorrelationSwitches,
     StoredEmail,
@@ -24,13 +27,28 @@ from tracking.creation import Creation
 from tracking.matching import look_back
 from tracking.prospects import Prospects
 from tracking.prospects import load as load_prospects
-from tracking.reading import Reading
+from tracking.reading import Former, Reading
 from tracking.resolution import AddressBook, addresses_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """The world as messages met it that are decided again (tracking.again).
+
+    `there`: of emails that may be found at all; `made`: records that only come of those messages;
+    `stored`: emails that have come of such messages by now. What else was stored is met in its time.
+    """
+
+    there: Q
+    made: frozenset[tuple[str, str]] = frozenset()
+    stored: tuple[StoredEmail, ...] = ()
 
 
 @dataclass(slots=True)
 class Page:
-    """What was looked up for all messages of a page together."""
+    """What was looked up for all messages of a page together. Of decisions taken again: `waiting` are
+    emails that were stored later, `filed` the records that folders gave, `differs` which emails are filed
+    otherwise than before."""
 
     book: AddressBook
     parties: dict[PartyKey, Party]
@@ -41,6 +59,32 @@ class Page:
     owners_queue: DefaultQueue | None = None  # of the mailbox's owner, where that is no party
     prospects: Prospects = field(default_factory=Prospects)
     sent: tuple[StoredEmail, ...] = ()  # to whom reports tell of that name no message of ours
+    waiting: list[tuple[datetime, StoredEmail, Standing]] = field(default_factory=list)
+    filed: dict[UUID, tuple[int | None, str]] = field(default_factory=dict)
+    differs: set[UUID] = field(default_factory=set)
+
+    def advance(self, now: datetime) -> None:
+        """What had been stored before this moment is there."""
+        while self.waiting and self.waiting[-1][0] < now:
+            _since, email, standing = self.waiting.pop()
+            self.remember(email, standing)
+
+    def as_filed(self, correlation: Correlation, former: Former) -> Correlation:
+        """With the record under which the answered email is filed in this world. Where it is the email
+        that was answered before, and nothing has changed about that, what the message inherited tells
+        how it was filed at that time, whoever has filed it otherwise since."""
+        email = correlation.email
+        if email is None:
+            return correlation
+        filed: tuple[int | None, str] | None = self.filed.get(email.id)
+        if former.inherited and former.answered == email.id and email.id not in self.differs:
+            filed = former.filed or (None, "")
+        if filed is None:
+            return correlation
+        type_id, key = filed
+        return replace(
+            correlation, email=replace(email, regarding_type_id=type_id, regarding_id=key)
+        )
 
     def default_queue(self, owner: Owner) -> DefaultQueue | None:
         """Where the work of this owner waits (R3.53): of a party's, else of the mailbox's owner."""
@@ -65,8 +109,9 @@ class Page:
             self.prospects.count(creation.answer)
 
 
-def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
-    """Everything the page's decisions read: addresses, parties, stored e-mails."""
+def page_of(reading: Reading, messages: Sequence[ParsedMessage], past: Past | None = None) -> Page:
+    """Everything the page's decisions read: addresses, parties, stored e-mails. `past`: the messages
+    were decided before; the first of them is that of `reading.now`, and `advance` goes on from there."""
     addresses: set[str] = set()
     keys: set[UUID] = set()
     envelope = reading.organization.effective("use_envelope_evidence")
@@ -80,11 +125,11 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         also=[reading.party] if reading.party else [],
         ask_permission=reading.organization.effective("own_email_needs_permission"),
     )
-    book = people.book
+    book = people.book.without(past.made) if past else people.book
     switches, own = switches_of(reading.organization), _own(addresses, book)
     since = reading.now - look_back(switches.days)
     want = wanted(messages, switches, own)
-    emails = earlier.load(keys, want, since)
+    emails = earlier.load(keys, want, since, past.there if past else earlier.EVERY)
     sent = _sent(messages, emails, reading) if switches.reports else []
     participants = earlier.participants([*emails, *sent], want, {email.pk for email in sent})
     stored = {
@@ -93,8 +138,9 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         for key in earlier.keys_of(email)
     }
     known = [earlier.stored(email, participants) for email in emails]
+    waiting = _in_their_time(emails, known) if past else []
     candidates = CorrelationCandidates(
-        known,
+        known if past is None else (),
         own,
         switches.matching if switches.smart_matching else None,
         since,
@@ -105,11 +151,11 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         messages,
         book,
         people.parties,
-        known,
+        [*known, *past.stored] if past else known,
         reading.now,
         allowed=reading.organization.auto_create_contact_on_promote,
     )
-    return Page(
+    page = Page(
         book,
         people.parties,
         candidates,
@@ -120,6 +166,21 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage]) -> Page:
         prospects,
         tuple(earlier.stored(email, participants) for email in sent),
     )
+    if past is not None:
+        page.stored, page.waiting = {}, waiting
+        page.advance(reading.now)
+    return page
+
+
+def _in_their_time(
+    emails: Sequence[Email], known: Sequence[StoredEmail]
+) -> list[tuple[datetime, StoredEmail, Standing]]:
+    """The latest first."""
+    found = [
+        (earlier.known_since(row), email, Standing(row.pk, row.sender, row.sent_on))
+        for row, email in zip(emails, known, strict=True)
+    ]
+    return sorted(found, key=lambda one: (one[0], one[1].id), reverse=True)
 
 
 def _sent(

@@ -99,6 +99,23 @@ class Plan:
     effect: Effect | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What had come of a message that is decided again: the email and the case that it became, which keep
+    their keys, and the email that it answered. `filed`: under which record it was stored; `inherited`: as
+    the answered one was at that time; `hook`: the site's own code that named it (R3.52a)."""
+
+    email_id: UUID | None = None
+    case_id: UUID | None = None
+    answered: UUID | None = None
+    filed: tuple[int, str] | None = None
+    inherited: bool = False
+    hook: str = ""
+
+
+FRESH = Former()
+
+
 @dataclass(slots=True, kw_only=True)
 class Unit:
     """One message to decide: a fetched one, or an original found inside it."""
@@ -109,6 +126,7 @@ class Unit:
     raw: bytes
     reading: PartyKey | None
     forwarded_by: trace.Named | None = None
+    former: Former = FRESH
 
 
 def reading_of(mailbox: Mailbox) -> PartyKey | None:

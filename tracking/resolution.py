@@ -12,7 +12,7 @@ message:
        (R3.33), then the order of kinds, then the oldest key (R3.32)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -116,6 +116,16 @@ class AddressBook:
         """The same book with one more record at an address."""
         key = Address(address).key
         return AddressBook({**self.matches, key: (*self.at(address), match)}, self.too_many)
+
+    def without(self, records: Collection[tuple[str, str]]) -> "AddressBook":
+        """The same book as if these records did not exist yet."""
+        if not records:
+            return self
+        left = {
+            key: tuple(match for match in matches if (match.kind, match.id) not in records)
+            for key, matches in self.matches.items()
+        }
+        return AddressBook(left, self.too_many)
 
     def exceeds(self, address: str) -> bool:
         return Address(address).key in self.too_many

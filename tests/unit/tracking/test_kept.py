@@ -29,7 +29,7 @@ def reduced(message: ParsedMessage) -> ParsedMessage:
         attachments=files,
         report=report,
         headers_json="",
-        own_header="",
+        own_header="kept" if message.own_header else "",
         defects=(),
         path="careful",
     )
