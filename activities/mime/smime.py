@@ -16,6 +16,9 @@ _ENVELOPED = (
 _OBJECT_ID, _OCTETS, _SEQUENCE, _EXPLICIT = 0x06, 0x04, 0x30, 0xA0
 _CONSTRUCTED_OCTETS = 0x24
 _END = b"\0\0"
+MAX_VALUES = (
+    1_000_000  # one after the other; the largest message in pieces of 1,000 octets has fewer
+)
 # A signed part is a MIME entity: whatever else is signed is a file (a signed PDF, say).
 _ENTITY = re.compile(rb"\s{0,10}(?:content-[a-z-]{1,40}|mime-version)[ \t]*:", re.IGNORECASE)
 
@@ -52,10 +55,12 @@ def signed_entity(container: bytes) -> bytes | None:
         _, place, _ = _expect(container, place, _SEQUENCE)
         place = _behind(container, place)  # type of the content
         _, place, _ = _expect(container, place, _EXPLICIT)
-        content = b"".join(_octets(container, place))
+        content = bytearray()
+        for piece in _octets(container, place):  # a list of millions of them would fill the memory
+            content += piece
     except _Broken:
         return None
-    return content if _ENTITY.match(content) else None
+    return bytes(content) if _ENTITY.match(content) else None
 
 
 def _kind(data: bytes) -> tuple[bytes, int]:
@@ -93,7 +98,7 @@ def _head(data: bytes, place: int) -> tuple[int, int, int | None]:
 def _behind(data: bytes, place: int) -> int:
     """Where the next value begins."""
     depth = 0
-    while True:
+    for _ in range(MAX_VALUES):
         if depth and data[place : place + 2] == _END:
             place, depth = place + 2, depth - 1
         else:
@@ -104,6 +109,7 @@ def _behind(data: bytes, place: int) -> int:
                 place += size
         if not depth:
             return place
+    raise _Broken
 
 
 def _octets(data: bytes, place: int) -> Iterator[bytes]:
@@ -117,7 +123,11 @@ def _octets(data: bytes, place: int) -> Iterator[bytes]:
     place, end = start, len(data) if size is None else min(len(data), start + size)
     open_ended = size is None
     depth = int(open_ended)
+    values = 0
     while place < end and (depth or not open_ended):
+        values += 1
+        if values > MAX_VALUES:
+            raise _Broken
         if depth and data[place : place + 2] == _END:
             place, depth = place + 2, depth - 1
             continue

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from activities.mime.addresses import MAX_ADDRESSES
 from activities.mime.outlook import mapi
 from activities.mime.outlook.mapi import File, Item, Properties
 from activities.mime.structure import MAX_PARTS
@@ -129,6 +130,8 @@ def _take(found: _Found, level: int, tag: int, value: memoryview) -> None:
     elif tag == _RECIPIENTS:
         cursor = _Cursor(value)
         for _ in range(cursor.number()):
+            if len(found.recipients) >= MAX_ADDRESSES:
+                raise Truncated("too many recipients")
             found.recipients.append(_properties(cursor))
     elif tag == _CODE_PAGE:
         found.code_page = int.from_bytes(value[:4], "little")

@@ -1,5 +1,6 @@
 """winmail.dat and .msg files: what is read of them, and that no bytes raise or take long."""
 
+import struct
 import time
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from activities.mime import body, wrappings
+from activities.mime.addresses import MAX_ADDRESSES
 from activities.mime.message import Attachment
 from activities.mime.outlook import compound, mapi, rtf, tnef
 from activities.mime.outlook.compound import BadCompoundFile, CompoundFile
@@ -313,6 +315,13 @@ def test_absurd_winmail_takes_no_time(name):
 def test_more_files_than_a_message_may_have_parts_are_left_where_they_are():
     found = tnef.read_tnef(winmail(Made({}, (), [file("x", b"x")] * (MAX_PARTS + 10))))
     assert len(found.item.files) == MAX_PARTS
+    assert found.damaged
+
+
+def test_more_recipients_than_a_header_may_have_are_left_where_they_are():
+    rows = struct.pack("<I", 12_000) + struct.pack("<I", 0) * 12_000
+    found = tnef.read_tnef(winmail(Made({mapi.SUBJECT: "x"})) + attribute(1, 0x9004, 6, rows))
+    assert len(found.item.recipients) == MAX_ADDRESSES
     assert found.damaged
 
 

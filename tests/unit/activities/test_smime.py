@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from activities.mime import smime
 from activities.mime.parse import parse
 from activities.mime.smime import is_enveloped, is_signed, signed_entity
 from tests.messages import read
