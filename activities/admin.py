@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -18,9 +18,16 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from activities import cases, wording
-from activities.choices import CaseState, CaseStatus, Direction, EmailStatus
+from activities.choices import (
+    UNDELIVERED,
+    CaseState,
+    CaseStatus,
+    Direction,
+    EmailStatus,
+)
 from activities.forms import SignatureForm, TemplateForm
 from activities.models import (
+    ActivityParty,
     ActivityPointer,
     Email,
     Incident,
@@ -442,7 +449,11 @@ class EmailListScreen(Screen):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # Bodies may be a megabyte each, and the list shows none.
-        return super().get_queryset(request).defer("description", "decision", "references")
+        lost = ActivityParty.objects.filter(
+            activity=OuterRef("pk"), delivery_result__in=UNDELIVERED
+        )
+        rows = super().get_queryset(request).annotate(is_undelivered=Exists(lost))
+        return rows.defer("description", "decision", "references")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only drafts and failed mail can be changed (R5.1)."""
@@ -466,7 +477,10 @@ class EmailListScreen(Screen):
 
     @admin.display(description=_("status"), ordering="status_code")
     def status(self, email: Email) -> SafeString:
-        return badge(email.status.label, STATUS_KIND[email.status])
+        shown = badge(email.status.label, STATUS_KIND[email.status])
+        if not getattr(email, "is_undelivered", False):
+            return shown
+        return format_html("{} {}", shown, badge(_("Undelivered"), "bad"))
 
     @admin.display(description=_("mailbox"))
     def mailbox(self, email: Email) -> str:

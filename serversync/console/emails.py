@@ -24,7 +24,6 @@ from django.utils.translation import gettext_lazy as _
 from activities import blobs
 from activities.admin import STATUS_KIND, EmailListScreen, record_link
 from activities.choices import (
-    DeliveryResult,
     EmailStatus,
     Notifications,
     ParticipationType,
@@ -44,6 +43,13 @@ from serversync.console.downloads import as_attachment
 from serversync.console.filing import Filing, may_file, regarding_of, regarding_words
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.reports import (
+    about_link,
+    came_back,
+    delivery_words,
+    kind_badge,
+    report_line,
+)
 from serversync.console.resolving import Resolving, resolve_link
 from serversync.models import Submission, SyncItem
 from tracking.byhand import sentences_of
@@ -167,6 +173,9 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             "pictures": [file for file in email.activity.attachments.all() if file.is_inline],
             "truncated": email.notifications == Notifications.TRUNCATED_BODY,
             "sentences": sentences_of(email.decision),
+            "kind": kind_badge(email),
+            "about": about_link(email, request.user),
+            "reports": [report_line(report) for report in came_back(email, request.user)],
             "conversation": conversation_of(email, request.user),
             "submissions": list(Submission.objects.filter(email=email).select_related("mailbox")),
             "items": list(items.select_related("mailbox").defer("trace")),
@@ -416,16 +425,12 @@ def _party_line(
         record = record_link(row.party_type, row.party_id, f"{name} ({row.party_type.name})")
     else:
         record = badge(_("a record that you can't see"), "quiet")
-    delivery: SafeString | str = ""
-    if row.delivery_result != DeliveryResult.NONE:
-        kind = "good" if row.delivery_result == DeliveryResult.ACCEPTED else "bad"
-        delivery = badge(row.get_delivery_result_display(), kind)
     return PartyLine(
         ParticipationType(row.participation_type_mask),
         row.unresolved_party_name,
         row.address_used,
         record,
-        delivery,
+        delivery_words(row),
     )
 
 

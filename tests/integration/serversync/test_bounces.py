@@ -4,23 +4,32 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 
 from activities.choices import CorrelationMethod, DeliveryResult, EmailKind
 from activities.mime.message import Address
 from activities.models import ActivityParty, ActivityPointer, Contact, Email
-from mailboxes.choices import FilteringMethod
+from mailboxes.choices import FilteringMethod, Reach
 from mailboxes.models import TraceLog
 from serversync import outbox
 from serversync.choices import ItemState
 from serversync.models import SyncItem
+from tests.factories.clients import signed_in
+from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
 from tests.integration.serversync.cycles import (
     NOW,
     Account,
+    message,
     organization,
     queue_mailbox,
     user_mailbox,
 )
 from tracking import trace
+
+
+def url_of(email: Email) -> str:
+    return reverse("admin:activities_email_change", args=[email.pk])
+
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -263,3 +272,57 @@ def test_strict_parity_takes_reports_for_ordinary_mail(ada: Account) -> None:
 
     assert SyncItem.objects.get(mailbox=ada.mailbox).reason == "NoCorrelationMatch"
     assert results(email)[CLEO][0] == DeliveryResult.ACCEPTED
+
+
+# -- pages
+
+
+@pytest.mark.rule("R5.21", "R10.26")
+def test_pages_tell_what_came_back_and_what_a_report_is_about(ada: Account) -> None:
+    email = sent(ada, CLEO, DAN)
+    comes_back(ada, dsn((DAN.lower(), *GONE), of=email))
+    report = email.reports.get()
+    client = signed_in(SuperuserFactory())
+
+    page = client.get(url_of(email)).content.decode()
+    assert f'href="{url_of(report)}"' in page.partition('id="reports"')[2]
+    assert "Undelivered for good" in page and "5.1.1 550 5.1.1 user unknown" in page
+    about = client.get(url_of(report)).content.decode()
+    assert f'<dd id="about"><a href="{url_of(email)}">Offer' in about
+    assert ">Bounce</span>" in about
+    listed = client.get("/activities/email/?kind__exact=bounce").context["cl"].result_list
+    assert [(row.pk, row.is_undelivered) for row in listed] == [(report.pk, False)]
+    sent_mail = client.get("/activities/email/?direction_code__exact=1").content.decode()
+    assert ">Undelivered</span>" in sent_mail
+
+
+def test_an_automatic_reply_tells_what_it_answers(ada: Account) -> None:
+    email = sent(ada)
+    comes_back(
+        ada,
+        message(
+            message_id="away@customer.example",
+            in_reply_to=f"<{email.message_id}>",
+            auto_submitted="auto-replied",
+            subject="Away",
+        ),
+    )
+
+    answer = Email.objects.get(kind=EmailKind.AUTO_REPLY)
+    page = signed_in(SuperuserFactory()).get(url_of(answer)).content.decode()
+    assert f'<dd id="about"><a href="{url_of(email)}">Offer' in page
+    assert answer.about is None
+
+
+def test_who_may_not_see_the_email_learns_nothing_of_it(ada: Account) -> None:
+    email = sent(ada)
+    comes_back(ada, dsn((CLEO, *GONE), of=email))
+    report = email.reports.select_related("activity").get()
+    ben = SystemUserFactory(domain_name="ben")
+    group_of(ben, "view_email", reach=Reach.OWN)
+    ActivityPointer.objects.filter(pk=report.pk).update(owning_user=ben)
+
+    page = signed_in(ben).get(url_of(report)).content.decode()
+
+    assert "an email that you can" in page
+    assert str(email.pk) not in page.partition('id="about"')[2].partition("</dd>")[0]
