@@ -37,6 +37,7 @@ TEXTS = {
     "report_type": 40,
     "encrypted": 40,
 }
+SIGNS = ("null_path", "answer_unwanted")
 REPORTED = ("address", "action", "status")
 
 
@@ -52,7 +53,7 @@ def facts_of(message: ParsedMessage) -> dict[str, Any]:
         "sender_header": _address(message.sender_header) if message.sender_header else "",
         "references": [one[:LONGEST_ID] for one in _ends(message.references)],
         "date": message.date.isoformat() if message.date else "",
-        "null_path": message.null_path or None,
+        **{name: getattr(message, name) or None for name in SIGNS},
         "own": bool(message.own_header) or None,
         "importance": message.importance if message.importance != 1 else None,
         "kind": message.kind.value if message.kind != MessageKind.ORDINARY else "",
@@ -71,6 +72,7 @@ def message_from(facts: Mapping[str, Any], subject: str) -> ParsedMessage | None
     report = facts.get("report")
     people = {role: tuple(_to_address(one) for one in facts.get(role, ())) for role in ROLES}
     every: dict[str, Any] = {**people, **{name: facts.get(name, "") for name in TEXTS}}
+    every |= {name: facts.get(name, False) for name in SIGNS}
     return ParsedMessage(
         size=facts["size"],
         body_size=facts.get("body_size", 0),
@@ -78,7 +80,6 @@ def message_from(facts: Mapping[str, Any], subject: str) -> ParsedMessage | None
         sender_header=_to_address(sender) if sender else None,
         references=tuple(facts.get("references", ())),
         date=datetime.fromisoformat(facts["date"]) if facts.get("date") else None,
-        null_path=facts.get("null_path", False),
         own_header="kept" if facts.get("own") else "",  # not the mark itself, which is signed
         importance=facts.get("importance", 1),
         kind=MessageKind(facts.get("kind", MessageKind.ORDINARY)),
