@@ -1,6 +1,7 @@
 """What CMS containers hold, in whichever of BER's ways it is written."""
 
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,32 @@ def test_many_pieces_are_joined_once():
     began = time.perf_counter()
     assert signed_entity(signed(value(0x24, pieces, open_ended=True))) == content
     assert time.perf_counter() - began < 2
+
+
+def test_pieces_that_hold_nothing_fill_no_memory():
+    entity = value(4, b"Content-Type: text/plain\r\n\r\nHello")
+    container = signed(value(0x24, b"\4\0" * 200_000 + entity, open_ended=True))
+
+    tracemalloc.start()
+    try:
+        found = signed_entity(container)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found.endswith(b"Hello")
+    assert most < len(container)
+
+
+def test_who_writes_millions_of_pieces_is_not_read_to_the_end(monkeypatch):
+    monkeypatch.setattr(smime, "MAX_VALUES", 100)
+    entity = value(4, b"Content-Type: text/plain\r\n\r\nHello")
+
+    def found(pieces):
+        return signed_entity(signed(value(0x24, entity + b"\4\0" * pieces, open_ended=True)))
+
+    assert found(90) is not None
+    assert found(110) is None
 
 
 # -- as messages -----------------------------------------------------------------------------------
