@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from unittest import mock
+from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection, reset_queries, transaction
+from django.db.models import QuerySet
 from hypothesis import HealthCheck, Phase, example, given, note, settings
 from hypothesis import strategies as st
 
@@ -30,7 +33,7 @@ from mailboxes.protocols.errors import (
     ServerError,
     SocketTimedOut,
 )
-from serversync import listing, pages, quarantine, receive
+from serversync import byhand, engine, listing, pages, quarantine, receive
 from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.marks import HOLDS
 from serversync.models import MailboxLayout, ServerAction, SyncItem
@@ -81,7 +84,7 @@ EVENTS = Counter(
     cycle=8, deliver=6, move=5, mark=3, unmark=2, copy=2, rule=2, rule_off=1, delete=2, touch=1,
     later=3, fault=3, broken_write=2, killed=2, poison=1, unreadable=1, reset=1, reset_states=1,
     silent=1, silent_keys=1, old=1, burst=3, rename_folder=1, move_folder=1, remove_folder=1, record=1,
-    filtering=1, retry=1, quiet=1, bring=2, dismiss=1,
+    filtering=1, retry=1, quiet=1, bring=2, dismiss=1, track=2, untrack=1,
 )  # fmt: skip
 number = st.integers(0, 9)
 course = st.lists(
@@ -296,6 +299,40 @@ class World:
 
     def on_dismiss(self, account: Account, two: int, three: int) -> None:
         quarantine.dismiss(SyncItem.objects.filter(mailbox=account.mailbox), now=account.now)
+
+    def on_track(self, account: Account, two: int, three: int) -> None:
+        """A person tracks some of what was turned down."""
+        record = self._record() if three > 6 else None
+        rows = self._chosen(account, two, three)
+        keys = byhand.track(rows, actor=self._person(account), now=account.now, record=record)
+        self._stir_rows(keys)
+
+    def on_untrack(self, account: Account, two: int, three: int) -> None:
+        """A person unlinks some copies, or deletes an email."""
+        rows = self._chosen(account, two, three)
+        self._stir_rows(list(rows.values_list("pk", flat=True)))
+        if three % 2:
+            byhand.unlink(rows, actor=self._person(account), now=account.now)
+        elif email := Email.objects.filter(sync_items__in=rows).order_by("message_id").first():
+            self._stir_rows(list(email.sync_items.values_list("pk", flat=True)))
+            root = SystemUser.objects.filter(is_superuser=True).first()
+            root = root or SystemUser.objects.create_superuser("root")
+            byhand.delete(email, actor=root, now=account.now)
+
+    def _chosen(self, account: Account, two: int, three: int) -> "QuerySet[SyncItem]":
+        rows = SyncItem.objects.filter(mailbox=account.mailbox).order_by("first_seen_at", "pk")
+        keys = list(rows.values_list("pk", flat=True))
+        return SyncItem.objects.filter(pk__in=keys[two % 4 :: 1 + three % 4])
+
+    def _person(self, account: Account) -> SystemUser:
+        """Whose mailbox it is; anew each time, for rights are remembered."""
+        user = SystemUser.objects.get(pk=account.mailbox.regarding_user_id)
+        user.user_permissions.add(Permission.objects.get(codename="track_syncitem"))
+        return user
+
+    def _stir_rows(self, keys: list[UUID]) -> None:
+        rows = SyncItem.objects.filter(pk__in=keys)
+        self.stirred |= set(rows.values_list("message_id", flat=True))
 
     def on_quiet(self, account: Account, two: int, three: int) -> None:
         self.quiet()
@@ -619,6 +656,7 @@ def small() -> Iterator[None]:
             (listing, "LISTING", 3),
             (listing, "PARAMETERS", 2),
             (receive, "ONBOARDED_PER_CYCLE", 3),
+            (engine, "wake", lambda *_, **__: 0),
         ):
             stack.enter_context(mock.patch.object(module, name, value))
         yield
