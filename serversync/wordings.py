@@ -12,6 +12,7 @@ from mailboxes import access
 from mailboxes.models import Organization, Queue, SystemUser
 from tracking.addresses import look_up
 from tracking.names import name_of
+from tracking.records import record_of
 from tracking.resolution import resolve_sender
 
 Sender = SystemUser | Queue
@@ -23,15 +24,18 @@ def templates_for(actor: Any) -> "QuerySet[Template]":
     return access.visible_to(actor, Template.objects.all(), "view").order_by("title")
 
 
-def worded(template: Template, *, sender: Sender, to: Address | None, regarding: Any) -> Worded:
-    """The template for this email. Names of a case stay empty where it is about none."""
-    return word(template.subject, template.body, _values(sender, to, regarding))
+def worded(
+    template: Template, *, actor: Any, sender: Sender, to: Address | None, regarding: Any
+) -> Worded:
+    """The template for this email. Names of a case stay empty where it is about none, and whom the actor
+    can't see isn't named."""
+    return word(template.subject, template.body, _values(sender, to, regarding, actor))
 
 
 def signature_of(actor: SystemUser) -> str:
     """The HTML of the writer's default signature, "" if there is none."""
     own = EmailSignature.objects.filter(owning_user=actor, is_default=True).first()
-    return word("", own.body, _values(actor, None, None)).html if own is not None else ""
+    return word("", own.body, _values(actor, None, None, actor)).html if own is not None else ""
 
 
 def below(html: str) -> str:
@@ -50,7 +54,7 @@ def as_typed(html: str) -> tuple[str, bool]:
     return (plain, False) if html_of(plain) == html else (html, True)
 
 
-def _values(sender: Sender, to: Address | None, regarding: Any) -> dict[str, str]:
+def _values(sender: Sender, to: Address | None, regarding: Any, actor: Any) -> dict[str, str]:
     values = {
         "sender.name": str(sender),
         "sender.address": sender.email_address
@@ -61,7 +65,8 @@ def _values(sender: Sender, to: Address | None, regarding: Any) -> dict[str, str
     }
     if to is not None:
         match = resolve_sender(to, look_up([to.key])).match
-        shown = match.name if match is not None else to.name
+        in_sight = match is not None and record_of(f"{match.kind}:{match.id}", actor) is not None
+        shown = match.name if match is not None and in_sight else to.name
         name = name_of(shown, to.address)
         values |= {
             "recipient.name": shown or name.full,

@@ -267,6 +267,7 @@ class ComposeForm(forms.Form):
             regarding = self._record(str(typed["regarding"] or ""))
             made = worded(
                 template,
+                actor=self.actor,
                 sender=self.senders.get(str(typed["sender"]), self.actor),
                 to=self._first_recipient(str(typed["to"] or "")),
                 regarding=regarding,

@@ -140,6 +140,27 @@ def test_fields_of_the_case_it_is_about(ada):
     assert inserted(client, about).lacks_case
 
 
+def test_nobody_is_named_whom_the_writer_can_t_see(ada):
+    ben = user_mailbox("ben").regarding_user
+    for owner, name in ((ben, "Secret"), (ada, "Known")):
+        ContactFactory(
+            first_name=name,
+            last_name="Person",
+            email_address1=f"{name.lower()}@customer.example",
+            owning_user=owner,
+        )
+    greeting = template(ada, body="Dear {{ recipient.first_name }}")
+    client = signed_in(ada)
+
+    assert "Known" in inserted(client, greeting, to="known@customer.example")["body"].value()
+    assert (
+        "Secret Person"
+        not in inserted(
+            client, template(ada, body="{{ recipient.name }}"), to="secret@customer.example"
+        )["body"].value()
+    )
+
+
 def test_own_templates_and_those_for_all_are_offered(ada):
     ben = user_mailbox("ben").regarding_user
     mine = template(ada, title="Mine")
