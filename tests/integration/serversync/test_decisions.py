@@ -10,7 +10,13 @@ from uuid import uuid4
 
 import pytest
 
-from activities.choices import Direction, EmailStatus, Notifications, ParticipationType
+from activities.choices import (
+    DeliveryResult,
+    Direction,
+    EmailStatus,
+    Notifications,
+    ParticipationType,
+)
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import parse
 from activities.models import Account as Company
@@ -452,7 +458,7 @@ LEDGER = {
 }
 
 
-@pytest.mark.rule("R3.15", "R3.22", "R3.24", "R10.9")
+@pytest.mark.rule("R3.15", "R3.24", "R10.9")
 def test_both_servers_give_one_ledger_that_is_even_and_stays(told: Site) -> None:
     assert told.ledger() == LEDGER
     for party, mailbox in told.mailboxes.items():
@@ -467,7 +473,7 @@ def test_both_servers_give_one_ledger_that_is_even_and_stays(told: Site) -> None
     assert told.ledger() == LEDGER
 
 
-@pytest.mark.rule("R3.33", "R3.48", "R3.49", "R4.4")
+@pytest.mark.rule("R3.33", "R3.48", "R4.4")
 def test_senders_and_owners(told: Site) -> None:
     assert parties("known", ParticipationType.SENDER) == ["contact Cleo"]
     assert parties("twins", ParticipationType.SENDER) == ["account Twins Ltd"]
@@ -537,7 +543,17 @@ def test_people_become_contacts_and_machines_nothing(told: Site) -> None:
     assert email("away").parent_activity == told.offer
 
 
-@pytest.mark.rule("R3.53", "R3.55", "R3.56", "R3.58", "R3.59")
+@pytest.mark.rule("R5.21")
+def test_the_bounce_is_noted_at_whom_the_offer_did_not_reach(told: Site) -> None:
+    bounce = email("bounce")
+    assert (bounce.correlated_activity, owner("bounce")) == (told.offer, "Ben")
+    recipient = ActivityParty.objects.get(activity_id=told.offer.pk, address_used=GONE)
+    assert recipient.delivery_result == DeliveryResult.BOUNCED
+    assert "5.1.1" in recipient.delivery_detail
+    assert GONE in said("bounce")
+
+
+@pytest.mark.rule("R3.49", "R3.53", "R3.59", "R4.4", "R4.5")
 def test_a_case_is_made_answered_and_found_again(told: Site) -> None:
     case, broken = Incident.objects.get(), email("broken")
     assert (case.title, str(case.customer), case.created_from) == (
@@ -558,6 +574,7 @@ def test_a_case_is_made_answered_and_found_again(told: Site) -> None:
     rita = email("rita")
     assert (rita.parent_activity, rita.activity.regarding_object) == (answer, case)
     assert parties("rita", ParticipationType.SENDER) == ["contact Rita Example"]
+    assert rita.correlated_subject_changed and not email("answer").correlated_subject_changed
     assert f"it is about the open case {case.ticket_number}" in said("rita")
     # The case's email has left the queue; what a machine or a colleague wrote waits.
     assert open_items() == {"copied", "machine", "toqueue", "rita"}
