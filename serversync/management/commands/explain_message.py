@@ -19,7 +19,10 @@ from mailboxes.models import Mailbox
 from serversync.explain import Explanation, explain
 from serversync.mailfiles import Found, messages_in
 from serversync.management.choosing import chosen
+from serversync.management.commands.what_if import add_settings, settings_in
 from serversync.message_json import addressed_mailbox, as_line, has_mailboxes, record_of
+from serversync.whatif import what_if_messages
+from tracking.again import Settings
 from tracking.trace import Kind
 
 
@@ -53,17 +56,41 @@ class Command(BaseCommand):
         parser.add_argument(
             "--trace", action="store_true", help="with --json: add the whole decision as data"
         )
+        add_settings(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         mailbox = _mailbox(options["mailbox"])
         received_at = _time(options["received"])
+        settings = settings_in(options)
         if options["json"]:
+            if options["set"] or options["filter"]:
+                raise CommandError(_("Other settings are told of in text, without --json."))
             self._print_records(options["file"], mailbox, received_at, trace=options["trace"])
             return
         if mailbox is None:
             raise CommandError(_("Name the mailbox that would read it: --mailbox ADDRESS."))
-        for one in explain(_read(options["file"]), mailbox, timezone.now(), received_at):
+        raw = _read(options["file"])
+        if options["set"] or options["filter"]:
+            self._tell_what_if(raw, mailbox, settings, received_at)
+            return
+        for one in explain(raw, mailbox, timezone.now(), received_at):
             self._tell(one)
+
+    def _tell_what_if(
+        self, raw: bytes, mailbox: Mailbox, settings: Settings, received_at: datetime | None
+    ) -> None:
+        """The decision under other settings, and whether it differs."""
+        told = what_if_messages([("", raw)], mailbox, settings, timezone.now(), received_at)
+        for number, one in enumerate(told.differences):
+            if one.after is None:
+                raise CommandError(one.error)
+            self._tell(Explanation(number, dict(one.after)))
+            other = ", ".join(str(facet.label) for facet in one.facets)
+            self.stdout.write(
+                _("Otherwise than with the present settings: %(facets)s.") % {"facets": other}
+                if one.is_changed
+                else _("The same as with the present settings.")
+            )
 
     def _print_records(
         self, name: str, mailbox: Mailbox | None, received_at: datetime | None, *, trace: bool
