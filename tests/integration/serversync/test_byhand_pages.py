@@ -123,6 +123,15 @@ def test_deleting_the_email_needs_its_own_permission(site, ada):
     assert "deleted the email here" in client.get(page_of(item)).content.decode()
 
 
+@pytest.mark.rule("R7.13")
+def test_whoever_deletes_an_email_untracks_its_copies(site):
+    item = site.items["tracked"]
+    url = reverse("admin:activities_email_delete", args=[item.email_id])
+    signed_in(site.administrator).post(url, {"post": "yes"})
+    item.refresh_from_db()
+    assert (item.email, item.reason, item.sub_reason) == (None, "Untracked", "manual")
+
+
 @pytest.mark.rule("R7.13", "R8.30")
 def test_emails_of_others_are_not_untracked(site):
     item = site.items["tracked"]
