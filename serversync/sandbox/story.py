@@ -1,11 +1,12 @@
 """What the quick start does once the site is prepared: one whole synchronization, told step by step."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from mailboxes.choices import IncomingDeliveryMethod, Operation, OutgoingDeliver
 from mailboxes.models import Mailbox, Organization, Queue, SystemUser
 from mailboxes.protocols.base import SENT
 from serversync import outbox
+from serversync.choices import ItemState
 from serversync.engine import Report, run_one
 from serversync.models import SyncItem
 from serversync.sandbox import seeds
@@ -24,7 +26,9 @@ from serversync.sandbox.mailfiles import message_files, messages
 from serversync.sandbox.servers import Sandbox
 from serversync.sandbox.site import ARCHIVE
 from serversync.testing import test_mailbox
+from tracking import creation_words, report_words
 from tracking.choices import SkipReason, Way
+from tracking.creation import Said, Why
 from tracking.trace import summary
 
 SEEDED_NOTE = "seeded"
@@ -282,6 +286,36 @@ def examples(mailboxes: list[Mailbox], limit: int = 16) -> list[str]:
             if len(told) >= limit:
                 break
     return list(told.values())
+
+
+def consequences(mailboxes: list[Mailbox], limit: int = 16) -> list[str]:
+    """What mail made, and what it told of mail that was sent, a sentence each."""
+    items = (
+        SyncItem.objects.filter(mailbox__in=mailboxes, state=ItemState.TRACKED)
+        .select_related("mailbox", "email")
+        .order_by("first_seen_at", "pk")
+    )
+    told = (
+        f"{_course(item)}: {text} ({rule})"
+        for item in items.iterator(chunk_size=200)
+        for text, rule in _came_of(item.decision)
+    )
+    return list(islice(told, limit))
+
+
+def _came_of(decision: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from creation_words.lines_of(
+        [note for note in decision.get("made", ()) if _is_told(note)]
+    )
+    report = decision.get("report") or {}
+    if report.get("told"):
+        yield from report_words.lines_of(report)
+
+
+def _is_told(note: Mapping[str, Any]) -> bool:
+    """Not what was left undone, but where that is because a case goes on."""
+    made = (Said.PERSON, Said.CASE, Said.ANSWER)
+    return note.get("said") in made or note.get("why") == Why.RELATED_OPEN
 
 
 def _course(item: SyncItem) -> str:

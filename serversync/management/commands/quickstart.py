@@ -361,12 +361,16 @@ def tell_defects(console: Console, mailboxes: list[Mailbox]) -> None:
 
 
 def tell_examples(console: Console, mailboxes: list[Mailbox]) -> None:
-    if sentences := story.examples(mailboxes):
-        console.print()
-        console.print(_("For example:"))
+    for title, sentences in (
+        (_("For example:"), story.examples(mailboxes)),
+        (_("What came of it:"), story.consequences(mailboxes)),
+    ):
+        if sentences:
+            console.print()
+            console.print(title)
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
-        console.print()
+    console.print()
 
 
 # -- surroundings --------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ class TestQuickstart:
         assert len(even(output)) == 12
         assert "(R3.24)" in output
         self.each_way_that_mail_came_is_told(output)
+        self.what_came_of_it_is_told(output)
 
         again = quickstart(tmp_path)
         assert "It balances." in again
@@ -122,6 +123,15 @@ class TestQuickstart:
             (0, 0),
             (0, 0),
         ]
+
+    def what_came_of_it_is_told(self, output):
+        _before, _, told = output.partition("What came of it:")
+        number = Incident.objects.get(title="The damaged part").ticket_number
+        course = f"{seeds.RITA} → {seeds.SUPPORT}"
+        assert f"{course}: Made: case {number} by the rule Damaged goods of queue Support" in told
+        assert f"{course}: Answered automatically: to {seeds.RITA}. (R3.59)" in told
+        assert f"{seeds.TOM} → {seeds.ADA}: Made: contact Tom Newcomer of the unknown" in told
+        assert f"It tells of {seeds.GUS}: Undelivered for good." in told
 
     def mail_of_exchange_came_by_folder_category_and_sent_items(self):
         expected = {
