@@ -249,6 +249,7 @@ def test_bringing_wakes_the_mailbox(imap: Account) -> None:
 
 @pytest.mark.rule("R3.10")
 def test_what_is_no_message_or_too_large_is_refused(imap: Account, monkeypatch) -> None:
+    assert quarantine.MAX_SIZE == 150 * 1024 * 1024
     monkeypatch.setattr(quarantine, "MAX_SIZE", 1000)
     files = [b"", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..", b"PK\x03\x04 a zip", RAW + b"x" * 1000]
 

@@ -125,7 +125,6 @@ def test_an_address_of_more_than_a_hundred_stands_for_nobody(owner, admin) -> No
     assert "101 records" in page.content.decode()
 
 
-@pytest.mark.rule("R10.8")
 def test_a_page_costs_the_same_however_many_addresses_there_are(owner, admin) -> None:
     contact(owner, "ada@example.com")
     admin.get(URL)

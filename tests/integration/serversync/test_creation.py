@@ -148,7 +148,7 @@ def test_an_unknown_sender_becomes_a_contact():
     )
 
 
-@pytest.mark.rule("R3.57")
+@pytest.mark.rule("R3.30")
 def test_the_index_is_as_a_save_would_have_made_it():
     ada = user()
     deliver(ada, sender="Rita <Rita@Customer.EXAMPLE>")

@@ -342,7 +342,6 @@ def test_where_the_permission_is_asked_for_it_comes_by_group_directly_or_to_supe
     assert lacking(True)[-1] == may
 
 
-@pytest.mark.rule("R3.53")
 def test_parties_bring_the_default_queue_of_their_owner(owner):
     inbox = make(Queue, name="Inbox", email_address="i@example.com", owning_user=owner)
     closed = make(Queue, name="Closed", owning_user=owner, state_code=StateCode.INACTIVE)

@@ -105,12 +105,16 @@ def test_a_hook_that_is_not_there_fails():
 
 
 @pytest.mark.rule("R9.11")
+def test_five_seconds_for_each_message_and_thirty_for_all_of_a_cycle():
+    assert (hooks.Hooks().seconds, hooks.Hooks().left) == (5, 30)
+
+
+@pytest.mark.rule("R9.11")
 def test_one_that_overruns_is_not_waited_for():
     assert call(path(slow), RECEIPT, 0.01) == hooks.LATE
     assert hooks.strays.count == 1
 
 
-@pytest.mark.rule("R9.11")
 def test_threads_that_overran_are_few(monkeypatch):
     monkeypatch.setattr(hooks, "MOST_STRAYS", 2)
     for _number in range(5):
