@@ -24,7 +24,7 @@ from activities.mime.message import Address, ParsedMessage
 from activities.models import ActivityParty, Contact, Email, Incident, Lead
 from mailboxes.access import codename_of
 from mailboxes.choices import AutoCreate, OutgoingDeliveryMethod, StateCode
-from mailboxes.models import Mailbox, SystemUser
+from mailboxes.models import Mailbox, SystemUser, uuid7
 from tracking.acceptance import Owner, Party, PartyKey
 from tracking.choices import PartyKind
 from tracking.correlate import StoredEmail
@@ -375,12 +375,12 @@ def _keys_of(kind: str, address: str) -> list[UUID]:
 def _first_free(kind: str, address: str, taken: Mapping[UUID, set[str]]) -> UUID:
     """Which key a new record of this address gets. The first one may belong to a record that was made of
     the address once and has another one now; where a record still has the address, and the index was
-    read a moment too early to tell, it is that record."""
+    read a moment too early to tell, it is that record. If all of them moved, a key like any other's."""
     keys = _keys_of(kind, address)
     for key in keys:
         if key not in taken or address in taken[key]:
             return key
-    return keys[-1]
+    return uuid7()
 
 
 # -- cases ---------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from tests.integration.serversync.cycles import (
 )
 from tests.statements import counting
 from tracking import creation_rules, trace
-from tracking.creation import key_of
+from tracking.creation import KEYS_TRIED, key_of
 from tracking.models import ConvertRule, ConvertRuleItem
 from tracking.promote import Incoming, PageStale, Reading, plan_page, reading_of, write_page
 
@@ -370,6 +370,28 @@ def test_a_record_that_has_another_address_by_now_is_left_alone():
     assert made.pk == key_of("activities.contact", RITA, 1)
     moved.refresh_from_db()
     assert moved.email_address1 == "rita@elsewhere.example"
+
+
+@pytest.mark.rule("R3.57")
+def test_an_address_whose_records_all_moved_gets_one_all_the_same():
+    ada = user()
+    for attempt in range(KEYS_TRIED):
+        Contact.objects.create(
+            id=key_of("activities.contact", RITA, attempt),
+            last_name="Example",
+            email_address1=f"rita@elsewhere{attempt}.example",
+            owning_user=ada.mailbox.regarding_user,
+        )
+    deliver(ada, 1)
+    deliver(ada, 2)
+
+    ada.receive()
+    deliver(ada, 3)
+    ada.receive()
+
+    assert Email.objects.count() == 3
+    made = Contact.objects.get(email_address1=RITA)
+    assert {sender_of(email).party_id for email in Email.objects.all()} == {str(made.pk)}
 
 
 @pytest.mark.rule("R3.57")
