@@ -166,6 +166,15 @@ def test_or_only_the_mailbox_being_read(switch: str) -> None:
     assert outcomes(ada) == {"both": "rejected, filter_none"}
 
 
+@pytest.mark.rule("R3.16")
+def test_who_chose_nothing_takes_responses() -> None:
+    ada = SystemUser.objects.create_user("ada")
+    assert ada.settings.incoming_email_filtering_method == RESPONSES
+    support = Queue.objects.create(name="Support", owning_user=ada)
+    assert support.incoming_email_filtering_method == RESPONSES
+    assert [each.value for each in (ALL, RESPONSES, BUSINESS, ENABLED, NONE)] == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.rule("R3.24")
 @pytest.mark.parametrize(
     ("filtering", "accepted"),

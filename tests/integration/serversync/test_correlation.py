@@ -157,7 +157,7 @@ def test_an_email_that_was_deleted_is_not_found(ada: Account) -> None:
     assert answer.correlation_method == CorrelationMethod.NONE
 
 
-@pytest.mark.rule("R4.14", "R3.16")
+@pytest.mark.rule("R4.14", "R3.24")
 def test_filter_of_responses_takes_what_the_index_finds() -> None:
     ada = Account(user_mailbox("ada", FilteringMethod.RESPONSES))
     support = Account(user_mailbox("support"))
