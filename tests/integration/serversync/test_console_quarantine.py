@@ -143,6 +143,19 @@ def test_a_message_is_shown_parsed_sanitised_and_with_its_files(site, reader):
     assert reader.get(reverse("admin:quarantine_file", args=[item.pk, 9])).status_code == 404
 
 
+def test_a_name_that_runs_backwards_doesn_t_turn_the_address_round(site, reader):
+    sender = '"Ada \u202emoc.knab@ada\u2066" <x@customer.example>'
+    raw = f"From: {sender}\r\nTo: ada@example.com\r\nSubject: a\u202eb\r\n\r\nHi\r\n".encode()
+    item = failed(site, raw=kept(raw))
+
+    text = reader.get(reverse("admin:quarantine_look", args=[item.pk])).content.decode()
+
+    parties = text.partition("<dl")[2].partition("</dl>")[0]
+    assert "customer.example" in parties
+    assert "\u202e" not in parties
+    assert "\u2066" not in parties
+
+
 def test_what_is_not_kept_is_said(site, reader):
     page = reader.get(reverse("admin:quarantine_look", args=[site.items["quarantined"].pk]))
 
