@@ -7,6 +7,7 @@ from activities.models import (
     ActivityMimeAttachment,
     ActivityParty,
     ActivityPointer,
+    BouncedAddress,
     Contact,
     Email,
     EmailHash,
@@ -80,6 +81,14 @@ def _queue_items(asker: Asker) -> Q:
     if asker.reach == Reach.ALL:
         return EVERYTHING
     return asker.owned("queue__") | Q(queue__in=asker.queues) | Q(worker_user=asker.user.pk)
+
+
+@rows(BouncedAddress)
+def _bounced(asker: Asker) -> Q:
+    """With the last email that came back; whoever may forget addresses need not be its owner."""
+    if asker.reach is None:
+        return NOTHING
+    return EVERYTHING if asker.reach == Reach.ALL else Q(email__in=asker.seen(Email))
 
 
 @rows(EmailHash, StoredBytes)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from activities import cases, wording
+from activities.bounced import bounced
 from activities.choices import (
     UNDELIVERED,
     CaseState,
@@ -29,6 +30,7 @@ from activities.forms import SignatureForm, TemplateForm
 from activities.models import (
     ActivityParty,
     ActivityPointer,
+    BouncedAddress,
     Email,
     Incident,
     QueueItem,
@@ -75,6 +77,7 @@ def record_link(kind: ContentType | None, key: str, words: Any = None) -> SafeSt
 # -- business records ----------------------------------------------------------------------------
 
 
+ADDRESSES = ("email_address1", "email_address2", "email_address3", "email_address")
 SUBJECT_SHOWN = 120  # of up to 800 characters, which would fill a screen
 
 
@@ -97,6 +100,7 @@ class RecordScreen(Screen):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         record = kw.get("obj")
         if record is not None:
+            context["bounced"] = bounced(getattr(record, name, "") for name in ADDRESSES)
             context["timeline"] = timeline_of(record, request.user, request.GET.get("before"))
         return super().render_change_form(request, context, *args, **kw)
 
@@ -496,6 +500,29 @@ class EmailListScreen(Screen):
 
 
 # -- queue items ---------------------------------------------------------------------------------
+
+
+class BouncedAddressScreen(ReadOnlyScreen):
+    """Addresses that mail came back from for good. To delete one is to forget that."""
+
+    list_display = ["address", "status", "diagnostic", "count", "when", "email_words"]
+    list_select_related = ["email__activity"]
+    search_fields = ["address"]
+    ordering = ["-bounced_on"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return Screen.has_delete_permission(self, request, obj)
+
+    @admin.display(description=_("bounced on"), ordering="bounced_on")
+    def when(self, row: BouncedAddress) -> SafeString | str:
+        return moment(row.bounced_on)
+
+    @admin.display(description=_("last email"))
+    def email_words(self, row: BouncedAddress) -> SafeString | str:
+        if row.email is None:
+            return EMPTY
+        words = Truncator(row.email.activity.subject).chars(SUBJECT_SHOWN) or __("(no subject)")
+        return link(reverse("admin:activities_email_change", args=[row.email_id]), words)
 
 
 class WorkFilter(admin.SimpleListFilter):

@@ -249,7 +249,7 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
     if acceptance.denied is not None:
         return _denied(reading, acceptance, acceptance.denied, correlation, common)
     if not acceptance.accepted:
-        effect = effect_of(message, report, tracked=False) if report else None
+        effect = _effect(reading, unit, report, tracked=False) if report else None
         return Judgement(
             decision=trace.Decision(
                 outcome=State.REJECTED,
@@ -310,7 +310,7 @@ def judge(reading: Reading, unit: Unit, page: Page) -> Judgement:
         rests_on=page.prospects.made_by(_records(sender, recipients)),
         about=report,
     )
-    effect = effect_of(message, report, tracked=True) if report else None
+    effect = _effect(reading, unit, report, tracked=True) if report else None
     page.remember(*as_stored(accepted, message))
     page.meet(creation, accepted.id)
     decision = trace.Decision(
@@ -339,6 +339,11 @@ def _about(
     if not page.switches.reports or direction == Direction.OUTGOING:
         return None
     return about(message, page.candidates, page.sent, reading.now)
+
+
+def _effect(reading: Reading, unit: Unit, report: About, *, tracked: bool) -> Effect | None:
+    arrived = _arrived(reading, unit.incoming)
+    return effect_of(unit.message, report, tracked=tracked, at=arrived)
 
 
 def _resolution(reading: Reading, party: Party | None) -> ResolutionRules:

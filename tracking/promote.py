@@ -15,6 +15,7 @@ from datetime import datetime
 from uuid import UUID
 
 from activities import blobs
+from activities.choices import Direction
 from activities.mime.message import ParsedMessage
 from activities.mime.parse import forwarded_originals, parse
 from activities.store import Standing, add_queue_items, write_emails
@@ -26,7 +27,7 @@ from tracking.choices import Outcome as State
 from tracking.creating import answer_of, number_answers
 from tracking.creating import write as write_creations
 from tracking.decide import Accepted, is_copy, judge, skip, unwrap
-from tracking.deliveries import note
+from tracking.deliveries import heard_from, note
 from tracking.lookups import Page, page_of
 from tracking.reading import (
     FolderRule,
@@ -167,6 +168,7 @@ def write_page(
             plan.duplicate_of = lost[plan.new_email.id].id
     _write_creations(good, now)
     undelivered = note(_effects(good))
+    heard_from(_writers(good))
     add_queue_items(
         (
             (plan.extra_queue_id, plan.duplicate_of, *_addresses_line(plan.message))
@@ -183,6 +185,16 @@ def _effects(plans: Iterable[Plan]) -> Iterator[Effect]:
     for plan in plans:
         if plan.effect is not None and plan.duplicate_of is None:
             yield plan.effect
+
+
+def _writers(plans: Iterable[Plan]) -> Iterator[tuple[str, datetime]]:
+    """Who wrote what was stored just now, and when it came; machines answer for anybody."""
+    for plan in plans:
+        new = plan.new_email
+        if new is None or plan.duplicate_of is not None or plan.message.kind.is_automatic:
+            continue
+        if new.fields["direction_code"] == Direction.INCOMING:
+            yield new.fields["sender"], new.sort_date
 
 
 def _write_creations(plans: Sequence[Plan], now: datetime) -> None:

@@ -43,6 +43,7 @@ _OF_KIND = {
     MessageKind.RECEIPT: "delivered",
     MessageKind.COMPLAINT: "complaint",
 }
+_GOT_THROUGH = (DeliveryResult.DELIVERED, DeliveryResult.READ, DeliveryResult.COMPLAINED)
 #: From what the least is known by to what the most is. So it makes no difference in which order reports
 #: come in: bad news goes before good news from on the way, and whoever read it has it.
 _RANK = {
@@ -65,11 +66,13 @@ _RANK = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What became of one recipient. `address`: its key; `named`: the report has this very address."""
+    """What became of one recipient. `address`: its key; `named`: the report has this very address;
+    `status`: the code alone."""
 
     address: str
     result: DeliveryResult
     detail: str = ""
+    status: str = ""
     named: bool = True
 
 
@@ -96,11 +99,18 @@ class About:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What is noted on a sent email. `certain`: see About."""
+    """What is noted on a sent email. `certain`: see About; `at`: when the report came."""
 
     email_id: UUID
     news: tuple[News, ...]
     certain: bool
+    at: datetime
+
+    @property
+    def flags(self) -> tuple[News, ...]:
+        """What says something about an address itself: only of those that the email was sent to, and
+        only if we know that it was (anybody can write a bounce)."""
+        return tuple(one for one in self.news if one.named) if self.certain else ()
 
 
 def addresses_to_look_for(message: ParsedMessage, candidates: CorrelationCandidates) -> set[str]:
@@ -219,7 +229,7 @@ def _news(kind: MessageKind, one: ReportedRecipient, recipients: Sequence[str]) 
         return None
     detail = " ".join(part for part in (one.status, one.diagnostic) if part)
     if key in recipients:
-        return News(address=key, result=result, detail=_bounded(detail))
+        return News(address=key, result=result, detail=_bounded(detail), status=one.status)
     if len(recipients) > 1:
         return None
     detail = f"{one.address}: {detail}" if key else detail
@@ -245,7 +255,19 @@ def replaces(new: int, old: int) -> bool:
     return _RANK[DeliveryResult(new)] > _RANK[DeliveryResult(old)]
 
 
-def effect_of(message: ParsedMessage, found: About, *, tracked: bool) -> Effect | None:
+def proofs_of(effects: Iterable[Effect]) -> dict[str, datetime]:
+    """Addresses that mail got through to, and when that was told last."""
+    proofs: dict[str, datetime] = {}
+    for effect in effects:
+        for one in effect.flags:
+            if one.result in _GOT_THROUGH:
+                proofs[one.address] = max(effect.at, proofs.get(one.address, effect.at))
+    return proofs
+
+
+def effect_of(
+    message: ParsedMessage, found: About, *, tracked: bool, at: datetime
+) -> Effect | None:
     """What the sent email learns. The report of a message that we sent is a fact about our own mail, so
     it counts whatever becomes of the report; a guess counts only if the report is tracked, too."""
     if found.email is None or not found.is_one or not (tracked or found.is_certain):
@@ -253,4 +275,4 @@ def effect_of(message: ParsedMessage, found: About, *, tracked: bool) -> Effect 
     news = news_of(message, found.email)
     if not news:
         return None
-    return Effect(email_id=found.email.id, news=news, certain=found.is_certain)
+    return Effect(email_id=found.email.id, news=news, certain=found.is_certain, at=at)

@@ -1,6 +1,7 @@
 """The business records and activities."""
 
 from activities.models.attachments import ActivityMimeAttachment
+from activities.models.bounced import BouncedAddress
 from activities.models.emails import Email
 from activities.models.hashes import EmailHash
 from activities.models.incidents import Incident
@@ -16,6 +17,7 @@ __all__ = [
     "ActivityMimeAttachment",
     "ActivityParty",
     "ActivityPointer",
+    "BouncedAddress",
     "Contact",
     "Email",
     "EmailHash",

@@ -14,6 +14,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from activities.bounced import bounced
 from activities.choices import ParticipationType, Priority
 from activities.html import html_of
 from activities.mime.message import Address
@@ -21,6 +22,7 @@ from activities.models import (
     Account,
     ActivityMimeAttachment,
     ActivityParty,
+    BouncedAddress,
     Contact,
     Email,
     Incident,
@@ -114,7 +116,7 @@ class LineField(forms.CharField):
 
 class ComposeForm(forms.Form):
     """`saved`: the draft, once it is stored, even if something after it was refused. `typed`: what stands
-    in the boxes in place of what is stored. `lacks_case`: the template is one for cases, and the email is
+    in the boxes in place of what is stored. `bounced`: of its recipients. `lacks_case`: the template is one for cases, and the email is
     about none."""
 
     sender = forms.ChoiceField(label=_("From"))
@@ -153,6 +155,10 @@ class ComposeForm(forms.Form):
         help_text=_("Its text goes before what is written; its subject fills an empty one."),
     )
 
+    despite_bounces = forms.BooleanField(
+        label=_("Send to these addresses all the same"), required=False
+    )
+
     def __init__(
         self,
         data: Any = None,
@@ -167,6 +173,7 @@ class ComposeForm(forms.Form):
         self.saved: Email | None = None
         self.lacks_case = False
         self.quoted = ""
+        self.bounced: list[BouncedAddress] = []
         self.attached = list(email.activity.attachments.all()) if email else []
         initial = self._stored(email) if email else self._empty(actor)
         super().__init__(data, files, initial=initial | (typed or {}))
@@ -201,6 +208,7 @@ class ComposeForm(forms.Form):
         sender = next(
             (r for r in rows if r.participation_type_mask == ParticipationType.SENDER), None
         )
+        self.bounced = bounced(row.address_used for row in rows if row != sender)
         body, is_html = email.description, email.mime_type == "text/html"
         if is_html:
             body, self.quoted = split_quoted(body)
@@ -287,6 +295,23 @@ class ComposeForm(forms.Form):
         except ValidationError:
             return None
         return found[0] if found else None
+
+    # -- sending
+
+    def clean(self) -> dict[str, Any]:
+        """Sending to where mail came back from is asked about once; a draft is saved as it is."""
+        data: dict[str, Any] = super().clean() or {}
+        people = [*data.get("to", ()), *data.get("cc", ()), *data.get("bcc", ())]
+        self.bounced = bounced(person.address for person in people)
+        if "_send" in self.data and self.bounced and not data.get("despite_bounces"):
+            raise ValidationError(
+                _(
+                    "Mail to %(addresses)s came back lately. Correct the address, or tick that it is"
+                    " to be sent all the same. (R5.21a)"
+                ),
+                params={"addresses": ", ".join(row.address for row in self.bounced)},
+            )
+        return data
 
     # -- saving
 

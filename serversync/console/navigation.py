@@ -30,6 +30,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
         (
             (_("Emails"), "activities.Email"),
             (_("Queue items"), "activities.QueueItem"),
+            (_("Bounced addresses"), "activities.BouncedAddress"),
             (_("Templates"), "activities.Template"),
             (_("Signatures"), "activities.EmailSignature"),
         ),

@@ -8,6 +8,7 @@ from activities import admin as activities
 from activities.models import (
     Account,
     ActivityPointer,
+    BouncedAddress,
     Contact,
     Email,
     EmailSignature,
@@ -83,6 +84,7 @@ SCREENS = {
     EmailSignature: SignatureConsole,
     Email: EmailConsole,
     QueueItem: activities.QueueItemScreen,
+    BouncedAddress: activities.BouncedAddressScreen,
     ActivityPointer: activities.ActivityScreen,
     StoredBytes: activities.StoredBytesScreen,
     # What the engine remembers

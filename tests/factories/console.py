@@ -9,7 +9,15 @@ from email.utils import format_datetime
 from django.utils import timezone
 
 from activities.models import Account as CustomerAccount
-from activities.models import Contact, Email, EmailSignature, Incident, Lead, Template
+from activities.models import (
+    BouncedAddress,
+    Contact,
+    Email,
+    EmailSignature,
+    Incident,
+    Lead,
+    Template,
+)
 from mailboxes import alerts
 from mailboxes.choices import (
     AccessApproval,
@@ -181,6 +189,12 @@ def build_site() -> Site:
     _cycles(healthy, queue, failing, now)
     _casework(support, cleo, contoso, administrator, now)
     _late_hook(now)
+    BouncedAddress.objects.create(
+        address="gil@prospect.example",
+        status="5.1.1",
+        diagnostic="5.1.1 550 5.1.1 user unknown",
+        bounced_on=now - timedelta(days=1),
+    )
     Workload.objects.filter(mailbox__in=[healthy, queue]).update(
         last_success_at=now - timedelta(minutes=3), next_run_at=now + timedelta(minutes=2)
     )

@@ -6,10 +6,17 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
-from activities.choices import CorrelationMethod, DeliveryResult, EmailKind
+from activities.choices import CorrelationMethod, DeliveryResult, EmailKind, EmailStatus
 from activities.mime.message import Address
-from activities.models import ActivityParty, ActivityPointer, Contact, Email
-from mailboxes.choices import FilteringMethod, Reach
+from activities.models import (
+    ActivityParty,
+    ActivityPointer,
+    BouncedAddress,
+    Contact,
+    Email,
+    Lead,
+)
+from mailboxes.choices import AutoCreate, FilteringMethod, Reach
 from mailboxes.models import TraceLog
 from serversync import outbox
 from serversync.choices import ItemState
@@ -326,3 +333,131 @@ def test_who_may_not_see_the_email_learns_nothing_of_it(ada: Account) -> None:
 
     assert "an email that you can" in page
     assert str(email.pk) not in page.partition('id="about"')[2].partition("</dd>")[0]
+
+
+# -- addresses
+
+
+def flagged() -> dict[str, int]:
+    return dict(BouncedAddress.objects.values_list("address", "count"))
+
+
+@pytest.mark.rule("R5.21a")
+def test_a_hard_bounce_flags_the_address_once_for_each_email(ada: Account) -> None:
+    first, second = sent(ada, DAN), sent(ada, CLEO, DAN)
+    report = dsn((DAN, *GONE), of=first)
+
+    comes_back(ada, report, report, dsn((DAN, *GONE), of=first, key="again"))
+    assert flagged() == {DAN.lower(): 1}
+    comes_back(ada, dsn((CLEO, *FULL), (DAN, *GONE), of=second, key="2"))
+
+    row = BouncedAddress.objects.get()
+    assert (row.address, row.count, row.email) == (DAN.lower(), 2, second)
+    assert (row.status, row.diagnostic) == ("5.1.1", "5.1.1 550 5.1.1 user unknown")
+
+
+@pytest.mark.rule("R5.21a")
+def test_who_forges_a_bounce_flags_nobody(ada: Account) -> None:
+    settings = ada.mailbox.regarding_user.settings
+    settings.incoming_email_filtering_method = FilteringMethod.ALL
+    settings.save()
+    email = sent(ada, subject="Offer")
+
+    comes_back(
+        ada,
+        dsn((CLEO, *GONE), message_id="made-up@example.com", key="1"),
+        dsn(("eve@customer.example", *GONE), of=email, key="2"),
+    )
+    comes_back(ada, dsn((CLEO, *GONE), subject="Offer", key="3"))
+
+    assert results(email)[CLEO][0] == DeliveryResult.BOUNCED
+    assert flagged() == {}
+
+
+@pytest.mark.rule("R5.21a")
+@pytest.mark.parametrize("proof", ["mail", "receipt", "automatic reply"])
+def test_later_proof_takes_the_flag_off(ada: Account, proof: str) -> None:
+    settings = ada.mailbox.regarding_user.settings
+    settings.incoming_email_filtering_method = FilteringMethod.ALL
+    settings.save()
+    comes_back(ada, dsn((CLEO, *GONE), of=sent(ada)))
+    assert flagged() == {CLEO: 1}
+    ada.later(hours=1)
+
+    again = sent(ada)
+    if proof == "receipt":
+        comes_back(ada, dsn((CLEO, *DELIVERED), of=again, key="2"))
+    else:
+        automatic = {"auto_submitted": "auto-replied"} if proof == "automatic reply" else {}
+        comes_back(ada, message(message_id="m@customer.example", sender=CLEO, **automatic))
+
+    assert flagged() == ({} if proof in ("mail", "receipt") else {CLEO: 1})
+
+
+@pytest.mark.rule("R5.21a")
+def test_records_and_the_compose_page_warn_of_a_flagged_address(ada: Account) -> None:
+    owner = ada.mailbox.regarding_user
+    contact = Contact.objects.create(last_name="Cleo", email_address2=CLEO, owning_user=owner)
+    comes_back(ada, dsn((CLEO, *GONE), of=sent(ada)))
+    client = signed_in(SuperuserFactory())
+    page = client.get(reverse("admin:activities_contact_change", args=[contact.pk]))
+    assert "Mail to cleo@customer.example came back." in page.content.decode()
+
+    queue = queue_mailbox("support").regarding_queue
+    written = {
+        "sender": f"mailboxes.queue:{queue.pk}",
+        "to": CLEO,
+        "subject": "Again",
+        "body": "Text",
+        "importance": "1",
+        "delivery_priority": "1",
+    }
+    before = Email.objects.count()
+    add = reverse("admin:activities_email_add")
+    asked = client.post(add, {**written, "_send": "1"})
+    assert "tick that it is to be sent all the same" in asked.content.decode()
+    assert Email.objects.count() == before
+    client.post(add, {**written, "_save": "1"})
+    assert Email.objects.get(activity__subject="Again").status_code == EmailStatus.DRAFT
+    client.post(add, {**written, "subject": "Still", "_send": "1", "despite_bounces": "on"})
+    assert (
+        Email.objects.get(activity__subject__startswith="Still").status_code
+        == EmailStatus.PENDING_SEND
+    )
+
+
+@pytest.mark.rule("R5.21a")
+def test_forgetting_an_address_needs_the_permission(ada: Account) -> None:
+    comes_back(ada, dsn((CLEO, *GONE), of=sent(ada)))
+    row = BouncedAddress.objects.get()
+    url = reverse("admin:activities_bouncedaddress_delete", args=[row.pk])
+    looker, clearer = SystemUserFactory(), SystemUserFactory()
+    group_of(looker, "view_bouncedaddress", "view_email", reach=Reach.ALL)
+    group_of(clearer, "view_bouncedaddress", "delete_bouncedaddress", reach=Reach.ALL)
+
+    assert signed_in(looker).post(url, {"post": "yes"}).status_code == 403
+    assert flagged() == {CLEO: 1}
+    assert signed_in(clearer).post(url, {"post": "yes"}).status_code == 302
+    assert flagged() == {}
+
+
+# -- no records, no answers
+
+
+@pytest.mark.rule("R3.57")
+@pytest.mark.parametrize("kind", ["bounce", "auto-reply"])
+def test_no_record_comes_of_what_no_person_wrote(ada: Account, kind: str) -> None:
+    user = ada.mailbox.regarding_user
+    user.settings.incoming_email_filtering_method = FilteringMethod.ALL
+    user.settings.auto_create_contact_on_promote = AutoCreate.CONTACT
+    user.settings.save()
+    organization(auto_create_contact_on_promote=True)
+    email = sent(ada)
+
+    away = message(message_id="a@x.example", sender="new@x.example", auto_submitted="auto-replied")
+    comes_back(ada, dsn((CLEO, *GONE), of=email) if kind == "bounce" else away)
+    assert Email.objects.get(kind=kind)
+    assert not Contact.objects.exists() and not Lead.objects.exists()
+
+    comes_back(ada, message(message_id="p@x.example", sender="person@x.example"))
+    assert Contact.objects.count() == 1  # so it was on

@@ -274,7 +274,7 @@ def test_bad_news_is_not_undone_by_good_news_from_on_the_way():
     ],
 )
 def test_a_guess_counts_only_if_it_is_tracked_and_the_only_one(way, of, tracked, noted):
-    effect = effect_of(report(), About(way=way, email=email(), of=of), tracked=tracked)
+    effect = effect_of(report(), About(way=way, email=email(), of=of), tracked=tracked, at=NOW)
     assert (effect is not None) is noted
     assert effect is None or effect.certain is (way == ReportWay.MESSAGE_ID)
 
@@ -287,7 +287,7 @@ def test_a_guess_counts_only_if_it_is_tracked_and_the_only_one(way, of, tracked,
 @pytest.mark.parametrize("tracked", [True, False])
 def test_every_way_has_its_words(way, tracked):
     choice = About(way=way, email=email() if way != ReportWay.NONE else None, looked_for="x")
-    effect = effect_of(report(), choice, tracked=tracked)
+    effect = effect_of(report(), choice, tracked=tracked, at=NOW)
     lines = [text for text, rule in lines_of(data_of(Report(report(), choice, effect)))]
     assert lines[0].startswith("Bounce: ")
     if way == ReportWay.NONE:
