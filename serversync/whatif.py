@@ -71,6 +71,7 @@ class Unknown(TextChoices):
     GONE = "gone", _("it left the server before it could be read")
     BY_HAND = "by_hand", _("a person has settled it")
     FAILED = "failed", _("deciding it failed")
+    NOT_REACHED = "not_reached", _("the forward that it came in would fail")
 
 
 class Facet(TextChoices):
@@ -528,6 +529,9 @@ def data_of(decision: trace.Decision) -> dict[str, Any]:
 
 def _compared(rows: Sequence[SyncItem], decided: Sequence[Decided]) -> Iterator[Difference]:
     """`rows`: the item and what was inside it before."""
+    if (denied := _denied(decided)) is not None:
+        yield from _failing(rows, denied)
+        return
     now = {one.part: one for one in decided}
     for part, row in enumerate(rows):
         one, before = now.pop(part, None), row.decision
@@ -547,6 +551,21 @@ def _compared(rows: Sequence[SyncItem], decided: Sequence[Decided]) -> Iterator[
         if one.decision is not None:
             after = data_of(one.decision)
             yield Difference(item=rows[0], before={}, after=after, facets=(Facet.OUTCOME,))
+
+
+def _denied(decided: Sequence[Decided]) -> trace.Decision | None:
+    """Of an original inside that nobody may own (R3.29): the whole forward is tried again then."""
+    found = (one.decision for one in decided if one.part and one.decision is not None)
+    return next((one for one in found if one.outcome == ItemState.RETRYING), None)
+
+
+def _failing(rows: Sequence[SyncItem], decision: trace.Decision) -> Iterator[Difference]:
+    wrapper, *inside = rows
+    after = data_of(decision)
+    facets = _facets(_as_columns(wrapper), after)
+    yield Difference(item=wrapper, before=wrapper.decision, after=after, facets=facets)
+    for row in inside:
+        yield Difference(item=row, before=row.decision, unknown=Unknown.NOT_REACHED)
 
 
 def _as_columns(row: SyncItem) -> dict[str, Any]:

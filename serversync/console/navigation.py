@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Creation rules"), "tracking.ConvertRule"),
             (_("Items"), "serversync.SyncItem"),
             (_("Quarantine"), "quarantine"),
+            (_("What if"), "what_if"),
             (_("Alerts"), "mailboxes.TraceLog"),
         ),
     ),
@@ -74,7 +75,11 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 
 
 #: Pages that are no list of a model: name of the address -> whose screen must be open to the user.
-PAGES = {"quarantine": "serversync.SyncItem", "conflicts": "mailboxes.EmailSearch"}
+PAGES = {
+    "quarantine": "serversync.SyncItem",
+    "what_if": "serversync.SyncItem",
+    "conflicts": "mailboxes.EmailSearch",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from serversync.console import conflicts, front, navigation, quarantine, rules, signin
+from serversync.console import conflicts, front, navigation, quarantine, rules, signin, whatif
 
 
 class ConsoleSite(admin.AdminSite):
@@ -31,6 +31,7 @@ class ConsoleSite(admin.AdminSite):
             *signin.urls(self),
             *quarantine.urls(self),
             *conflicts.urls(self),
+            *whatif.urls(self),
             *super().get_urls(),
         ]
 

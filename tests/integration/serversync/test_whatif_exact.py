@@ -262,9 +262,9 @@ def test_what_if_foretells_the_real_run(accounts: list[Account]) -> None:
         assert items.count() > 90
         same = what_if(items, Settings(), NOW + timedelta(days=1))
         assert [(one.item, one.facets) for one in same.changed] == []
-        for number in range(1, 5):
+        for number in (1, 7, 20):
             told[number] = what_if(items, drawn(number), NOW + timedelta(days=1)).differences
-            assert {one.unknown for one in told[number]} <= {None, Unknown.FAILED}
+            assert {one.unknown for one in told[number]} <= {None, Unknown.NOT_REACHED}
     for number, differences in told.items():
         with undone():
             apply(before)
