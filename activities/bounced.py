@@ -1,4 +1,4 @@
-"""Addresses that mail came back from for good (R5.21a): noted, looked up, and forgotten on proof."""
+"""Addresses that mail came back from for good (R5.21): noted, looked up, and forgotten on proof."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

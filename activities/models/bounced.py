@@ -8,7 +8,7 @@ from mailboxes.models import Record
 
 
 class BouncedAddress(Record):
-    """Ours (R5.21a). Written by `activities.bounced`; the row goes as soon as mail gets through again."""
+    """Ours (R5.21). Written by `activities.bounced`; the row goes as soon as mail gets through again."""
 
     address = models.CharField(
         _("address"),

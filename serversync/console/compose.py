@@ -307,7 +307,7 @@ class ComposeForm(forms.Form):
             raise ValidationError(
                 _(
                     "Mail to %(addresses)s came back lately. Correct the address, or tick that it is"
-                    " to be sent all the same. (R5.21a)"
+                    " to be sent all the same. (R5.21)"
                 ),
                 params={"addresses": ", ".join(row.address for row in self.bounced)},
             )

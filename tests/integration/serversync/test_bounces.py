@@ -342,7 +342,7 @@ def flagged() -> dict[str, int]:
     return dict(BouncedAddress.objects.values_list("address", "count"))
 
 
-@pytest.mark.rule("R5.21a")
+@pytest.mark.rule("R5.21")
 def test_a_hard_bounce_flags_the_address_once_for_each_email(ada: Account) -> None:
     first, second = sent(ada, DAN), sent(ada, CLEO, DAN)
     report = dsn((DAN, *GONE), of=first)
@@ -356,7 +356,7 @@ def test_a_hard_bounce_flags_the_address_once_for_each_email(ada: Account) -> No
     assert (row.status, row.diagnostic) == ("5.1.1", "5.1.1 550 5.1.1 user unknown")
 
 
-@pytest.mark.rule("R5.21a")
+@pytest.mark.rule("R5.21")
 def test_who_forges_a_bounce_flags_nobody(ada: Account) -> None:
     settings = ada.mailbox.regarding_user.settings
     settings.incoming_email_filtering_method = FilteringMethod.ALL
@@ -374,7 +374,7 @@ def test_who_forges_a_bounce_flags_nobody(ada: Account) -> None:
     assert flagged() == {}
 
 
-@pytest.mark.rule("R5.21a")
+@pytest.mark.rule("R5.21")
 @pytest.mark.parametrize("proof", ["mail", "receipt", "automatic reply"])
 def test_later_proof_takes_the_flag_off(ada: Account, proof: str) -> None:
     settings = ada.mailbox.regarding_user.settings
@@ -394,7 +394,7 @@ def test_later_proof_takes_the_flag_off(ada: Account, proof: str) -> None:
     assert flagged() == ({} if proof in ("mail", "receipt") else {CLEO: 1})
 
 
-@pytest.mark.rule("R5.21a")
+@pytest.mark.rule("R5.21")
 def test_records_and_the_compose_page_warn_of_a_flagged_address(ada: Account) -> None:
     owner = ada.mailbox.regarding_user
     contact = Contact.objects.create(last_name="Cleo", email_address2=CLEO, owning_user=owner)
@@ -426,7 +426,7 @@ def test_records_and_the_compose_page_warn_of_a_flagged_address(ada: Account) ->
     )
 
 
-@pytest.mark.rule("R5.21a")
+@pytest.mark.rule("R5.21")
 def test_forgetting_an_address_needs_the_permission(ada: Account) -> None:
     comes_back(ada, dsn((CLEO, *GONE), of=sent(ada)))
     row = BouncedAddress.objects.get()
