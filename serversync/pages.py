@@ -53,6 +53,7 @@ from tracking.promote import (
     answering_mailboxes,
     plan_page,
     reading_of,
+    rests_on,
     write_page,
 )
 
@@ -382,7 +383,7 @@ class PageWriter:
         now = self.run.clock()
         with transaction.atomic():
             renew(self.run.token, now)
-            plans = [plan for one in seen for plan in one.plans]
+            plans = _writable(seen)
             outcomes = write_page(plans, staged, now, self.organization)
             undelivered = {email for outcome in outcomes.values() for email in outcome.undelivered}
             if answering := answering_mailboxes(plans):
@@ -679,6 +680,26 @@ def _missing(folder: str) -> str:
     if folder == IMPORTED:
         return "The file is no longer kept here. Import it again."
     return "The server did not hand it out."
+
+
+class PageDivided(Exception):
+    """Something of this page rests on an email that isn't written now. Item by item it doesn't."""
+
+
+def _writable(seen: Sequence[Seen]) -> list[Plan]:
+    """A forward is stored with all its originals or not yet: its ledger rows are written with them."""
+    good = [one for one in seen if not _error_of(one)[0]]
+    plans = [plan for one in good for plan in one.plans]
+    held = {
+        plan.new_email.id
+        for one in seen
+        if _error_of(one)[0]
+        for plan in one.plans
+        if plan.new_email is not None
+    }
+    if held and any(rests_on(plan, held) for plan in plans):
+        raise PageDivided
+    return plans
 
 
 def _error_of(one: Seen) -> tuple[str, str]:

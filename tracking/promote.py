@@ -54,6 +54,7 @@ __all__ = [
     "answering_mailboxes",
     "plan_page",
     "reading_of",
+    "rests_on",
     "write_page",
 ]
 
@@ -226,21 +227,27 @@ def _addresses_line(message: ParsedMessage) -> tuple[str, str]:
 def _is_stale(plan: Plan, lost: Mapping[UUID, Standing]) -> bool:
     """Whether this plan rests on one that lost. `lost`: e-mail not written -> who stands there."""
     new = plan.new_email
-    if plan.effect is not None and plan.effect.email_id in lost:
+    if rests_on(plan, lost.keys()):
         return True
-    if new is None:
-        return plan.duplicate_of in lost
-    if new.id not in lost and not plan.rests_on.isdisjoint(lost):
-        return True
-    if lost.keys() & {new.fields["correlated_activity_id"], new.fields["about_id"]}:
-        return True
-    standing = lost.get(new.id)
+    standing = lost.get(new.id) if new else None
+    if new is None or standing is None:
+        return False
     # Its id belongs to another message, so it needs a key of its own, and so may those of the page
     # that left the id to it (R3.20).
     direction = new.fields["direction_code"]
-    return bool(
-        standing and plan.message.message_id and not is_copy(plan.message, standing, direction)
-    )
+    return bool(plan.message.message_id) and not is_copy(plan.message, standing, direction)
+
+
+def rests_on(plan: Plan, missing: Collection[UUID]) -> bool:
+    """Whether this plan refers to one of these emails of its page, or to what they make."""
+    new = plan.new_email
+    if plan.effect is not None and plan.effect.email_id in missing:
+        return True
+    if new is None:
+        return plan.duplicate_of in missing
+    if new.id not in missing and not plan.rests_on.isdisjoint(missing):
+        return True
+    return not {new.fields["correlated_activity_id"], new.fields["about_id"]}.isdisjoint(missing)
 
 
 def _outcome(plan: Plan, undelivered: Collection[UUID]) -> Outcome:

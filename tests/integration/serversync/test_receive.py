@@ -848,16 +848,13 @@ def forward_account() -> Account:
     return Account(ready(mailbox, outgoing_email_delivery_method=0))
 
 
-def wrapped(original: bytes, sender: str = "ben@example.com") -> bytes:
-    return (
-        (
-            f"From: {sender}\r\nTo: forward@example.com\r\nMessage-ID: <fw@example.com>\r\n"
-            "Subject: FW\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=w\r\n\r\n"
-            "--w\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n"
-        ).encode()
-        + original
-        + b"\r\n--w--\r\n"
-    )
+def wrapped(*originals: bytes, sender: str = "ben@example.com") -> bytes:
+    head = (
+        f"From: {sender}\r\nTo: forward@example.com\r\nMessage-ID: <fw@example.com>\r\n"
+        "Subject: FW\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=w\r\n\r\n"
+    ).encode()
+    part = b"--w\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n"
+    return head + b"".join(part + original + b"\r\n" for original in originals) + b"--w--\r\n"
 
 
 @pytest.mark.rule("R1.35", "R3.75")
@@ -879,6 +876,47 @@ def test_a_forwarded_original_is_processed_for_who_forwarded_it() -> None:
     assert rows["1.1/1"].state == ItemState.TRACKED
     assert rows["1.1/1"].parent == rows["1.1"]
     assert sum(result.by_state.values()) == SyncItem.objects.count()
+
+
+@pytest.mark.rule("R3.67", "R3.75")
+def test_a_forward_waits_as_a_whole_for_an_original_that_fails(monkeypatch) -> None:
+    forward = forward_account()
+    user_mailbox("ben", incoming_email_delivery_method=IncomingDeliveryMethod.FORWARD_MAILBOX)
+    parts = [
+        message(message_id=f"{name}@x.example", to="ben@example.com", subject=name)
+        for name in ("good", "poison")
+    ]
+    forward.box.deliver(wrapped(*parts))
+    # A copy of the good one, beside it: it must not rest on what isn't written.
+    forward.box.deliver(wrapped(parts[0]))
+    real = promote.judge
+
+    def poisoned(reading, unit, page):
+        if unit.message.subject == "poison":
+            raise ValueError("poison")
+        return real(reading, unit, page)
+
+    monkeypatch.setattr(promote, "judge", poisoned)
+    forward.receive()
+    rows = forward.items()
+    assert rows["1.1"].state == ItemState.RETRYING
+    assert "1.1/1" not in rows
+    assert rows["1.2/1"].state == ItemState.TRACKED
+    assert Email.objects.get() == rows["1.2/1"].email
+
+    monkeypatch.setattr(promote, "judge", real)
+    forward.later(minutes=16)
+    forward.receive()
+
+    rows = forward.items()
+    assert {key: row.state for key, row in rows.items()} == {
+        "1.1": ItemState.SKIPPED,
+        "1.1/1": ItemState.DUPLICATE,
+        "1.1/2": ItemState.TRACKED,
+        "1.2": ItemState.SKIPPED,
+        "1.2/1": ItemState.TRACKED,
+    }
+    assert rows["1.1/1"].email == rows["1.2/1"].email
 
 
 @pytest.mark.rule("R2.14", "R3.75")
@@ -928,7 +966,7 @@ def test_our_own_probe_inside_a_forward_is_skipped_for_who_forwarded_it_alone() 
         ),
         (
             IncomingDeliveryMethod.FORWARD_MAILBOX,
-            wrapped(message(message_id="one@x.example"), "stranger@elsewhere.example"),
+            wrapped(message(message_id="one@x.example"), sender="stranger@elsewhere.example"),
             "forwarder_unknown",
         ),
     ],
