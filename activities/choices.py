@@ -129,7 +129,7 @@ class DeliveryResult(IntegerChoices):
     DELIVERED = 4, _("Delivered")
     UNDELIVERED = 5, _("Undelivered this time")
     BOUNCED = 6, _("Undelivered for good")
-    READ = 7, _("Read")
+    READ = 7, pgettext_lazy("delivery", "Read")
     COMPLAINED = 8, _("Reported as unwanted")
 
     @property

@@ -28,6 +28,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from activities import blobs
+from activities.choices import EmailKind
 from activities.html import Sanitised, html_of, sanitise
 from activities.mime.message import Attachment, ParsedMessage
 from activities.mime.parse import parse
@@ -259,6 +260,7 @@ class Pages:
             title=(item.subject or __("(no subject)")) if item.is_readable else __("Item"),
             item=item,
             looked=looked,
+            kind=EmailKind(looked.message.kind).label if looked else "",
             remote=_remote(request),
             cause=_cause(item) if item.state in quarantine.FAILED else None,
             deeds=[
