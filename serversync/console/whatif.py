@@ -13,6 +13,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Case, Q, When
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -37,11 +38,12 @@ from serversync.whatif import (
     what_if,
     what_if_messages,
 )
-from tracking import trace
 from tracking.acceptance import PartyKey
 from tracking.again import Settings
+from tracking.byhand import sentences_of
 from tracking.choices import PartyKind
 from tracking.reading import reading_of
+from tracking.trace import Sentence
 
 if TYPE_CHECKING:
     from serversync.console.site import ConsoleSite
@@ -52,6 +54,7 @@ MOST_FILES = 20
 MOST_BYTES = 25 * 1024 * 1024  # of all files together
 MOST_SHOWN = 200
 MOST_PARTIES = 50
+FILTER = "filter_"
 
 
 def urls(site: "ConsoleSite") -> list[Any]:
@@ -109,15 +112,15 @@ class Form(forms.Form):
             field.help_text = with_rules(field.help_text) if field.help_text else ""
             self.fields[name] = field
         choices = [("", __("as it is")), *FilteringMethod.choices]
-        for number, (_key, name, method) in enumerate(parties):
-            self.fields[f"filter_{number}"] = forms.ChoiceField(
+        for key, name, method in parties:
+            self.fields[_field_of(key)] = forms.ChoiceField(
                 label=name, choices=choices, required=False, help_text=method.label
             )
 
     @property
     def groups(self) -> list[tuple[Any, list[forms.BoundField]]]:
         found = [(name, [self[field] for field in fields]) for name, fields in GROUPS]
-        filters = [self[f"filter_{number}"] for number in range(len(self.parties))]
+        filters = [self[_field_of(key)] for key, _name, _method in self.parties]
         return [(_("Filters of users and queues"), filters), *found] if filters else found
 
     @property
@@ -130,10 +133,15 @@ class Form(forms.Form):
         }
         filters = {
             key: FilteringMethod(int(chosen))
-            for number, (key, _name, _method) in enumerate(self.parties)
-            if (chosen := given.get(f"filter_{number}"))
+            for key, _name, _method in self.parties
+            if (chosen := given.get(_field_of(key)))
         }
         return Settings(organization=changed(self.organization, values), filters=filters)
+
+
+def _field_of(key: PartyKey) -> str:
+    """By whose filter it is, for another mailbox may be chosen between the page and its answer."""
+    return f"{FILTER}{key[1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +151,8 @@ class Line:
     name: str
     item: SyncItem | None
     facets: str
-    before: Sequence[trace.Sentence]
-    after: Sequence[trace.Sentence]
+    before: Sequence[Sentence]
+    after: Sequence[Sentence]
     kinds: tuple[str, str]
     states: tuple[str, str]
 
@@ -184,7 +192,7 @@ class Page:
             request.FILES if posted else None,
             organization=Organization.objects.current(),
             mailboxes=mailboxes,
-            parties=_parties(mailboxes, chosen),
+            parties=_parties(mailboxes, chosen, _changed(request)),
             initial={"mailbox": chosen},
         )
 
@@ -245,11 +253,24 @@ def _uuid(text: Any) -> UUID | None:
         return None
 
 
-def _parties(mailboxes: Any, first: UUID | None) -> list[tuple[PartyKey, str, FilteringMethod]]:
-    """Users and queues whose mailboxes the reader may see, that of the chosen mailbox first."""
+def _changed(request: HttpRequest) -> list[UUID]:
+    """Keys of the users and queues whose filters were set on the page."""
+    names = [name for name, value in request.POST.items() if name.startswith(FILTER) and value]
+    keys = [_uuid(name.removeprefix(FILTER)) for name in names[: MOST_PARTIES + 1]]
+    return [key for key in keys if key is not None]
+
+
+def _parties(
+    mailboxes: Any, first: UUID | None, changed: Sequence[UUID]
+) -> list[tuple[PartyKey, str, FilteringMethod]]:
+    """Users and queues whose mailboxes the reader may see: that of the chosen mailbox, those whose filter
+    is `changed`, then as many as fit on a page."""
     found = []
-    rows = mailboxes.select_related("regarding_user__settings", "regarding_queue")
-    for mailbox in sorted(rows[: MOST_PARTIES * 2], key=lambda one: one.pk != first):
+    wanted = Q(regarding_user__in=changed) | Q(regarding_queue__in=changed)
+    turn = Case(When(pk=first, then=0), When(wanted, then=1), default=2)
+    rows = mailboxes.filter(Q(regarding_user__isnull=False) | Q(regarding_queue__isnull=False))
+    rows = rows.select_related("regarding_user__settings", "regarding_queue")
+    for mailbox in rows.order_by(turn, "name")[: MOST_PARTIES + 1]:
         key = reading_of(mailbox)
         if key is None:
             continue
@@ -261,7 +282,7 @@ def _parties(mailboxes: Any, first: UUID | None) -> list[tuple[PartyKey, str, Fi
             party = mailbox.regarding_queue
             method = party.incoming_email_filtering_method
         found.append((key, str(party), FilteringMethod(method)))
-    return found[:MOST_PARTIES]
+    return found
 
 
 def _counts(result: Comparison) -> list[tuple[str, str]]:
@@ -293,8 +314,8 @@ def _line(one: Difference, may_read: bool) -> Line:
         name=name,
         item=one.item,
         facets=", ".join(str(facet.label) for facet in one.facets),
-        before=trace.sentences(one.before),
-        after=trace.sentences(one.after),
+        before=sentences_of(one.before),
+        after=sentences_of(one.after),
         kinds=(STATE_KIND[states[0]], STATE_KIND[states[1]]),
         states=(str(states[0].label), str(states[1].label)),
     )

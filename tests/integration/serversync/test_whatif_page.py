@@ -35,6 +35,10 @@ def form(account: Account, **more: object) -> dict[str, object]:
     return {**told, "mailbox": str(account.mailbox.pk), "days": "7", **more}
 
 
+def takes_all(account: Account) -> dict[str, str]:
+    return {f"filter_{account.mailbox.regarding_user_id}": "0"}
+
+
 def posted(client, account: Account, **more: object) -> str:
     answer = client.post(URL, form(account, **more))
     assert answer.status_code == 200
@@ -54,7 +58,7 @@ def admin(ada: Account):
 
 @pytest.mark.rule("R8.33")
 def test_differences_stand_side_by_side(ada: Account, reader) -> None:
-    page = posted(reader, ada, filter_0="0")
+    page = posted(reader, ada, **takes_all(ada))
     assert "would be tracked: 1" in page.lower()
     assert "Rejected, NoCorrelationMatch" in page and "Tracked, AcceptAll" in page
     assert "Secret plans" in page
@@ -69,7 +73,7 @@ def test_the_form_as_it_is_changes_nothing(ada: Account, reader) -> None:
 
 @pytest.mark.rule("R8.30")
 def test_subjects_and_files_are_for_who_may_read_the_mail(ada: Account, admin) -> None:
-    page = posted(admin, ada, filter_0="0")
+    page = posted(admin, ada, **takes_all(ada))
     assert "Tracked, AcceptAll" in page
     assert "Secret plans" not in page and "***" in page
     file = SimpleUploadedFile("a.eml", message(), "message/rfc822")
@@ -79,11 +83,11 @@ def test_subjects_and_files_are_for_who_may_read_the_mail(ada: Account, admin) -
 
 def test_files_and_one_item(ada: Account, reader) -> None:
     file = SimpleUploadedFile("mine.eml", message(message_id="new@x.example"), "message/rfc822")
-    page = posted(reader, ada, brought=file, filter_0="0")
+    page = posted(reader, ada, brought=file, **takes_all(ada))
     assert "mine.eml" in page and "Tracked, AcceptAll" in page
     item = SyncItem.objects.get()
     assert "Secret plans" in reader.get(URL, {"item": item.pk}).content.decode()
-    assert "would be tracked: 1" in posted(reader, ada, item=item.pk, filter_0="0").lower()
+    assert "would be tracked: 1" in posted(reader, ada, item=item.pk, **takes_all(ada)).lower()
     assert (
         f"?item={item.pk}" in reader.get(f"/serversync/syncitem/{item.pk}/change/").content.decode()
     )
@@ -96,7 +100,7 @@ def test_mailboxes_and_items_out_of_reach_do_not_exist(ada: Account, reader) -> 
     item = SyncItem.objects.get(mailbox=ben.mailbox)
     assert reader.get(URL, {"item": item.pk}).status_code == 404
     assert reader.get(URL, {"item": "nonsense"}).status_code == 404
-    page = posted(reader, ben, filter_0="0")
+    page = posted(reader, ben, **takes_all(ben))
     assert "result" not in page.split("<form")[0] and "Ben" not in page.split("<form")[-1]
 
 
@@ -112,3 +116,15 @@ def test_limits(ada: Account, reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serversync.whatif.MOST_ITEMS", 0)
     assert "are decided again. Take fewer days" in posted(reader, ada)
     assert 'id="result"' not in posted(reader, ada, days="1000")
+
+
+def test_a_filter_stays_that_of_its_user_whichever_mailbox_is_chosen(
+    ada: Account, admin, monkeypatch
+) -> None:
+    monkeypatch.setattr(whatif, "MOST_PARTIES", 1)
+    zoe = Account(user_mailbox("zoe", FilteringMethod.RESPONSES), now=timezone.now())
+    assert "unchanged: 1" in posted(admin, ada, **takes_all(zoe))
+    page = posted(admin, ada, **takes_all(ada), **takes_all(zoe))
+    assert "would be tracked: 1" in page.lower()
+    for account in (ada, zoe):
+        assert f'name="filter_{account.mailbox.regarding_user_id}"' in page
