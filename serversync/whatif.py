@@ -231,7 +231,7 @@ class _Ledger:
         if isinstance(source, Unknown):
             return Difference(item=row, before=before, unknown=source)
         message, raw = source
-        originals = self._originals(row, raw, children)
+        originals = self._originals(row, message, raw, children)
         if isinstance(originals, Unknown):
             return Difference(item=row, before=before, unknown=originals)
         return Again(
@@ -246,23 +246,24 @@ class _Ledger:
         )
 
     def _originals(
-        self, row: SyncItem, raw: bytes, children: Sequence[SyncItem]
+        self, row: SyncItem, message: ParsedMessage, raw: bytes, children: Sequence[SyncItem]
     ) -> tuple[Original, ...] | Unknown:
         if not row.mailbox.is_forward_mailbox:
             return ()
         if raw:
             return tuple(
-                Original(message=parse(inside), raw=inside) for inside in forwarded_originals(raw)
+                Original(message=parse(inside), raw=inside)
+                for inside in forwarded_originals(message)
             )
         found = []
         for child in children:
             source = _source(child)
             if isinstance(source, Unknown):
                 return source
-            message, content = source
+            inner, content = source
             if child.reason == SkipReason.OWN_PROBE:
-                message = replace(message, own_header=_PROBE)
-            found.append(Original(message=message, raw=content, former=self._former(child)))
+                inner = replace(inner, own_header=_PROBE)
+            found.append(Original(message=inner, raw=content, former=self._former(child)))
         return tuple(found)
 
     def _former(self, row: SyncItem) -> Former:
@@ -491,7 +492,7 @@ def _imagined(
     asked = []
     for number, (_name, raw) in enumerate(files):
         message = parse(raw)
-        inside = forwarded_originals(raw) if mailbox.is_forward_mailbox else []
+        inside = forwarded_originals(message) if mailbox.is_forward_mailbox else []
         asked.append(
             Again(
                 key=str(number),
