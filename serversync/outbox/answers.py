@@ -1,0 +1,124 @@
+"""Answers: a draft that replies to an e-mail, or passes it on."""
+
+import json
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from activities.choices import ParticipationType
+from activities.html import html_of
+from activities.mime.message import Address
+from activities.mime.reply import forward_html, forward_subject, quote_html, reply_subject
+from activities.models import ActivityMimeAttachment, ActivityParty, Email
+from mailboxes.models import Queue, SystemUser
+from serversync.outbox.drafts import Draft, Sender, address_of, create_draft
+from serversync.outbox.rights import may_send_as, sender_of
+from serversync.wordings import below, signature_of
+
+
+def reply(email: Email, *, actor: SystemUser, now: datetime, everyone: bool = False) -> Email:
+    """A draft that answers the sender, or everyone."""
+    sender = _answering(email, actor)
+    own = {address_of(sender).lower()}
+    to = _reply_to(email)
+    cc: tuple[Address, ...] = ()
+    if everyone:
+        others = [
+            *_addresses(email, ParticipationType.TO),
+            *_addresses(email, ParticipationType.CC),
+        ]
+        taken = own | {address.key for address in to}
+        cc = tuple({a.key: a for a in others if a.key not in taken}.values())
+    body = below(signature_of(actor)) + quote_html(_as_html(email), _intro(email))
+    draft = Draft(
+        sender=sender,
+        to=to,
+        cc=cc,
+        subject=reply_subject(email.activity.subject),
+        body=body,
+        regarding=email.activity.regarding_object,
+    )
+    return create_draft(draft, actor=actor, now=now, parent=email, answers=True)
+
+
+def forward(email: Email, *, actor: SystemUser, now: datetime) -> Email:
+    """A draft with the body and the files of `email`, to nobody yet."""
+    header = [
+        (_("From"), email.sender),
+        (_("Sent"), date_format(email.activity.sort_date, "DATETIME_FORMAT")),
+        (_("To"), email.to_recipients),
+        (_("Subject"), email.activity.subject),
+    ]
+    draft = Draft(
+        sender=_answering(email, actor),
+        subject=forward_subject(email.activity.subject),
+        body=below(signature_of(actor)) + forward_html(_as_html(email), header),
+        regarding=email.activity.regarding_object,
+    )
+    created = create_draft(draft, actor=actor, now=now, parent=email)
+    files = list(ActivityMimeAttachment.objects.filter(activity_id=email.pk))
+    with transaction.atomic():
+        ActivityMimeAttachment.objects.bulk_create(
+            [
+                ActivityMimeAttachment(
+                    activity_id=created.pk,
+                    attachment_id=file.attachment_id,
+                    attachment_number=file.attachment_number,
+                    file_name=file.file_name,
+                    mime_type=file.mime_type,
+                    attachment_content_id=file.attachment_content_id,
+                    file_size=file.file_size,
+                    is_inline=file.is_inline,
+                )
+                for file in files
+            ]
+        )
+        Email.objects.filter(pk=created.pk).update(attachment_count=len(files))
+    created.attachment_count = len(files)
+    return created
+
+
+def _answering(email: Email, actor: SystemUser) -> Sender:
+    """Who answers: the queue or user that accepted the message if the actor may, else the actor."""
+    entity = email.accepting_entity() if email.is_incoming else sender_of(email)
+    if isinstance(entity, SystemUser | Queue) and may_send_as(actor, entity) is None:
+        return entity
+    return actor
+
+
+def _addresses(email: Email, role: ParticipationType) -> tuple[Address, ...]:
+    rows = ActivityParty.objects.filter(activity_id=email.pk, participation_type_mask=role)
+    found: dict[str, Address] = {}
+    for row in rows:
+        address = Address(row.address_used, row.unresolved_party_name)
+        if address.key:
+            found.setdefault(address.key, address)
+    return tuple(found.values())
+
+
+def _reply_to(email: Email) -> tuple[Address, ...]:
+    if not email.is_incoming:
+        return _addresses(email, ParticipationType.TO)
+    try:
+        wanted = json.loads(email.internet_message_headers or "{}").get("Reply-To", "")
+    except ValueError:
+        wanted = ""
+    address = wanted.strip()
+    if "<" in address:
+        address = address.rpartition("<")[2].partition(">")[0]
+    if "@" in address and "," not in address:
+        return (Address(address),)
+    return _addresses(email, ParticipationType.SENDER)
+
+
+def _as_html(email: Email) -> str:
+    return email.description if email.mime_type == "text/html" else html_of(email.description)
+
+
+def _intro(email: Email) -> str:
+    return _("On %(when)s, %(who)s wrote:") % {
+        "when": date_format(email.activity.sort_date, "DATETIME_FORMAT"),
+        "who": email.sender,
+    }
