@@ -10,6 +10,7 @@ import logging
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import spnego
@@ -99,7 +100,7 @@ class Handshake:
         self._proven_for = (0, 0)  # channel and connection
 
     def send(self, channel: Channel, request: Request) -> Answer:
-        if self._proven_for == (id(channel), channel.connection_number() or -1):
+        if self._proven_for == (id(channel), channel.connection_number(request) or -1):
             answer = channel.exchange(request)
             if answer.status != UNAUTHORIZED:
                 return answer
@@ -176,8 +177,8 @@ class Kerberos:
             answer = channel.exchange(request.having(Authorization=negotiate(context, None)))
             challenge = challenge_of(answer, "Negotiate")
             if answer.status == UNAUTHORIZED and challenge is not None:
-                said = negotiate(context, challenge)
-                answer = channel.exchange(request.having(Authorization=said))
+                said = request.having(Authorization=negotiate(context, challenge))
+                answer = channel.exchange(replace(said, continues=True))
         except gssapi.exceptions.GSSError as error:
             kind = KdcAway if KDC_AWAY in str(error) else NoTicket
             raise kind(f"no Kerberos ticket for {channel.place.host}: {error}") from error

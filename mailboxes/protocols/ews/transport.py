@@ -38,6 +38,7 @@ from mailboxes.protocols.phases import Phase, Watcher, watched
 USER_AGENT = "serversync"
 SEND_CHUNK = 64 * 1024
 READ_CHUNK = 256 * 1024
+LARGE_REQUEST = 48 * 1024  # octets of a body; IIS reads so much ahead of its programs, others 64 KB
 LARGEST_ANSWER = 512 * 1024 * 1024  # octets, unpacked: twice the largest message in base64
 LARGEST_HEAD = 1024 * 1024  # octets until the body begins, interim answers (1xx) included
 CHUNKED = 3  # most octets on the line for one of a body, for a server that sends small chunks
@@ -88,6 +89,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Request:
     """`repeat`: it may be sent again on a new connection if the server hung up without an answer.
+    `continues`: a login that was begun on this connection and counts on no other.
     `largest`: octets that its answer may have, LARGEST_ANSWER if not said.
     """
 
@@ -95,6 +97,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "POST"
     repeat: bool = False
+    continues: bool = False
     largest: int | None = None
 
     def having(self, **headers: str) -> "Request":
@@ -206,15 +209,16 @@ class Channel:
                 connection.close()
                 connection.octets.raw.close()
 
-    def connection_number(self) -> int:
-        """Which connection the next request goes over; 0: a new one. What is proven on a connection is
+    def connection_number(self, request: Request) -> int:
+        """Which connection this one would go over; 0: a new one. What is proven on a connection is
         proven for that one only (NTLM)."""
-        return self.made if self._still_there() else 0
+        return self.made if self._is_kept_for(request) else 0
 
-    def _still_there(self) -> bool:
+    def _is_kept_for(self, request: Request) -> bool:
         """Is there a kept connection that can be used? One on which something waits to be read is
         closed, or out of step: some servers write a second answer after a fault."""
-        if self._connection is not None and not self._connection.octets.is_silent():
+        kept = self._connection
+        if kept is not None and not (kept.is_safe_for(request) and kept.octets.is_silent()):
             self.drop()
         return self._connection is not None
 
@@ -227,7 +231,7 @@ class Channel:
         is sent once more over a new one if the first can't have been carried out: it was not taken
         whole, or carrying it out twice does no harm (`repeat`).
         """
-        kept = self._still_there()
+        kept = self._is_kept_for(request)
         try:
             return self._exchange(request)
         except Unanswered as lost:
@@ -246,6 +250,7 @@ class Channel:
             self._pace.allow(CHUNKED * largest)
             content = b"".join(_content(response, largest))
         self._answered = True
+        connection.may_end = len(request.body) > LARGE_REQUEST
         if response.will_close or not whole:
             self.drop()
         self._keep_cookies(response)
@@ -442,7 +447,13 @@ class _Connection(http.client.HTTPConnection):
         self.default_port = 443 if place.secure else 80
         self.octets = octets
         self.sock: Any = octets
+        self.may_end = False
         self._place = place
+
+    def is_safe_for(self, request: Request) -> bool:
+        """Some servers hang up after a large request, a moment later and without a word. So a connection
+        that carried one gets nothing that can't be repeated until it has answered something else."""
+        return request.repeat or request.continues or not self.may_end
 
     def ask(self, request: Request, headers: Mapping[str, bytes]) -> bool:
         """Send it. False if the server stopped taking it; it may have answered all the same (413)."""

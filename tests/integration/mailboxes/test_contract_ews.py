@@ -1006,8 +1006,10 @@ def test_line_and_gateway_prove_nothing(site, fault):
 
 
 @pytest.mark.rule("R5.17")
-def test_large_message_over_a_line_that_was_closed_is_sent_once(site):
+@pytest.mark.parametrize("way", [Authentication.BASIC, Authentication.NTLM], ids=str)
+def test_large_message_over_a_line_that_was_closed_is_sent_once(site, way):
     site.differ(closes_after_large_body=True)
+    site.reached(authentication=way)
     large = dataclasses.replace(ENVELOPE, mime=ENVELOPE.mime + b"x" * 200_000 + b"\r\n")
     sender = site.sender()
     for _time in range(3):

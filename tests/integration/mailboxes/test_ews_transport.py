@@ -312,7 +312,7 @@ def test_a_connection_is_kept():
     with served(echo) as (port, count), leaving(channel(port)) as line:
         for _ in range(3):
             assert line.exchange(Request(body=b"again")).content == b"again"
-        assert (len(count), line.connection_number()) == (1, 1)
+        assert (len(count), line.connection_number(Request())) == (1, 1)
 
 
 def answers_once(client):
@@ -335,7 +335,7 @@ def hangs_up_in_the_middle(client):
 def test_a_kept_connection_that_was_closed_meanwhile_costs_nothing(repeat):
     with served(answers_once, echo) as (port, count), leaving(channel(port)) as line:
         line.exchange(Request())
-        wait_until(lambda: line.connection_number() == 0)
+        wait_until(lambda: line.connection_number(Request()) == 0)
         assert line.exchange(Request(body=b"second", repeat=repeat)).content == b"second"
         assert len(count) == 2
 
@@ -365,6 +365,44 @@ def test_a_request_that_was_not_taken_whole_is_sent_again():
         assert line.exchange(Request(body=LARGE)).content == LARGE
 
     assert len(count) == 2
+
+
+@pytest.mark.rule("R5.17")
+@pytest.mark.parametrize("size", [transport.LARGE_REQUEST + 1, len(LARGE)])
+def test_what_goes_out_once_avoids_a_connection_that_carried_a_large_request(size):
+    """The server closes it only when the next request is there, which no look at the line foretells."""
+    with served(answers_once_and_reads_on, echo) as (port, count), leaving(channel(port)) as line:
+        line.exchange(Request(body=b"x" * size))
+        assert line.exchange(Request(body=b"a message")).content == b"a message"
+
+    assert len(count) == 2
+
+
+def test_a_small_request_costs_no_connection():
+    with served(echo) as (port, count), leaving(channel(port)) as line:
+        line.exchange(Request(body=b"x" * transport.LARGE_REQUEST))
+        assert line.exchange(Request(body=b"a message")).content == b"a message"
+
+    assert len(count) == 1
+
+
+@pytest.mark.parametrize(
+    "between", [Request(body=b"a question", repeat=True), Request(continues=True)]
+)
+def test_a_connection_that_answers_after_a_large_request_is_kept(between):
+    with served(echo) as (port, count), leaving(channel(port)) as line:
+        line.exchange(Request(body=LARGE))
+        line.exchange(between)
+        assert line.exchange(Request(body=b"a message")).content == b"a message"
+
+    assert len(count) == 1
+
+
+def test_a_proof_of_one_connection_is_not_used_after_a_large_request():
+    with served(echo) as (port, _), leaving(channel(port)) as line:
+        line.exchange(Request(body=LARGE))
+        assert line.connection_number(Request(repeat=True)) == 1
+        assert line.connection_number(Request()) == 0
 
 
 def resets(client):
@@ -405,7 +443,7 @@ def test_what_comes_unasked_is_not_taken_for_an_answer():
 
     with served(second_answer, echo) as (port, count), leaving(channel(port)) as line:
         assert line.exchange(Request()).content == b"first"
-        wait_until(lambda: line.connection_number() == 0)
+        wait_until(lambda: line.connection_number(Request()) == 0)
         assert line.exchange(Request(body=b"mine")).content == b"mine"
         assert len(count) == 2
 
@@ -478,7 +516,7 @@ def test_large_bodies_over_tls(tls):
     with served(echo, tls=context) as (port, count):
         with leaving(channel(port, secure=True, ca_pem=pem)) as line:
             assert line.exchange(Request(body=LARGE)).content == LARGE
-            assert line.exchange(Request(body=b"again")).content == b"again"
+            assert line.exchange(Request(body=b"again", repeat=True)).content == b"again"
             assert line.certificate()
         assert len(count) == 1
 

@@ -74,7 +74,7 @@ class Told:
     def connect(self):
         pass
 
-    def connection_number(self):
+    def connection_number(self, _request):
         return self.made
 
     def certificate(self):
