@@ -18,7 +18,8 @@ from serversync.probe import is_own_probe, is_probe_of
 from tracking.candidates import bounds_of
 from tracking.choices import Outcome
 from tracking.promote import Incoming, Reading, plan_page, reading_of
-from tracking.trace import Decision, Failure, Named, Sentence, sentences, to_data
+from tracking.telling import Sentence, sentences
+from tracking.trace import Decision, Failure, Named, to_data
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from tracking.trace import UNTRACKED, Sentence, sentences
+from tracking.telling import Sentence, sentences
+from tracking.trace import UNTRACKED
 
 BY_HAND = "by_hand"
 TRACK = "track"

@@ -43,7 +43,7 @@ from tracking.again import Settings
 from tracking.byhand import sentences_of
 from tracking.choices import PartyKind
 from tracking.reading import reading_of
-from tracking.trace import Sentence
+from tracking.telling import Sentence
 
 if TYPE_CHECKING:
     from serversync.console.site import ConsoleSite

@@ -29,7 +29,7 @@ from serversync.testing import test_mailbox
 from tracking import creation_words, report_words
 from tracking.choices import SkipReason, Way
 from tracking.creation import Said, Why
-from tracking.trace import summary
+from tracking.telling import summary
 
 SEEDED_NOTE = "seeded"
 COMPOSED_NOTE = "composed"

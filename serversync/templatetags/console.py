@@ -16,7 +16,7 @@ from mailboxes.protocols.base import ActionKind
 from serversync.act import FILE_SENT
 from serversync.choices import ItemState, counted_as
 from serversync.console import foldernames, reasons, rules
-from tracking.trace import dropped_because
+from tracking.telling import dropped_because
 
 register = template.Library()
 

@@ -23,7 +23,7 @@ from serversync.management.commands.what_if import add_settings, settings_in
 from serversync.message_json import addressed_mailbox, as_line, has_mailboxes, record_of
 from serversync.whatif import what_if_messages
 from tracking.again import Settings
-from tracking.trace import Kind
+from tracking.telling import Kind
 
 
 class Command(BaseCommand):

@@ -16,7 +16,7 @@ from serversync.management.choosing import chosen
 from serversync.models import SyncItem
 from serversync.othersettings import SETTABLE, settings_of
 from serversync.whatif import MOST_ITEMS, Comparison, Difference, TooMany, Unknown, what_if
-from tracking.trace import summary
+from tracking.telling import summary
 
 
 class Command(BaseCommand):

@@ -31,7 +31,7 @@ from tests.integration.serversync.cycles import (
     queue_mailbox,
     user_mailbox,
 )
-from tracking import trace
+from tracking import telling
 
 
 def url_of(email: Email) -> str:
@@ -117,7 +117,7 @@ def comes_back(account: Account, *raw: bytes) -> None:
 
 
 def words(data) -> str:
-    return " ".join(sentence.text for sentence in trace.sentences(data))
+    return " ".join(sentence.text for sentence in telling.sentences(data))
 
 
 @pytest.mark.rule("R5.21", "R10.26")

@@ -37,7 +37,7 @@ from tracking import earlier
 from tracking.correlate import Wanted, switches_of, wanted
 from tracking.matching import hash_of
 from tracking.numbers import new_token
-from tracking.trace import sentences
+from tracking.telling import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

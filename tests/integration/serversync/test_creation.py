@@ -41,7 +41,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.statements import counting
-from tracking import creation_rules, trace
+from tracking import creation_rules, telling
 from tracking.creation import KEYS_TRIED, key_of
 from tracking.models import ConvertRule, ConvertRuleItem
 from tracking.promote import Incoming, PageStale, Reading, plan_page, reading_of, write_page
@@ -112,7 +112,7 @@ def deliver(account, number=1, **headers):
 
 
 def told(email):
-    return "\n".join(str(line) for line in trace.sentences(email.decision))
+    return "\n".join(str(line) for line in telling.sentences(email.decision))
 
 
 def sender_of(email):

@@ -30,7 +30,7 @@ from tests.integration.serversync.cycles import (
     ready,
     user_mailbox,
 )
-from tracking import trace
+from tracking import telling
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -39,7 +39,7 @@ BUSINESS = FilteringMethod.LEADS_CONTACTS_ACCOUNTS
 
 
 def told(item: SyncItem) -> str:
-    return "\n".join(str(sentence) for sentence in trace.sentences(item.trace))
+    return "\n".join(str(sentence) for sentence in telling.sentences(item.trace))
 
 
 def only(account: Account) -> SyncItem:
@@ -375,7 +375,7 @@ def test_an_answer_goes_to_who_owns_what_it_answers_then_to_who_owns_the_sender(
     }
     assert owners == {"first": "Cara", "answer": "Cara", "new": "Ben", "strange": "Ada"}
     answered = Email.objects.get(message_id="answer@customer.example")
-    said = [str(one) for one in trace.sentences(answered.decision)]
+    said = [str(one) for one in telling.sentences(answered.decision)]
     assert "Owner: user Cara (owns the email that this one answers). (R3.48)" in said
 
 
@@ -394,7 +394,7 @@ def test_email_waits_in_the_default_queue_of_its_owner_where_switched_on() -> No
     ada.receive()
     item = QueueItem.objects.get()
     assert (item.queue, item.object.email.message_id) == (inbox, "two@customer.example")
-    said = [str(one) for one in trace.sentences(item.object.email.decision)]
+    said = [str(one) for one in telling.sentences(item.object.email.decision)]
     assert "Waits in queue Ada's work: the default queue of the owner. (R3.53)" in said
 
     Queue.objects.filter(pk=inbox.pk).update(state_code=StateCode.INACTIVE)
@@ -434,7 +434,7 @@ def test_list_mail_is_judged_by_whom_the_envelope_names_where_switched_on() -> N
     ada.receive()
     two, three = ada.items()["1.2"], ada.items()["1.3"]
     assert (two.state, two.reason) == (ItemState.TRACKED, "SenderMatch")
-    said = [str(one) for one in trace.sentences(two.email.decision)]
+    said = [str(one) for one in telling.sentences(two.email.decision)]
     assert "The envelope names ada@example.com, so it is judged like a recipient. (R10.9)" in said
     assert str(two.email.activity.owning_user) == "Ada"
     assert (three.state, three.reason) == (ItemState.REJECTED, "NoRecipientMatch")

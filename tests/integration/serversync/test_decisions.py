@@ -63,7 +63,7 @@ from tests.messages import read
 from tests.servers.dovecot import PASSWORDS, SENT_ITEMS, Dovecot
 from tests.servers.ports import wait_for
 from tests.servers.postfix import OUTSIDE, Postfix
-from tracking import creation_rules, trace
+from tracking import creation_rules, telling
 from tracking.models import ConvertRule, ConvertRuleItem
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -415,7 +415,7 @@ def files(name: str) -> list[str]:
 
 
 def said(name: str) -> str:
-    return "\n".join(str(one) for one in trace.sentences(email(name).decision))
+    return "\n".join(str(one) for one in telling.sentences(email(name).decision))
 
 
 def open_items() -> set[str]:
@@ -585,5 +585,5 @@ def test_a_case_is_made_answered_and_found_again(told: Site) -> None:
 def test_every_decision_is_told_with_its_rules(told: Site) -> None:
     for item in SyncItem.objects.select_related("email"):
         decision = item.email.decision if item.state == "tracked" else item.trace
-        sentences = [str(one) for one in trace.sentences(decision)]
+        sentences = [str(one) for one in telling.sentences(decision)]
         assert any("(R" in sentence for sentence in sentences), item

@@ -28,7 +28,7 @@ from tests.integration.serversync.cycles import (
     profile,
     user_mailbox,
 )
-from tracking import hooks, trace
+from tracking import hooks, telling
 from tracking.choices import HookState
 from tracking.models import HookRun
 from tracking.receipts import Receipt, Record, Refuse, Result
@@ -136,7 +136,7 @@ def test_it_files_the_email_and_the_decision_says_so(ada, cleo, hook) -> None:
 
     email = Email.objects.get()
     assert email.activity.regarding_id == str(cleo.pk)
-    sentences = [(one.text, one.rule) for one in trace.sentences(email.decision)]
+    sentences = [(one.text, one.rule) for one in telling.sentences(email.decision)]
     words = f"Regarding: contact Cleo Example, as the site's own code says ({path(listens)})."
     assert (words, "R3.52a") in sentences
 

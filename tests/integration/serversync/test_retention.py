@@ -14,7 +14,7 @@ from serversync.models import SyncItem
 from serversync.retention import forget
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
 from tracking import decide
-from tracking.trace import sentences
+from tracking.telling import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

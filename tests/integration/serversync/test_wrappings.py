@@ -22,7 +22,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.messages import read
-from tracking.trace import sentences
+from tracking.telling import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 

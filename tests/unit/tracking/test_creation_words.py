@@ -5,7 +5,8 @@ import pytest
 from tracking.choices import Outcome
 from tracking.creation import Creation, Note, Said, Why
 from tracking.creation_words import data_of, lines_of
-from tracking.trace import sentences, without_personal
+from tracking.telling import sentences
+from tracking.trace import without_personal
 
 ABOUT = {"rule": "Requests", "queue": "Support", "owner": "Ada", "address": "rita@customer.example"}
 

@@ -55,17 +55,15 @@ from tracking.resolution import (
     resolve_recipients,
     resolve_sender,
 )
+from tracking.telling import Kind, sentences, summary
 from tracking.trace import (
     MOST_ENTRIES,
     Decision,
     DroppedAttachment,
     Failure,
-    Kind,
     Named,
     PlannedQueueItem,
     reasons_of,
-    sentences,
-    summary,
     to_data,
     without_personal,
 )
