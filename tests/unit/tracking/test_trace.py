@@ -414,7 +414,7 @@ def test_sentences_are_in_the_language_of_their_reader(monkeypatch):
     data = to_data(rejected(candidate(SUPPORT)))
     asked = []
     monkeypatch.setattr(
-        "tracking.trace._", lambda text: asked.append(translation.get_language()) or text
+        "tracking.telling._", lambda text: asked.append(translation.get_language()) or text
     )
     with translation.override("ja"):
         sentences(data)
