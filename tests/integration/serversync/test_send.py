@@ -19,7 +19,7 @@ from mailboxes.protocols.errors import (
     SocketTimedOut,
     SubmissionQuotaExceeded,
 )
-from serversync import outbox
+from serversync import claiming, outbox
 from serversync import send as send_module
 from serversync.choices import SubmissionState
 from serversync.models import Submission, Workload
@@ -576,15 +576,17 @@ def test_a_successor_takes_back_claims_and_leaves_handed_over_mail_alone(ada: Ac
             raise Killed
 
     token = ada.lease(1)
+    from serversync.claiming import claim
     from serversync.context import load
-    from serversync.send import OutgoingCycle
+    from serversync.cycle import Run
+    from serversync.send import HandingOver
 
     dying = Dying()
     context = load(Mailbox.objects.get(pk=ada.mailbox.pk).pk, 1, ada.now)
-    cycle = OutgoingCycle(context, token, lambda: ada.now, lambda *_, **__: dying)
-    claimed = cycle._claim()
+    run = Run(context, token, lambda: ada.now)
+    claimed = claim(run)
     with pytest.raises(Killed):
-        cycle._hand_over_all(claimed)
+        HandingOver(run, lambda *_, **__: dying).hand_over_all(claimed)
 
     ada.send()
 
@@ -619,7 +621,7 @@ def test_large_messages_are_composed_a_few_at_a_time(
         return real(emails, *args)
 
     monkeypatch.setattr(send_module, "envelopes", noted)
-    monkeypatch.setattr(send_module, "BATCH_BYTES", 2500)
+    monkeypatch.setattr(claiming, "BATCH_BYTES", 2500)
     user = ada.mailbox.regarding_user
     for number in range(5):
         email = written(ada)

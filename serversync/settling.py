@@ -1,0 +1,155 @@
+"""What came of attempts, said by the e-mails themselves, their recipients and the alerts."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from random import random
+
+from django.db import transaction
+
+from activities.choices import RECIPIENTS, ActivityState, DeliveryResult, EmailStatus
+from activities.models import ActivityParty, ActivityPointer, Email
+from mailboxes.choices import Operation
+from serversync import alarms
+from serversync.act import copies_of
+from serversync.attempts import answers
+from serversync.choices import SendOutcome, SubmissionState
+from serversync.cycle import Run
+from serversync.due import back_off
+from serversync.leases import renew, request
+from serversync.models import ServerAction, Submission
+
+#: Outcomes that say what becomes of the e-mail.
+FINAL = (SubmissionState.ACCEPTED, SubmissionState.REFUSED, SubmissionState.RELEASED)
+
+#: Columns of an e-mail that settling may change.
+SETTLED = [
+    "status_code",
+    "sent_on",
+    "actual_end",
+    "server_message_id",
+    "postpone_email_processing_until",
+    "delivery_attempts",
+    "last_error_code",
+    "last_error_text",
+]
+
+
+def settle(run: Run) -> None:
+    """Let the e-mails say what their attempts came to (R5.12, R5.16, R5.18)."""
+    now = run.clock()
+    rows = list(
+        Submission.objects.filter(
+            mailbox=run.mailbox, settled=False, state__in=FINAL
+        ).select_related("email__activity")
+    )
+    if not rows:
+        return
+    failed = [row for row in rows if _settle_one(run, row, now)]
+    accepted = [
+        row.email for row in rows if row.state == SubmissionState.ACCEPTED and not row.copy_filed
+    ]
+    copies = copies_of(accepted, run.mailbox, run.organization, now)
+    with transaction.atomic():
+        renew(run.token, now)
+        Email.objects.bulk_update([row.email for row in rows], SETTLED)
+        ServerAction.objects.bulk_create(copies)
+        Submission.objects.filter(pk__in=[row.pk for row in rows]).update(settled=True)
+        if failed:
+            ActivityPointer.objects.filter(pk__in=[row.email_id for row in failed]).update(
+                state_code=ActivityState.OPEN
+            )
+        _settle_recipients(rows)
+    if copies:
+        _wake_incoming(run, now)
+    _tell(run, rows, failed, now)
+
+
+def _settle_one(run: Run, row: Submission, now: datetime) -> bool:
+    """Change the e-mail in memory; True if it failed for good."""
+    if row.state == SubmissionState.ACCEPTED:
+        _sent(run, row, now)
+        return False
+    if row.state == SubmissionState.RELEASED:
+        _released(row.email)
+        return False
+    return _refused(run, row, now)
+
+
+def _sent(run: Run, row: Submission, now: datetime) -> None:
+    email = row.email
+    email.status_code = EmailStatus.SENT
+    email.sent_on = email.actual_end = row.finished_at or now
+    email.server_message_id = row.server_message_id
+    email.postpone_email_processing_until = None
+    email.last_error_code = email.last_error_text = ""
+    refused = [r for r in row.recipients if not r["accepted"]]
+    if refused:
+        email.last_error_code = "RecipientsRefused"
+        email.last_error_text = " ".join(answers(refused))[:2048]
+    run.result.count(SendOutcome.SENT, "partly_refused" if refused else "")
+
+
+def _released(email: Email) -> None:
+    """It never left, so the attempt does not count against the e-mail."""
+    email.status_code = EmailStatus.PENDING_SEND
+    email.delivery_attempts = max(0, email.delivery_attempts - 1)
+
+
+def _refused(run: Run, row: Submission, now: datetime) -> bool:
+    email = row.email
+    email.last_error_code = row.error_code
+    email.last_error_text = " ".join([row.server_reply, *answers(row.recipients)])[:2048]
+    limit: int = run.organization.maximum_email_delivery_attempts
+    if row.permanent or email.delivery_attempts >= limit:
+        email.status_code = EmailStatus.FAILED
+        run.result.count(SendOutcome.FAILED, row.error_code)
+        run.result.failed += 1
+        run.result.processed -= 1
+        return True
+    base = run.organization.mailbox_backoff_on_transient_error
+    wait = back_off(base, email.delivery_attempts, None, random())
+    email.status_code = EmailStatus.PENDING_SEND
+    email.postpone_email_processing_until = now + timedelta(seconds=wait)
+    run.result.count(SendOutcome.DEFERRED, row.error_code)
+    return False
+
+
+def _settle_recipients(rows: Sequence[Submission]) -> None:
+    accepted = [row.email_id for row in rows if row.state == SubmissionState.ACCEPTED]
+    parties = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS)
+    if accepted:
+        # A bounce may have been quicker than the news that the message left.
+        parties.filter(
+            activity_id__in=accepted, delivery_result__lte=DeliveryResult.REFUSED
+        ).update(delivery_result=DeliveryResult.ACCEPTED)
+    for row in rows:
+        for one in row.recipients:
+            if not one["accepted"]:
+                parties.filter(
+                    activity_id=row.email_id, address_used__iexact=str(one["address"])
+                ).update(
+                    delivery_result=DeliveryResult.REFUSED,
+                    delivery_detail=f"{one['code']} {one['text']}"[:500],
+                )
+
+
+def _wake_incoming(run: Run, now: datetime) -> None:
+    """Whoever reads the mailbox files the copies: soon, unless polls are to be rare (R1.29). It runs
+    in this job or in another one's turn, so none is added to the queue."""
+    profile = run.mailbox.email_server_profile
+    assert profile is not None  # eligibility checked it
+    if not profile.min_polling_interval_in_minutes:
+        request([run.mailbox.pk], Operation.INCOMING, now)
+
+
+def _tell(
+    run: Run, rows: Sequence[Submission], failed: Sequence[Submission], now: datetime
+) -> None:
+    for row in failed:
+        alarms.email_failed(row.email, row, run.mailbox, run.organization, now)
+    accepted = [row for row in rows if row.state == SubmissionState.ACCEPTED]
+    if accepted:
+        alarms.settled([row.email for row in accepted], run.mailbox, now)
+    for row in accepted:
+        if row.email.last_error_code == "RecipientsRefused":
+            alarms.recipients_refused(row.email, run.mailbox, run.organization, now)
