@@ -170,3 +170,16 @@ def _layout(mailbox: Mailbox) -> MailboxLayout | None:
     if layout is None or layout.generation != mailbox.account_generation:
         return None
     return layout
+
+
+def start_of(mailbox: Mailbox, facts: FolderFacts) -> datetime | None:
+    """From when on mail of this folder counts: the later of the profile's and the mailbox's date (R3.6);
+    for a folder rule its own date (R7.7); nothing for what was marked by hand (R3.9)."""
+    if facts.way in (Way.CATEGORY, Way.MANUAL):
+        return None
+    if facts.rule is not None:
+        return facts.rule.track_from
+    profile = mailbox.email_server_profile
+    assert profile is not None  # eligibility checked it
+    own = mailbox.process_email_received_after
+    return max(filter(None, (profile.process_emails_received_after, own)))

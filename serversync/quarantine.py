@@ -27,9 +27,9 @@ from mailboxes.choices import Operation
 from mailboxes.models import Mailbox
 from serversync import engine
 from serversync.choices import IMPORTED, ItemState
+from serversync.ledger import HANDED_IN
 from serversync.listing import identity_of, portions
 from serversync.models import SyncItem
-from serversync.pages import HANDED_IN
 from tracking import trace
 from tracking.candidates import MAX_SIZE, arrival_of
 

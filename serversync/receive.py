@@ -28,10 +28,11 @@ from mailboxes.protocols.errors import AccessDenied, FolderMissing
 from serversync import layout, linking, listing, marks
 from serversync.act import act
 from serversync.choices import IMPORTED, ItemState
-from serversync.context import Context, FolderFacts
+from serversync.context import Context, FolderFacts, start_of
 from serversync.cycle import Clock, CycleResult, Run
 from serversync.models import FolderCursor, SyncItem
-from serversync.pages import PageWriter, Place, pages_of, start_of, within
+from serversync.pages import PageWriter
+from serversync.paging import Place, pages_of, within
 from tracking.choices import FolderState, Way
 from tracking.folders import kind_fault
 from tracking.models import MailboxTrackingFolder
@@ -176,7 +177,7 @@ class IncomingCycle:
             items = listing.unknown(state, server, facts, listed)
             listing.note_departures(state, facts.folder, listed)
             state.marks_changed |= marks.noticed(state, facts.folder, listed)
-            start = None if facts.onboarded else start_of(state, facts)
+            start = None if facts.onboarded else start_of(state.mailbox, facts)
             per_page = self.context.organization.messages_per_page
             taken = within(items, limit, start)
             cut = len(taken) < len(items)

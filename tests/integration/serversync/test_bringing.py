@@ -9,7 +9,7 @@ from activities.models import Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import Mailbox, TraceLog
 from mailboxes.protocols.errors import MessageUnreadable
-from serversync import pages, quarantine
+from serversync import planning, quarantine
 from serversync.choices import IMPORTED, ItemState
 from serversync.models import ServerAction, SyncItem, Workload
 from serversync.quarantine import Fate, bring
@@ -61,7 +61,7 @@ def fail(account: Account, monkeypatch: pytest.MonkeyPatch, attempts: int = 1) -
     organization(promotion_attempts=attempts)
     account.box.deliver(RAW)
     with monkeypatch.context() as broken:
-        broken.setattr(pages, "plan_page", poisoned)
+        broken.setattr(planning, "plan_page", poisoned)
         account.receive()
     return SyncItem.objects.get()
 
@@ -202,7 +202,7 @@ def test_a_failing_file_is_kept_and_goes_to_quarantine(imap: Account, monkeypatc
     organization(promotion_attempts=2)
     take(imap, RAW)
     with monkeypatch.context() as broken:
-        broken.setattr(pages, "plan_page", poisoned)
+        broken.setattr(planning, "plan_page", poisoned)
         imap.receive()
         assert imports() == {"brought@customer.example": ItemState.RETRYING}
         imap.later(minutes=16)

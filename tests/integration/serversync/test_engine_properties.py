@@ -374,13 +374,14 @@ class World:
 
     def on_broken_write(self, account: Account, two: int, three: int) -> None:
         """The database refuses the end of a transaction, once or more."""
-        self._broken(account, "_save_cursor" if two % 2 else "_actions", ValueError, three)
+        self._broken(account, two, ValueError, three)
 
     def on_killed(self, account: Account, two: int, three: int) -> None:
-        self._broken(account, "_save_cursor" if two % 2 else "_actions", Killed, three // 2)
+        self._broken(account, two, Killed, three // 2)
 
-    def _broken(self, account: Account, method: str, error: type[BaseException], when: int) -> None:
-        works = getattr(pages.PageWriter, method)
+    def _broken(self, account: Account, two: int, error: type[BaseException], when: int) -> None:
+        where, method = (pages, "save_cursor") if two % 2 else (pages.PageWriter, "_actions")
+        works = getattr(where, method)
         calls = 0
 
         def breaks(*arguments: object) -> object:
@@ -390,7 +391,7 @@ class World:
                 raise error("in the middle")
             return works(*arguments)
 
-        with mock.patch.object(pages.PageWriter, method, breaks):
+        with mock.patch.object(where, method, breaks):
             self._troubled(account)
 
     def on_poison(self, account: Account, two: int, three: int) -> None:

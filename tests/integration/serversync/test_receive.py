@@ -389,11 +389,11 @@ def test_what_another_worker_stored_meanwhile_is_not_doubled_by_the_rest_of_the_
 
     def raced(*arguments):
         planned = real(*arguments)
-        monkeypatch.setattr("serversync.pages.plan_page", real)
+        monkeypatch.setattr("serversync.planning.plan_page", real)
         ben.receive()
         return planned
 
-    monkeypatch.setattr("serversync.pages.plan_page", raced)
+    monkeypatch.setattr("serversync.planning.plan_page", raced)
     ada.receive()
 
     assert Email.objects.count() == (1 if same else 2)
