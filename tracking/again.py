@@ -30,8 +30,9 @@ from tracking import earlier, trace
 from tracking.acceptance import PartyKey
 from tracking.correlate import StoredEmail
 from tracking.creation import Case, Creation, NewPerson
-from tracking.decide import Accepted, Judgement, as_stored, judge, skip, unwrap
+from tracking.decide import Accepted, Judgement, as_stored, judge, skip
 from tracking.folders import Filed, RuleLine, link_decision
+from tracking.forwards import unwrap
 from tracking.lookups import Page, Past, page_of
 from tracking.matching import look_back
 from tracking.reading import FRESH, Former, Incoming, Reading, Unit
@@ -102,13 +103,16 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """`part` 0: the message itself; from 1: originals inside it. `decision` None: deciding failed."""
+    """`part` 0: the message itself; from 1: originals inside it. `decision` None: deciding failed.
+    `accepted`: what it would be stored with."""
 
     key: str
     part: int
     decision: trace.Decision | None
     error: str = ""
     email_id: UUID | None = None
+    message: ParsedMessage | None = field(default=None, repr=False)
+    accepted: Accepted | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -273,7 +277,14 @@ def _judge(one: Again, unit: Unit, page: Page) -> tuple[Decided, Judgement | Non
         told = f"{type(error).__name__}: {error}"
         return Decided(key=one.key, part=unit.part, decision=None, error=told), None
     email_id = judgement.accepted.id if judgement.accepted else judgement.duplicate_of
-    decided = Decided(key=one.key, part=unit.part, decision=judgement.decision, email_id=email_id)
+    decided = Decided(
+        key=one.key,
+        part=unit.part,
+        decision=judgement.decision,
+        email_id=email_id,
+        message=unit.message,
+        accepted=judgement.accepted,
+    )
     return decided, judgement
 
 

@@ -24,10 +24,12 @@ from tracking import rows, trace
 from tracking.acceptance import Acceptance
 from tracking.choices import AcceptReason
 from tracking.choices import Outcome as State
+from tracking.copies import is_copy
 from tracking.creating import answer_of, number_answers
 from tracking.creating import write as write_creations
-from tracking.decide import Accepted, is_copy, judge, skip, unwrap
+from tracking.decide import Accepted, judge, skip
 from tracking.deliveries import heard_from, note
+from tracking.forwards import unwrap
 from tracking.lookups import Page, page_of
 from tracking.reading import (
     FolderRule,
