@@ -131,6 +131,7 @@ class DeliveryResult(IntegerChoices):
     BOUNCED = 6, _("Undelivered for good")
     READ = 7, pgettext_lazy("delivery", "Read")
     COMPLAINED = 8, _("Reported as unwanted")
+    REDIRECTED = 9, pgettext_lazy("delivery", "Redirected")
 
     @property
     def failed(self) -> bool:

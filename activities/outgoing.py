@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from activities import blobs
 from activities.choices import RECIPIENTS, ParticipationType
 from activities.html import html_of
+from activities.mime.automatic import Fields, Machine, fields_of
 from activities.mime.compose import compose
 from activities.mime.message import Address, Attachment, OutgoingMessage
 from activities.models import ActivityMimeAttachment, ActivityParty, Email
+from activities.redirecting import redirected
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import Envelope
-
-OWN_HEADER = "X-Serversync"
+from mailboxes.redirect import redirect_address
 
 
 class UnsendableError(Exception):
@@ -123,18 +124,26 @@ def _envelope(
         ),
         extra_headers=_marks(email),
     )
-    return Envelope(email.message_id, address, recipients, compose(message))
+    return sealed(message, recipients, bcc=of(ParticipationType.BCC))
 
 
-def _marks(email: Email) -> tuple[tuple[str, str], ...]:
-    """What tells other machines, and ours, not to answer an automatic answer (RFC 3834, 5)."""
+def sealed(
+    message: OutgoingMessage, recipients: Sequence[str], *, bcc: Sequence[Address] = ()
+) -> Envelope:
+    """The bytes, and whom they go to: the only way from a message to an envelope. Where all mail is
+    redirected, it goes there and says so (R5.30)."""
+    sender, address = message.sender.address, redirect_address()
+    if not address:
+        return Envelope(message.message_id, sender, tuple(recipients), compose(message))
+    mime = compose(redirected(message, address, bcc))
+    return Envelope(message.message_id, sender, (address,), mime)
+
+
+def _marks(email: Email) -> Fields:
+    """What tells other machines, and ours, not to answer an automatic answer."""
     if not email.is_workflow_created:
         return ()
-    return (
-        ("Auto-Submitted", "auto-replied" if email.in_reply_to else "auto-generated"),
-        ("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN"),
-        (OWN_HEADER, "answer"),
-    )
+    return fields_of(Machine.ANSWER if email.in_reply_to else Machine.NOTICE)
 
 
 def _date_of(email: Email) -> datetime:

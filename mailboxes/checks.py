@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import models
 from django.utils.module_loading import import_string
 
+from mailboxes.redirect import redirect_address
+
 
 @register(Tags.security)
 def encryption_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
@@ -144,6 +146,32 @@ def receipt_hooks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
             )
         )
     return found
+
+
+@register()
+def redirected_mail(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    address = redirect_address()
+    if not address:
+        return []
+    said: list[CheckMessage] = [
+        Warning(
+            f"All outgoing mail goes to {address}, none to its recipients.",
+            hint="Right for a site for staging. For one that is to reach people, remove "
+            "REDIRECT_ALL_MAIL_TO.",
+            id="serversync.W002",
+        )
+    ]
+    if settings.EMAIL_BACKEND.startswith("django.core.mail.backends.smtp"):
+        said.append(
+            Error(
+                "Mail of the site's own code (EMAIL_BACKEND) doesn't pass a mailbox, so it isn't "
+                f"redirected to {address}.",
+                hint="Set SITE_MAIL_SENDER, so that it does, or another EMAIL_BACKEND that reaches "
+                "nobody.",
+                id="serversync.E011",
+            )
+        )
+    return said
 
 
 @register(deploy=True)

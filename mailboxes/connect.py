@@ -44,6 +44,7 @@ from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.phases import Watcher
 from mailboxes.protocols.pop3 import Pop3Server
 from mailboxes.protocols.smtp import SmtpServer
+from mailboxes.redirect import guarded
 from mailboxes.secrets import SecretUnreadable
 
 INCOMING_ADAPTERS: dict[ServerType, type[Pop3Server] | type[ImapServer]] = {
@@ -146,10 +147,9 @@ def outgoing_server(
         save_sent_copy=organization.sss_save_outgoing_email_to_exchange_sent_folder,
     )
     if profile.kind.is_exchange:
-        return ExchangeSender(
-            exchange_settings_for(mailbox, organization, Direction.OUTGOING), options
-        )
-    return SmtpServer(settings_for(mailbox, organization, Direction.OUTGOING), options)
+        exchange = exchange_settings_for(mailbox, organization, Direction.OUTGOING)
+        return guarded(ExchangeSender(exchange, options))
+    return guarded(SmtpServer(settings_for(mailbox, organization, Direction.OUTGOING), options))
 
 
 def settings_for(

@@ -23,6 +23,7 @@ from django.db.models.functions import Coalesce
 from activities.choices import EmailStatus, Priority
 from activities.models import ActivityMimeAttachment, Email
 from mailboxes.models import Mailbox
+from mailboxes.redirect import redirect_address
 from serversync.cycle import Run
 from serversync.leases import renew
 from serversync.models import Submission
@@ -68,6 +69,7 @@ def claim(run: Run) -> list[Claimed]:
                     claim_token=token,
                     claimed_at=now,
                     claim_expires_at=now + CLAIM,
+                    redirected_to=redirect_address(),
                 )
                 claimed.append((email, submission))
         Submission.objects.bulk_create([submission for _email, submission in claimed])

@@ -6,17 +6,22 @@ processing by adding the header.
 
 from django.core import signing
 
+from activities.mime.automatic import OWN_HEADER, Fields, Machine, fields_of
 from mailboxes.models import Mailbox
 from tracking.acceptance import PartyKey
 from tracking.choices import PartyKind
 
-HEADER = "X-Serversync"
 _SALT = "serversync.probe"
 
 
+def probe_fields(mailbox: Mailbox) -> Fields:
+    """The marks of a probe that this mailbox sends to itself."""
+    return fields_of(Machine.PROBE, signing.dumps(str(mailbox.pk), salt=_SALT))
+
+
 def probe_header(mailbox: Mailbox) -> str:
-    """The header's value for a probe that this mailbox sends to itself."""
-    return "probe " + signing.dumps(str(mailbox.pk), salt=_SALT)
+    """What our own field says on such a probe."""
+    return dict(probe_fields(mailbox))[OWN_HEADER]
 
 
 def is_own_probe(value: str, mailbox: Mailbox) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import django_stubs_ext
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 # Lets `ModelAdmin[Mailbox]` and the like be written without quotes.
@@ -25,6 +26,7 @@ env = environ.Env(
     MAIL_DENIED_NETWORKS=(list, []),
     RECEIPT_HOOKS=(list, []),
     RECEIPT_HOOK_SECONDS=(float, 5.0),
+    REDIRECT_ALL_MAIL_TO=(str, ""),
     OAUTH_CLIENT_ID=(str, ""),
     OAUTH_CLIENT_SECRET=(str, ""),
     OAUTH_TENANT_ID=(str, ""),
@@ -116,6 +118,11 @@ MAIL_DENIED_NETWORKS = env.list("MAIL_DENIED_NETWORKS")
 # The site's own code on receipt, as dotted paths (R3.52a), and for how long each is waited (R9.11).
 RECEIPT_HOOKS = env.list("RECEIPT_HOOKS")
 RECEIPT_HOOK_SECONDS = env.float("RECEIPT_HOOK_SECONDS")
+# On a site that must reach nobody: the one address that all outgoing mail goes to (R5.30). What is no
+# address stops the start, for mail would go to real people, or nowhere.
+REDIRECT_ALL_MAIL_TO = env.str("REDIRECT_ALL_MAIL_TO").strip()
+if REDIRECT_ALL_MAIL_TO and "@" not in REDIRECT_ALL_MAIL_TO[1:-1]:
+    raise ImproperlyConfigured("REDIRECT_ALL_MAIL_TO must be one address, or empty.")
 # The site's own client at Microsoft's authority, for server-to-server authentication (R1.20).
 OAUTH_CLIENT_ID = env.str("OAUTH_CLIENT_ID")
 OAUTH_CLIENT_SECRET = env.str("OAUTH_CLIENT_SECRET")

@@ -115,8 +115,14 @@ def _refused(run: Run, row: Submission, now: datetime) -> bool:
 
 
 def _settle_recipients(rows: Sequence[Submission]) -> None:
-    accepted = [row.email_id for row in rows if row.state == SubmissionState.ACCEPTED]
+    taken = [row for row in rows if row.state == SubmissionState.ACCEPTED]
+    accepted = [row.email_id for row in taken if not row.redirected_to]
     parties = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS)
+    for row in taken:
+        if row.redirected_to:
+            parties.filter(activity_id=row.email_id).update(
+                delivery_result=DeliveryResult.REDIRECTED, delivery_detail=row.redirected_to
+            )
     if accepted:
         # A bounce may have been quicker than the news that the message left.
         parties.filter(

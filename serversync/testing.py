@@ -21,15 +21,15 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from activities.mime.compose import compose
 from activities.mime.message import Address, OutgoingMessage
+from activities.outgoing import sealed
 from mailboxes import alerts
 from mailboxes.choices import Operation, TestStatus
 from mailboxes.conditions import Condition, explain
 from mailboxes.connect import NotSupported, incoming_server, outgoing_server
 from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
 from mailboxes.models import Mailbox, Organization
-from mailboxes.protocols.base import INBOX, Envelope, IncomingServer, OutgoingServer
+from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
 from mailboxes.protocols.phases import Phase
 from serversync.choices import WorkloadState
@@ -37,7 +37,7 @@ from serversync.cycle import Clock
 from serversync.engine import INTERNAL, clear_told, tell_owners
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import FolderCursor, Workload
-from serversync.probe import HEADER, probe_header
+from serversync.probe import probe_fields
 from tracking.rights import refusal_of
 
 log = logging.getLogger(__name__)
@@ -253,12 +253,9 @@ class _Tester:
                 "no answer; it is not tracked."
             ),
             date=self.clock(),
-            extra_headers=(
-                ("Auto-Submitted", "auto-generated"),
-                (HEADER, probe_header(self.mailbox)),
-            ),
+            extra_headers=probe_fields(self.mailbox),
         )
-        envelope = Envelope(message.message_id, address, (address,), compose(message))
+        envelope = sealed(message, (address,))
         try:
             server.open()
             server.send(envelope, hand_over=lambda: None)

@@ -59,6 +59,7 @@ _RANK = {
             DeliveryResult.READ,
             DeliveryResult.COMPLAINED,
             DeliveryResult.REFUSED,  # never left, so nobody can tell of it
+            DeliveryResult.REDIRECTED,  # went to somebody else (R5.30)
         )
     )
 }

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypedDict
 
 from activities.mime.addresses import parse_addresses
+from activities.mime.automatic import OWN_HEADER
 from activities.mime.envelope import delivered_to
 from activities.mime.message import Address, Defect
 from activities.mime.words import Report, decode_words, one_line, to_text
@@ -25,7 +26,7 @@ _SINGLE = frozenset(
     }
 )  # fmt: skip
 READ_FIELDS = _SINGLE | {
-    "auto-submitted", "list-id", "thread-index", "x-serversync", "return-path",
+    "auto-submitted", "list-id", "thread-index", OWN_HEADER.lower(), "return-path",
     "importance", "x-priority", "priority", "x-msmail-priority",
     "x-auto-response-suppress", "precedence",
 }  # fmt: skip
@@ -86,7 +87,7 @@ def read_fields(raw_fields: Sequence[tuple[str, bytes]], hint: str, report: Repo
         list_id=header.text("list-id"),
         thread_index="".join(header.one("thread-index").split()),
         headers_json=_headers_json(header),
-        own_header=header.text("x-serversync"),
+        own_header=header.text(OWN_HEADER.lower()),
         null_path=any(value.strip() == "<>" for value in header.all("return-path")[:1]),
         answer_unwanted=_answer_unwanted(header),
         delivered_to=delivered_to(raw_fields),

@@ -151,6 +151,7 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
         parties = party_lines(email, request.user, may_resolve=may_file(request.user, email))
         # Items of mailboxes that the reader can't see stay out of sight, though the e-mail is here.
         items = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
+        submissions = list(Submission.objects.filter(email=email).select_related("mailbox"))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -178,7 +179,8 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             "about": about_link(email, request.user),
             "reports": [report_line(report) for report in came_back(email, request.user)],
             "conversation": conversation_of(email, request.user),
-            "submissions": list(Submission.objects.filter(email=email).select_related("mailbox")),
+            "submissions": submissions,
+            "redirections": sorted({row.redirected_to for row in submissions} - {""}),
             "items": list(items.select_related("mailbox").defer("trace")),
             "queue_items": list(
                 QueueItem.objects.filter(object=email.activity).select_related("queue")

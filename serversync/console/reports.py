@@ -22,6 +22,7 @@ RESULT_KIND = {
     DeliveryResult.BOUNCED: "bad",
     DeliveryResult.READ: "good",
     DeliveryResult.COMPLAINED: "warn",
+    DeliveryResult.REDIRECTED: "warn",
 }
 KIND_KIND = {
     EmailKind.BOUNCE: "bad",

@@ -9,6 +9,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes.redirect import redirect_address
 from serversync.console import conflicts, front, navigation, quarantine, rules, signin, whatif
 
 
@@ -21,6 +22,7 @@ class ConsoleSite(admin.AdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
+        context["redirected_to"] = redirect_address()
         if context["has_permission"]:
             context["navigation"] = navigation.sections(self, request)
         return context

@@ -56,6 +56,12 @@ class Submission(Record):
     error_code = models.CharField(_("error"), max_length=64, blank=True)
     permanent = models.BooleanField(default=False)
     recipients = models.JSONField(_("recipients"), default=list, blank=True)
+    redirected_to = models.CharField(
+        _("redirected to"),
+        max_length=320,
+        blank=True,
+        help_text=_("It went there in place of its recipients, on a site for staging (R5.30)."),
+    )
 
     class Meta:
         verbose_name = _("submission")

@@ -5,6 +5,7 @@ from email import message_from_bytes
 
 import pytest
 
+from activities.mime.automatic import OWN_HEADER
 from mailboxes import choices, services
 from mailboxes.choices import (
     AccessApproval,
@@ -28,7 +29,7 @@ from serversync import testing
 from serversync.choices import WorkloadState
 from serversync.leases import claim_one
 from serversync.models import FolderCursor, SyncItem, Workload
-from serversync.probe import HEADER, is_own_probe
+from serversync.probe import is_own_probe
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
     QueueFactory,
@@ -180,7 +181,7 @@ def test_the_outgoing_test_sends_one_message_from_the_mailbox_to_itself():
     assert (envelope.sender, envelope.recipients) == (address, (address,))
     sent = message_from_bytes(envelope.mime)
     assert sent["Auto-Submitted"] == "auto-generated"
-    assert is_own_probe(" ".join(sent[HEADER].split()), bench.mailbox)
+    assert is_own_probe(" ".join(sent[OWN_HEADER].split()), bench.mailbox)
 
 
 @pytest.mark.rule("R2.14")
