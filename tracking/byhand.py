@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from tracking.telling import Sentence, sentences
+from tracking import stored
+from tracking.telling import Sentence, sentences, summary
 from tracking.trace import UNTRACKED
 
 BY_HAND = "by_hand"
@@ -47,19 +48,32 @@ def is_waiting(trace: Data) -> bool:
 
 def sentences_of(trace: Data) -> list[Sentence]:
     """What a person asked for, then the decision. Translated when called."""
-    told = of(trace)
-    if not told:
+    if not of(trace):
         return sentences(trace) if trace else []
-    before = told.get("was") or {}
-    first = _first(told)
-    rest = sentences({**trace, **before})
-    if trace.get("reason") == UNTRACKED:
-        rest = rest[1:]  # that one speaks of the category
-    return [first, *_filed(told), *rest]
+    return [*headline_of(trace), *sentences(before(trace))[1:]]
+
+
+def headline_of(trace: Data) -> list[Sentence]:
+    """The same in short: the request, and the whole decision in one line."""
+    if trace.get("reason") == UNTRACKED and of(trace):
+        return about_request(trace)  # the line speaks of the category
+    return [*about_request(trace), summary(before(trace))]
+
+
+def before(trace: Data) -> Data:
+    """The decision that stands until the next cycle looks at what was asked for."""
+    return {**trace, **stored.map_of(of(trace), "was")}
+
+
+def about_request(trace: Data) -> list[Sentence]:
+    """What a person asked for, and no word of the decision."""
+    told = of(trace)
+    return [_first(told), *_filed(told)] if told else []
 
 
 def _first(told: Data) -> Sentence:
-    values = {"who": (told.get("by") or {}).get("name") or "?", "when": _moment(told.get("at"))}
+    who = stored.text(stored.map_of(told, "by"), "name")
+    values = {"who": who or "?", "when": _moment(told.get("at"))}
     what = told.get("what")
     if what == UNLINK:
         text = _("Untracked by hand: %(who)s unlinked this copy on %(when)s. The email stays here.")

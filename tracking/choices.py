@@ -217,3 +217,15 @@ class HookState(TextChoices):
     PENDING = "pending", _("Pending")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
+
+
+class StationState(TextChoices):
+    """Ours: what became of a message at one station of its path, as pictures of it say (R8.33)."""
+
+    PASSED = "passed", _("passed")
+    DONE = "done", _("done")
+    DECIDED = "decided", _("decided it")
+    STOPPED = "stopped", _("stopped here")
+    WAITING = "waiting", _("waits here")
+    UNASKED = "unasked", _("not asked")
+    ENDED = "ended", _("ended")

@@ -47,10 +47,10 @@ def _values(note: Mapping[str, Any]) -> dict[str, Any]:
         *("rule", "queue", "item", "name", "case", "owner", "permission", "address", "who"),
         *("count", "kind"),
     )
-    return {name: note.get(name, "") for name in names} | {"kind": _kind(note.get("kind"))}
+    return {name: note.get(name, "") for name in names} | {"kind": kind_of(note.get("kind"))}
 
 
-def _kind(label: Any) -> str:
+def kind_of(label: Any) -> str:
     try:
         return str(apps.get_model(str(label))._meta.verbose_name)
     except (LookupError, ValueError):

@@ -360,8 +360,13 @@ def _lacking(party: Data) -> dict[str, str]:
 
 
 def about_message(data: Data) -> Iterator[Sentence]:
-    message = stored.map_of(data, "message")
-    if message:
+    yield from about_header(data)
+    yield from about_way(data)
+    yield from about_content(data)
+
+
+def about_header(data: Data) -> Iterator[Sentence]:
+    if message := stored.map_of(data, "message"):
         text = _("From %(sender)s, %(size)s, message id %(id)s.")
         values = {
             "sender": stored.text(message, "sender") or _("nobody"),
@@ -369,20 +374,22 @@ def about_message(data: Data) -> Iterator[Sentence]:
             "id": stored.text(message, "id") or _("missing"),
         }
         yield Sentence(text % values, "", Kind.MESSAGE)
+
+
+def about_way(data: Data) -> Iterator[Sentence]:
     if stored.text(data, "way") == Way.SENT:
         yield Sentence(_("Found in sent items."), "R3.60", Kind.MESSAGE)
     if forwarder := stored.map_of(data, "forwarded_by"):
         text = _("Forwarded as an attachment by %(who)s, and judged as if read there.")
         yield Sentence(text % {"who": stored.who(forwarder)}, "R3.75", Kind.MESSAGE)
+
+
+def about_content(data: Data) -> Iterator[Sentence]:
+    message = stored.map_of(data, "message")
     if (automatic := stored.text(message, "auto")) and is_automatic(automatic):
         text = _("It says of itself that it is automatic (%(value)s).")
         yield Sentence(text % {"value": automatic}, "R3.13", Kind.MESSAGE)
-    if data.get("id_reused"):
-        text = _(
-            "Other mail with this Message-ID but another date or sender is stored here; this one"
-            " counts as a message of its own."
-        )
-        yield Sentence(text, "R3.20", Kind.MESSAGE)
+    yield from about_id(data)
     for defect in stored.entries(message, "defects"):
         text = _("Not as it should be: %(code)s. %(detail)s")
         values = {
@@ -390,6 +397,15 @@ def about_message(data: Data) -> Iterator[Sentence]:
             "detail": stored.text(defect, "detail"),
         }
         yield Sentence((text % values).rstrip(), "", Kind.MESSAGE)
+
+
+def about_id(data: Data) -> Iterator[Sentence]:
+    if data.get("id_reused"):
+        text = _(
+            "Other mail with this Message-ID but another date or sender is stored here; this one"
+            " counts as a message of its own."
+        )
+        yield Sentence(text, "R3.20", Kind.MESSAGE)
 
 
 def about_addresses(data: Data) -> Iterator[Sentence]:
@@ -606,23 +622,27 @@ def about_candidates(data: Data) -> Iterator[Sentence]:
 
 
 def about_parties(data: Data) -> Iterator[Sentence]:
-    """What the filter of each who might have taken it said, and whether it was asked."""
     for party in stored.entries(data, "parties"):
-        why = stored.text(party, "why")
-        values = {
-            "who": stored.who(party),
-            "role": _role(party),
-            "filter": stored.label(FilteringMethod, party.get("filter")),
-            "why": stored.label(Why, why),
-            "answer": _("accepts") if party.get("accepted") else _("does not accept"),
-        }
-        if why in NO_CANDIDATE:
-            text = _("%(who)s, %(role)s: not asked (%(why)s).")
-        else:
-            text = _("%(who)s, %(role)s, filter “%(filter)s”: %(answer)s (%(why)s).")
-        line = text % values
-        yield Sentence(line[:1].upper() + line[1:], _rule_of(party), Kind.CANDIDATE)
-        yield from _about_rights(party)
+        yield from about_party(party)
+
+
+def about_party(party: Data) -> Iterator[Sentence]:
+    """What the filter of one who might have taken it said, or why it was not asked."""
+    why = stored.text(party, "why")
+    values = {
+        "who": stored.who(party),
+        "role": _role(party),
+        "filter": stored.label(FilteringMethod, party.get("filter")),
+        "why": stored.label(Why, why),
+        "answer": _("accepts") if party.get("accepted") else _("does not accept"),
+    }
+    if why in NO_CANDIDATE:
+        text = _("%(who)s, %(role)s: not asked (%(why)s).")
+    else:
+        text = _("%(who)s, %(role)s, filter “%(filter)s”: %(answer)s (%(why)s).")
+    line = text % values
+    yield Sentence(line[:1].upper() + line[1:], _rule_of(party), Kind.CANDIDATE)
+    yield from _about_rights(party)
 
 
 def about_internal(data: Data) -> Iterator[Sentence]:

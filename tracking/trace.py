@@ -17,9 +17,9 @@ from uuid import UUID
 from activities.mime.message import ParsedMessage
 from tracking import creation_words, report_words
 from tracking.acceptance import Acceptance, Party, PartyVerdict
-from tracking.choices import Outcome, QueueItemBecause, Way
+from tracking.choices import Outcome, QueueItemBecause, ReportWay, Way
 from tracking.correlate import Attempt, Correlation, Scored
-from tracking.creation import Creation
+from tracking.creation import CASE, Creation, Said
 from tracking.ownership import OwnerChoice
 from tracking.report_words import Report
 from tracking.resolution import Match, RecipientResolution, Resolution
@@ -342,3 +342,21 @@ def _blank(value: Any) -> Any:
     if isinstance(value, list):
         return [_blank(inner) for inner in value]
     return value
+
+
+def without_subjects(data: Mapping[str, Any]) -> dict[str, Any]:
+    """For readers from whom the message is hidden (R8.30): a case that was made of it has its subject for
+    a title, and a bounce is matched by the subject of what it returns."""
+    shown = dict(data)
+    regarding, report = shown.get("regarding"), shown.get("report")
+    if isinstance(regarding, Mapping) and regarding.get("kind") == CASE:
+        shown["regarding"] = {**regarding, "name": _number_of_case(shown.get("made"))}
+    if isinstance(report, Mapping) and report.get("by") == ReportWay.HEADER:
+        shown["report"] = {key: value for key, value in report.items() if key != "for"}
+    return shown
+
+
+def _number_of_case(made: Any) -> str:
+    notes = [note for note in made if isinstance(note, Mapping)] if isinstance(made, list) else []
+    numbers = (note.get("case") for note in notes if note.get("said") == Said.CASE)
+    return str(next(numbers, ""))
