@@ -41,9 +41,9 @@ def recover(run: Run, connect: Connect) -> None:
         Submission.objects.filter(
             pk__in=[row.pk for row in lost], state=SubmissionState.HANDED_OVER
         ).update(state=SubmissionState.UNKNOWN, look_again_at=now + FIRST_LOOK)
+        for row in lost:  # later, a kill might leave it unknown and nobody told
+            alarms.delivery_unknown(row.email, run.mailbox, run.organization, now)
     settle(run)
-    for row in lost:
-        alarms.delivery_unknown(row.email, run.mailbox, run.organization, now)
 
 
 def _look_for(run: Run, connect: Connect, unsettled: Sequence[Submission]) -> None:

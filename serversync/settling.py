@@ -59,9 +59,9 @@ def settle(run: Run) -> None:
                 state_code=ActivityState.OPEN
             )
         _settle_recipients(rows)
+        _tell(run, rows, failed, now)  # in one with what it tells of: nobody comes back for it
     if copies:
         _wake_incoming(run, now)
-    _tell(run, rows, failed, now)
 
 
 def _settle_one(run: Run, row: Submission, now: datetime) -> bool:
