@@ -7,6 +7,7 @@ stopped nothing was asked. Like `telling`, this takes what any version stored, a
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -18,6 +19,7 @@ from tracking.choices import (
     AcceptReason,
     AttemptOutcome,
     CorrelationStep,
+    HookState,
     InternalCheck,
     Lacks,
     Outcome,
@@ -56,14 +58,25 @@ CHOSEN = {
 EMAIL = "activities.email"
 
 
-def path_of(data: Data, *, folder: str = "") -> tuple[Phase, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """What came after the decision. `filed`: the record that it is under now, in words, if that is another
+    one; `hooks`: late runs of a site's own code, as name, state and error; `copies`: how many more of the
+    same message were seen."""
+
+    filed: str = ""
+    hooks: tuple[tuple[str, str, str], ...] = ()
+    copies: int = 0
+
+
+def path_of(data: Data, *, folder: str = "", since: Since = Since()) -> tuple[Phase, ...]:
     """`folder`: where the message lies on its server, in words. Translated when called."""
     judged = _judged(data)
     way = (
         Phase("arrival", _("How it came"), tuple(_arrival(judged, folder))),
         Phase("knowledge", _("What it is"), (_sender(judged), _known(judged), _answers(judged))),
         Phase("acceptance", _("Who takes it"), tuple(_acceptance(judged))),
-        Phase("result", _("What became of it"), tuple(_results(data, judged))),
+        Phase("result", _("What became of it"), tuple(_results(data, judged, since))),
     )
     stop = _stop_of(judged)
     if stop == "outcome":
@@ -89,10 +102,8 @@ def _stop_of(data: Data) -> str:
     if outcome == Outcome.DUPLICATE:
         # Another worker stored it first, after all of this was asked.
         return "outcome" if _was_asked(data) else "known"
-    if outcome == Outcome.SKIPPED and reason == SkipReason.FORWARD_WRAPPER:
-        return "forward"
     if outcome == Outcome.SKIPPED and reason != DISMISSED:
-        return "checks"
+        return "forward" if _is_wrapper(data) else "checks"
     if outcome == Outcome.GONE:
         return "fetched"
     if outcome in (Outcome.SKIPPED, Outcome.RETRYING, Outcome.QUARANTINED):
@@ -124,15 +135,21 @@ def _untold(key: str, name: str, data: Data) -> Station:
 def _arrival(data: Data, folder: str) -> Iterator[Station]:
     yield _arrived(data, folder)
     yield _fetched(data)
-    yield _checks(data)
-    if forward := _forward(data):
-        yield forward
+    forward = _forward(data)
+    if forward and stored.map_of(data, "forwarded_by") and not _is_wrapper(data):
+        yield from (forward, _checks(data))  # an original is looked at when it is out
+    else:
+        yield from filter(None, (_checks(data), forward))
     yield _read_for(data)
+
+
+def _is_wrapper(data: Data) -> bool:
+    return stored.text(data, "reason") in (INVALID_FORWARD, SkipReason.FORWARD_WRAPPER)
 
 
 def _arrived(data: Data, folder: str) -> Station:
     received = stored.text(data, "received")
-    where = stored.text(stored.map_of(data, "folder"), "name") or folder
+    where = folder or stored.text(stored.map_of(data, "folder"), "name")
     if stored.text(data, "way") == Way.SENT:
         where = where or _("sent items")
     phrase = ", ".join(filter(None, (where, received and stored.moment(received))))
@@ -162,7 +179,7 @@ def _code(data: Data) -> str:
 
 def _checks(data: Data) -> Station:
     name, reason = _("Checked"), stored.text(data, "reason")
-    if stored.text(data, "outcome") == Outcome.SKIPPED and reason in SkipReason.values:
+    if _stop_of(data) == "checks" and reason in SkipReason.values:
         phrase = stored.label(SkipReason, reason)
         return station("checks", name, phrase, [telling.summary(data)])
     told = _(
@@ -207,7 +224,7 @@ def _read_for(data: Data) -> Station:
         told = [Sentence(_("The mailbox %(mailbox)s was read.") % {"mailbox": mailbox}, "R3.23")]
     if party := forwarder or reading:
         return station("read_for", name, stored.who(party), told)
-    return station("read_for", name, mailbox, told)
+    return station("read_for", name, _("mailbox %(name)s") % {"name": mailbox}, told)
 
 
 # -- what it is ----------------------------------------------------------------------------------
@@ -445,10 +462,10 @@ def _rights(data: Data) -> Station:
 # -- what became of it ---------------------------------------------------------------------------
 
 
-def _results(data: Data, judged: Data) -> Iterator[Station]:
+def _results(data: Data, judged: Data, since: Since) -> Iterator[Station]:
     yield _outcome(judged)
     if stored.text(judged, "outcome") == Outcome.TRACKED:
-        yield from (_filed(judged), _owner(judged), _queues(judged))
+        yield from (_filed(judged, since), _owner(judged), _queues(judged))
     elif stored.entries(judged, "queue_items"):
         yield _queues(judged)
     if stored.map_of(judged, "filed"):
@@ -457,8 +474,12 @@ def _results(data: Data, judged: Data) -> Iterator[Station]:
         yield _made(judged)
     if dropped := stored.count(judged, "dropped"):
         yield _left_out(judged, dropped)
+    for hook in since.hooks:
+        yield _hook(*hook)
     if after := _afterwards(data):
         yield after
+    if since.copies:
+        yield _copies(since.copies)
 
 
 def _outcome(data: Data) -> Station:
@@ -507,18 +528,21 @@ def _attempted(data: Data) -> str:
     return text % {key: stored.number(failure, key) for key in ("attempt", "attempts")}
 
 
-def _filed(data: Data) -> Station:
-    told, regarding = list(telling.about_regarding(data)), stored.map_of(data, "regarding")
-    name = _("Filed under")
+def _filed(data: Data, since: Since) -> Station:
+    name, told = _("Filed under"), list(telling.about_regarding(data))
+    if since.filed:
+        text = _("Since then it was filed under another record: %(record)s.")
+        told.append(Sentence(text % {"record": since.filed}, "R7.10", Kind.RESULT))
+        return station("filed", name, since.filed, told, state=StationState.DONE, rule="R7.10")
     if told:
-        phrase = stored.record(regarding)
-        return station("filed", name, phrase, told, state=StationState.DONE, refs=_ref(regarding))
+        regarding = stored.map_of(data, "regarding")
+        phrase, refs = stored.record(regarding), _ref(regarding)
+        return station("filed", name, phrase, told, state=StationState.DONE, refs=refs)
     if data.get("blanked"):
         return _untold("filed", name, data)
     text = _("It answers nothing that has a record, and no folder or rule gave it one.")
-    return station(
-        "filed", name, _("no record"), [Sentence(text, "R3.49")], state=StationState.DONE
-    )
+    told = [Sentence(text, "R3.49", Kind.RESULT)]
+    return station("filed", name, _("no record"), told, state=StationState.DONE)
 
 
 def _owner(data: Data) -> Station:
@@ -588,3 +612,26 @@ def _afterwards(data: Data) -> Station | None:
         phrase = _("let go of, so it is not tried again")
         return station("by_hand", name, phrase, state=StationState.DECIDED, rule="R3.67")
     return None
+
+
+def _hook(name: str, state: str, error: str) -> Station:
+    """A site's own code on receipt that took too long, and so runs later (R9.11)."""
+    states = {
+        HookState.PENDING.value: StationState.WAITING,
+        HookState.DONE.value: StationState.DONE,
+    }
+    words = stored.label(HookState, state).lower()
+    told = [Sentence(error, kind=Kind.RESULT)] if error else []
+    return station(
+        "hook",
+        _("Own code"),
+        f"{name}: {words}",
+        told,
+        state=states.get(state, StationState.STOPPED),
+        rule="R9.11",
+    )
+
+
+def _copies(count: int) -> Station:
+    text = ngettext("%(count)d more copy", "%(count)d more copies", count) % {"count": count}
+    return station("copies", _("Also seen"), text, state=StationState.DONE, rule="R3.20")

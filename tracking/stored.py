@@ -87,9 +87,14 @@ def record(match: Data) -> str:
 
 def moment(iso: str) -> str:
     try:
-        return date_format(localtime(datetime.fromisoformat(iso)), MOMENT)
+        return when(datetime.fromisoformat(iso))
     except (ValueError, OverflowError):
         return iso or "?"
+
+
+def when(at: datetime) -> str:
+    """A time as all sentences write it."""
+    return date_format(localtime(at), MOMENT)
 
 
 def octets(value: str) -> str:

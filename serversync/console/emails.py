@@ -40,9 +40,10 @@ from serversync.console.byhand import UNTRACK, Untracking
 from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
-from serversync.console.filing import Filing, may_file, regarding_of, regarding_words
+from serversync.console.filing import Filing, filed_under, may_file, regarding_of, regarding_words
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.path import path_of_email
 from serversync.console.reports import (
     about_link,
     came_back,
@@ -150,7 +151,9 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
         shown = body_of(email, allow_remote=remote, pictures={})
         parties = party_lines(email, request.user, may_resolve=may_file(request.user, email))
         # Items of mailboxes that the reader can't see stay out of sight, though the e-mail is here.
-        items = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
+        rows = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
+        items = list(rows.select_related("mailbox").defer("trace"))
+        regarding, reports = regarding_of(email, request.user), came_back(email, request.user)
         submissions = list(Submission.objects.filter(email=email).select_related("mailbox"))
         context = {
             **self.admin_site.each_context(request),
@@ -167,7 +170,7 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
                     (ParticipationType.BCC, _("Bcc")),
                 )
             ],
-            "regarding": regarding_words(email, regarding_of(email, request.user)),
+            "regarding": regarding_words(email, regarding),
             "may_file": may_file(request.user, email),
             "remote": remote,
             "blocked": shown.blocked_remote_count,
@@ -177,11 +180,20 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             "sentences": sentences_of(email.decision),
             "kind": kind_badge(email),
             "about": about_link(email, request.user),
-            "reports": [report_line(report) for report in came_back(email, request.user)],
+            "reports": [report_line(report) for report in reports],
             "conversation": conversation_of(email, request.user),
             "submissions": submissions,
             "redirections": sorted({row.redirected_to for row in submissions} - {""}),
-            "items": list(items.select_related("mailbox").defer("trace")),
+            "items": items,
+            "path": path_of_email(
+                email,
+                request.user,
+                items,
+                submissions,
+                timezone.now(),
+                filed=filed_under(regarding),
+                came_back=len(reports),
+            ),
             "queue_items": list(
                 QueueItem.objects.filter(object=email.activity).select_related("queue")
             ),
@@ -209,6 +221,7 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             Email.objects.select_related(
                 "activity__owning_user",
                 "activity__owning_team",
+                "activity__created_by",
                 "activity__regarding_type",
                 "receiving_mailbox",
                 "sender_mailbox",

@@ -159,6 +159,13 @@ def regarding_words(email: Email, record: Shown | None) -> SafeString | str:
     return record_link(pointer.regarding_type, pointer.regarding_id, record.record)
 
 
+def filed_under(record: Shown | None) -> str:
+    """The record in words, "" for none; nothing of one that the reader may not see."""
+    if record is None:
+        return ""
+    return str(record.record) if record.record is not None else __("another record")
+
+
 def ruling(email: Email) -> MailboxTrackingFolder | None:
     """The folder rule that will file the email again, if somebody does it by hand (R7.10)."""
     if Organization.objects.current().effective("keep_manual_regarding"):

@@ -1,7 +1,6 @@
 """The ledger: what became of each item seen on a server, and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from activities import blobs
 from mailboxes import access
 from mailboxes.causes import Cause, cause_of
 from mailboxes.models import Mailbox
-from mailboxes.screens import EMPTY, badge, moment
+from mailboxes.screens import badge, moment
 from serversync import quarantine
 from serversync.choices import ItemState
 from serversync.console.byhand import TrackingByHand
@@ -28,12 +27,13 @@ from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.foldernames import folder_name, folder_names
 from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
+from serversync.console.path import path_of_item
 from serversync.console.reasons import words_of
 from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
-from tracking.byhand import is_waiting, sentences_of
-from tracking.choices import AcceptReason, PartyKind, SkipReason, SubReason
-from tracking.trace import UNTRACKED
+from tracking.byhand import sentences_of
+from tracking.choices import AcceptReason, SkipReason
+from tracking.trace import UNTRACKED, without_subjects
 
 HIDDEN = "***"  # other people's subjects (R8.30)
 
@@ -85,15 +85,6 @@ class ReasonFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
         return queryset.filter(reason=self.value()) if self.value() else queryset
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One station on the way of a message. `css`: is-good, is-bad, is-warn, is-skipped or nothing."""
-
-    name: Any
-    words: Any
-    css: str = ""
 
 
 class ItemConsole(TrackingByHand, Deeds, OfMailbox):
@@ -251,8 +242,11 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
         if item is not None:
             # The e-mail's own row may be out of this reader's reach, though the item is not.
             email = item.email
-            data = told(item)
+            if email is not None and not access.may(request.user, "view", email):
+                email = None
+            data = told(item) if item.is_readable else without_subjects(told(item))
             names = folder_names(item.mailbox)
+            others = self._others(request, item)
             folder = folder_name(item.folder, names)
             context |= {
                 "item": item,
@@ -261,18 +255,16 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
                 else HIDDEN,
                 "folder": folder,
                 "folder_names": names,
-                "way": way_of(item, data, folder),
+                "path": path_of_item(item, data, folder, request.user, others=others, email=email),
                 "sentences": sentences_of(data),
                 "reason_words": words_of(item.reason, item.sub_reason),
                 "cause": _cause(item),
                 "server_actions": ServerAction.objects.filter(item=item).order_by("created_on"),
-                "email": email
-                if email is not None and access.may(request.user, "view", email)
-                else None,
-                "has_email": email is not None,
+                "email": email,
+                "has_email": item.email_id is not None,
                 "parent": item.parent,
                 "children": list(item.children.defer("trace")),
-                "others": self._others(request, item),
+                "others": others,
             }
         return super().render_change_form(request, context, *args, **kw)
 
@@ -303,88 +295,3 @@ def _cause(item: SyncItem) -> Cause | None:
     if item.state in (ItemState.QUARANTINED, ItemState.RETRYING) and item.reason:
         return cause_of(item.reason, item.last_error)
     return None
-
-
-def way_of(item: SyncItem, data: Mapping[str, Any], folder: str) -> list[Stage]:
-    """server -> candidate -> sender -> recipients -> filters -> outcome, as far as it came."""
-    state = ItemState(item.state)
-    reason = item.reason
-    found = [Stage(_("Server"), folder)]
-    if state == ItemState.SKIPPED:
-        found.append(Stage(_("Candidate"), words_of(item.reason, item.sub_reason), "is-warn"))
-    elif is_waiting(data):
-        found.append(Stage(_("Candidate"), _("tracked by hand with the next cycle"), "is-warn"))
-    elif state in (ItemState.QUARANTINED, ItemState.RETRYING, ItemState.GONE):
-        found.append(Stage(_("Candidate"), cause_of(reason).meaning if reason else "", "is-bad"))
-    else:
-        found.append(Stage(_("Candidate"), _("to be judged"), "is-good"))
-    judged = state in (ItemState.TRACKED, ItemState.REJECTED, ItemState.DUPLICATE)
-    sender = data.get("sender") or {}
-    match = sender.get("match") or {}
-    recipients = data.get("recipients") or {}
-    parties = data.get("parties") or {}
-    entity = data.get("entity") or {}
-    accepted = [p for p in parties.get("list", []) if p.get("accepted")]
-    stops = {
-        AcceptReason.INVALID_SENDER.code: 0,
-        AcceptReason.DUPLICATE.code: 0,
-        AcceptReason.NO_RECIPIENT_MATCH.code: 1,
-        AcceptReason.INTERNAL_EMAIL_REJECT.code: 1,
-        AcceptReason.NO_CORRELATION_MATCH.code: 2,
-    }
-    stop = stops.get(reason, 3) if state != ItemState.TRACKED else 3
-    middle = [
-        (
-            _("Sender"),
-            __("%(address)s is %(name)s")
-            % {"address": sender.get("address", ""), "name": match.get("name") or match.get("kind")}
-            if match
-            else sender.get("address") or item.sender or __("no usable sender"),
-        ),
-        (
-            _("Recipients"),
-            _recipients(recipients),
-        ),
-        (
-            _("Filters"),
-            _filters(state, item.sub_reason, entity if accepted else {}),
-        ),
-    ]
-    for number, (name, words) in enumerate(middle):
-        if not judged or number > stop or (number == stop and state == ItemState.DUPLICATE):
-            found.append(Stage(name, EMPTY, "is-skipped"))
-        elif number == stop:
-            found.append(Stage(name, words, "is-bad"))
-        else:
-            found.append(Stage(name, words, "is-good"))
-    kind = {"good": "is-good", "bad": "is-bad", "warn": "is-warn"}.get(STATE_KIND[state], "")
-    found.append(Stage(_("Outcome"), state.label, kind))
-    return found
-
-
-def _recipients(recipients: Mapping[str, Any]) -> str:
-    """How many addresses, and how many of those that the decision lists are users or queues."""
-    count = recipients.get("n", 0)
-    ours = sum(
-        any(match.get("kind") in PartyKind.values for match in _listed(recipient, "matches"))
-        for recipient in recipients.get("list", [])
-    )
-    return ", ".join(
-        (
-            ngettext("%(count)d address", "%(count)d addresses", count) % {"count": count},
-            ngettext("%(count)d of them ours", "%(count)d of them ours", ours) % {"count": ours},
-        )
-    )
-
-
-def _listed(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = (data.get(key) or {}).get("list", [])
-    return found
-
-
-def _filters(state: ItemState, sub_reason: str, entity: Mapping[str, Any]) -> str:
-    if sub_reason in (SubReason.FOLDER_RULE, SubReason.CATEGORY, SubReason.MANUAL):
-        return __("not asked")
-    if entity:
-        return __("accepted by %(who)s") % {"who": entity.get("name") or entity.get("kind")}
-    return __("accepted") if state == ItemState.TRACKED else __("nobody accepted it")

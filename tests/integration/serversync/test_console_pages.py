@@ -1,16 +1,22 @@
 """Every screen of the console, opened once with data, by who may see all and by who may see little."""
 
+from uuid import uuid4
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 
+from activities.choices import Direction, EmailStatus
+from activities.models import Email
 from mailboxes.models import Organization, Team
-from serversync.console.items import way_of
+from serversync.choices import SubmissionState
 from serversync.console.registry import SCREENS
 from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from tests.factories.clients import signed_in
 from tests.factories.console import Site, build_site
+from tracking.choices import StationState
+from tracking.stations import Station
 
 pytestmark = pytest.mark.integration
 
@@ -146,19 +152,88 @@ def test_an_item_page_tells_the_whole_decision(site):
     text = page.content.decode()
     assert "Rejected, NoCorrelationMatch" in text
     assert "Newsletter" in text
-    css = [stage.css for stage in page.context["way"]]
-    assert css == ["", "is-good", "is-good", "is-good", "is-bad", ""]
+    assert stations_of(page)["filters"].state == StationState.STOPPED
+    assert stations_of(page)["filters"].rule == "R3.24"
 
 
-def test_the_way_of_an_item_ends_where_it_stopped(site):
+def stations_of(page) -> dict[str, Station]:
+    """The picture of the path, as the page was given it."""
+    return {
+        stop.station.key: stop.station for drawn in page.context["path"] for stop in drawn.stops
+    }
+
+
+def test_the_path_of_an_item_ends_where_it_stopped(site):
     client = signed_in(site.administrator)
 
-    def way(state: str) -> list[str]:
+    def states(state: str) -> dict[str, str]:
         url = reverse("admin:serversync_syncitem_change", args=[site.items[state].pk])
-        return [stage.css for stage in client.get(url).context["way"]]
+        found = stations_of(client.get(url))
+        return {key: station.state.value for key, station in found.items()}
 
-    assert way("tracked") == ["", *["is-good"] * 5]
-    assert way("quarantined") == ["", "is-bad", *["is-skipped"] * 3, "is-bad"]
+    tracked = states("tracked")
+    assert tracked.pop("filters") == "decided"
+    assert set(tracked.values()) == {"passed", "done"}
+    quarantined = states("quarantined")
+    assert quarantined["fetched"] == "stopped"
+    assert set(list(quarantined.values())[2:-1]) == {"unasked"}
+
+
+@pytest.mark.rule("R8.30")
+def test_the_path_leads_to_copies_that_the_reader_may_see_only(site):
+    item, other = site.items["tracked"], site.mailboxes["failing"]
+    copy = SyncItem.objects.create(
+        mailbox=other,
+        folder="INBOX",
+        source_key="copy",
+        state="duplicate",
+        message_id=item.message_id,
+        email=item.email,
+        subject="Nobody's business",
+    )
+    page = reverse("admin:activities_email_change", args=[item.email_id])
+    leads_to = reverse("admin:serversync_syncitem_change", args=[copy.pk])
+
+    def seen(user) -> str:
+        return signed_in(user).get(page).content.decode()
+
+    assert leads_to in seen(site.administrator)
+    assert "Nobody&#x27;s business" not in seen(site.administrator)
+    assert leads_to not in seen(site.ada)
+
+
+@pytest.mark.rule("R8.30")
+def test_the_title_of_a_case_is_hidden_with_the_subject_that_it_is(site):
+    item = site.items["tracked"]
+    made = [{"said": "case", "why": "rule", "case": "CAS-1", "rule": "Claims"}]
+    case = {"kind": "activities.incident", "id": "1", "name": "My salary (CAS-1)"}
+    decision = {**item.email.decision, "regarding": case, "made": made}
+    Email.objects.filter(pk=item.email_id).update(decision=decision)
+    url = reverse("admin:serversync_syncitem_change", args=[item.pk])
+    assert "My salary" in signed_in(site.ada).get(url).content.decode()
+    hidden = signed_in(site.administrator).get(url).content.decode()
+    assert "My salary" not in hidden
+    assert "CAS-1" in hidden
+
+
+def test_an_email_that_was_sent_shows_how_it_left(site):
+    email = site.answered
+    now = timezone.now()
+    Email.objects.filter(pk=email.pk).update(
+        status_code=EmailStatus.SENT, direction_code=Direction.OUTGOING, decision={}
+    )
+    Submission.objects.create(
+        email=email,
+        mailbox=site.mailboxes["healthy"],
+        state=SubmissionState.ACCEPTED,
+        claim_token=uuid4(),
+        claim_expires_at=now,
+        handed_over_at=now,
+        server_reply="250 taken",
+    )
+    page = signed_in(site.ada).get(reverse("admin:activities_email_change", args=[email.pk]))
+    answer = stations_of(page)["answer"]
+    assert (answer.phrase, answer.details[0].text) == ("Accepted", "The answer: 250 taken")
 
 
 def test_folders_are_called_by_their_names_wherever_mail_lies(site):
@@ -173,8 +248,7 @@ def test_folders_are_called_by_their_names_wherever_mail_lies(site):
     assert name.endswith(site.rule.exchange_folder_name)
     assert name != folder
     assert page.context["reason_words"] == "It lies in a tracked folder"
-    assert page.context["way"][0].words == name
-    assert page.context["way"][4].words == "not asked"
+    assert stations_of(page)["arrived"].phrase.startswith(name)
     assert f"move to “{name}”" in page.content.decode()
 
     email = client.get(reverse("admin:activities_email_change", args=[item.email_id]))
@@ -182,17 +256,6 @@ def test_folders_are_called_by_their_names_wherever_mail_lies(site):
     FolderCursor.objects.create(mailbox=item.mailbox, folder=folder)
     mailbox = client.get(reverse("admin:mailboxes_mailbox_change", args=[item.mailbox_id]))
     assert f'<td title="{folder}">{name}' in mailbox.content.decode()
-
-
-def test_a_sent_item_counts_only_recipients_as_ours(site):
-    item = site.items["tracked"]
-    recipients = [
-        {"address": "a@customer.example", "matches": {"list": [{"kind": "activities.contact"}]}},
-        {"address": "ada@example.com", "matches": {"list": [{"kind": "mailboxes.systemuser"}]}},
-    ]
-    data = {"recipients": {"n": 2, "list": recipients}, "parties": {"n": 2, "list": []}}
-    words = [str(stage.words) for stage in way_of(item, data, "Sent items")]
-    assert words[3] == "2 addresses, 1 of them ours"
 
 
 def test_the_help_of_a_setting_leads_to_its_rule(site):
