@@ -20,7 +20,7 @@ from activities.models import (
 )
 from mailboxes.access import EVERYTHING, NOTHING, Asker, by_owner, content_readers, rows
 from mailboxes.choices import Reach
-from mailboxes.models import Mailbox
+from mailboxes.models import Mailbox, Queue
 
 rows(Account, Contact, Lead)(by_owner)
 
@@ -35,7 +35,14 @@ def _cases(asker: Asker) -> Q:
     return allowed
 
 
-@rows(Template, EmailSignature)
+@rows(EmailSignature)
+def _signatures(asker: Asker) -> Q:
+    """As templates; those of a queue are there for whoever may write as it."""
+    allowed = _wordings(asker)
+    return allowed | Q(queue__in=asker.seen(Queue)) if asker.viewing and allowed else allowed
+
+
+@rows(Template)
 def _wordings(asker: Asker) -> Q:
     """Own ones are everybody's business; whoever writes may use what is there for all."""
     mine = Q(owning_user=asker.user.pk)

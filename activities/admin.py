@@ -426,7 +426,7 @@ class SignatureScreen(WordingScreen):
             _("Signature"),
             {
                 "description": _("What stands below an email."),
-                "fields": [("title", "is_default"), "body", "preview", "description"],
+                "fields": [("title", "is_default"), "queue", "body", "preview", "description"],
             },
         ),
         (_("Owner"), {"fields": ["is_personal", "owning_user", "owning_team"]}),

@@ -68,7 +68,7 @@ class SignatureForm(WordingForm):
     class Meta:
         model = EmailSignature
         fields = (
-            *("title", "is_default", "body", "description"),
+            *("title", "is_default", "queue", "body", "description"),
             *("is_personal", "owning_user", "owning_team"),
         )
 

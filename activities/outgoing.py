@@ -7,6 +7,7 @@ The rows alone decide the bytes, so that every attempt hands over the same messa
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from email.utils import getaddresses
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -95,11 +96,14 @@ def _envelope(
         raise UnsendableError(_("No recipient has an address. Add one and send again. (R5.3)"))
     senders = of(ParticipationType.SENDER)
     name = senders[0].name if senders else ""
-    address = mailbox.email_address
+    on_behalf = _is_on_behalf(parties, mailbox)
+    address = email.sender if on_behalf else mailbox.email_address
     is_html = email.mime_type == "text/html"
     message = OutgoingMessage(
         message_id=email.message_id,
         sender=Address(address, name),
+        submitter=Address(mailbox.email_address, mailbox.name) if on_behalf else None,
+        reply_to=_addresses(email.reply_to),
         to=of(ParticipationType.TO),
         cc=of(ParticipationType.CC),
         subject=email.activity.subject,
@@ -122,7 +126,7 @@ def _envelope(
             )
             for file in files
         ),
-        extra_headers=_marks(email),
+        extra_headers=(*_marks(email), *_keywords(email)),
     )
     return sealed(message, recipients, bcc=of(ParticipationType.BCC))
 
@@ -137,6 +141,24 @@ def sealed(
         return Envelope(message.message_id, sender, tuple(recipients), compose(message))
     mime = compose(redirected(message, address, bcc))
     return Envelope(message.message_id, sender, (address,), mime)
+
+
+def _is_on_behalf(parties: Sequence[ActivityParty], mailbox: Mailbox) -> bool:
+    """Whether it leaves through another mailbox than that of its From party (R5.26)."""
+    own = {str(mailbox.regarding_user_id), str(mailbox.regarding_queue_id)}
+    sender = [p for p in parties if p.participation_type_mask == ParticipationType.SENDER]
+    return any(party.party_id and party.party_id not in own for party in sender)
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    """As they are written in a header."""
+    return tuple(Address(address, name) for name, address in getaddresses([text]) if address)
+
+
+def _keywords(email: Email) -> Fields:
+    """What mail programs and Exchange show as categories (RFC 5322, 3.6.5)."""
+    names = [name for each in email.category.split(",") if (name := each.strip())]
+    return (("Keywords", ", ".join(names)),) if names else ()
 
 
 def _marks(email: Email) -> Fields:

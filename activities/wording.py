@@ -26,6 +26,9 @@ GENERAL: dict[str, Promise] = {
     "sender.name": _("name of whoever sends it: user or queue"),
     "sender.address": _("address of whoever sends it"),
     "regarding.name": _("name of the record that it is filed under"),
+    "regarding.email": _("its email address"),
+    "regarding.phone": _("its telephone number"),
+    "regarding.owner": _("its owner: user or team"),
     "organization.name": _("name of the organization"),
 }
 #: What templates for cases may name, too.
@@ -38,10 +41,12 @@ OF_CASES: dict[str, Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """A template made into a message. `html` is fit to send."""
+    """A template made into a message. `html` is fit to send. `empty`: the names in it that nobody had a
+    value for."""
 
     subject: str
     html: str
+    empty: tuple[str, ...] = ()
 
 
 def fields_for(kind: str) -> dict[str, Promise]:
@@ -60,7 +65,12 @@ def word(subject: str, body: str, values: Mapping[str, str]) -> Worded:
     line = " ".join(_fill(subject, values).split())[:LONGEST_SUBJECT]
     escaped = {name: escape(value).replace("\n", "<br>") for name, value in values.items()}
     html = sanitise(_fill(body, escaped), {}, allow_remote=True).html
-    return Worded(line, html)
+    return Worded(line, html, _without(f"{subject} {body}", values))
+
+
+def _without(text: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    names = dict.fromkeys(name.strip() for name in _FIELD.findall(text))
+    return tuple(name for name in names if name and not values.get(name))
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

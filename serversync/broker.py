@@ -1,4 +1,5 @@
-"""django-q's ORM broker, with two things added: it counts deliveries, and it hears its supervisor.
+"""django-q's ORM broker, with three things added: it counts deliveries, it hears its supervisor, and a job
+may be for later.
 
 django-q counts failures but not crashes: a job that kills its worker comes back for ever and leaves no
 trace. Here each delivery is counted in the job's own row; after the last allowed one the job ends as a
@@ -28,6 +29,15 @@ HEARTBEAT_QUEUE = "SERVERSYNC_HEARTBEAT_QUEUE"
 
 
 class CountingOrm(ORM):  # type: ignore[misc]
+    #: When the jobs that are put in by this instance may begin; None: at once.
+    not_before: datetime | None = None
+
+    def enqueue(self, task: str) -> int:
+        number: int = super().enqueue(task)
+        if self.not_before is not None:
+            self.get_connection().filter(id=number).update(lock=self.not_before)
+        return number
+
     def dequeue(self) -> list[tuple[int, str]] | None:
         """The next jobs of this cluster's queue, its heartbeats first, each locked for `retry`."""
         own = os.environ.get(HEARTBEAT_QUEUE, "")

@@ -49,11 +49,12 @@ def claim(run: Run) -> list[Claimed]:
     token = uuid4()
     with transaction.atomic():
         renew(run.token, now)
-        won = set(
-            Email.objects.select_for_update()
-            .filter(pk__in=[email.pk for email in emails], status_code=EmailStatus.PENDING_SEND)
-            .values_list("pk", flat=True)
+        # Since it was read, somebody may have taken it back, and have sent something else in its place.
+        read = {email.pk: email.submitted_at for email in emails}
+        rows = Email.objects.select_for_update().filter(
+            pk__in=read, status_code=EmailStatus.PENDING_SEND
         )
+        won = {pk for pk, sent in rows.values_list("pk", "submitted_at") if sent == read[pk]}
         Email.objects.filter(pk__in=won).update(
             status_code=EmailStatus.SENDING, delivery_attempts=F("delivery_attempts") + 1
         )

@@ -20,9 +20,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Least
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
@@ -169,6 +171,21 @@ def wake(
     with transaction.atomic():
         woken = request(mailbox_ids, operation, now, **also)
         _enqueue_work(min(MAX_JOBS, -(-woken // PAGE)))
+    return woken
+
+
+def wake_later(mailbox_ids: Iterable[UUID | str], operation: Operation, at: datetime) -> int:
+    """Run these workloads at `at`, or when they are due before; returns how many can. Without a cluster
+    at that moment the next dispatch finds the work."""
+    with transaction.atomic():
+        rows = Workload.objects.filter(
+            mailbox_id__in=list(mailbox_ids), operation=operation, enabled=True
+        )
+        woken = rows.update(next_run_at=Least("next_run_at", Value(at)))
+        if woken:
+            broker = get_broker()
+            broker.not_before = at
+            async_task("serversync.jobs.work", group="work", broker=broker)
     return woken
 
 

@@ -12,6 +12,7 @@ from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
 from serversync import engine, forecasts, testing
 from serversync.models import MailboxStatistics
+from serversync.outbox import waiting
 from serversync.retention import forget
 from tracking import hooks
 
@@ -55,6 +56,11 @@ def run_hooks() -> str:
     """What a site's own code had no time for on receipt (R9.11)."""
     tally = hooks.run_late(timezone.now)
     return f"{tally}{', more to come' if tally.more else ''}"
+
+
+def tell_of_waiting() -> str:
+    """Say which mail could have left long ago (R5.7)."""
+    return waiting.tell_of_waiting(timezone.now())
 
 
 def forecast_sign_ins() -> str:

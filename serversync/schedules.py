@@ -24,6 +24,7 @@ TABLE = (
     Periodic("dispatch", "serversync.jobs.dispatch", minutes=1),
     # Said in the queue as well when there is something to run.
     Periodic("run hooks", "serversync.jobs.run_hooks", minutes=5),
+    Periodic("tell of waiting mail", "serversync.jobs.tell_of_waiting", minutes=5),
     Periodic("check addresses", "serversync.jobs.check_addresses"),
     Periodic("forecast sign-ins", "serversync.jobs.forecast_sign_ins"),
     Periodic("sweep bytes", "serversync.jobs.sweep_bytes"),

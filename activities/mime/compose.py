@@ -35,7 +35,7 @@ _BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
 # What the message itself decides; `extra_headers` adds, it doesn't override.
 _OWN_FIELDS = frozenset(
     {
-        "bcc", "resent-bcc", "from", "to", "cc", "reply-to", "subject", "date", "message-id",
+        "bcc", "resent-bcc", "from", "sender", "to", "cc", "reply-to", "subject", "date", "message-id",
         "in-reply-to", "references", "importance", "x-priority", "mime-version",
         "disposition-notification-to", "return-receipt-to",
     }
@@ -70,6 +70,8 @@ def needs_smtputf8(mime: bytes) -> bool:
 
 def _header(message: OutgoingMessage) -> Iterable[str]:
     yield "From: " + _addresses("from", (message.sender,))
+    if message.submitter is not None:
+        yield "Sender: " + _addresses("submitter", (message.submitter,))
     for name, addresses in (("To", message.to), ("Cc", message.cc), ("Reply-To", message.reply_to)):
         if addresses:
             yield f"{name}: " + _addresses(name.lower(), addresses)
@@ -95,6 +97,16 @@ def _header(message: OutgoingMessage) -> Iterable[str]:
         yield "Return-Receipt-To: " + _addresses("delivery_receipt_to", (receipt,))
     for name, value in message.extra_headers:
         yield _extra(name, value)
+
+
+def check_message_id(message_id: str) -> None:
+    """Raises ValueError for what can't be the bare id of a message of ours."""
+    _own_id(message_id)
+
+
+def check_field(name: str, value: str) -> None:
+    """Raises ValueError for what `extra_headers` may not hold."""
+    _extra(name, value)
 
 
 def _extra(name: str, value: str) -> str:
@@ -295,12 +307,27 @@ def _body(message: OutgoingMessage) -> _Node:
             related = 'Content-Type: multipart/related; type="text/html"'
             shown = _Node(related, children=[shown, *map(_file_node, inline)])
         text = _text_node(message.text or text_of(message.html), "plain", message.charset)
-        body = _Node("Content-Type: multipart/alternative", children=[text, shown])
+        forms = [text, shown, *_alternatives(message)]
+        body = _Node("Content-Type: multipart/alternative", children=forms)
     else:
         body = _text_node(message.text, "plain", message.charset)
     if files:
         body = _Node("Content-Type: multipart/mixed", children=[body, *map(_file_node, files)])
     return body
+
+
+def _alternatives(message: OutgoingMessage) -> Iterable[_Node]:
+    """Further forms of the body, behind HTML: whoever knows them takes the last one."""
+    for kind, text in message.alternatives:
+        if not is_alternative(kind):
+            raise ValueError(f"alternatives: {kind!r} is no form of a text")
+        yield _text_node(text, kind.partition("/")[2].lower(), message.charset)
+
+
+def is_alternative(kind: str) -> bool:
+    """May the body have a form of this type besides plain text and HTML?"""
+    known = kind.lower() in ("text/plain", "text/html")
+    return kind.lower().startswith("text/") and bool(_TYPE.fullmatch(kind)) and not known
 
 
 def _text_node(text: str, subtype: str, charset: str) -> _Node:

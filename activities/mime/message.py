@@ -167,11 +167,14 @@ class ParsedMessage:
 class OutgoingMessage:
     """All that goes into the bytes of an e-mail to send. Ids are bare, times aware.
 
-    `bcc` is not here on purpose: it belongs to the envelope only (R5.22).
+    `bcc` is not here on purpose: it belongs to the envelope only (R5.22). `alternatives`: further forms
+    of the body beside HTML, as (type, text). `submitter`: whose account it
+    leaves through, where that is not the sender's (R5.26).
     """
 
     message_id: str
     sender: Address
+    submitter: Address | None = None
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
     reply_to: tuple[Address, ...] = ()
@@ -186,4 +189,5 @@ class OutgoingMessage:
     delivery_receipt_to: str = ""
     charset: str = "utf-8"
     attachments: tuple[Attachment, ...] = ()
+    alternatives: tuple[tuple[str, str], ...] = ()
     extra_headers: tuple[tuple[str, str], ...] = ()

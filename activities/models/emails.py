@@ -132,6 +132,18 @@ class Email(models.Model):
     delivery_priority_code = models.IntegerField(
         _("delivery priority"), choices=Priority.choices, default=Priority.NORMAL
     )
+    reply_to = models.CharField(
+        _("replies go to"),
+        max_length=500,
+        blank=True,
+        help_text=_("Addresses separated by commas; empty: to the sender (R5.22)."),
+    )
+    despite_do_not_email = models.BooleanField(
+        _("sent although recipients do not want email"),
+        default=False,
+        editable=False,
+        help_text=_("Whoever submitted it was asked, and confirmed it (R5.5)."),
+    )
     delivery_receipt_requested = models.BooleanField(_("request delivery receipt"), default=False)
     read_receipt_requested = models.BooleanField(_("request read receipt"), default=False)
     priority_code = models.IntegerField(
@@ -210,6 +222,12 @@ class Email(models.Model):
     class Meta:
         verbose_name = _("email")
         verbose_name_plural = _("emails")
+        permissions = [
+            (
+                "send_despite_do_not_email",
+                _("Can send email to recipients who do not want it (R5.5)"),
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["message_id_dup_check", "direction_code"],

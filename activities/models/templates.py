@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from mailboxes.models import Owned, Record, Stamped
+from mailboxes.models import Owned, Queue, Record, Stamped
 
 
 class TemplateFor(models.TextChoices):
@@ -55,10 +55,22 @@ class Template(Wording):
 
 
 class EmailSignature(Wording):
-    """emailsignature. The default one of its owner is put below what is newly written."""
+    """emailsignature. The default one of its owner, or of the queue it is for, is put below
+    what is newly written."""
 
     is_default = models.BooleanField(
-        _("default"), default=False, help_text=_("It is put below every new email of its owner.")
+        _("default"),
+        default=False,
+        help_text=_("It is put below every new email of its owner, or of its queue."),
+    )
+    queue = models.ForeignKey(
+        Queue,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="signatures",
+        verbose_name=_("queue"),
+        help_text=_("Whoever writes as this queue may use it."),
     )
 
     class Meta(Wording.Meta):
@@ -69,8 +81,14 @@ class EmailSignature(Wording):
             *Owned.Meta.constraints,
             models.UniqueConstraint(
                 fields=["owning_user"],
-                condition=Q(is_default=True),
+                condition=Q(is_default=True, queue__isnull=True),
                 name="signature_one_default_per_user",
                 violation_error_message=_("This user has a default signature already."),
+            ),
+            models.UniqueConstraint(
+                fields=["queue"],
+                condition=Q(is_default=True),
+                name="signature_one_default_per_queue",
+                violation_error_message=_("This queue has a default signature already."),
             ),
         ]

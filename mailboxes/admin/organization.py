@@ -137,6 +137,7 @@ class OrganizationScreen(Screen):
                     "maximum_subject_length_on_mail_server",
                     "sss_save_outgoing_email_to_exchange_sent_folder",
                     "enable_mailbox_delegation_for_outgoing_email",
+                    "undo_send_seconds",
                     "maximum_email_delivery_attempts",
                     "auto_responses_per_address",
                     "auto_responses_per_queue",

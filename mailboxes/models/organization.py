@@ -345,6 +345,12 @@ class Organization(Record, Stamped):
     enable_mailbox_delegation_for_outgoing_email = models.BooleanField(
         _("send through the submitter's mailbox"), default=False, help_text=_("R5.26")
     )
+    undo_send_seconds = models.PositiveIntegerField(
+        _("time to undo sending (s)"),
+        default=0,
+        validators=[MaxValueValidator(3_600)],
+        help_text=_("Ours: what a person sends leaves after it, and can be undone before (R5.2)."),
+    )
     maximum_email_delivery_attempts = models.PositiveIntegerField(
         _("delivery attempts per email"),
         default=10,
@@ -444,7 +450,6 @@ class Organization(Record, Stamped):
     #: Settings that can be set and change nothing yet; the page says so (appendix A).
     NOT_BUILT: ClassVar[frozenset[str]] = frozenset(
         {
-            "enable_mailbox_delegation_for_outgoing_email",
             "notify_mailbox_owner_of_email_server_level_alerts",
             "enable_sss_item_level_monitoring",
         }

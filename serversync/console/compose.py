@@ -1,16 +1,14 @@
 """The form that an e-mail is written with: a thin skin over `serversync.outbox`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from email.utils import formataddr, getaddresses
 from typing import Any
 
 from django import forms
 from django.apps import apps
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
@@ -29,95 +27,34 @@ from activities.models import (
     Lead,
 )
 from mailboxes import access
-from mailboxes.models import Organization, Queue, SystemUser
+from mailboxes.models import Organization
 from serversync import outbox
+from serversync.console.composefields import AddressesField, FilesField, LineField
+from serversync.outbox.recipients import unwilling_among
+from serversync.outbox.rights import holds_override
 from serversync.wordings import (
+    Inserted,
     as_typed,
     below,
-    is_for_cases,
+    insert_template,
+    put_signature,
     signature_of,
+    signatures_for,
     templates_for,
-    worded,
 )
 
 #: Where the part begins that a reply or a forward took over from its parent.
 _QUOTED = re.compile(r"<br>\n(?=<p>[^<]*</p>\n<blockquote style=\"margin|<hr>\n<p><b>)")
-_COMMAS = re.compile(r"(?:\s*,)+")  # a list may end in one, or be put together by hand
 REGARDING = (Account, Contact, Lead, Incident)
 OFFERED = 50  # records of each kind in the chooser
-
-
-class AddressesField(forms.CharField):
-    """Addresses with or without names, separated by commas or semicolons."""
-
-    default_error_messages = {
-        "address": _(
-            "“%(address)s” is not an email address. Write ada@example.com, or "
-            "Ada <ada@example.com>; separate several by commas."
-        )
-    }
-
-    def __init__(self, **kw: Any) -> None:
-        super().__init__(**{"required": False, "widget": forms.TextInput, **kw})
-
-    def to_python(self, value: Any) -> Any:
-        text = ",".join((super().to_python(value) or "").replace(";", ",").splitlines())
-        text = _COMMAS.sub(",", text).strip(" ,")
-        if not text:
-            return ()
-        found: dict[str, Address] = {}
-        for name, address in getaddresses([text]):
-            try:
-                validate_email(address)
-            except ValidationError as error:
-                raise ValidationError(
-                    self.error_messages["address"], params={"address": address or name or text}
-                ) from error
-            made = Address(address, name)
-            found.setdefault(made.key, made)
-        return tuple(found.values())
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return str(initial or "") != str(data or "")
-
-
-class SeveralFiles(forms.ClearableFileInput):
-    allow_multiple_selected = True
-
-
-class FilesField(forms.FileField):
-    """Several files, each within the organization's limit; looked at before their bytes are read."""
-
-    widget = SeveralFiles
-
-    def clean(self, data: Any, initial: Any = None) -> Any:
-        one = super().clean
-        files = [one(file) for file in data] if isinstance(data, list | tuple) else []
-        if files:
-            limit = Organization.objects.current().max_upload_file_size_kb
-            for file in files:
-                if file.size > limit * 1024:
-                    raise ValidationError(
-                        _(
-                            "“%(name)s” is larger than the %(limit)s KB that the organization "
-                            "allows. Send a smaller file, or raise the limit. (R5.20, R3.51)"
-                        ),
-                        params={"name": file.name, "limit": limit},
-                    )
-        return files
-
-
-class LineField(forms.CharField):
-    """One line, whatever is posted: what goes into a header can't hold a line break (RFC 5322, 2.2)."""
-
-    def to_python(self, value: Any) -> Any:
-        return " ".join(str(super().to_python(value) or "").splitlines()).strip()
+#: The button after which the e-mail leaves, if nothing is to be asked before.
+SENDS = "_send"
 
 
 class ComposeForm(forms.Form):
     """`saved`: the draft, once it is stored, even if something after it was refused. `typed`: what stands
-    in the boxes in place of what is stored. `bounced`: of its recipients. `lacks_case`: the template is one for cases, and the email is
-    about none."""
+    in the boxes in place of what is stored. `bounced` and `unwilling`: of its recipients. `inserted`: what
+    came of the template that was just chosen."""
 
     sender = forms.ChoiceField(label=_("From"))
     to = AddressesField(label=_("To"), help_text=_("Several are separated by commas."))
@@ -147,6 +84,15 @@ class ComposeForm(forms.Form):
     send_later = forms.SplitDateTimeField(
         label=_("Send later"), required=False, widget=AdminSplitDateTime
     )
+    reply_to = AddressesField(
+        label=_("Replies go to"), help_text=_("Empty: to the sender. (R5.22)"), max_length=500
+    )
+    category = LineField(
+        label=_("Categories"),
+        max_length=250,
+        required=False,
+        help_text=_("Names separated by commas; recipients may sort by them. (R5.22)"),
+    )
     read_receipt = forms.BooleanField(label=_("Request a read receipt"), required=False)
     delivery_receipt = forms.BooleanField(label=_("Request a delivery receipt"), required=False)
     template = forms.ChoiceField(
@@ -154,10 +100,23 @@ class ComposeForm(forms.Form):
         required=False,
         help_text=_("Its text goes before what is written; its subject fills an empty one."),
     )
-
+    signature = forms.ChoiceField(
+        label=_("Signature"),
+        required=False,
+        help_text=_("It takes the place of the one that stands at the end."),
+    )
     despite_bounces = forms.BooleanField(
         label=_("Send to these addresses all the same"), required=False
     )
+    despite_do_not_email = forms.BooleanField(
+        label=_("Send to them all the same; the email keeps that I did"), required=False
+    )
+
+    HEAD = ("sender", "to", "cc", "bcc", "regarding", "subject")
+    OPTIONS = (
+        "importance", "delivery_priority", "send_later", "reply_to", "category",
+        "read_receipt", "delivery_receipt",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -171,32 +130,46 @@ class ComposeForm(forms.Form):
         self.actor = actor
         self.email = email
         self.saved: Email | None = None
-        self.lacks_case = False
+        self.inserted: Inserted | None = None
         self.quoted = ""
         self.bounced: list[BouncedAddress] = []
+        self.unwilling: list[str] = []
+        self.may_override = holds_override(actor)
         self.attached = list(email.activity.attachments.all()) if email else []
         initial = self._stored(email) if email else self._empty(actor)
         super().__init__(data, files, initial=initial | (typed or {}))
-        self.senders = {_key(sender): sender for sender in senders_for(actor)}
-        sender = self.fields["sender"]
-        assert isinstance(sender, forms.ChoiceField)
-        current = self.initial.get("sender")
-        sender.choices = [
-            (key, f"{party} <{outbox.address_of(party) or __('no address')}>")
-            for key, party in self.senders.items()
-        ]
-        if current not in self.senders:
+        self.senders = {_key(sender): sender for sender in outbox.senders_for(actor)}
+        if self.initial.get("sender") not in self.senders:
             self.initial["sender"] = _key(actor)
-        regarding = self.fields["regarding"]
-        assert isinstance(regarding, forms.ChoiceField)
-        regarding.choices = self._regarding_choices()
         self.templates = {str(one.pk): one for one in templates_for(actor)}
-        template = self.fields["template"]
-        assert isinstance(template, forms.ChoiceField)
-        template.choices = [
-            ("", "–"),
-            *((key, one.title) for key, one in self.templates.items()),
-        ]
+        self.signatures = {str(one.pk): one for one in signatures_for(actor)}
+        self._offer("sender", list(self._sender_choices()))
+        self._offer("regarding", self._regarding_choices())
+        for name, offered in (("template", self.templates), ("signature", self.signatures)):
+            self._offer(name, [("", "–"), *((key, one.title) for key, one in offered.items())])
+
+    def _offer(self, name: str, choices: list[Any]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def _sender_choices(self) -> Iterator[tuple[str, str]]:
+        for key, party in self.senders.items():
+            yield key, f"{party} <{outbox.address_of(party) or __('no address')}>"
+
+    def head(self) -> "Iterator[forms.BoundField]":
+        return (self[name] for name in self.HEAD)
+
+    def options(self) -> "Iterator[forms.BoundField]":
+        """Fields that stand below a heading of their own."""
+        return (self[name] for name in self.OPTIONS)
+
+    def options_are_used(self) -> bool:
+        """Then they are not folded away."""
+        said = (self[name].value() for name in ("reply_to", "category"))
+        later = self["send_later"]
+        wrong = any(name in self.errors for name in self.OPTIONS)
+        return bool(wrong or any(said) or (later.value() and any(_parts(later.value()))))
 
     def _empty(self, actor: Any) -> dict[str, Any]:
         """A new email begins above its writer's signature."""
@@ -208,29 +181,28 @@ class ComposeForm(forms.Form):
         sender = next(
             (r for r in rows if r.participation_type_mask == ParticipationType.SENDER), None
         )
-        self.bounced = bounced(row.address_used for row in rows if row != sender)
+        addresses = [row.address_used for row in rows if row != sender]
+        self.bounced = bounced(addresses)
+        self.unwilling = unwilling_among(addresses)
         body, is_html = email.description, email.mime_type == "text/html"
         if is_html:
             body, self.quoted = split_quoted(body)
             body, is_html = as_typed(body) if body.strip() else ("", False)
         pointer = email.activity
         return {
-            "sender": f"{sender.party_type.app_label}.{sender.party_type.model}:{sender.party_id}"
-            if sender and sender.party_type
-            else "",
+            "sender": _key_of(sender.party_type, sender.party_id) if sender else "",
             "to": _written(rows, ParticipationType.TO),
             "cc": _written(rows, ParticipationType.CC),
             "bcc": _written(rows, ParticipationType.BCC),
-            "regarding": f"{pointer.regarding_type.app_label}.{pointer.regarding_type.model}:"
-            f"{pointer.regarding_id}"
-            if pointer.regarding_type
-            else "",
+            "regarding": _key_of(pointer.regarding_type, pointer.regarding_id),
             "subject": pointer.subject,
             "body": body,
             "is_html": is_html,
             "importance": email.priority_code,
             "delivery_priority": email.delivery_priority_code,
             "send_later": email.delayed_email_send_time,
+            "reply_to": email.reply_to,
+            "category": email.category,
             "read_receipt": email.read_receipt_requested,
             "delivery_receipt": email.delivery_receipt_requested,
         }
@@ -265,29 +237,48 @@ class ComposeForm(forms.Form):
         except (LookupError, ValueError, ValidationError):
             return None
 
-    # -- templates
+    # -- templates and signatures
 
     def with_template(self) -> "ComposeForm":
         """What was typed, with the text of the chosen template before it; nothing is saved."""
-        typed = {bound.name: bound.value() for bound in self}
+        typed = self._typed()
         template = self.templates.get(str(typed.pop("template", "")))
+        inserted = None
         if template is not None:
-            regarding = self._record(str(typed["regarding"] or ""))
-            made = worded(
+            inserted = insert_template(
                 template,
+                typed,
                 actor=self.actor,
-                sender=self.senders.get(str(typed["sender"]), self.actor),
+                sender=self._sender(typed),
                 to=self._first_recipient(str(typed["to"] or "")),
-                regarding=regarding,
+                regarding=self._record(str(typed["regarding"] or "")),
             )
-            typed["subject"] = typed["subject"] or made.subject
-            before = str(typed["body"] or "").replace("\r\n", "\n")
-            behind = before if typed["is_html"] else html_of(before)
-            typed["body"], typed["is_html"] = as_typed(f"{made.html}{behind}")
-            self.lacks_case = is_for_cases(template) and not isinstance(regarding, Incident)
-        again = ComposeForm(actor=self.actor, email=self.email, typed=typed)
-        again.lacks_case = self.lacks_case
+        again = self._again(typed)
+        again.inserted = inserted
         return again
+
+    def with_signature(self) -> "ComposeForm":
+        """What was typed, with the chosen signature at its end, or none; nothing is saved."""
+        typed = self._typed()
+        chosen = self.signatures.get(str(typed.pop("signature", "")))
+        put_signature(
+            chosen,
+            typed,
+            actor=self.actor,
+            sender=self._sender(typed),
+            known=self.signatures.values(),
+        )
+        return self._again(typed)
+
+    def _typed(self) -> dict[str, Any]:
+        return {bound.name: bound.value() for bound in self}
+
+    def _again(self, typed: dict[str, Any]) -> "ComposeForm":
+        return ComposeForm(actor=self.actor, email=self.email, typed=typed)
+
+    def _sender(self, typed: dict[str, Any]) -> outbox.Sender:
+        chosen: outbox.Sender = self.senders.get(str(typed["sender"]), self.actor)
+        return chosen
 
     def _first_recipient(self, text: str) -> Address | None:
         try:
@@ -299,19 +290,33 @@ class ComposeForm(forms.Form):
     # -- sending
 
     def clean(self) -> dict[str, Any]:
-        """Sending to where mail came back from is asked about once; a draft is saved as it is."""
+        """Sending to where mail came back from, or where it isn't wanted, is asked about once; a draft is
+        saved as it is."""
         data: dict[str, Any] = super().clean() or {}
         people = [*data.get("to", ()), *data.get("cc", ()), *data.get("bcc", ())]
         self.bounced = bounced(person.address for person in people)
-        if "_send" in self.data and self.bounced and not data.get("despite_bounces"):
-            raise ValidationError(
+        self.unwilling = unwilling_among(person.address for person in people)
+        if SENDS in self.data and (questions := list(self._questions(data))):
+            raise ValidationError(questions)
+        return data
+
+    def _questions(self, data: dict[str, Any]) -> Iterator[ValidationError]:
+        if self.bounced and not data.get("despite_bounces"):
+            yield ValidationError(
                 _(
                     "Mail to %(addresses)s came back lately. Correct the address, or tick that it is"
                     " to be sent all the same. (R5.21)"
                 ),
                 params={"addresses": ", ".join(row.address for row in self.bounced)},
             )
-        return data
+        if self.unwilling and self.may_override and not data.get("despite_do_not_email"):
+            yield ValidationError(
+                _(
+                    "%(addresses)s: these recipients do not want email. Remove them, or tick that it is"
+                    " to be sent all the same. (R5.5)"
+                ),
+                params={"addresses": ", ".join(self.unwilling)},
+            )
 
     # -- saving
 
@@ -328,6 +333,7 @@ class ComposeForm(forms.Form):
             to=data["to"],
             cc=data["cc"],
             bcc=data["bcc"],
+            reply_to=data["reply_to"],
             subject=data["subject"],
             body=body,
             is_html=is_html,
@@ -337,6 +343,7 @@ class ComposeForm(forms.Form):
             read_receipt=data["read_receipt"],
             delivery_receipt=data["delivery_receipt"],
             send_later=data["send_later"],
+            category=data["category"],
         )
 
     def save(self, now: datetime) -> Email:
@@ -363,33 +370,27 @@ class ComposeForm(forms.Form):
         return self.saved
 
 
-def senders_for(actor: Any) -> list[SystemUser | Queue]:
-    """Whom this user may write as: self, queues in sight, and users who allow it (R5.24, R5.25)."""
-    queues = access.visible_to(
-        actor, Queue.objects.filter(state_code=0).exclude(email_address=""), "view"
-    )
-    found: list[SystemUser | Queue] = [actor, *queues.order_by("name")]
-    if actor.has_perm("mailboxes.send_as_another_user"):
-        others = SystemUser.objects.filter(settings__is_send_as_allowed=True, is_disabled=False)
-        found += others.exclude(pk=actor.pk).order_by("domain_name")
-    return found
-
-
 def split_quoted(html: str) -> tuple[str, str]:
     """What was written, and what a reply or forward took over below it."""
     match = _QUOTED.search(html)
     return (html[: match.start()], html[match.start() :]) if match else (html, "")
 
 
+def _parts(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def _key(record: Any) -> str:
     return f"{record._meta.app_label}.{record._meta.model_name}:{record.pk}"
 
 
+def _key_of(kind: Any, pk: str) -> str:
+    return f"{kind.app_label}.{kind.model}:{pk}" if kind else ""
+
+
 def _written(rows: Iterable[ActivityParty], role: ParticipationType) -> str:
-    return ", ".join(
-        formataddr((row.unresolved_party_name, row.address_used), charset="utf-8")
-        if row.unresolved_party_name.isascii()
-        else f'"{row.unresolved_party_name}" <{row.address_used}>'
+    return outbox.written(
+        Address(row.address_used, row.unresolved_party_name)
         for row in rows
         if row.participation_type_mask == role
     )

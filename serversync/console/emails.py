@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -32,17 +32,17 @@ from activities.html import Sanitised, html_of, sanitise
 from activities.models import ActivityMimeAttachment, ActivityParty, Email, QueueItem
 from mailboxes import access
 from mailboxes.causes import cause_of
-from mailboxes.models import SystemUser
+from mailboxes.models import Organization
 from mailboxes.screens import badge, link, moment
 from serversync import byhand, outbox
 from serversync.choices import SubmissionState
 from serversync.console.byhand import UNTRACK, Untracking
-from serversync.console.compose import ComposeForm
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.filing import Filing, filed_under, may_file, regarding_of, regarding_words
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.manyemails import Many
 from serversync.console.path import path_of_email
 from serversync.console.reports import (
     about_link,
@@ -52,7 +52,10 @@ from serversync.console.reports import (
     report_line,
 )
 from serversync.console.resolving import Resolving, resolve_link
+from serversync.console.waitingmail import Waiting, undo_of
+from serversync.console.writing import Writing, actor_of
 from serversync.models import Submission, SyncItem
+from serversync.outbox.waiting import why_they_wait
 from tracking.byhand import sentences_of
 
 CONVERSATION = 50
@@ -69,10 +72,9 @@ class PartyLine:
     delivery: SafeString | str
 
 
-class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
+class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds, EmailListScreen):
     """Stored mail is read; drafts and failed mail are written and sent."""
 
-    actions = None
     list_filter = [
         "direction_code",
         "status_code",
@@ -140,13 +142,10 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             return self.compose(request, email)
         return self.read(request, email)
 
-    def _refused(self, request: HttpRequest) -> HttpResponse:
-        self.message_user(request, str(access.refusal(Email, "add")), messages.ERROR)
-        return HttpResponseRedirect(reverse("admin:activities_email_changelist"))
-
     # -- reading
 
     def read(self, request: HttpRequest, email: Any) -> HttpResponse:
+        organization, now = Organization.objects.current(), timezone.now()
         remote = request.GET.get("remote") == "1"
         shown = body_of(email, allow_remote=remote, pictures={})
         parties = party_lines(email, request.user, may_resolve=may_file(request.user, email))
@@ -202,7 +201,8 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
             else None,
             "deeds": self._buttons(request, email),
             "has_delete_permission": self.has_delete_permission(request, email),
-            "waits": email.status == EmailStatus.PENDING_SEND,
+            "undo": undo_of(email, organization, now),
+            "waits_because": why_they_wait([email], organization, now).get(email.pk, ""),
         }
         return TemplateResponse(request, "console/email.html", context)
 
@@ -262,121 +262,6 @@ class EmailConsole(Untracking, Filing, Resolving, Deeds, EmailListScreen):
         if found is None:
             raise Http404
         return as_attachment(blobs.read(found.attachment), found.file_name)
-
-    # -- writing
-
-    def compose(self, request: HttpRequest, email: Email | None) -> HttpResponse:
-        form = ComposeForm(
-            request.POST or None, request.FILES or None, actor=actor_of(request), email=email
-        )
-        if "_template" in request.POST:
-            form = form.with_template()
-            if form.lacks_case:
-                self.message_user(
-                    request,
-                    __(
-                        "The template is one for cases: choose a case as regarding, and insert it again."
-                    ),
-                    messages.WARNING,
-                )
-        elif request.method == "POST" and form.is_valid():
-            try:
-                saved = form.save(timezone.now())
-                if email is None:
-                    self.log_addition(request, saved, [{"added": {}}])
-                else:
-                    self.log_change(request, saved, [{"changed": {"fields": form.changed_words()}}])
-                if "_send" in request.POST:
-                    return self._send(request, saved)
-            except outbox.Refused as refused:
-                self._explain(request, refused)
-                if form.saved is not None:
-                    return self._to(form.saved)
-            else:
-                self.message_user(request, __("The draft was saved."), messages.SUCCESS)
-                return self._to(saved)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": (email.activity.subject or __("(no subject)")) if email else __("New email"),
-            "email": email,
-            "form": form,
-            "status": badge(email.status.label, STATUS_KIND[email.status]) if email else None,
-            "error": cause_of(email.last_error_code, email.last_error_text)
-            if email and email.last_error_code
-            else None,
-            "submissions": list(Submission.objects.filter(email=email)) if email else [],
-            "has_delete_permission": email is not None
-            and self.has_delete_permission(request, email),
-        }
-        return TemplateResponse(request, "console/compose.html", context)
-
-    def _send(self, request: HttpRequest, email: Email) -> HttpResponse:
-        try:
-            submitted = outbox.submit(email, actor=actor_of(request), now=timezone.now())
-        except outbox.Refused as refused:
-            self.message_user(
-                request, __("It was not sent, but saved as a draft."), messages.WARNING
-            )
-            self._explain(request, refused)
-            return self._to(email)
-        self.log_change(request, email, __("Submitted for sending."))
-        for words in submitted.warnings:
-            self.message_user(request, words, messages.WARNING)
-        self.message_user(
-            request,
-            __("The email is in the send queue and leaves within seconds when a worker runs.")
-            if not submitted.warnings
-            else __("The email is in the send queue."),
-            messages.SUCCESS,
-        )
-        return self._to(email)
-
-    def _explain(self, request: HttpRequest, refused: outbox.Refused) -> None:
-        for reason in refused.reasons:
-            self.message_user(request, reason, messages.ERROR)
-
-    def _to(self, email: Email) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:activities_email_change", args=[email.pk]))
-
-    # -- answers: each makes a draft and opens it
-
-    def reply(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
-        return self._answer(request, queryset, outbox.reply)
-
-    def reply_all(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
-        return self._answer(request, queryset, outbox.reply, everyone=True)
-
-    def forward(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
-        return self._answer(request, queryset, outbox.forward)
-
-    def _answer(
-        self, request: HttpRequest, queryset: "QuerySet[Email]", make: Any, **how: Any
-    ) -> HttpResponse:
-        if not self.has_add_permission(request):
-            return self._refused(request)
-        email = queryset.select_related("activity").get()
-        draft = make(email, actor=actor_of(request), now=timezone.now(), **how)
-        self.log_addition(request, draft, [{"added": {}}])
-        return self._to(draft)
-
-    def cancel(self, request: HttpRequest, queryset: "QuerySet[Email]") -> HttpResponse:
-        email = self.within_reach(request, queryset, "change").first()
-        if email is None:
-            return HttpResponseRedirect(reverse("admin:activities_email_changelist"))
-        if outbox.cancel(email, now=timezone.now()):
-            self.log_change(request, email, __("Taken back before it was sent."))
-            self.message_user(request, __("It is a draft again."), messages.SUCCESS)
-        else:
-            self.message_user(
-                request, __("Too late: it is being sent, or was sent already."), messages.WARNING
-            )
-        return self._to(email)
-
-
-def actor_of(request: HttpRequest) -> SystemUser:
-    """The user's own row: `request.user` is a stand-in, and senders are told apart by their class."""
-    return SystemUser.objects.get(pk=str(request.user.pk))
 
 
 # -- pieces of the page --------------------------------------------------------------------------

@@ -3,18 +3,29 @@
     drafts.py files.py     what a person writes, as rows, until it is sent
     answers.py             drafts that reply or pass on
     rights.py              who may send as whom
+    recipients.py          who they are when it is sent
     missing.py             what an e-mail lacks before it can be sent
+    route.py               through which mailbox it leaves
     submission.py          into the queue, and back while it waits there
-    waiting.py             why it does not leave yet
+    sizes.py               what of its size is known to be too much
+    waiting.py             why it does not leave yet, and who is told after an hour
     unknown.py             what a person says where nobody knows whether it left
 
 What is named here is what the rest of the site calls.
 """
 
 from serversync.outbox.answers import forward, reply
-from serversync.outbox.drafts import Draft, Refused, Sender, address_of, create_draft, update_draft
+from serversync.outbox.drafts import (
+    Draft,
+    Refused,
+    Sender,
+    address_of,
+    create_draft,
+    update_draft,
+    written,
+)
 from serversync.outbox.files import attach, detach
-from serversync.outbox.rights import may_send_as
+from serversync.outbox.rights import may_send_as, senders_for
 from serversync.outbox.submission import Submitted, cancel, submit
 from serversync.outbox.unknown import decide_unknown
 
@@ -32,6 +43,8 @@ __all__ = [
     "forward",
     "may_send_as",
     "reply",
+    "senders_for",
     "submit",
     "update_draft",
+    "written",
 ]

@@ -31,7 +31,7 @@ def reply(email: Email, *, actor: SystemUser, now: datetime, everyone: bool = Fa
         ]
         taken = own | {address.key for address in to}
         cc = tuple({a.key: a for a in others if a.key not in taken}.values())
-    body = below(signature_of(actor)) + quote_html(_as_html(email), _intro(email))
+    body = below(signature_of(actor, sender)) + quote_html(_as_html(email), _intro(email))
     draft = Draft(
         sender=sender,
         to=to,
@@ -51,10 +51,11 @@ def forward(email: Email, *, actor: SystemUser, now: datetime) -> Email:
         (_("To"), email.to_recipients),
         (_("Subject"), email.activity.subject),
     ]
+    sender = _answering(email, actor)
     draft = Draft(
-        sender=_answering(email, actor),
+        sender=sender,
         subject=forward_subject(email.activity.subject),
-        body=below(signature_of(actor)) + forward_html(_as_html(email), header),
+        body=below(signature_of(actor, sender)) + forward_html(_as_html(email), header),
         regarding=email.activity.regarding_object,
     )
     created = create_draft(draft, actor=actor, now=now, parent=email)

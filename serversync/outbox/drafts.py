@@ -4,6 +4,7 @@ rows are written as activities writes them."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import formataddr
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from activities.mime.reply import reply_references
 from activities.models import ActivityParty, ActivityPointer, Email
 from activities.store import NewAttachment, NewEmail, NewParty, party_row, write_emails
 from mailboxes.models import Queue, SystemUser, uuid7
+from serversync.outbox.recipients import first_match
 from tracking.addresses import look_up
 from tracking.resolution import AddressBook
 
@@ -35,12 +37,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a person writes. `body` is HTML if `is_html`, else plain text."""
+    """What a person writes. `body` is HTML if `is_html`, else plain text. `reply_to`: who gets the
+    replies, if not the sender. `category`: names separated by commas, for mail programs to sort by."""
 
     sender: Sender
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
     subject: str = ""
     body: str = ""
     is_html: bool = True
@@ -50,19 +54,20 @@ class Draft:
     read_receipt: bool = False
     delivery_receipt: bool = False
     send_later: datetime | None = None
+    category: str = ""
 
 
 def create_draft(
     draft: Draft,
     *,
-    actor: SystemUser,
+    actor: SystemUser | None,
     now: datetime,
     parent: Email | None = None,
     answers: bool = False,
     attachments: Sequence[NewAttachment] = (),
     staged: blobs.Staged | None = None,
 ) -> Email:
-    """A new draft owned by `actor`. `parent`: the e-mail replied to or forwarded; `answers` tells
+    """A new draft owned by `actor`; without one, the site itself, by the sender. `parent`: the e-mail replied to or forwarded; `answers` tells
     which: only a reply goes on in its thread."""
     staged = staged or blobs.Staged()
     email_id = uuid7()
@@ -85,8 +90,8 @@ def create_draft(
     row = NewEmail(
         id=email_id,
         subject=draft.subject,
-        owning_user_id=actor.pk,
-        owning_team_id=None,
+        owning_user_id=actor.pk if actor else _user_of(draft.sender),
+        owning_team_id=None if actor else getattr(draft.sender, "owning_team_id", None),
         sort_date=now,
         fields=fields,
         regarding_type_id=(
@@ -101,6 +106,10 @@ def create_draft(
         written = write_emails([row], staged, now)
         assert row.id in written.won  # drafts have no key to collide on
     return Email.objects.select_related("activity").get(pk=email_id)
+
+
+def _user_of(sender: Sender) -> UUID | None:
+    return sender.owning_user_id if isinstance(sender, Queue) else sender.pk
 
 
 def update_draft(email: Email, draft: Draft, *, now: datetime) -> Email:
@@ -148,12 +157,24 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "read_receipt_requested": draft.read_receipt,
         "delivery_receipt_requested": draft.delivery_receipt,
         "delayed_email_send_time": draft.send_later,
+        "reply_to": written(draft.reply_to)[:500],
+        "category": draft.category[:250],
         "sender_mailbox_id": _mailbox_id(draft.sender),
     }
 
 
 def address_of(sender: Sender) -> str:
     return sender.email_address if isinstance(sender, Queue) else sender.internal_email_address
+
+
+def written(addresses: Iterable[Address]) -> str:
+    """As people write them, and as `getaddresses` reads them."""
+    return ", ".join(
+        formataddr((each.name, each.address), charset="utf-8")
+        if each.name.isascii()
+        else f'"{each.name}" <{each.address}>'
+        for each in addresses
+    )
 
 
 def _mailbox_id(sender: Sender) -> UUID | None:
@@ -184,12 +205,9 @@ def _parties(draft: Draft) -> Iterable[NewParty]:
 
 
 def _party(role: ParticipationType, position: int, address: Address, book: AddressBook) -> NewParty:
-    """One row per recipient: mail is sent to an address once, whoever stands behind it."""
-    matches = sorted(book.at(address.address), key=lambda match: match.rank)
-    matches = [match for match in matches if not match.is_ignored]
-    if not matches:
+    match = first_match(address.address, book)
+    if match is None:
         return NewParty(role=role, position=position, address=address.address, name=address.name)
-    match = matches[0]
     return NewParty(
         role=role,
         position=position,

@@ -1,20 +1,163 @@
-"""Why an e-mail that was sent does not leave yet."""
+"""Why an e-mail that was sent does not leave yet: told when it is sent, on its page and in the list, and
+in one alert of its mailbox after an hour (R5.7)."""
 
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from mailboxes.choices import Operation
-from mailboxes.eligibility import eligible, facts_of
-from mailboxes.models import Organization
+from activities.choices import EmailStatus
+from activities.models import Email
+from mailboxes.alerts import raise_alert
+from mailboxes.choices import Operation, TraceLevel
+from mailboxes.eligibility import Verdict, eligible, facts_of
+from mailboxes.models import Mailbox, Organization, TraceLog
+from serversync.models import Workload
+
+ALERT = "EmailWaiting"
+LONG = timedelta(hours=1)
 
 
-def waits(mailbox: Any, organization: Organization, now: datetime) -> list[str]:
-    """Why the mail will wait (R5.7); strict parity says nothing."""
+# -- at Send, on the page, in the list -----------------------------------------------------------
+
+
+def held_up(mailbox: Mailbox, organization: Organization, now: datetime) -> list[str]:
+    """What of its mailbox keeps mail waiting (R5.7); strict parity says nothing."""
     if not organization.effective("warn_of_waiting_email"):
         return []
-    verdict = eligible(facts_of(mailbox, mailbox.workload(Operation.OUTGOING), organization), now)
+    verdict = _verdict(mailbox, mailbox.workload(Operation.OUTGOING), organization, now)
     if verdict.ok:
         return []
     return [_("It waits in the queue: %(because)s (R5.7)") % {"because": verdict.because}]
+
+
+def why_they_wait(
+    emails: Iterable[Email], organization: Organization, now: datetime
+) -> dict[UUID, str]:
+    """Those of them that wait -> why, in a sentence. One statement, none if nothing waits."""
+    waiting = [email for email in emails if email.status == EmailStatus.PENDING_SEND]
+    if not waiting:
+        return {}
+    verdicts = _verdicts({email.sender_mailbox_id for email in waiting}, organization, now)
+    return {email.pk: _why(email, verdicts, organization, now) for email in waiting}
+
+
+def _why(
+    email: Email,
+    verdicts: Mapping[UUID | None, Verdict],
+    organization: Organization,
+    now: datetime,
+) -> str:
+    """What a person wanted comes before what went wrong."""
+    later, postponed = email.delayed_email_send_time, email.postpone_email_processing_until
+    if later is not None and later > now:
+        return _("It is to leave at %(time)s. (R5.6)") % {"time": _said(later)}
+    verdict = verdicts.get(email.sender_mailbox_id)
+    if verdict is None:
+        return _("The mailbox that was to send it is gone. Take it back and choose another From.")
+    if not verdict.ok and organization.effective("warn_of_waiting_email"):
+        return _("It waits because: %(because)s (R5.7)") % {"because": verdict.because}
+    if postponed is not None and postponed > now:
+        if not email.last_error_code:
+            return _("It can be undone until %(time)s. (R5.2)") % {"time": _said(postponed)}
+        return _("It is tried again at %(time)s. (R5.12)") % {"time": _said(postponed)}
+    return _("It leaves with the next run of its mailbox.")
+
+
+def _said(when: datetime) -> str:
+    """With seconds where they matter."""
+    local = timezone.localtime(when)
+    shown = date_format(local, "SHORT_DATETIME_FORMAT" if not local.second else "Y-m-d H:i:s")
+    return f"{shown} {local.tzname()}"
+
+
+def _verdicts(
+    mailboxes: Iterable[UUID | None], organization: Organization, now: datetime
+) -> dict[UUID | None, Verdict]:
+    rows = _outgoing().filter(mailbox__in=[key for key in mailboxes if key])
+    return {row.mailbox_id: _verdict(row.mailbox, row, organization, now) for row in rows}
+
+
+def _outgoing() -> Any:
+    return Workload.objects.filter(operation=Operation.OUTGOING).select_related(
+        "mailbox__email_server_profile", "mailbox__regarding_user", "mailbox__regarding_queue"
+    )
+
+
+def _verdict(mailbox: Mailbox, workload: Any, organization: Organization, now: datetime) -> Verdict:
+    """A worker that has the mailbox right now is no reason to wait."""
+    facts = facts_of(mailbox, workload, organization)
+    return eligible(replace(facts, leased_until=None), now)
+
+
+# -- after an hour -------------------------------------------------------------------------------
+
+
+def tell_of_waiting(now: datetime) -> str:
+    """One alert for each mailbox whose mail could have left an hour ago and waits, with the reason; it
+    closes by itself when the mail has left. One statement where nothing waits and nothing was told."""
+    organization = Organization.objects.current()
+    told = dict(
+        TraceLog.objects.filter(code=ALERT, closed_on__isnull=True).values_list(
+            "subject_key", "error_details"
+        )
+    )
+    late = list(_late(now)) if organization.effective("warn_of_waiting_email") else []
+    for workload in late:
+        _tell(workload, told, organization, now)
+    over = told.keys() - {str(workload.mailbox_id) for workload in late}
+    if over:
+        TraceLog.objects.filter(code=ALERT, closed_on__isnull=True, subject_key__in=over).update(
+            closed_on=now
+        )
+    return f"{len(late)} mailboxes with mail that waits, {len(over)} alerts closed"
+
+
+def _late(now: datetime) -> Any:
+    """Outgoing workloads with mail that was free to leave an hour ago, how much, and since when. What a
+    passing refusal of its own postponed is told at the email (R5.12)."""
+    free_since = Greatest(
+        F("submitted_at"),
+        Coalesce("delayed_email_send_time", "submitted_at"),
+        Coalesce("postpone_email_processing_until", "submitted_at"),
+    )
+    late = (
+        Email.objects.filter(
+            status_code=EmailStatus.PENDING_SEND, sender_mailbox=OuterRef("mailbox_id")
+        )
+        .annotate(free_since=free_since)
+        .filter(free_since__lte=now - LONG)
+        .order_by()
+        .values("sender_mailbox")
+    )
+    return (
+        _outgoing()
+        .annotate(waiting=Subquery(late.annotate(count=Count("pk")).values("count")))
+        .filter(waiting__gt=0)
+    )
+
+
+def _tell(
+    workload: Any, told: Mapping[str, str], organization: Organization, now: datetime
+) -> None:
+    """Again only if the reason is another one: an alert counts occurrences, not minutes."""
+    verdict = _verdict(workload.mailbox, workload, organization, now)
+    because = "" if verdict.ok else str(verdict.because)
+    if told.get(str(workload.mailbox_id)) == because:
+        return
+    raise_alert(
+        workload.mailbox,
+        ALERT,
+        now=now,
+        organization=organization,
+        level=TraceLevel.ERROR,  # whoever wrote it counts on it, and warnings are off by default
+        parameters={"count": workload.waiting},
+        detail=because,
+    )

@@ -136,8 +136,8 @@ def test_fields_of_the_case_it_is_about(ada):
 
     form = inserted(client, about, regarding=f"activities.incident:{case.pk}")
     assert form["body"].value() == f"CAS-1 {contact}"
-    assert not form.lacks_case
-    assert inserted(client, about).lacks_case
+    assert not form.inserted.lacks_case
+    assert inserted(client, about).inserted.lacks_case
 
 
 def test_nobody_is_named_whom_the_writer_can_t_see(ada):

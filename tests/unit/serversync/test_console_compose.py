@@ -3,7 +3,8 @@ from django.core.exceptions import ValidationError
 
 from activities.html import html_of
 from activities.mime.reply import forward_html, quote_html
-from serversync.console.compose import AddressesField, split_quoted
+from serversync.console.compose import split_quoted
+from serversync.console.composefields import AddressesField
 from serversync.console.downloads import as_attachment
 
 
