@@ -414,11 +414,12 @@ def _settle(row: HookRun, answer: Answer, organization: Organization, now: datet
 
 
 def _tell(row: HookRun, organization: Organization, now: datetime) -> None:
-    """The email is stored; that the hook didn't hear of it is a matter of its mailbox."""
+    """The email is stored; that the hook didn't hear of it is a matter of its mailbox. What the hook said
+    of the mail is for those who may see it, so the alert names the hook alone (R8.30)."""
     email = Email.objects.select_related("receiving_mailbox", "sender_mailbox").get(pk=row.email_id)
     mailbox = email.receiving_mailbox or email.sender_mailbox
     if mailbox is not None:
-        raise_alert(mailbox, CODE, now=now, organization=organization, detail=row.last_error)
+        raise_alert(mailbox, CODE, now=now, organization=organization, detail=row.hook)
 
 
 def again(runs: "QuerySet[HookRun]", now: datetime) -> int:

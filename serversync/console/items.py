@@ -29,6 +29,7 @@ from serversync.console.foldernames import folder_name, folder_names
 from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
 from serversync.console.path import path_of_item
 from serversync.console.reasons import words_of
+from serversync.errortexts import shown_decision, shown_error
 from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
 from tracking.byhand import sentences_of
@@ -244,7 +245,10 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
             email = item.email
             if email is not None and not access.may(request.user, "view", email):
                 email = None
-            data = told(item) if item.is_readable else without_subjects(told(item))
+            data = told(item)
+            if not item.is_readable:
+                data = shown_decision(without_subjects(data))
+            error = shown_error(item.reason, item.last_error, may_read=item.is_readable)
             names = folder_names(item.mailbox)
             others = self._others(request, item)
             folder = folder_name(item.folder, names)
@@ -258,7 +262,8 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
                 "path": path_of_item(item, data, folder, request.user, others=others, email=email),
                 "sentences": sentences_of(data),
                 "reason_words": words_of(item.reason, item.sub_reason),
-                "cause": _cause(item),
+                "cause": _cause(item, error),
+                "error": error,
                 "server_actions": ServerAction.objects.filter(item=item).order_by("created_on"),
                 "email": email,
                 "has_email": item.email_id is not None,
@@ -291,7 +296,7 @@ def told(item: SyncItem) -> Mapping[str, Any]:
     return data
 
 
-def _cause(item: SyncItem) -> Cause | None:
+def _cause(item: SyncItem, error: str) -> Cause | None:
     if item.state in (ItemState.QUARANTINED, ItemState.RETRYING) and item.reason:
-        return cause_of(item.reason, item.last_error)
+        return cause_of(item.reason, error)
     return None

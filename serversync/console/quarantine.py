@@ -41,6 +41,7 @@ from serversync import quarantine
 from serversync.choices import ItemState
 from serversync.console.downloads import as_attachment
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
+from serversync.errortexts import shown_error
 from serversync.models import SyncItem
 from serversync.quarantine import Brought, Fate
 from tracking.candidates import MAX_SIZE
@@ -139,6 +140,7 @@ class Line:
 
     item: Any
     cause: Cause
+    error: str  # as far as this reader may see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,14 @@ def reason_words(code: str, text: str = "", *, for_good: bool = False) -> Cause:
     )
 
 
-def _cause(item: SyncItem) -> Cause:
+def _cause(item: SyncItem, error: str) -> Cause:
     for_good = item.state == ItemState.QUARANTINED
-    return reason_words(item.reason, item.last_error, for_good=for_good)
+    return reason_words(item.reason, error, for_good=for_good)
+
+
+def _line(item: Any) -> Line:
+    error = shown_error(item.reason, item.last_error, may_read=item.is_readable)
+    return Line(item, _cause(item, error), error)
 
 
 class Pages:
@@ -209,7 +216,7 @@ class Pages:
             mailboxes=_mailboxes(choice, rows),
             page=page,
             pages=_numbers(page, choice),
-            lines=[Line(item, _cause(item)) for item in page],
+            lines=[_line(item) for item in page],
             may_act=access.reach_of(request.user, SyncItem, PERMISSION) is not None,
             may_bring=mailboxes_to_bring_to(request.user).exists(),
             at_once=AT_ONCE,
@@ -251,7 +258,7 @@ class Pages:
 
     def look(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         item = self._item(request, pk)
-        looked = None
+        line, looked = _line(item), None
         if item.is_readable and (raw := _raw(item)) is not None:
             looked = _look(raw, remote=_remote(request))
         return self._page(
@@ -262,7 +269,8 @@ class Pages:
             looked=looked,
             kind=EmailKind(looked.message.kind).label if looked else "",
             remote=_remote(request),
-            cause=_cause(item) if item.state in quarantine.FAILED else None,
+            cause=line.cause if item.state in quarantine.FAILED else None,
+            error=line.error,
             deeds=[
                 (deed, reverse("admin:serversync_syncitem_do", args=[item.pk, deed.name]))
                 for deed in self.screen.deeds_for(request, item)

@@ -73,7 +73,7 @@ def shown(client, **query) -> list[SyncItem]:
 
 @pytest.mark.rule("R3.72")
 def test_what_failed_is_listed_with_reason_error_and_counts(site, admin):
-    other = failed(site, "queue", reason="HookFailed", last_error="It says no")
+    other = failed(site, "queue", reason="MessageGone", last_error="It says no")
     again = failed(site, state="retrying", next_attempt_at=timezone.now())
     unread = site.items["quarantined"]
 
@@ -85,13 +85,30 @@ def test_what_failed_is_listed_with_reason_error_and_counts(site, admin):
     assert "If it stays so, open it in a mail program" in text
     assert "It says no" in text
     reasons = {reason.code: reason.url for reason in page.context["reasons"]}
-    assert set(reasons) == {"HookFailed", "MessageUnreadable"}
+    assert set(reasons) == {"MessageGone", "MessageUnreadable"}
 
-    assert shown(admin, reason="HookFailed") == [other]
+    assert shown(admin, reason="MessageGone") == [other]
     assert shown(admin, mailbox=str(unread.mailbox_id)) == [unread]
     assert shown(admin, state="retrying") == [again]
     for nonsense in ({"mailbox": "x\0"}, {"state": "?", "page": "z"}, {"reason": "\0"}):
         assert admin.get(URL, nonsense).status_code == 200
+
+
+@pytest.mark.rule("R8.30")
+def test_errors_that_quote_mail_are_for_its_readers(site, admin, reader):
+    why = {"text": "site.check: ValueError: Secret plans", "code": "HookFailed"}
+    item = failed(
+        site,
+        reason="HookFailed",
+        last_error=why["text"],
+        trace={"outcome": "quarantined", "reason": "HookFailed", "failure": why},
+    )
+    item_page = reverse("admin:serversync_syncitem_change", args=[item.pk])
+    for url in (URL, f"{URL}{item.pk}/", item_page):
+        told = admin.get(url).content.decode()
+        assert "site.check" in told
+        assert "Secret plans" not in told
+        assert why["text"] in reader.get(url).content.decode()
 
 
 @pytest.mark.rule("R8.30")

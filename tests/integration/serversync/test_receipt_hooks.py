@@ -278,7 +278,7 @@ def test_a_late_run_that_fails_is_tried_again_and_given_up(ada, late) -> None:
     assert (run.state, run.next_attempt_at) == (HookState.FAILED, None)
     assert states(ada) == {"1.1": "tracked"}
     alert = TraceLog.objects.get(code="HookFailed")
-    assert (alert.regarding_mailbox, alert.error_details) == (ada.mailbox, run.last_error)
+    assert (alert.regarding_mailbox, alert.error_details) == (ada.mailbox, run.hook)
     page = signed_in(SuperuserFactory()).get(
         reverse("admin:mailboxes_tracelog_change", args=[alert.pk])
     )
