@@ -15,10 +15,11 @@ from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX
 from serversync.models import FolderCursor
 from serversync.probe import is_own_probe, is_probe_of
+from tracking.byhand import sentences_of
 from tracking.candidates import bounds_of
 from tracking.choices import Outcome
 from tracking.promote import Incoming, Reading, plan_page, reading_of
-from tracking.telling import Sentence, sentences
+from tracking.telling import Sentence
 from tracking.trace import Decision, Failure, Named, to_data
 
 
@@ -30,7 +31,7 @@ class Explanation:
     data: dict[str, Any]
 
     def sentences(self) -> list[Sentence]:
-        return sentences(self.data)
+        return sentences_of(self.data)
 
 
 def explain(

@@ -16,7 +16,7 @@ from serversync.management.choosing import chosen
 from serversync.models import SyncItem
 from serversync.othersettings import SETTABLE, settings_of
 from serversync.whatif import MOST_ITEMS, Comparison, Difference, TooMany, Unknown, what_if
-from tracking.telling import summary
+from tracking.byhand import headline_of
 
 
 class Command(BaseCommand):
@@ -64,10 +64,15 @@ class Command(BaseCommand):
         self.stdout.write("")
         heading = f"{one.item.decided_at:%Y-%m-%d %H:%M} {one.item.sender or '–'}"
         self.stdout.write(self.style.MIGRATE_HEADING(heading))
-        self.stdout.write(_("  was:   %(text)s") % {"text": summary(one.before)})
-        self.stdout.write(_("  would: %(text)s") % {"text": summary(one.after)})
+        self.stdout.write(_("  was:   %(text)s") % {"text": _line(one.before)})
+        self.stdout.write(_("  would: %(text)s") % {"text": _line(one.after)})
         other = ", ".join(str(facet.label) for facet in one.facets)
         self.stdout.write(_("  differs in: %(facets)s") % {"facets": other})
+
+
+def _line(decision: Mapping[str, Any]) -> str:
+    """As the pages tell it, deeds by hand included, in one line."""
+    return " ".join(str(sentence) for sentence in headline_of(decision))
 
 
 def add_settings(parser: CommandParser) -> None:

@@ -15,11 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from activities.models import Email
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import Organization
-from serversync import whatif
+from serversync import byhand, whatif
 from serversync.models import SyncItem
 from serversync.othersettings import SETTABLE, settings_of, value_of
 from serversync.retention import forget
 from serversync.whatif import Facet, TooMany, Unknown, what_if, what_if_messages
+from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
 from tracking.again import Settings
 
@@ -194,6 +195,20 @@ def test_command_tells_counts_and_both_sentences(ada: Account, monkeypatch) -> N
     records = [json.loads(line) for line in out.getvalue().splitlines()]
     assert {record["message_id"] for record in records} >= {"no@x.example", "rere@x.example"}
     assert all(record["before"] and record["after"] for record in records)
+
+
+def test_command_tells_who_asked_for_what_by_hand(ada: Account) -> None:
+    user = ada.mailbox.regarding_user
+    group_of(user, "track_syncitem", "view_syncitem")
+    byhand.track(all_of(ada).filter(state="rejected"), actor=user, now=NOW)
+    ada.later(minutes=30)
+    ada.receive()
+    off = ["--set", "email_correlation_enabled=off", "--days", "9999"]
+    out = io.StringIO()
+    call_command("what_if", "ada@example.com", *off, stdout=out)
+    (was,) = [line for line in out.getvalue().splitlines() if "asked on" in line]
+    assert was.startswith("  was:   Ada asked on ")
+    assert was.endswith("Tracked by hand: no filter was asked. (R3.18)")
 
 
 def test_explain_message_with_other_settings(ada: Account, tmp_path) -> None:
