@@ -11,6 +11,8 @@ from mailboxes.models import Mailbox
 from serversync.models import (
     FolderCursor,
     MailboxStatistics,
+    Replay,
+    ReplayChange,
     ServerAction,
     Submission,
     SyncItem,
@@ -42,6 +44,17 @@ def _submissions(asker: Asker) -> Q:
     if not asker.viewing:
         return NOTHING
     return Q(mailbox__in=asker.seen(Mailbox)) | Q(email__in=asker.seen(Email))
+
+
+@rows(Replay)
+def _replays(asker: Asker) -> Q:
+    """Each was decided over what its maker may see, so nobody else sees it, whatever his reach."""
+    return NOTHING if asker.reach is None else Q(created_by=asker.user.pk)
+
+
+@rows(ReplayChange)
+def _replay_changes(asker: Asker) -> Q:
+    return Q(replay__in=asker.seen(Replay)) if asker.viewing else NOTHING
 
 
 @rows(Group)

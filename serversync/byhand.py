@@ -84,7 +84,7 @@ def track(
         _ask(row, actor, now, named)
     SyncItem.objects.bulk_update(rows, TRACKED_COLUMNS, batch_size=100)
     keys = [row.pk for row in rows]
-    _withdraw(keys, [ActionKind.DELETE])
+    withdraw(keys, [ActionKind.DELETE])
     if rows:
         engine.wake({row.mailbox_id for row in rows}, Operation.INCOMING, now, by_hand=True)
     return keys
@@ -100,7 +100,7 @@ def _ask(row: SyncItem, actor: SystemUser, now: datetime, record: Mapping[str, s
     row.next_attempt_at, row.blanked = now, False
 
 
-def _withdraw(items: Sequence[UUID], kinds: Iterable[ActionKind]) -> None:
+def withdraw(items: Sequence[UUID], kinds: Iterable[ActionKind]) -> None:
     """What is not yet done on the server, and no longer wanted."""
     for keys in portions(items):
         ServerAction.objects.filter(
@@ -151,7 +151,7 @@ def _untrack(rows: Sequence[SyncItem], what: str, actor: SystemUser, now: dateti
         row.sub_reason, row.email, row.decided_at = SubReason.MANUAL.value, None, now
     SyncItem.objects.bulk_update(rows, UNTRACKED_COLUMNS, batch_size=100)
     # What was to be deleted there may be the last copy now.
-    _withdraw([row.pk for row in rows], [ActionKind.DELETE, ActionKind.MARK])
+    withdraw([row.pk for row in rows], [ActionKind.DELETE, ActionKind.MARK])
     if unmarked := _unmark(rows, now):
         ServerAction.objects.bulk_create(unmarked)
         engine.wake({action.mailbox_id for action in unmarked}, Operation.INCOMING, now)

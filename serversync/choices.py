@@ -10,7 +10,10 @@ __all__ = [
     "IMPORTED",
     "ActionState",
     "ItemState",
+    "ReplayState",
+    "ReplayStep",
     "SendOutcome",
+    "Stay",
     "SubmissionState",
     "WorkloadState",
 ]
@@ -46,6 +49,44 @@ class SendOutcome(TextChoices):
     SENT = "sent", _("Sent")
     DEFERRED = "deferred", _("Deferred")
     FAILED = "failed", _("Failed")
+
+
+class ReplayState(TextChoices):
+    """Mail that is decided again waits for a yes or no, as a whole."""
+
+    DECIDING = "deciding", _("Being decided")
+    READY = "ready", _("To be reviewed")
+    FAILED = "failed", _("Failed")
+    APPLIED = "applied", _("Applied")
+    DROPPED = "dropped", _("Dropped")
+    UNDONE = "undone", _("Undone")
+
+
+class ReplayStep(TextChoices):
+    """What applying a replay does about one item."""
+
+    FETCH = "fetch", _("the next cycle fetches it and decides it again")
+    CHANGE = "change", _("its email is changed")
+    REMOVE = "remove", _("its email goes into the bin")
+    NOTE = "note", _("only the decision is noted anew")
+    NOTHING = "nothing", _("it stays as it is")
+
+
+class Stay(TextChoices):
+    """Why something that differs stays as it is."""
+
+    UNKNOWN = "unknown", _("it can't be decided again")
+    BY_HAND = "by_hand", _("a person has changed it since")
+    ANSWERED = "answered", _("it was answered from here")
+    WORKED_ON = "worked_on", _("somebody works on it in a queue")
+    MADE = "made", _("records were made of it, or would be; that is left to people")
+    COPIES = "copies", _("another mailbox has a copy of it that stays")
+    STORED = "stored", _("its email is stored already")
+    LATER = "later", _("it answers a message that has to be fetched first; replay once more then")
+    RETRIES = "retries", _("it is tried again anyway")
+    INSIDE = "inside", _("it came inside a forward, which can't be fetched in parts")
+    NO_COPY = "no_copy", _("the server has no copy of it that could be fetched")
+    DENIED = "denied", _("it would fail now")
 
 
 def counted_as(state: str) -> str:

@@ -41,6 +41,7 @@ class Facet(TextChoices):
     ENTITY = "entity", _("who accepts it")
     OWNER = "owner", _("owner")
     QUEUES = "queues", _("queue items")
+    PEOPLE = "people", _("who the addresses are")
     MADE = "made", _("records made of it")
 
 
@@ -48,7 +49,7 @@ class Facet(TextChoices):
 class Difference:
     """One message before and after, as decision data (tracking.trace). `item` None: it came from a file,
     called `name`; `unknown`: why there is no `after`; `email_id`: of the email that it would be, or a
-    copy of."""
+    copy of; `decided`: with the message itself, which is large."""
 
     item: SyncItem | None = None
     name: str = ""
@@ -58,6 +59,7 @@ class Difference:
     error: str = ""
     email_id: UUID | None = None
     facets: tuple[Facet, ...] = ()
+    decided: Decided | None = field(default=None, repr=False)
 
     @property
     def is_changed(self) -> bool:
@@ -121,6 +123,7 @@ def compared(rows: Sequence[SyncItem], decided: Sequence[Decided]) -> Iterator[D
             after=after,
             email_id=one.email_id,
             facets=facets_of(_as_columns(row), after),
+            decided=one,
         )
     for one in now.values():  # originals that a failed wrapper had not come to
         if one.decision is not None:
@@ -192,6 +195,22 @@ def _queues(data: Mapping[str, Any]) -> Collection[str]:
     return {str(item.get("id")) for item in (data.get("queue_items") or {}).get("list", ())}
 
 
+def people_of(data: Mapping[str, Any]) -> Collection[tuple[str, str, frozenset[tuple[str, str]]]]:
+    """(role, address, records) of sender and recipients, as far as they are listed."""
+    sender: Any = data.get("sender") or {}
+    listed: Any = (data.get("recipients") or {}).get("list", ())
+    found = {
+        (str(one.get("role", "")), str(one.get("address", "")), _records(one)) for one in listed
+    }
+    matches = {"matches": {"list": [sender["match"]]}} if sender.get("match") else {}
+    return found | {("sender", str(sender.get("address", "")), _records(matches))}
+
+
+def _records(resolution: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    listed: Any = (resolution.get("matches") or {}).get("list", ())
+    return frozenset((str(one.get("kind", "")), str(one.get("id", ""))) for one in listed)
+
+
 def made(data: Mapping[str, Any], what: Said) -> bool:
     return any(note.get("said") == what for note in data.get("made") or ())
 
@@ -207,5 +226,6 @@ _SEEN = {
     Facet.ENTITY: lambda data: _key(data, "entity"),
     Facet.OWNER: lambda data: _key(data, "owner"),
     Facet.QUEUES: _queues,
+    Facet.PEOPLE: people_of,
     Facet.MADE: _things,
 }

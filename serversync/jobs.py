@@ -10,9 +10,10 @@ from django_q.models import Task
 from activities import blobs
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import engine, forecasts, testing
-from serversync.models import MailboxStatistics
+from serversync import engine, forecasts, replay, testing
+from serversync.models import MailboxStatistics, Replay
 from serversync.outbox import waiting
+from serversync.replay import forgetting
 from serversync.retention import forget
 from tracking import hooks
 
@@ -63,6 +64,12 @@ def tell_of_waiting() -> str:
     return waiting.tell_of_waiting(timezone.now())
 
 
+def decide_replay(replay_id: str) -> str:
+    """Decide a period again, for a person to review."""
+    found = replay.decide(Replay.objects.get(pk=replay_id), timezone.now())
+    return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
+
+
 def forecast_sign_ins() -> str:
     """Nightly: say which sign-ins, client secrets and clients soon need a person (R1.21)."""
     return forecasts.look_ahead(timezone.now())
@@ -84,4 +91,5 @@ def prune() -> str:
     while keys := list(old.values_list("pk", flat=True)[:CHUNK]):
         rows += MailboxStatistics.objects.filter(pk__in=keys).delete()[0]
     runs = hooks.forget(now)
-    return f"{jobs} job results and {rows} cycles removed; {forget(now)}; {runs} hook runs removed"
+    forgotten = f"{forget(now)}; {runs} hook runs removed; {forgetting.forget(now)}"
+    return f"{jobs} job results and {rows} cycles removed; {forgotten}"

@@ -8,8 +8,8 @@ settings that are not said to be otherwise; what mail answers is looked for in w
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -64,7 +64,7 @@ def what_if(
     count = roots.count()
     if count > (MOST_ITEMS if most is None else most):
         raise TooMany(count, MOST_ITEMS if most is None else most)
-    return _compare(History(roots, settings))
+    return Comparison([replace(one, decided=None) for one in differences(History(roots, settings))])
 
 
 def roots_of(items: "QuerySet[SyncItem]", now: datetime) -> "QuerySet[SyncItem]":
@@ -76,21 +76,21 @@ def roots_of(items: "QuerySet[SyncItem]", now: datetime) -> "QuerySet[SyncItem]"
     )
 
 
-def _compare(history: History) -> Comparison:
-    found, world = Comparison(), history.world()
+def differences(history: History) -> Iterator[Difference]:
+    """Of every item, changed or not, as they are decided."""
+    world = history.world()
     settled: set[Hashable] = set()
     for chunk in history.chunks():
-        found.differences += [
-            turn.asked for turn in chunk if isinstance(turn.asked, Difference) and not turn.first
-        ]
+        for turn in chunk:
+            if isinstance(turn.asked, Difference) and not turn.first:
+                yield turn.asked
         turns = {turn.asked.key: turn for turn in chunk if isinstance(turn.asked, Again)}
         asked = [turn.asked for turn in turns.values() if isinstance(turn.asked, Again)]
         decided: dict[str, list[Decided]] = defaultdict(list)
         for one in world.decide(asked, settled=settled):
             decided[one.key].append(one)
         for key, told in decided.items():
-            found.differences += _told(turns[key], told)
-    return found
+            yield from _told(turns[key], told)
 
 
 def _told(turn: Turn, decided: Sequence[Decided]) -> Iterable[Difference]:

@@ -1,4 +1,5 @@
 """PURE  what a person asked for by hand, as data beside a decision, and as sentences (R3.18, R7.13).
+What a replay decided anew says so in the same way.
 
 `by_hand` in the trace of an item, or in the decision of an email, says who asked for what and when. While
 it waits for the next cycle it also says what the item `was`.
@@ -17,7 +18,9 @@ from tracking.telling import Sentence, sentences, summary
 from tracking.trace import UNTRACKED
 
 BY_HAND = "by_hand"
+REPLAYED = "replayed"  # by whom, when and by which replay a decision was replaced
 TRACK = "track"
+REPLAY = "replay"
 UNLINK = "unlink"
 DELETE = "delete"
 
@@ -42,6 +45,11 @@ def of(trace: Data) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
+def is_quiet(data: Data) -> bool:
+    """Nobody gets an answer to what a replay brought up again."""
+    return data.get("what") == REPLAY
+
+
 def is_waiting(trace: Data) -> bool:
     return "was" in of(trace)
 
@@ -49,7 +57,7 @@ def is_waiting(trace: Data) -> bool:
 def sentences_of(trace: Data) -> list[Sentence]:
     """What a person asked for, then the decision. Translated when called."""
     if not of(trace):
-        return sentences(trace) if trace else []
+        return [*about_request(trace), *sentences(trace)] if trace else []
     return [*headline_of(trace), *sentences(before(trace))[1:]]
 
 
@@ -68,7 +76,7 @@ def before(trace: Data) -> Data:
 def about_request(trace: Data) -> list[Sentence]:
     """What a person asked for, and no word of the decision."""
     told = of(trace)
-    return [_first(told), *_filed(told)] if told else []
+    return [*([_first(told), *_filed(told)] if told else []), *_replayed(trace)]
 
 
 def _first(told: Data) -> Sentence:
@@ -81,6 +89,14 @@ def _first(told: Data) -> Sentence:
     if what == DELETE:
         text = _("Untracked by hand: %(who)s deleted the email here on %(when)s.")
         return Sentence(text % values, "R7.13")
+    if what == REPLAY and "was" in told:
+        text = _(
+            "A replay that %(who)s applied on %(when)s wants it. The next cycle fetches it again; until"
+            " then what was decided before stands below."
+        )
+        return Sentence(text % values, "R8.33")
+    if what == REPLAY:
+        return _replayed_by(told)
     if "was" in told:
         text = _(
             "%(who)s asked on %(when)s to track it all the same. The next cycle fetches it again; until"
@@ -88,6 +104,17 @@ def _first(told: Data) -> Sentence:
         )
         return Sentence(text % values, "R3.18")
     return Sentence(_("%(who)s asked on %(when)s to track it all the same.") % values, "R3.18")
+
+
+def _replayed(trace: Data) -> list[Sentence]:
+    told = trace.get(REPLAYED)
+    return [_replayed_by(told)] if isinstance(told, Mapping) else []
+
+
+def _replayed_by(told: Data) -> Sentence:
+    values = {"who": (told.get("by") or {}).get("name") or "?", "when": _moment(told.get("at"))}
+    text = _("Decided again by a replay that %(who)s applied on %(when)s.")
+    return Sentence(text % values, "R8.33")
 
 
 def _filed(told: Data) -> list[Sentence]:

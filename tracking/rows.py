@@ -49,8 +49,8 @@ def new_email(
         "dropped_attachments": [_left_out(file) for file in accepted.dropped],
         "decision": trace.to_data(decision),
         **_said(message, accepted),
-        **_found(accepted),
-        **_known(accepted),
+        **found(accepted),
+        **known(accepted),
     }
     return NewEmail(
         id=accepted.id,
@@ -61,7 +61,7 @@ def new_email(
         fields=fields,
         regarding_type_id=accepted.regarding_type_id,
         regarding_id=accepted.regarding_id,
-        parties=tuple(_parties(message, accepted.sender, accepted.recipients, incoming)),
+        parties=tuple(parties_of(message, accepted.sender, accepted.recipients, incoming)),
         attachments=tuple(_attachments(accepted, staged)),
         mime_sha256=staged.add(unit.raw),
         queue_ids=accepted.queue_ids,
@@ -96,7 +96,7 @@ def _said(message: ParsedMessage, accepted: Accepted) -> dict[str, Any]:
     }
 
 
-def _found(accepted: Accepted) -> dict[str, Any]:
+def found(accepted: Accepted) -> dict[str, Any]:
     """Columns with what it answers."""
     correlation = accepted.correlation
     return {
@@ -110,7 +110,7 @@ def _found(accepted: Accepted) -> dict[str, Any]:
     }
 
 
-def _known(accepted: Accepted) -> dict[str, Any]:
+def known(accepted: Accepted) -> dict[str, Any]:
     """Columns with who accepted it, and who wrote it."""
     entity, match = accepted.acceptance.entity, accepted.sender.match
     is_account = match is not None and match.kind == ACCOUNT
@@ -146,7 +146,7 @@ def content_type_id(kind: str) -> int:
     return ContentType.objects.get_for_model(apps.get_model(kind)).pk
 
 
-def _parties(
+def parties_of(
     message: ParsedMessage,
     sender: Resolution,
     recipients: Sequence[RecipientResolution],

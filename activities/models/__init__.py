@@ -2,6 +2,7 @@
 
 from activities.models.attachments import ActivityMimeAttachment
 from activities.models.bounced import BouncedAddress
+from activities.models.deleted import DeletedRecord
 from activities.models.emails import Email
 from activities.models.hashes import EmailHash
 from activities.models.incidents import Incident
@@ -19,6 +20,7 @@ __all__ = [
     "ActivityPointer",
     "BouncedAddress",
     "Contact",
+    "DeletedRecord",
     "Email",
     "EmailHash",
     "EmailSignature",

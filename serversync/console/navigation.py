@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Items"), "serversync.SyncItem"),
             (_("Quarantine"), "quarantine"),
             (_("What if"), "what_if"),
+            (_("Replays"), "serversync.Replay"),
             (_("Alerts"), "mailboxes.TraceLog"),
         ),
     ),

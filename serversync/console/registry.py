@@ -52,9 +52,11 @@ from serversync.console.mailboxes import (
     ServerActionConsole,
     WorkloadConsole,
 )
+from serversync.console.replay import ReplayConsole
 from serversync.models import (
     FolderCursor,
     MailboxStatistics,
+    Replay,
     ServerAction,
     Submission,
     SyncItem,
@@ -89,6 +91,7 @@ SCREENS = {
     StoredBytes: activities.StoredBytesScreen,
     # What the engine remembers
     SyncItem: ItemConsole,
+    Replay: ReplayConsole,
     MailboxStatistics: CycleConsole,
     Workload: WorkloadConsole,
     FolderCursor: FolderConsole,

@@ -5,7 +5,6 @@ read the mail of the mailbox (R8.30), for what such a file answers tells of what
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -27,6 +26,7 @@ from mailboxes import access
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import ItemState
+from serversync.console.differences import HIDDEN, Line, line_of
 from serversync.models import SyncItem
 from serversync.othersettings import GROUPS, SETTABLE, changed
 from serversync.templatetags.console import STATE_KIND, with_rules
@@ -40,15 +40,12 @@ from serversync.whatif import (
 )
 from tracking.acceptance import PartyKey
 from tracking.again import Settings
-from tracking.byhand import sentences_of
 from tracking.choices import PartyKind
 from tracking.reading import reading_of
-from tracking.telling import Sentence
 
 if TYPE_CHECKING:
     from serversync.console.site import ConsoleSite
 
-HIDDEN = "***"  # subjects of other people (R8.30)
 MOST_DAYS = 90
 MOST_FILES = 20
 MOST_BYTES = 25 * 1024 * 1024  # of all files together
@@ -142,19 +139,6 @@ class Form(forms.Form):
 def _field_of(key: PartyKey) -> str:
     """By whose filter it is, for another mailbox may be chosen between the page and its answer."""
     return f"{FILTER}{key[1]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One message whose decision differs."""
-
-    name: str
-    item: SyncItem | None
-    facets: str
-    before: Sequence[Sentence]
-    after: Sequence[Sentence]
-    kinds: tuple[str, str]
-    states: tuple[str, str]
 
 
 class Page:
@@ -305,17 +289,8 @@ def _counts(result: Comparison) -> list[tuple[str, str]]:
 
 def _line(one: Difference, may_read: bool) -> Line:
     assert one.after is not None
-    states = (ItemState(str(one.before.get("outcome") or "gone")), ItemState(one.after["outcome"]))
     if one.item is None:
         name = one.name
     else:
         name = one.item.subject or __("(no subject)") if may_read else HIDDEN
-    return Line(
-        name=name,
-        item=one.item,
-        facets=", ".join(str(facet.label) for facet in one.facets),
-        before=sentences_of(one.before),
-        after=sentences_of(one.after),
-        kinds=(STATE_KIND[states[0]], STATE_KIND[states[1]]),
-        states=(str(states[0].label), str(states[1].label)),
-    )
+    return line_of(name, one.item, one.facets, one.before, one.after)

@@ -5,12 +5,15 @@ Rows here are written by the cycles only; the console shows them read-only.
 
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.ledger import ServerAction, SyncItem
+from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import Submission
 
 __all__ = [
     "FolderCursor",
     "MailboxLayout",
     "MailboxStatistics",
+    "Replay",
+    "ReplayChange",
     "ServerAction",
     "Submission",
     "SyncItem",

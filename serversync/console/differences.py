@@ -1,0 +1,51 @@
+"""A message as it was decided and as it would be, side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serversync.choices import ItemState
+from serversync.comparing import Facet
+from serversync.models import SyncItem
+from serversync.templatetags.console import STATE_KIND
+from tracking.byhand import sentences_of
+from tracking.telling import Sentence
+
+HIDDEN = "***"  # subjects of other people (R8.30)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message whose decision differs. `states`: before and after, `kinds`: how they look."""
+
+    name: str
+    item: SyncItem | None
+    facets: str
+    before: Sequence[Sentence]
+    after: Sequence[Sentence]
+    kinds: tuple[str, str]
+    states: tuple[str, str]
+
+
+def line_of(
+    name: str,
+    item: SyncItem | None,
+    facets: Iterable[Facet],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> Line:
+    """`before` and `after`: decisions as data (tracking.trace). None of it: nothing can be said."""
+    states = [_state(before), _state(after)]
+    return Line(
+        name=name,
+        item=item,
+        facets=", ".join(str(facet.label) for facet in facets),
+        before=sentences_of(before),
+        after=sentences_of(after) if "outcome" in after else [],
+        kinds=(STATE_KIND[states[0]], STATE_KIND[states[1]]),
+        states=(str(states[0].label), str(states[1].label)),
+    )
+
+
+def _state(decision: Mapping[str, Any]) -> ItemState:
+    return ItemState(str(decision.get("outcome") or ItemState.GONE))

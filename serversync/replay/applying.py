@@ -1,0 +1,402 @@
+"""A replay is applied, dropped or undone, as a whole.
+
+Applying sends nothing and writes nothing to a server. What differs from what was reviewed stops it before
+anything is changed; what people did after it was applied stops the undoing of that one item.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from activities import blobs, recyclebin
+from activities.mime.parse import parse
+from activities.models import ActivityPointer, DeletedRecord, Email
+from mailboxes import access
+from mailboxes.choices import Operation
+from mailboxes.models import SystemUser
+from mailboxes.protocols.base import ActionKind
+from serversync import engine
+from serversync.byhand import withdraw
+from serversync.choices import ItemState, ReplayState, ReplayStep, Stay
+from serversync.models import Replay, ReplayChange, SyncItem
+from serversync.replay import shapes
+from serversync.replay.plan import settings_digest
+from serversync.replay.steps import STORED
+from serversync.replay.touched import touched
+from tracking.byhand import BY_HAND, REPLAY, REPLAYED, asked
+from tracking.byhand import of as asked_of
+from tracking.kept import FACTS, facts_of
+
+AT_ONCE = 100
+COLUMNS = (
+    *("state", "reason", "sub_reason", "trace", "email_id", "attempts", "next_attempt_at"),
+    *("blanked", "last_error", "decided_at"),
+)
+
+
+class Refused(Exception):
+    """Nothing was done. Its text says why and what to do."""
+
+
+def may(user: Any, replay: Replay) -> bool:
+    """May the user apply, drop or undo it? Only whoever made it sees all that it is about."""
+    mine = replay.created_by_id == user.pk or user.is_superuser
+    return mine and access.reach_of(user, Replay, "apply_replay") is not None
+
+
+# -- apply ---------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def apply(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
+    """Do what was reviewed. Raises Refused."""
+    replay = _locked(replay, actor, ReplayState.READY)
+    if replay.is_old(now):
+        raise Refused(_("It was decided more than a day ago. Make a new replay."))
+    if replay.settings_digest != settings_digest():
+        raise Refused(_("The settings have changed since it was decided. Make a new replay."))
+    _may_all(replay, actor)
+    note = {"id": str(replay.pk), "by": asked("", actor, now)["by"], "at": now.isoformat()}
+    _unchanged_since(replay)
+    woken: set[UUID] = set()
+    for changes in _portions(replay, reverse=False):
+        rows, emails = _items(changes), _emails(changes)
+        for change in changes:
+            row = rows[change.item_id]
+            change.item_was = _row_was(row)
+            _APPLY[ReplayStep(change.step)](change, row, emails, note, now)
+            if change.step == ReplayStep.FETCH:
+                woken.add(row.mailbox_id)
+        _remove(changes, actor, now)
+        SyncItem.objects.bulk_update(rows.values(), _fields(), batch_size=AT_ONCE)
+        ReplayChange.objects.bulk_update(changes, ["item_was", "email_was", "binned"])
+        _withdraw(changes)
+    _end(replay, ReplayState.APPLIED, actor, now)
+    if woken:
+        engine.wake(woken, Operation.INCOMING, now, by_hand=True)
+    return replay
+
+
+@transaction.atomic
+def drop(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
+    """Let it go. Raises Refused."""
+    replay = _locked(replay, actor, ReplayState.READY, ReplayState.FAILED, ReplayState.DECIDING)
+    return _end(replay, ReplayState.DROPPED, actor, now)
+
+
+def _end(replay: Replay, state: ReplayState, actor: SystemUser, now: datetime) -> Replay:
+    replay.state, replay.ended_on, replay.ended_by = state, now, actor
+    replay.save()
+    return replay
+
+
+def _locked(replay: Replay, actor: SystemUser, *states: ReplayState) -> Replay:
+    if not may(actor, replay):
+        raise access.refusal(Replay, "apply_replay")
+    locked = Replay.objects.select_for_update().get(pk=replay.pk)
+    if locked.state not in states:
+        raise Refused(
+            _("It is no longer what you saw: %(state)s.") % {"state": locked.get_state_display()}
+        )
+    return locked
+
+
+def _portions(replay: Replay, *, reverse: bool) -> Iterable[list[ReplayChange]]:
+    """Of what is done, in the order of the messages, or backwards."""
+    every = replay.changes.exclude(step=ReplayStep.NOTHING)
+    keys = list(every.order_by("-number" if reverse else "number").values_list("pk", flat=True))
+    for start in range(0, len(keys), AT_ONCE):
+        found = ReplayChange.objects.select_related("binned").in_bulk(keys[start : start + AT_ONCE])
+        yield [found[key] for key in keys[start : start + AT_ONCE] if key in found]
+
+
+def _items(changes: Sequence[ReplayChange]) -> dict[UUID, SyncItem]:
+    keys = [change.item_id for change in changes]
+    rows = SyncItem.objects.filter(pk__in=keys).select_for_update(of=("self",)).order_by("pk")
+    return {row.pk: row for row in rows.select_related("email")}
+
+
+def _emails(changes: Sequence[ReplayChange]) -> dict[UUID, Email]:
+    keys = [change.email_id for change in changes if change.email_id is not None]
+    pointers = ActivityPointer.objects.filter(pk__in=keys).select_for_update().order_by("pk")
+    list(pointers.values_list("pk", flat=True))
+    return {
+        email.pk: email
+        for email in Email.objects.filter(pk__in=keys).select_related("activity", "mime")
+    }
+
+
+# -- may it be applied ---------------------------------------------------------------------------
+
+
+def _may_all(replay: Replay, actor: SystemUser) -> None:
+    """Everything or nothing, so the actor's rights must cover it all."""
+    items = SyncItem.objects.filter(pk__in=_keys(replay, "item", *ReplayStep))
+    _covers(items, actor, "retry_syncitem")
+    changed = Email.objects.filter(pk__in=_keys(replay, "email", ReplayStep.CHANGE))
+    _covers(changed, actor, "change")
+    removed = Email.objects.filter(pk__in=_keys(replay, "email", ReplayStep.REMOVE))
+    _covers(removed, actor, "delete")
+
+
+def _keys(replay: Replay, column: str, *steps: ReplayStep) -> "QuerySet[Any, Any]":
+    wanted = [step for step in steps if step != ReplayStep.NOTHING]
+    return replay.changes.filter(step__in=wanted, **{f"{column}__isnull": False}).values(column)
+
+
+def _covers(rows: "QuerySet[Any]", actor: SystemUser, action: str) -> None:
+    over = rows.count() - access.visible_to(actor, rows, action).count()
+    if over:
+        permission = access.codename_of(rows.model, action)
+        text = ngettext(
+            "For %(count)d of the rows you lack the permission “%(permission)s”, and a replay is applied "
+            "as a whole. Ask an administrator for it, or replay only mailboxes of your own.",
+            "For %(count)d of the rows you lack the permission “%(permission)s”, and a replay is applied "
+            "as a whole. Ask an administrator for it, or replay only mailboxes of your own.",
+            over,
+        )
+        raise Refused(text % {"count": over, "permission": permission})
+
+
+def _unchanged_since(replay: Replay) -> None:
+    """What was reviewed is what is there. Looked at before anything is changed, for one change may empty a
+    column of another email."""
+    over = 0
+    for changes in _portions(replay, reverse=False):
+        rows, emails = _items(changes), _emails(changes)
+        now_are = shapes.shapes_of(list(emails.values()))
+        over += sum(not _is_same(change, rows, now_are) for change in changes)
+    if over:
+        text = ngettext(
+            "%(count)d item has changed since it was decided. Make a new replay.",
+            "%(count)d items have changed since they were decided. Make a new replay.",
+            over,
+        )
+        raise Refused(text % {"count": over})
+
+
+def _is_same(
+    change: ReplayChange, rows: dict[UUID, SyncItem], now_are: dict[UUID, shapes.Shape]
+) -> bool:
+    row = rows.get(change.item_id)
+    if row is None or row.decision != change.before:
+        return False
+    if change.step == ReplayStep.CHANGE:
+        return change.email_id is not None and now_are.get(change.email_id) == change.email_was
+    return change.step != ReplayStep.REMOVE or change.email_id in now_are
+
+
+# -- the steps -----------------------------------------------------------------------------------
+
+Note = dict[str, Any]
+
+
+def _row_was(row: SyncItem) -> dict[str, Any]:
+    columns = recyclebin.row_of(row)["columns"]
+    return {name: columns[name] for name in COLUMNS}
+
+
+def _fields() -> list[str]:
+    return [name.removesuffix("_id") for name in COLUMNS]
+
+
+def _fetch(
+    change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], note: Note, now: datetime
+) -> None:
+    """It waits like one that failed: the next ordinary cycle fetches it and decides it."""
+    was = {"outcome": row.state, "reason": row.reason, "sub_reason": row.sub_reason}
+    request = {"what": REPLAY, "by": note["by"], "at": note["at"], "replay": note["id"], "was": was}
+    row.trace = {**row.trace, BY_HAND: request}
+    row.state, row.reason, row.sub_reason = ItemState.RETRYING, "", ""
+    row.attempts, row.next_attempt_at, row.blanked = 0, now, False
+
+
+def _note(
+    change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], note: Note, now: datetime
+) -> None:
+    facts = {FACTS: row.trace[FACTS]} if FACTS in row.trace else {}
+    _decide_row(change, row, note, facts)
+
+
+def _decide_row(change: ReplayChange, row: SyncItem, note: Note, facts: dict[str, Any]) -> None:
+    row.trace = {**change.after, **facts, REPLAYED: note}
+    row.state = str(change.after["outcome"])
+    row.reason = str(change.after.get("reason", ""))
+    row.sub_reason = str(change.after.get("sub_reason", ""))
+    row.email = None
+
+
+def _change(
+    change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], note: Note, now: datetime
+) -> None:
+    email = emails[_key(change)]
+    left = shapes.write(email.pk, change.email_was, change.email_becomes, now)
+    change.email_was = {**change.email_was, "left": left}
+    asked_for = {BY_HAND: change.before[BY_HAND]} if BY_HAND in change.before else {}
+    decision = {**change.after, **asked_for, REPLAYED: note}
+    Email.objects.filter(pk=email.pk).update(decision=decision)
+    row.reason = str(change.after.get("reason", ""))
+    row.sub_reason = str(change.after.get("sub_reason", ""))
+
+
+def _take_off(
+    change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], note: Note, now: datetime
+) -> None:
+    """The row keeps what it takes to decide it again; the email goes with the others of its portion."""
+    email = emails[_key(change)]
+    facts = {}
+    if email.mime is not None:
+        facts = {FACTS: facts_of(parse(blobs.read(email.mime)))}
+    _decide_row(change, row, note, facts)
+
+
+def _key(change: ReplayChange) -> UUID:
+    assert change.email_id is not None
+    return change.email_id
+
+
+Step = Callable[[ReplayChange, SyncItem, dict[UUID, Email], Note, datetime], None]
+_APPLY: dict[ReplayStep, Step] = {
+    ReplayStep.FETCH: _fetch,
+    ReplayStep.NOTE: _note,
+    ReplayStep.CHANGE: _change,
+    ReplayStep.REMOVE: _take_off,
+}
+
+
+def _remove(changes: Sequence[ReplayChange], actor: SystemUser, now: datetime) -> None:
+    over = {_key(change): change for change in changes if change.step == ReplayStep.REMOVE}
+    if not over:
+        return
+    entries = recyclebin.delete(
+        ActivityPointer, list(over), now=now, actor=actor, reason=_("No longer tracked (replay)")
+    )
+    for key, change in over.items():
+        change.binned, change.email = entries.get(key), None
+
+
+def _withdraw(changes: Sequence[ReplayChange]) -> None:
+    """What was still to be done on servers, and is no longer wanted."""
+    fetched = [change.item_id for change in changes if change.step == ReplayStep.FETCH]
+    off = (ReplayStep.REMOVE, ReplayStep.NOTE)
+    withdraw(fetched, [ActionKind.DELETE])
+    withdraw(
+        [change.item_id for change in changes if change.step in off],
+        [ActionKind.DELETE, ActionKind.MARK],
+    )
+
+
+# -- undo ----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def undo(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
+    """Put back what it changed, the last first. What was changed since stays as it is, and says why.
+    Raises Refused."""
+    replay = _locked(replay, actor, ReplayState.APPLIED)
+    if replay.ended_on is not None and now - replay.ended_on > recyclebin.KEPT:
+        raise Refused(_("It was applied more than 30 days ago, and what it took away is gone."))
+    for changes in _portions(replay, reverse=True):
+        rows, emails = _items(changes), _emails(changes)
+        for change in changes:
+            row = rows[change.item_id]
+            change.not_undone = _undo(change, row, emails, replay, actor, now)[:200]
+            if not change.not_undone:
+                _put_row_back(row, change.item_was)
+        SyncItem.objects.bulk_update(rows.values(), _fields(), batch_size=AT_ONCE)
+        ReplayChange.objects.bulk_update(changes, ["not_undone", "binned"])
+    _let_go_of_what_stays_away(replay)
+    replay.state, replay.undone_on, replay.undone_by = ReplayState.UNDONE, now, actor
+    replay.save()
+    return replay
+
+
+def _undo(
+    change: ReplayChange,
+    row: SyncItem,
+    emails: dict[UUID, Email],
+    replay: Replay,
+    actor: SystemUser,
+    now: datetime,
+) -> str:
+    """Why it can't be undone, or ""."""
+    if change.step == ReplayStep.FETCH:
+        return _undo_fetch(row, replay, actor, now)
+    if change.step == ReplayStep.CHANGE:
+        return _undo_change(change, emails, replay)
+    if not _is_ours(row.trace, replay):
+        return str(Stay.BY_HAND.label)
+    return _undo_remove(change) if change.step == ReplayStep.REMOVE else ""
+
+
+def _is_ours(decision: Any, replay: Replay) -> bool:
+    told = decision.get(REPLAYED) or {}
+    return bool(told.get("id") == str(replay.pk))
+
+
+def _undo_fetch(row: SyncItem, replay: Replay, actor: SystemUser, now: datetime) -> str:
+    """Whatever came of it: an email that nobody has touched goes into the bin."""
+    if asked_of(row.decision).get("replay") != str(replay.pk):
+        return str(Stay.BY_HAND.label)
+    if row.state == ItemState.TRACKED and row.email is not None:
+        if why := _touched(row.email):
+            return str(why.label)
+        others = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
+        if others.exists():
+            return str(Stay.COPIES.label)
+        recyclebin.delete(
+            ActivityPointer, [row.email_id], now=now, actor=actor, reason=_("A replay was undone")
+        )
+    return ""
+
+
+def _touched(email: Email) -> Stay | None:
+    told = {email.pk: (shapes.shapes_of([email])[email.pk], email.decision)}
+    return touched(told).get(email.pk)
+
+
+def _undo_change(change: ReplayChange, emails: dict[UUID, Email], replay: Replay) -> str:
+    email = emails.get(change.email_id) if change.email_id is not None else None
+    if email is None or not _is_ours(email.decision, replay):
+        return str(Stay.BY_HAND.label)
+    was = {name: value for name, value in change.email_was.items() if name != "left"}
+    if shapes.shapes_of([email])[email.pk] != change.email_becomes:
+        return str(Stay.BY_HAND.label)
+    shapes.write_back(email.pk, was, change.email_becomes, change.email_was["left"])
+    Email.objects.filter(pk=email.pk).update(decision=change.before)
+    return ""
+
+
+def _undo_remove(change: ReplayChange) -> str:
+    entry = DeletedRecord.objects.filter(pk=change.binned_id).first() if change.binned_id else None
+    if entry is None:
+        return str(_("it is no longer in the bin"))
+    try:
+        recyclebin.restore(entry)
+    except recyclebin.NotRestored as error:
+        return str(error)
+    change.binned = None
+    return ""
+
+
+def _put_row_back(row: SyncItem, was: dict[str, Any]) -> None:
+    columns = {column.attname: column for column in SyncItem._meta.concrete_fields}
+    for name in COLUMNS:
+        setattr(row, name, recyclebin.value_of(columns[name], was[name]))
+
+
+def _let_go_of_what_stays_away(replay: Replay) -> None:
+    """What could not be taken out of the bin, nothing may name."""
+    there = Email.objects.filter(pk=OuterRef("email_id"))
+    rows = SyncItem.objects.filter(pk__in=_keys(replay, "item", ReplayStep.NOTE))
+    rows.filter(~Exists(there), email_id__isnull=False).update(email=None)
+    for name in ("correlated_activity", "parent_activity", "about"):
+        there = Email.objects.filter(pk=OuterRef(f"{name}_id"))
+        changed = Email.objects.filter(pk__in=_keys(replay, "email", ReplayStep.CHANGE))
+        changed.filter(~Exists(there), **{f"{name}_id__isnull": False}).update(**{name: None})
