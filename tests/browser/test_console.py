@@ -41,8 +41,7 @@ def test_the_front_page_leads_to_what_failed(console, site, screenshot):
     expect(console.locator("#result_list")).to_contain_text("Ben Example")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (800, "dark"), (360, "light")])
 def test_pages_fit_narrow_windows_in_both_themes(console, site, screenshot, width, theme):
     console.set_viewport_size({"width": width, "height": 900})
     console.emulate_media(color_scheme=theme)
@@ -57,11 +56,32 @@ def test_pages_fit_narrow_windows_in_both_themes(console, site, screenshot, widt
         "item": reverse("admin:serversync_syncitem_change", args=[site.items["rejected"].pk]),
         "contact": reverse("admin:activities_contact_change", args=[site.cleo.pk]),
         "alerts": reverse("admin:mailboxes_tracelog_changelist"),
+        "quarantine": reverse("admin:quarantine"),
+        "what-if": reverse("admin:what_if"),
     }
     for name, url in pages.items():
         console.goto(url)
         screenshot(f"{name}-{width}-{theme}")
         assert fits(console), f"{name} is wider than the window"
+
+
+def test_the_path_and_the_menu_unfold_by_the_keyboard(console, site, screenshot):
+    console.set_viewport_size({"width": 360, "height": 800})
+    console.goto(reverse("admin:serversync_syncitem_change", args=[site.items["rejected"].pk]))
+    filters = console.locator("#path [data-station=filters]")
+    expect(filters).to_contain_text("stopped here")
+    expect(filters.locator(".told")).to_be_hidden()
+    filters.locator("summary").focus()
+    console.keyboard.press("Enter")
+    expect(filters.locator(".told")).to_contain_text("Rejected, NoCorrelationMatch")
+    screenshot("path-360")
+
+    tasks = console.get_by_role("navigation", name="Tasks")
+    expect(tasks.get_by_role("link", name="Emails")).to_be_hidden()
+    tasks.get_by_label("Menu").focus()
+    console.keyboard.press("Space")
+    tasks.get_by_role("link", name="Emails").click()
+    expect(console.locator("#result_list")).to_be_visible()
 
 
 def test_the_mailbox_list_approves_by_action(console, site):
