@@ -22,8 +22,9 @@ from activities.models import Email, StoredBytes
 from mailboxes.models import Organization
 from mailboxes.protocols.base import INBOX, SENT
 from serversync.choices import ItemState
-from serversync.comparing import FAILED, Difference, Unknown, made
+from serversync.comparing import FAILED, Difference, made
 from serversync.explain import reading_for
+from serversync.facets import Unknown
 from serversync.linking import rule_of
 from serversync.models import SyncItem
 from serversync.probe import is_probe_of

@@ -11,6 +11,7 @@ from activities import blobs
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
 from serversync import engine, forecasts, replay, testing
+from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Replay
 from serversync.outbox import waiting
 from serversync.replay import forgetting
@@ -66,7 +67,12 @@ def tell_of_waiting() -> str:
 
 def decide_replay(replay_id: str) -> str:
     """Decide a period again, for a person to review."""
-    found = replay.decide(Replay.objects.get(pk=replay_id), timezone.now())
+    try:
+        found = replay.decide(Replay.objects.get(pk=replay_id), timezone.now())
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"[:500]
+        Replay.objects.filter(pk=replay_id).update(state=ReplayState.FAILED, error=words)
+        raise
     return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
 
 

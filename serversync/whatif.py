@@ -20,13 +20,12 @@ from serversync.choices import ItemState
 from serversync.comparing import (
     Comparison,
     Difference,
-    Facet,
-    Unknown,
     compared,
     data_of,
     facets_of,
 )
 from serversync.explain import reading_for
+from serversync.facets import Facet, Unknown
 from serversync.history import History, Turn
 from serversync.models import SyncItem
 from serversync.probe import is_own_probe

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serversync.choices import ItemState
-from serversync.comparing import Facet
+from serversync.facets import Facet
 from serversync.models import SyncItem
 from serversync.templatetags.console import STATE_KIND
 from tracking.byhand import sentences_of

@@ -27,9 +27,9 @@ from mailboxes.models import Mailbox, SystemUser
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, moment
 from serversync import replay as replays
 from serversync.choices import ReplayState, ReplayStep, Stay
-from serversync.comparing import Facet, Unknown
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.differences import HIDDEN, Line, line_of
+from serversync.facets import Facet, Unknown
 from serversync.models import Replay, ReplayChange, SyncItem
 from serversync.replay import Refused
 

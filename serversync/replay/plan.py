@@ -18,7 +18,8 @@ from activities.models import Email
 from mailboxes import access
 from mailboxes.models import Organization
 from serversync.choices import IMPORTED, ItemState, ReplayState, ReplayStep, Stay
-from serversync.comparing import Difference, Facet
+from serversync.comparing import Difference
+from serversync.facets import Facet
 from serversync.history import CHOSEN_LATER, History
 from serversync.models import Replay, ReplayChange, SyncItem
 from serversync.othersettings import SETTABLE
@@ -28,7 +29,7 @@ from serversync.replay.touched import touched, worked_upon
 from serversync.whatif import differences, roots_of
 from tracking.again import AS_THEY_ARE
 
-MOST_ITEMS = 20_000
+MOST_ITEMS = 10_000  # some 5 ms each; a job may take four minutes
 AT_ONCE = 100
 NAMES_EMAILS = ("correlated_activity_id", "parent_activity_id", "about_id")
 

@@ -14,7 +14,8 @@ from activities.models import ActivityParty, ActivityPointer, Email, QueueItem
 from activities.store import NewParty, add_queue_items, party_row
 from mailboxes.choices import StateCode
 from serversync.choices import Stay
-from serversync.comparing import Facet, people_of
+from serversync.comparing import people_of
+from serversync.facets import Facet
 from tracking import rows
 from tracking.again import Decided
 

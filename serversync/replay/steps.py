@@ -13,7 +13,7 @@ Whatever a person has done since stays; so do records that were made of mail, an
 from dataclasses import dataclass
 
 from serversync.choices import ItemState, ReplayStep, Stay
-from serversync.comparing import Facet
+from serversync.facets import Facet
 
 Verdict = tuple[ReplayStep, Stay | None]
 

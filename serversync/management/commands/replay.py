@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from mailboxes.models import SystemUser
 from serversync import replay
 from serversync.choices import ReplayStep, Stay
-from serversync.comparing import Unknown
+from serversync.facets import Unknown
 from serversync.management.choosing import chosen
 from serversync.models import Replay, ReplayChange
 from tracking.byhand import headline_of
