@@ -717,7 +717,7 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         E,
         ITEM,
         _("The account has no right to send as that sender."),
-        _("Grant it on the server (full access, send as, or send on behalf), or change From."),
+        _("Grant it on the server (send as, or send on behalf), or change From."),
     ),
     (
         "SendAsPrivilegeMissing",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.choices import AccessMode, AutoCreate, FilteringMethod, Reach, TeamType
 from mailboxes.models.base import Record, Stamped
 from mailboxes.models.organization import check_filter
+from mailboxes.timezones import check_zone
 
 
 class SystemUserManager(BaseUserManager["SystemUser"]):
@@ -197,6 +198,7 @@ class UserSettings(models.Model):
 
     def clean(self) -> None:
         check_filter(self.incoming_email_filtering_method)
+        check_zone(self.time_zone)
 
 
 class Team(Record, Stamped):

@@ -3,18 +3,26 @@
 import base64
 from collections.abc import Iterator
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
 
 from activities.choices import EmailStatus
+from activities.mime.message import Address
 from activities.models import Email
-from mailboxes.choices import FilteringMethod
+from mailboxes.causes import cause_of
+from mailboxes.choices import FilteringMethod, Reach
+from mailboxes.models import TraceLog
+from serversync import outbox
 from serversync.models import FolderCursor, SyncItem
+from serversync.outbox import Draft
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.servers import Sandbox, running_sandbox
+from tests.factories.mailboxes import group_of
 from tests.integration.serversync.connected import write
-from tests.integration.serversync.cycles import organization
-from tests.integration.serversync.exchanges import ExchangeAccount, profile_at
+from tests.integration.serversync.cycles import organization, queue_mailbox
+from tests.integration.serversync.exchanges import PASSWORD, ExchangeAccount, profile_at
 from tests.statements import counting
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -203,3 +211,61 @@ def test_what_failed_for_good_lies_in_the_undeliverable_folder(
     (item,) = ada.exchange.items(ada.address, "Undeliverable")
     assert item.categories == ["(Undeliverable)"]
     assert not ada.exchange.items(ada.address)
+
+
+# -- through the submitter's mailbox
+
+
+@pytest.mark.rule("R5.26")
+@pytest.mark.parametrize("right", ["SendAs", "SendOnBehalf"])
+def test_mail_leaves_through_the_submitter_s_mailbox_on_behalf_of_its_sender(
+    sandbox: Sandbox, ada: ExchangeAccount, right: str
+) -> None:
+    email = sent_as_a_queue(sandbox, ada, right)
+
+    ada.send()
+
+    assert Email.objects.get(pk=email.pk).status == EmailStatus.SENT
+    ((sender, recipients, mime),) = sandbox.sent
+    assert (sender, recipients) == ("support@example.com", ("cleo@customer.example",))
+    header = message_from_bytes(mime, policy=default)
+    assert header["From"] == "Support <support@example.com>"
+    assert header["Sender"] == "Ada <ada@example.com>"
+    assert email.sender_mailbox == ada.mailbox
+    assert email.message_id.endswith("@example.com")
+    assert len(ada.exchange.items(ada.address, "sentitems")) == 1
+    assert ada.exchange.items("support@example.com", "sentitems") == []
+
+
+@pytest.mark.rule("R5.26")
+def test_without_a_right_on_the_server_it_is_refused_and_says_what_to_do(
+    sandbox: Sandbox, ada: ExchangeAccount
+) -> None:
+    email = sent_as_a_queue(sandbox, ada, "")
+
+    ada.send()
+
+    email.refresh_from_db()
+    assert (email.status, email.last_error_code) == (EmailStatus.FAILED, "ErrorSendAsDenied")
+    assert sandbox.sent == []
+    assert "send on behalf" in cause_of(email.last_error_code, "").advice
+    alert = TraceLog.objects.get(code="ErrorSendAsDenied")
+    assert alert.regarding_mailbox == ada.mailbox
+
+
+def sent_as_a_queue(sandbox: Sandbox, ada: ExchangeAccount, right: str) -> Email:
+    """By Ada; on the server the queue's account gives her this right."""
+    organization(
+        enable_mailbox_delegation_for_outgoing_email=True,
+        allow_unresolved_parties_on_email_send=True,
+    )
+    sandbox.sent.clear()
+    queue = queue_mailbox().regarding_queue
+    sandbox.exchange.add_account("support@example.com", PASSWORD)
+    if right:
+        sandbox.exchange.grant("support@example.com", ada.address, right)
+    user = ada.mailbox.regarding_user
+    group_of(user, "view_queue", reach=Reach.ALL)
+    draft = Draft(sender=queue, to=(Address("cleo@customer.example"),), subject="Hello", body="x")
+    email = outbox.create_draft(draft, actor=user, now=ada.now)
+    return outbox.submit(email, actor=user, now=ada.now).email
