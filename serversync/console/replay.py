@@ -80,7 +80,8 @@ class ReplayConsole(Deeds, ReadOnlyScreen):
     # -- the list
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Replay]":
-        return super().get_queryset(request).annotate(found=Count("changes"))
+        rows: QuerySet[Replay] = super().get_queryset(request)
+        return rows.annotate(found=Count("changes"))
 
     @admin.display(description=_("decided between"), ordering="since")
     def period(self, row: Replay) -> str:

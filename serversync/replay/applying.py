@@ -5,12 +5,13 @@ anything is changed; what people did after it was applied stops the undoing of t
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -147,7 +148,8 @@ def _may_all(replay: Replay, actor: SystemUser) -> None:
 
 def _keys(replay: Replay, column: str, *steps: ReplayStep) -> "QuerySet[Any, Any]":
     wanted = [step for step in steps if step != ReplayStep.NOTHING]
-    return replay.changes.filter(step__in=wanted, **{f"{column}__isnull": False}).values(column)
+    named = Q(step__in=wanted, **{f"{column}__isnull": False})
+    return ReplayChange.objects.filter(named, replay=replay).values(column)
 
 
 def _covers(rows: "QuerySet[Any]", actor: SystemUser, action: str) -> None:
@@ -250,15 +252,21 @@ def _take_off(
 ) -> None:
     """The row keeps what it takes to decide it again; the email goes with the others of its portion."""
     email = emails[_key(change)]
-    facts = {}
-    if email.mime is not None:
-        facts = {FACTS: facts_of(parse(blobs.read(email.mime)))}
-    _decide_row(change, row, note, facts)
+    _decide_row(change, row, note, _facts_of(email))
+
+
+def _facts_of(email: Email) -> dict[str, Any]:
+    if email.mime is None:
+        return {}
+    with suppress(blobs.BytesMissing):
+        return {FACTS: facts_of(parse(blobs.read(email.mime)))}
+    return {}
 
 
 def _key(change: ReplayChange) -> UUID:
-    assert change.email_id is not None
-    return change.email_id
+    key: UUID | None = change.email_id
+    assert key is not None
+    return key
 
 
 Step = Callable[[ReplayChange, SyncItem, dict[UUID, Email], Note, datetime], None]

@@ -206,9 +206,7 @@ def _without_imagined(replay: Replay) -> None:
     for start in range(0, changes.count(), AT_ONCE):
         part = list(changes.order_by("number")[start : start + AT_ONCE])
         emails = {key for change in part for key in _names_emails(change)}
-        missing = emails - {
-            str(key) for key in Email.objects.filter(pk__in=emails).values_list("pk", flat=True)
-        }
+        missing = emails - set(Email.objects.filter(pk__in=emails).values_list("pk", flat=True))
         unmade = _unmade({named for change in part for named in _names_records(change)})
         for change in part:
             if not missing.isdisjoint(_names_emails(change)):
@@ -219,8 +217,8 @@ def _without_imagined(replay: Replay) -> None:
     changes.exclude(stays="").update(step=ReplayStep.NOTHING, email=None)
 
 
-def _names_emails(change: ReplayChange) -> set[str]:
-    return {change.email_becomes[name] for name in NAMES_EMAILS} - {None}
+def _names_emails(change: ReplayChange) -> set[UUID]:
+    return {UUID(key) for name in NAMES_EMAILS if (key := change.email_becomes[name])}
 
 
 def _names_records(change: ReplayChange) -> set[tuple[int, str]]:

@@ -176,7 +176,7 @@ def write(key: UUID, was: Shape, wanted: Shape, now: datetime) -> Shape:
     """Make an email so, inside the caller's transaction. Returns what `write_back` needs beside `was`."""
     changed = {name for name, value in wanted.items() if was[name] != value}
     pointer = ActivityPointer.objects.filter(pk=key)
-    left = {"modified_on": pointer.get().modified_on.isoformat()}
+    left: Shape = {"modified_on": pointer.get().modified_on.isoformat()}
     _write_columns(key, wanted, changed)
     pointer.update(modified_on=now)
     if "queues" in changed:

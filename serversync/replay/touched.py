@@ -52,4 +52,4 @@ def _answered(keys: Collection[UUID]) -> set[UUID]:
         direction_code=Direction.OUTGOING,
     )
     pairs = answers.values_list("parent_activity", "correlated_activity")
-    return {key for pair in pairs for key in pair if key in keys}
+    return {key for pair in pairs for key in pair if key is not None and key in keys}
