@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes import access
+from mailboxes.models import Queue
 from mailboxes.screens import EMPTY, Screen, badge, by
 from tracking import creation_rules
 from tracking.conditions import words
@@ -148,6 +150,11 @@ class ConvertRuleScreen(Screen):
         if obj is not None and obj.is_active_state:
             return False
         return super().has_delete_permission(request, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "queue":
+            kwargs["queryset"] = access.visible_to(request.user, Queue.objects.all(), "change")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.modified_by = request.user

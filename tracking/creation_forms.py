@@ -137,6 +137,14 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             *("check_if_resolved", "resolved_since"),
             *("send_automatic_response", "response_template"),
         )
+        error_messages = {
+            "queue": {
+                "invalid_choice": _(
+                    "A rule decides what becomes of a queue's mail, so choose a queue that you may "
+                    "change. (R3.58)"
+                )
+            }
+        }
         help_texts = {
             "owning_user": _(
                 "The rule makes records with this user's rights, and cases are theirs."

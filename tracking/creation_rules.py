@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from activities.models import Contact, Incident, TemplateFor
 from activities.wording import fields_for, unknown_fields
 from mailboxes import access
-from mailboxes.models import SystemUser
+from mailboxes.models import Queue, SystemUser
 from tracking.conditions import fault_of
 from tracking.models import ConvertRule
 from tracking.models.rules import RuleState
@@ -18,6 +18,7 @@ from tracking.models.rules import RuleState
 def activate(*, rule: ConvertRule, now: datetime, actor: SystemUser | None = None) -> None:
     """Raises ValidationError with everything that is in the way, PermissionDenied."""
     _check_right(rule, actor)
+    _check_queue(rule, actor)
     with transaction.atomic():
         rule = (
             ConvertRule.objects.select_for_update(of=("self",))
@@ -53,6 +54,12 @@ def _set(rule: ConvertRule, state: RuleState, now: datetime, actor: SystemUser |
 def _check_right(rule: ConvertRule, actor: SystemUser | None) -> None:
     if actor is not None and not access.may(actor, "change", rule):
         raise access.refusal(ConvertRule, "change")
+
+
+def _check_queue(rule: ConvertRule, actor: SystemUser | None) -> None:
+    """What becomes of a queue's mail is for those who may change the queue."""
+    if actor is not None and not access.may(actor, "change", rule.queue):
+        raise access.refusal(Queue, "change")
 
 
 def faults_of(rule: ConvertRule) -> list[str]:

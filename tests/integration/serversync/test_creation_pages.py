@@ -95,6 +95,23 @@ def test_a_rule_is_written_activated_and_read_only_then(ada):
 
 
 @pytest.mark.rule("R3.58")
+def test_a_rule_is_for_a_queue_that_its_writer_may_change(ada):
+    queue = queue_mailbox().regarding_queue
+    rule = ConvertRule.objects.create(name="Requests", queue=queue, owning_user=ada)
+    ConvertRuleItem.objects.create(convert_rule=rule, name="all")
+    ben = SystemUser.objects.create_user("ben")
+    group_of(ben, *(f"{a}_convertrule" for a in ACTIONS), "view_queue", reach=Reach.ALL)
+    client = signed_in(ben)
+
+    page = client.post(url(ConvertRule, "add"), rule_form(queue, ben)).content.decode()
+    refused = client.post(url(ConvertRule, "do", rule.pk, "activate"))
+
+    assert "so choose a queue that you may change" in page
+    assert refused.status_code == 403
+    assert ConvertRule.objects.get().state_code == RuleState.DRAFT
+
+
+@pytest.mark.rule("R3.58")
 def test_what_is_wrong_with_a_condition_is_told(ada):
     queue = queue_mailbox().regarding_queue
     form = rule_form(queue, ada, **{"items-0-conditions_0": "subject_matches"})
