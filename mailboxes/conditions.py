@@ -535,6 +535,22 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("Mail waits and goes out later. Use another channel for bulk mail."),
     ),
     (
+        "SendingTooFast",
+        416,
+        T,
+        MAILBOX,
+        _("The server asks to send slower (R5.14)."),
+        _("Mail waits and leaves more slowly for some hours. Nothing needs to be done."),
+    ),
+    (
+        "SendingLimitReached",
+        417,
+        T,
+        MAILBOX,
+        _("Mail leaves no faster than the limits of its mailbox and profile allow (R5.14)."),
+        _("Mail waits and leaves by itself. Raise the limit if the provider allows more."),
+    ),
+    (
         "FolderMissing",
         409,
         P,

@@ -13,6 +13,8 @@
     │   ├── RequestExpired          it ran out of time over our request
     │   ├── AuthorityUnavailable    the token authority doesn't answer, or not now
     │   └── QuotaExceeded           full, or a sending limit was hit: mail waits (R5.13, R5.14)
+    │       └── SubmissionQuotaExceeded  the limit of a day
+    │           └── SendingTooFast  that of a minute or an hour
     ├── PermanentError              a person is needed; the workload is disabled (R8.2)
     │   ├── HostNotFound            the name does not exist
     │   ├── HostDenied              the site does not allow this address
@@ -155,9 +157,19 @@ class QuotaExceeded(TransientError):
 
 
 class SubmissionQuotaExceeded(QuotaExceeded):
-    """The server takes no more mail from this account for now."""
+    """The server takes no more mail from this account for now. `window`: of how long its limit is;
+    `counts_recipients`: whether it counts those rather than messages."""
 
     code = "ErrorSubmissionQuotaExceeded"
+    window = "day"
+    counts_recipients = False
+
+
+class SendingTooFast(SubmissionQuotaExceeded):
+    """The server asks to send slower."""
+
+    code = "SendingTooFast"
+    window = "minute"
 
 
 class PermanentError(ServerError):

@@ -19,7 +19,7 @@ A message takes one of these ways:
 import base64
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
@@ -35,6 +35,7 @@ from mailboxes.protocols.base import (
     Sent,
 )
 from mailboxes.protocols.errors import (
+    AccountDisabled,
     ConnectionForbidden,
     ConnectionLost,
     MessageDeferred,
@@ -43,12 +44,22 @@ from mailboxes.protocols.errors import (
     MessageTooLarge,
     OutgoingLoginRefused,
     SecureConnectionFailed,
+    SendAsDenied,
+    SendingTooFast,
     ServerBusy,
     ServerError,
     SmtpSyntax,
     SubmissionQuotaExceeded,
     TransientError,
     UnexpectedReply,
+)
+from mailboxes.protocols.judging import (
+    BEYOND_MESSAGE,
+    LIMITS,
+    Meaning,
+    Step,
+    counts_recipients,
+    judge,
 )
 from mailboxes.protocols.line import Line, has_controls
 from mailboxes.protocols.phases import Phase, watched
@@ -57,16 +68,6 @@ PIPELINED_COMMANDS = 100  # small enough that neither side fills its buffers whi
 MOST_REPLY_LINES = 200  # one reply; EHLO has some twenty
 
 FOREIGN_GREETING = re.compile(rb"\* |\+OK|-ERR|SSH-|HTTP/|<", re.IGNORECASE)
-ENHANCED_CODE = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
-# "Daily user sending quota exceeded", "you have exceeded your hourly limit", "sending limit
-# reached", "SubmissionQuotaExceeded": about the sender, unlike "mailbox full" and "over quota".
-SENDING_LIMIT = re.compile(
-    r"submission\s*quota"
-    r"|\b(?:daily|hourly|sending|outgoing|outbound|submission|rate)\b"
-    r".{0,40}\b(?:limit|quota)s?\b"
-    r"|\b(?:limit|quota)s?\b.{0,40}\b(?:per (?:day|hour)|daily|hourly|sending)\b",
-    re.IGNORECASE,
-)
 BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -86,15 +87,8 @@ class Reply:
     def permanent(self) -> bool:
         return self.code >= 500
 
-    @property
-    def enhanced(self) -> tuple[int, int, int]:
-        """RFC 3463, or zeros."""
-        found = ENHANCED_CODE.match(self.text)
-        return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
-
-    @property
-    def about_sending_limit(self) -> bool:
-        return not self.positive and bool(SENDING_LIMIT.search(self.text))
+    def meaning(self, step: Step) -> Meaning:
+        return judge(self.code, self.text, step)
 
 
 class SmtpServer:
@@ -312,7 +306,7 @@ class SmtpServer:
         first = self._first_reply(mail, [command for _, command in commands])
         if not first.positive:
             self._skip_group(len(commands))
-            raise sender_refusal(first)
+            raise refusal(first, step=Step.SENDER)
         pipelining = "PIPELINING" in self._extensions
         window = PIPELINED_COMMANDS if pipelining else 1
         for start in range(0, len(commands), window):
@@ -478,7 +472,7 @@ class SmtpServer:
         reply = self._rest_of_reply(self._line.read_line())
         if reply.code == 421:  # RFC 5321, 3.8: in answer to anything, and the line is gone
             self._line.close()
-            raise ServerBusy(str(reply))
+            raise refusal(reply)
         return reply
 
     def _rest_of_reply(self, line: bytes) -> Reply:
@@ -503,44 +497,48 @@ class SmtpServer:
 
 def recipient_result(address: str, reply: Reply) -> RecipientResult:
     """A sending limit passes, whatever the code says about permanence."""
-    permanent = reply.permanent and not reply.about_sending_limit
+    permanent = reply.permanent and reply.meaning(Step.RECIPIENT) not in LIMITS
     return RecipientResult(address, reply.positive, reply.code, reply.text, permanent)
 
 
 def all_refused(results: tuple[RecipientResult, ...]) -> ServerError:
     """No recipient was accepted. It is final only if it is final for each of them."""
-    first = results[0]
     for result in results:
         reply = Reply(result.code, result.text)
-        if reply.about_sending_limit or reply.code == 530:
-            return refusal(reply, results)
+        if reply.meaning(Step.RECIPIENT) in BEYOND_MESSAGE:
+            return refusal(reply, results, step=Step.RECIPIENT)
     kind = MessageRefused if all(result.permanent for result in results) else MessageDeferred
+    first = results[0]
     detail = f"no recipient was accepted; {first.address}: {first.code} {first.text}"
     return with_recipients(kind(detail), results)
 
 
-def sender_refusal(reply: Reply) -> ServerError:
-    """What a refused MAIL means. Here, unlike at RCPT, "mailbox full" is the sender's own."""
-    if reply.enhanced[1:] == (2, 2):
-        return SubmissionQuotaExceeded(str(reply))
-    if reply.enhanced[:2] == (4, 3):  # the mail system: full disk, shutting down
-        return ServerBusy(str(reply))
-    return refusal(reply)
+ERRORS: Mapping[Meaning, type[ServerError]] = {
+    Meaning.TLS: SecureConnectionFailed,
+    Meaning.LOGIN: OutgoingLoginRefused,
+    Meaning.ACCOUNT: AccountDisabled,
+    Meaning.BUSY: ServerBusy,
+    Meaning.MINUTE: SendingTooFast,
+    Meaning.HOUR: SendingTooFast,
+    Meaning.DAY: SubmissionQuotaExceeded,
+    Meaning.TOO_LARGE: MessageTooLarge,
+    Meaning.SEND_AS: SendAsDenied,
+    Meaning.MESSAGE: MessageRefused,
+    Meaning.LATER: MessageDeferred,
+}
 
 
-def refusal(reply: Reply, results: tuple[RecipientResult, ...] = ()) -> ServerError:
-    """The error for a negative reply to MAIL, DATA or the content."""
-    text = str(reply)
-    if reply.code in (530, 534, 535, 538) or (reply.code == 503 and "auth" in text.lower()):
-        if "STARTTLS" in text.upper():
-            return SecureConnectionFailed(f"the server demands TLS: {text}")
-        return OutgoingLoginRefused(text)
-    if reply.enhanced == (5, 3, 4) or (reply.code == 552 and "size" in text.lower()):
-        return with_recipients(MessageTooLarge(text), results)
-    if reply.about_sending_limit:
-        return SubmissionQuotaExceeded(text)
-    kind = MessageRefused if reply.permanent else MessageDeferred
-    return with_recipients(kind(text), results)
+def refusal(
+    reply: Reply, results: tuple[RecipientResult, ...] = (), *, step: Step = Step.CONTENT
+) -> ServerError:
+    """The error for a negative reply."""
+    meaning = reply.meaning(step)
+    words = f"the server demands TLS: {reply}" if meaning == Meaning.TLS else str(reply)
+    error = ERRORS[meaning](words)
+    if isinstance(error, SubmissionQuotaExceeded):
+        error.window = meaning.value
+        error.counts_recipients = counts_recipients(reply.text)
+    return with_recipients(error, results) if isinstance(error, MessageError) else error
 
 
 def with_recipients(error: MessageError, results: tuple[RecipientResult, ...]) -> MessageError:

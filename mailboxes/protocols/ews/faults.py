@@ -193,7 +193,13 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # An outage shows itself by these; a server that really lives elsewhere names a place.
 OUTAGE_PAGES = ("/ews/genericerrorpage.htm",)
 
-_KINDS = {code: kind for kind, codes in CODES.items() for code in codes}
+#: Codes that servers have learned after exchangelib, which passes them on by their names.
+NEWER: Mapping[Kind, tuple[str, ...]] = {
+    AccountDisabled: ("ErrorAccountSuspend", "ErrorMessageSubmissionBlocked"),
+    SubmissionQuotaExceeded: ("ErrorExceededMessageLimit",),
+}
+
+_KINDS = {code: kind for table in (CODES, NEWER) for kind, codes in table.items() for code in codes}
 _KINDS_BY_PHASE = {
     phase: {code: kind for kind, codes in table.items() for code in codes}
     for phase, table in BY_PHASE.items()

@@ -147,6 +147,24 @@ def test_codes_lead_to_the_conditions_that_people_read(code, permanent, conditio
     assert (found.code, found.permanent) == (condition, permanent)
 
 
+@pytest.mark.rule("R5.15", "R8.20")
+@pytest.mark.parametrize(
+    ("code", "condition"),
+    [
+        ("ErrorAccountSuspend", "8005E273"),
+        ("ErrorMessageSubmissionBlocked", "8005E273"),
+        ("ErrorExceededMessageLimit", "ErrorSubmissionQuotaExceeded"),
+    ],
+)
+def test_codes_that_are_newer_than_the_library_are_known_by_name(code, condition):
+    raised = ews.TransportError(
+        f"Unknown ResponseCode in ResponseMessage: {code} (MessageText: no, MessageXml: None)"
+    )
+
+    assert not hasattr(ews, code)
+    assert Judge().of_exception(raised, None).code == condition
+
+
 @pytest.mark.rule("R5.15")
 def test_an_unknown_code_is_named_and_passing():
     unheard = "ErrorFromTheFuture"
