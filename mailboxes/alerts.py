@@ -5,6 +5,7 @@ repeat updates it; clearing closes it, and the next occurrence opens a new one.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -46,13 +47,7 @@ def raise_alert(
     level = condition.trace_level if level is None else level
     if not is_recorded(level, organization or Organization.objects.current()):
         return False
-    values = {
-        "text": text_of(condition, parameters),
-        "trace_parameters": {key: _plain(value) for key, value in (parameters or {}).items()},
-        "error_details": _printable(detail)[:2048],
-        "machine_name": machine[:320],
-        "last_seen_on": now,
-    }
+    values = _values(condition, parameters, detail, machine, now)
     again = _open(subject_key=str(subject.pk), code=code, object_key=object_key).update(
         occurrences=F("occurrences") + 1,
         level=Greatest(F("level"), Value(int(level))),
@@ -61,28 +56,104 @@ def raise_alert(
         **values,
     )
     if not again:
+        row = _row(subject, condition, level, object_key, now, actor, values)
         # Another worker may open it in this moment; then its row stands for both.
-        TraceLog.objects.bulk_create(
-            [
-                TraceLog(
-                    regarding_mailbox=subject if isinstance(subject, Mailbox) else None,
-                    regarding_profile=subject if isinstance(subject, EmailServerProfile) else None,
-                    subject_key=str(subject.pk),
-                    code=code,
-                    trace_code=condition.number,
-                    object_key=object_key,
-                    level=level,
-                    trace_status=level == TraceLevel.INFORMATION,
-                    error_type_display=condition.nature.value,
-                    created_on=now,
-                    created_by=actor,
-                    modified_by=actor,
-                    **values,
-                )
-            ],
-            ignore_conflicts=True,
-        )
+        TraceLog.objects.bulk_create([row], ignore_conflicts=True)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One of many conditions of a mailbox or profile, each about another object; see `raise_alert`."""
+
+    code: str
+    object_key: str
+    level: TraceLevel | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    detail: str = ""
+
+
+def raise_all(
+    subject: Subject, wanted: Collection[Alert], *, now: datetime, organization: Organization
+) -> None:
+    """Two statements for all that are new, and one more for each that is open already."""
+    recorded = [
+        (alert, level) for alert in wanted if is_recorded(level := _level_of(alert), organization)
+    ]
+    if not recorded:
+        return
+    is_open = set(
+        TraceLog.objects.filter(
+            subject_key=str(subject.pk),
+            code__in={alert.code for alert, _level in recorded},
+            object_key__in=[alert.object_key for alert, _level in recorded],
+            closed_on__isnull=True,
+        ).values_list("code", "object_key")
+    )
+    rows = []
+    for alert, level in recorded:
+        if (alert.code, alert.object_key) in is_open:
+            raise_alert(
+                subject,
+                alert.code,
+                now=now,
+                organization=organization,
+                level=level,
+                parameters=alert.parameters,
+                detail=alert.detail,
+                object_key=alert.object_key,
+            )
+            continue
+        condition = explain(alert.code)
+        values = _values(condition, alert.parameters, alert.detail, "", now)
+        rows.append(_row(subject, condition, level, alert.object_key, now, None, values))
+    TraceLog.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _level_of(alert: Alert) -> TraceLevel:
+    return explain(alert.code).trace_level if alert.level is None else alert.level
+
+
+def _values(
+    condition: Condition,
+    parameters: Mapping[str, Any] | None,
+    detail: str,
+    machine: str,
+    now: datetime,
+) -> dict[str, Any]:
+    return {
+        "text": text_of(condition, parameters),
+        "trace_parameters": {key: _plain(value) for key, value in (parameters or {}).items()},
+        "error_details": _printable(detail)[:2048],
+        "machine_name": machine[:320],
+        "last_seen_on": now,
+    }
+
+
+def _row(
+    subject: Subject,
+    condition: Condition,
+    level: TraceLevel,
+    object_key: str,
+    now: datetime,
+    actor: SystemUser | None,
+    values: Mapping[str, Any],
+) -> TraceLog:
+    return TraceLog(
+        regarding_mailbox=subject if isinstance(subject, Mailbox) else None,
+        regarding_profile=subject if isinstance(subject, EmailServerProfile) else None,
+        subject_key=str(subject.pk),
+        code=condition.code,
+        trace_code=condition.number,
+        object_key=object_key,
+        level=level,
+        trace_status=level == TraceLevel.INFORMATION,
+        error_type_display=condition.nature.value,
+        created_on=now,
+        created_by=actor,
+        modified_by=actor,
+        **values,
+    )
 
 
 def raise_outage(

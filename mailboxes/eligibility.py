@@ -245,6 +245,16 @@ def _not_now(facts: WorkloadFacts, now: datetime) -> Verdict | None:
                 condition.meaning if facts.because_of else "",
             ),
         )
+    if facts.because_of:  # its last run went well, and a limit keeps the rest back
+        return Verdict(
+            False,
+            facts.because_of,
+            _Joined(
+                explain(facts.because_of).meaning,
+                _("It goes on at"),
+                f"{until:%Y-%m-%d %H:%M} UTC.",
+            ),
+        )
     return Verdict(
         False,
         "Postponed",

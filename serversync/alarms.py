@@ -10,7 +10,7 @@ from uuid import UUID
 
 from activities.choices import UNDELIVERED
 from activities.models import ActivityParty, Email
-from mailboxes.alerts import clear_alerts, raise_alert
+from mailboxes.alerts import Alert, clear_alerts, raise_alert
 from mailboxes.choices import TraceLevel
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import ItemState
@@ -60,38 +60,21 @@ def delivery_unknown(
     )
 
 
-def email_failed(
-    email: Email,
-    submission: Submission,
-    mailbox: Mailbox,
-    organization: Organization,
-    now: datetime,
-) -> None:
+def email_failed(email: Email, submission: Submission) -> Alert:
     """A permanent error of one e-mail, or its last attempt (R5.12)."""
     exhausted = not submission.permanent
-    raise_alert(
-        mailbox,
+    return Alert(
         "DeliveryAttemptsExhausted" if exhausted else submission.error_code or "MessageRefused",
-        now=now,
-        organization=organization,
+        about(email),
         parameters={"attempts": email.delivery_attempts},
         detail=submission.server_reply,
-        object_key=about(email),
     )
 
 
-def recipients_refused(
-    email: Email, mailbox: Mailbox, organization: Organization, now: datetime
-) -> None:
+def recipients_refused(email: Email) -> Alert:
     """Some recipients were refused; the others got it (R5.16)."""
-    raise_alert(
-        mailbox,
-        "RecipientsRefused",
-        now=now,
-        organization=organization,
-        level=TraceLevel.WARNING,
-        detail=email.last_error_text,
-        object_key=about(email),
+    return Alert(
+        "RecipientsRefused", about(email), level=TraceLevel.WARNING, detail=email.last_error_text
     )
 
 

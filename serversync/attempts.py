@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Case, DateTimeField, F, When
+
 from mailboxes.protocols.base import RecipientResult, Sent
 from mailboxes.protocols.errors import MessageDeferred, MessageError, ServerError
 from serversync.choices import SubmissionState
@@ -84,7 +86,8 @@ def answers(recipients: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def store(outcome: Outcome, now: datetime) -> None:
-    """One statement. Also resolves an attempt that a successor took for unknown meanwhile."""
+    """One statement. Also resolves an attempt that a successor took for unknown meanwhile. What did not
+    leave counts towards no limit."""
     Submission.objects.filter(
         pk=outcome.submission_id,
         state__in=[
@@ -102,4 +105,14 @@ def store(outcome: Outcome, now: datetime) -> None:
         recipients=outcome.recipients,
         copy_filed=outcome.copy_filed,
         look_again_at=outcome.look_again_at,
+        **_counting(outcome.state),
     )
+
+
+def _counting(state: SubmissionState) -> dict[str, Any]:
+    if state == SubmissionState.RELEASED:
+        return {"counts_at": None}
+    if state == SubmissionState.REFUSED:
+        handed_over = When(handed_over_at__isnull=False, then=F("counts_at"))
+        return {"counts_at": Case(handed_over, default=None, output_field=DateTimeField())}
+    return {}

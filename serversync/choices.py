@@ -9,12 +9,14 @@ from tracking.choices import Outcome as ItemState
 __all__ = [
     "IMPORTED",
     "ActionState",
+    "Counted",
     "ItemState",
     "ReplayState",
     "ReplayStep",
     "SendOutcome",
     "Stay",
     "SubmissionState",
+    "Window",
     "WorkloadState",
 ]
 
@@ -41,6 +43,21 @@ class SubmissionState(TextChoices):
     REFUSED = "refused", _("Refused by the server")
     RELEASED = "released", _("Not handed over; may be tried again")
     UNKNOWN = "unknown", _("Unknown whether it left")
+
+
+class Window(TextChoices):
+    """How long a sending limit looks back (R5.14)."""
+
+    MINUTE = "minute", _("in a minute")
+    HOUR = "hour", _("in an hour")
+    DAY = "day", _("in a day")
+
+
+class Counted(TextChoices):
+    """What a sending limit counts."""
+
+    MESSAGES = "messages", _("messages")
+    RECIPIENTS = "recipients", _("recipients")
 
 
 class SendOutcome(TextChoices):

@@ -1,32 +1,22 @@
-"""Which waiting e-mails a cycle takes next, and in which order; the claim that makes them its own."""
+"""The claim that makes waiting e-mails a cycle's own: as many as limits allow, in whose turn it is."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import (
-    BigIntegerField,
-    Case,
-    F,
-    IntegerField,
-    OuterRef,
-    Q,
-    Subquery,
-    Sum,
-    Value,
-    When,
-)
-from django.db.models.functions import Coalesce
+from django.db.models import F
 
-from activities.choices import EmailStatus, Priority
-from activities.models import ActivityMimeAttachment, Email
-from mailboxes.models import Mailbox
+from activities.choices import EmailStatus
+from activities.models import Email
 from mailboxes.redirect import redirect_address
 from serversync.cycle import Run
 from serversync.leases import renew
+from serversync.limits import allowed
 from serversync.models import Submission
+from serversync.pacing import Allowance
+from serversync.turns import due, next_of
 
 BATCH = 50  # messages claimed at once; a lost batch is released within one cycle
 BATCH_BYTES = 32 * 1024 * 1024  # a batch's messages are in memory together
@@ -36,79 +26,81 @@ Claimed = tuple[Email, Submission]
 
 
 def claim(run: Run) -> list[Claimed]:
-    """Up to a batch, high priority first, then in the order of submission (R5.9)."""
+    """Up to a batch, as `turns` orders them (R5.9) and `limits` allow (R5.14). What was sent is
+    counted in the transaction that claims, so that no two workers take the same room."""
     now = run.clock()
-    emails = _within_memory(
-        Email.objects.filter(_due(run.mailbox, now))
-        .select_related("activity")
-        .annotate(attached=_ATTACHED)
-        .order_by(_PRIORITY, "submitted_at", "pk")[:BATCH]
-    )
-    if not emails:
-        return []
-    token = uuid4()
     with transaction.atomic():
         renew(run.token, now)
-        # Since it was read, somebody may have taken it back, and have sent something else in its place.
-        read = {email.pk: email.submitted_at for email in emails}
-        rows = Email.objects.select_for_update().filter(
-            pk__in=read, status_code=EmailStatus.PENDING_SEND
+        room = allowed(run.mailbox, now)
+        if room.nothing:
+            _wait(run, room.until, room, now)
+            return []
+        most = BATCH if room.messages is None else min(BATCH, room.messages)
+        waiting = next_of(run.mailbox, now, most)
+        emails = within(room, _within_memory(waiting))
+        if waiting and not emails:
+            _wait(run, room.wider_at, room, now)
+        return _claim(run, emails, now)
+
+
+def _claim(run: Run, emails: Sequence[Any], now: datetime) -> list[Claimed]:
+    if not emails:
+        return []
+    Email.objects.filter(pk__in=[email.pk for email in emails]).update(
+        status_code=EmailStatus.SENDING, delivery_attempts=F("delivery_attempts") + 1
+    )
+    token = uuid4()
+    for email in emails:
+        email.status_code = EmailStatus.SENDING
+        email.delivery_attempts += 1
+    claimed = [
+        (
+            email,
+            Submission(
+                email=email,
+                mailbox=run.mailbox,
+                email_server_profile=run.mailbox.email_server_profile,
+                attempt=email.delivery_attempts,
+                claim_token=token,
+                claimed_at=now,
+                claim_expires_at=now + CLAIM,
+                counts_at=now,
+                recipient_count=email.addressed,
+                redirected_to=redirect_address(),
+            ),
         )
-        won = {pk for pk, sent in rows.values_list("pk", "submitted_at") if sent == read[pk]}
-        Email.objects.filter(pk__in=won).update(
-            status_code=EmailStatus.SENDING, delivery_attempts=F("delivery_attempts") + 1
-        )
-        claimed = []
-        for email in emails:
-            if email.pk in won:
-                email.status_code = EmailStatus.SENDING
-                email.delivery_attempts += 1
-                submission = Submission(
-                    email=email,
-                    mailbox=run.mailbox,
-                    attempt=email.delivery_attempts,
-                    claim_token=token,
-                    claimed_at=now,
-                    claim_expires_at=now + CLAIM,
-                    redirected_to=redirect_address(),
-                )
-                claimed.append((email, submission))
-        Submission.objects.bulk_create([submission for _email, submission in claimed])
+        for email in emails
+    ]
+    Submission.objects.bulk_create([submission for _email, submission in claimed])
     return claimed
 
 
-def _due(mailbox: Mailbox, now: datetime) -> Q:
-    return (
-        Q(sender_mailbox=mailbox, status_code=EmailStatus.PENDING_SEND)
-        & (Q(delayed_email_send_time__isnull=True) | Q(delayed_email_send_time__lte=now))
-        & (
-            Q(postpone_email_processing_until__isnull=True)
-            | Q(postpone_email_processing_until__lte=now)
-        )
-    )
+def _wait(run: Run, until: datetime | None, room: Allowance, now: datetime) -> None:
+    """Mail is left, and the next run is when more may leave."""
+    if Email.objects.filter(due(now), sender_mailbox=run.mailbox).exists():
+        run.result.waits_until = until
+        run.result.waits_because = room.because
 
 
-_PRIORITY = Case(
-    When(delivery_priority_code=Priority.HIGH, then=Value(0)),
-    When(delivery_priority_code=Priority.NORMAL, then=Value(1)),
-    default=Value(2),
-    output_field=IntegerField(),
-)
-
-#: Octets of an e-mail's attachments.
-_ATTACHED = Coalesce(
-    Subquery(
-        ActivityMimeAttachment.objects.filter(activity=OuterRef("pk"))
-        .values("activity")
-        .annotate(total=Sum("file_size"))
-        .values("total")
-    ),
-    Value(0),
-    output_field=BigIntegerField(),
-)
+def within(room: Allowance, emails: Sequence[Any]) -> list[Any]:
+    """As many as have room for their recipients, and none past one that has not: it would never come."""
+    if room.recipients is None:
+        return list(emails)
+    taken: list[Any] = []
+    number = 0
+    for email in emails:
+        number += email.addressed
+        if number > room.recipients and (taken or not _fits(room, number)):
+            break
+        taken.append(email)
+    return taken
 
 
-def _within_memory(emails: Iterable[Any]) -> list[Any]:
+def _fits(room: Allowance, recipients: int) -> bool:
+    return room.largest is None or recipients <= room.largest
+
+
+def _within_memory(emails: Sequence[Any]) -> list[Any]:
     """As many as may be composed together; one at least."""
     taken: list[Any] = []
     size = 0

@@ -10,6 +10,7 @@ from uuid import UUID
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import ItemState
 from serversync.context import Context
+from serversync.pacing import Hold, Limit
 from tracking.hooks import Hooks
 
 Clock = Callable[[], datetime]
@@ -19,13 +20,16 @@ Clock = Callable[[], datetime]
 class CycleResult:
     """`processed`: items that reached a final state; `failed`: those that must be tried again or
     were quarantined; `more`: work was left because a limit was reached, so run again at once;
-    `soon`: what is left has time, so others go first (R7.7)."""
+    `soon`: what is left has time, so others go first (R7.7); `waits_until`: mail is left that limits
+    keep back until then, and which (R5.14)."""
 
     had_mail: bool = False
     processed: int = 0
     failed: int = 0
     more: bool = False
     soon: bool = False
+    waits_until: datetime | None = None
+    waits_because: Limit | Hold | None = None
     by_state: Counter[str] = field(default_factory=Counter)
     by_reason: Counter[str] = field(default_factory=Counter)
     steps_ms: dict[str, int] = field(default_factory=dict)

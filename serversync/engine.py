@@ -29,7 +29,6 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from activities.choices import EmailStatus
 from activities.models import Email
 from mailboxes import alerts
 from mailboxes.choices import Operation, StateCode, TraceLevel
@@ -55,16 +54,20 @@ from serversync.leases import (
     request,
     this_worker,
 )
+from serversync.limits import code_of
 from serversync.models import MailboxStatistics, Submission, Workload
 from serversync.receive import receive
 from serversync.send import send
 from serversync.supervisor import is_stopping
+from serversync.turns import due as mail_due
 
 log = logging.getLogger(__name__)
 
 PAGE = 4  # workloads claimed at once: few, for each waits until those before it are done
 FRESH_SECONDS = 30  # what was claimed longer ago and not begun is given back to other workers
 WORK_SECONDS = 45  # then the job ends and another one goes on, so that others have their turn
+LONGEST_WAIT = timedelta(minutes=15)  # for a limit, which somebody may have raised meanwhile
+MINUTE = timedelta(minutes=1)  # what is due before is found too late by dispatch
 SOON = 30  # seconds; work that has time is taken up again after fresh mail of others
 MAX_JOBS = 20  # "there may be work" needn't be said more often
 
@@ -128,13 +131,7 @@ def dispatch(now: datetime) -> str:
 def sweep_outgoing(now: datetime) -> int:
     """Make outgoing workloads due whose mailbox has mail to send, or mail left behind by a worker
     that is gone (R5.8). One statement; workloads without mail stay asleep."""
-    pending = Email.objects.filter(
-        Q(delayed_email_send_time__isnull=True) | Q(delayed_email_send_time__lte=now),
-        Q(postpone_email_processing_until__isnull=True)
-        | Q(postpone_email_processing_until__lte=now),
-        sender_mailbox=OuterRef("mailbox_id"),
-        status_code=EmailStatus.PENDING_SEND,
-    )
+    pending = Email.objects.filter(mail_due(now), sender_mailbox=OuterRef("mailbox_id"))
     left_behind = Submission.objects.filter(
         Q(
             claim_expires_at__lte=now,
@@ -147,6 +144,7 @@ def sweep_outgoing(now: datetime) -> int:
     return Workload.objects.filter(
         Q(Exists(pending)) | Q(Exists(left_behind)),
         is_free(now),
+        Q(postponed_until__isnull=True) | Q(postponed_until__lte=now),
         operation=Operation.OUTGOING,
         enabled=True,
         next_run_at__gt=now,
@@ -183,10 +181,19 @@ def wake_later(mailbox_ids: Iterable[UUID | str], operation: Operation, at: date
         )
         woken = rows.update(next_run_at=Least("next_run_at", Value(at)))
         if woken:
-            broker = get_broker()
-            broker.not_before = at
-            async_task("serversync.jobs.work", group="work", broker=broker)
+            work_at(at)
     return woken
+
+
+def work_at(at: datetime) -> None:
+    """One job at that moment, unless another one looks for work within seconds of it."""
+    soon = OrmQ.objects.filter(
+        key=Conf.CLUSTER_NAME, lock__gte=at, lock__lte=at + timedelta(seconds=5)
+    )
+    if not soon.exists():
+        broker = get_broker()
+        broker.not_before = at
+        async_task("serversync.jobs.work", group="work", broker=broker)
 
 
 def tests_due(now: datetime) -> "Any":
@@ -468,6 +475,8 @@ class _Run:
         if result.soon:
             gap = min(gap, SOON)
         next_run_at = now if result.more else now + timedelta(seconds=gap)
+        if result.waits_until is not None:
+            next_run_at = min(result.waits_until, now + LONGEST_WAIT)
         learned: dict[str, Any] = {
             "gap_seconds": gap,
             "idle_cycles": 0 if result.had_mail else F("idle_cycles") + 1,
@@ -486,7 +495,14 @@ class _Run:
             learned["state_since"] = now
         eventful = bool(result.had_mail or result.by_state or self.claim.requested)
         errors = {self.workload.last_error_code, self.workload.state_code} - {""}
-        if not eventful and not errors:
+        if result.waits_until is not None:
+            learned |= {"state_code": code_of(result.waits_because), "postponed_until": next_run_at}
+            if not result.by_state:
+                # It kept quiet, as the server had asked: whether that helped nobody knows yet.
+                learned["last_error_code"] = self.workload.last_error_code
+                learned["last_error_text"] = self.workload.last_error_text
+                errors = set()
+        if not eventful and not errors and result.waits_until is None:
             finished = finish(self.claim, next_run_at, now, **learned)
         else:
             with transaction.atomic():
@@ -495,6 +511,8 @@ class _Run:
                     self._store_statistics(now, result)
                 if finished and errors:
                     clear_told(self.mailbox, errors, now)
+                if finished and result.waits_until is not None and next_run_at - now < MINUTE:
+                    work_at(next_run_at)
         if not finished:
             return self.report(False, explain("LeaseLost").sentence(), "LeaseLost", result=result)
         return self.report(True, result.summary(), result=result)

@@ -36,7 +36,7 @@ def recover(run: Run, connect: Connect) -> None:
     with transaction.atomic():
         renew(run.token, now)
         Submission.objects.filter(pk__in=stale, state=SubmissionState.CLAIMED).update(
-            state=SubmissionState.RELEASED, finished_at=now
+            state=SubmissionState.RELEASED, finished_at=now, counts_at=None
         )
         Submission.objects.filter(
             pk__in=[row.pk for row in lost], state=SubmissionState.HANDED_OVER

@@ -22,7 +22,13 @@ from activities import blobs
 from activities.outgoing import UnsendableError, envelopes, keep_originals
 from mailboxes.connect import outgoing_server
 from mailboxes.protocols.base import Envelope, OutgoingServer
-from mailboxes.protocols.errors import REFUSALS, MessageError, ServerError
+from mailboxes.protocols.errors import (
+    REFUSALS,
+    ExchangeBusy,
+    MessageError,
+    ServerError,
+    SubmissionQuotaExceeded,
+)
 from serversync import alarms
 from serversync.attempts import (
     Outcome,
@@ -38,6 +44,7 @@ from serversync.claiming import Claimed, claim
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult, Run
 from serversync.leases import LeaseLost, renew
+from serversync.limits import learn_from
 from serversync.models import Submission
 from serversync.recovery import FIRST_LOOK, Connect, recover
 from serversync.settling import settle
@@ -71,9 +78,20 @@ def send(
                 settle(run)
         else:
             run.result.more = True
+    except (SubmissionQuotaExceeded, ExchangeBusy) as error:
+        _learn(run, error)
+        raise
     finally:
         line.close()
     return run.result
+
+
+def _learn(run: Run, error: SubmissionQuotaExceeded | ExchangeBusy) -> None:
+    """The server has a limit: keep to it from now on, and ask again when that allows it (R5.14)."""
+    now = run.clock()
+    if lesson := learn_from(run.mailbox, error, now):
+        pause = (lesson.hold_until - now).total_seconds()
+        error.hint_seconds = max(error.hint_seconds or 0, pause)
 
 
 def _release(run: Run, claimed: Sequence[Claimed]) -> None:
@@ -81,7 +99,7 @@ def _release(run: Run, claimed: Sequence[Claimed]) -> None:
     Submission.objects.filter(
         pk__in=[submission.pk for _email, submission in claimed],
         state=SubmissionState.CLAIMED,
-    ).update(state=SubmissionState.RELEASED, finished_at=run.clock())
+    ).update(state=SubmissionState.RELEASED, finished_at=run.clock(), counts_at=None)
 
 
 class HandingOver:
@@ -93,6 +111,7 @@ class HandingOver:
         self.server: OutgoingServer | None = None
         self.pending_outcome: Outcome | None = None
         self.renewed_at = run.clock()
+        self.answered = True  # the last message that was handed over
 
     def hand_over_all(self, claimed: Sequence[Claimed]) -> None:
         run = self.run
@@ -143,6 +162,7 @@ class HandingOver:
         try:
             sent = self._open().send(envelope, hand_over)
         except MessageError as error:
+            self.answered = True
             self._note(refusal(submission.pk, error))
         except ServerError as error:
             if not handed:
@@ -152,6 +172,7 @@ class HandingOver:
                 raise
             self._lose(submission, error)
         else:
+            self.answered = True
             self._note(acceptance(submission.pk, sent))
 
     def _open(self) -> OutgoingServer:
@@ -160,11 +181,14 @@ class HandingOver:
         return self.server.open()
 
     def _lose(self, submission: Submission, error: ServerError) -> None:
-        """No answer. The rest of the batch goes over another line."""
+        """No answer. The rest of the batch goes over another line, unless that is the second in a row."""
         run, now = self.run, self.run.clock()
         self._note(doubt(submission.pk, error, now + FIRST_LOOK))
         alarms.delivery_unknown(submission.email, run.mailbox, run.organization, now)
         self.close()
+        if not self.answered:
+            raise error  # twice running: then each further one would be in doubt, too
+        self.answered = False
 
     def _commit_hand_over(self, submission: Submission) -> None:
         """The one commit per message: the result of the one before, and this one's handing over."""
@@ -179,7 +203,7 @@ class HandingOver:
                 pk=submission.pk,
                 state=SubmissionState.CLAIMED,
                 claim_token=submission.claim_token,
-            ).update(state=SubmissionState.HANDED_OVER, handed_over_at=now)
+            ).update(state=SubmissionState.HANDED_OVER, handed_over_at=now, counts_at=now)
             if not won:
                 # Only a successor takes claims back, and with this one it took all of the batch.
                 raise LeaseLost("Another worker took the claim of this email back.")

@@ -1,13 +1,17 @@
 """What came of attempts, said by the e-mails themselves, their recipients and the alerts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import random
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from activities.choices import RECIPIENTS, ActivityState, DeliveryResult, EmailStatus
 from activities.models import ActivityParty, ActivityPointer, Email
+from mailboxes.alerts import raise_all
 from mailboxes.choices import Operation
 from serversync import alarms
 from serversync.act import copies_of
@@ -17,6 +21,7 @@ from serversync.cycle import Run
 from serversync.due import back_off
 from serversync.leases import renew, request
 from serversync.models import ServerAction, Submission
+from tracking.correlate import key_of
 
 #: Outcomes that say what becomes of the e-mail.
 FINAL = (SubmissionState.ACCEPTED, SubmissionState.REFUSED, SubmissionState.RELEASED)
@@ -27,6 +32,7 @@ SETTLED = [
     "sent_on",
     "actual_end",
     "server_message_id",
+    "server_message_id_dup_check",
     "postpone_email_processing_until",
     "delivery_attempts",
     "last_error_code",
@@ -80,6 +86,8 @@ def _sent(run: Run, row: Submission, now: datetime) -> None:
     email.status_code = EmailStatus.SENT
     email.sent_on = email.actual_end = row.finished_at or now
     email.server_message_id = row.server_message_id
+    if row.server_message_id:  # answers may name it (R5.10)
+        email.server_message_id_dup_check = key_of(row.server_message_id)
     email.postpone_email_processing_until = None
     email.last_error_code = email.last_error_text = ""
     refused = [r for r in row.recipients if not r["accepted"]]
@@ -115,28 +123,40 @@ def _refused(run: Run, row: Submission, now: datetime) -> bool:
 
 
 def _settle_recipients(rows: Sequence[Submission]) -> None:
+    """A statement for each outcome, however many recipients there are."""
     taken = [row for row in rows if row.state == SubmissionState.ACCEPTED]
-    accepted = [row.email_id for row in taken if not row.redirected_to]
     parties = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS)
+    redirected: dict[str, list[UUID]] = defaultdict(list)
     for row in taken:
-        if row.redirected_to:
-            parties.filter(activity_id=row.email_id).update(
-                delivery_result=DeliveryResult.REDIRECTED, delivery_detail=row.redirected_to
-            )
-    if accepted:
+        redirected[row.redirected_to].append(row.email_id)
+    if accepted := redirected.pop("", []):
         # A bounce may have been quicker than the news that the message left.
         parties.filter(
             activity_id__in=accepted, delivery_result__lte=DeliveryResult.REFUSED
         ).update(delivery_result=DeliveryResult.ACCEPTED)
-    for row in rows:
-        for one in row.recipients:
-            if not one["accepted"]:
-                parties.filter(
-                    activity_id=row.email_id, address_used__iexact=str(one["address"])
-                ).update(
-                    delivery_result=DeliveryResult.REFUSED,
-                    delivery_detail=f"{one['code']} {one['text']}"[:500],
-                )
+    for address, emails in redirected.items():
+        parties.filter(activity_id__in=emails).update(
+            delivery_result=DeliveryResult.REDIRECTED, delivery_detail=address
+        )
+    _note_refused(rows, parties)
+
+
+def _note_refused(rows: Sequence[Submission], parties: "QuerySet[ActivityParty]") -> None:
+    refused = {
+        (row.email_id, str(one["address"]).lower()): f"{one['code']} {one['text']}"[:500]
+        for row in rows
+        for one in row.recipients
+        if not one["accepted"]
+    }
+    if not refused:
+        return
+    changed = []
+    for party in parties.filter(activity_id__in={email_id for email_id, _address in refused}):
+        if (detail := refused.get((party.activity_id, party.address_used.lower()))) is not None:
+            party.delivery_result = DeliveryResult.REFUSED
+            party.delivery_detail = detail
+            changed.append(party)
+    ActivityParty.objects.bulk_update(changed, ["delivery_result", "delivery_detail"])
 
 
 def _wake_incoming(run: Run, now: datetime) -> None:
@@ -151,11 +171,13 @@ def _wake_incoming(run: Run, now: datetime) -> None:
 def _tell(
     run: Run, rows: Sequence[Submission], failed: Sequence[Submission], now: datetime
 ) -> None:
-    for row in failed:
-        alarms.email_failed(row.email, row, run.mailbox, run.organization, now)
-    accepted = [row for row in rows if row.state == SubmissionState.ACCEPTED]
+    accepted = [row.email for row in rows if row.state == SubmissionState.ACCEPTED]
     if accepted:
-        alarms.settled([row.email for row in accepted], run.mailbox, now)
-    for row in accepted:
-        if row.email.last_error_code == "RecipientsRefused":
-            alarms.recipients_refused(row.email, run.mailbox, run.organization, now)
+        alarms.settled(accepted, run.mailbox, now)
+    told = [alarms.email_failed(row.email, row) for row in failed]
+    told += [
+        alarms.recipients_refused(email)
+        for email in accepted
+        if email.last_error_code == "RecipientsRefused"
+    ]
+    raise_all(run.mailbox, told, now=now, organization=run.organization)

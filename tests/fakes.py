@@ -70,14 +70,15 @@ NO_KEYWORD = re.compile(r"[^A-Za-z0-9$_.-]+")
 class Failing:
     """Raises what it was told to, once for each time it was told, in that order.
 
-    `fail("send", error)`: the next call of that method. `calls` counts calls by method name.
+    `fail("send", error)`: the next call of that method; None: it goes well. `calls` counts calls by
+    method name.
     """
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = defaultdict(int)
-        self._failures: dict[str, list[BaseException]] = defaultdict(list)
+        self._failures: dict[str, list[BaseException | None]] = defaultdict(list)
 
-    def fail(self, method: str, *errors: BaseException) -> None:
+    def fail(self, method: str, *errors: BaseException | None) -> None:
         self._failures[method].extend(errors)
 
     def _called(self, method: str) -> None:
@@ -85,8 +86,8 @@ class Failing:
         self._raise_planned(method)
 
     def _raise_planned(self, point: str) -> None:
-        if self._failures[point]:
-            raise self._failures[point].pop(0)
+        if self._failures[point] and (error := self._failures[point].pop(0)) is not None:
+            raise error
 
 
 class FakeIncomingServer(Failing):

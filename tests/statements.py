@@ -1,10 +1,12 @@
-"""Counts what a piece of code asks of the database: SELECT, INSERT, UPDATE and DELETE.
+"""Counts what a piece of code asks of the database: SELECT, INSERT, UPDATE and DELETE; and its commits.
 
 Transaction control is not counted, and neither are the pragmas of a new connection.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -35,3 +37,26 @@ def counting() -> Iterator[Counted]:
         yield counted
     statements = (query["sql"].lstrip("( \n") for query in captured.captured_queries)
     counted.sql = [sql for sql in statements if sql.upper().startswith(COUNTED)]
+
+
+@dataclass
+class Commits:
+    """`number`: transactions that would be committed, were there none around the test."""
+
+    number: int = 0
+
+
+@contextmanager
+def commits() -> Iterator[Commits]:
+    """Savepoints directly below the test's own transaction, and writes outside of any."""
+    counted = Commits()
+    around = len(connection.savepoint_ids)
+
+    def count(execute: Any, sql: str, *args: Any) -> Any:
+        inside = any(connection.savepoint_ids[around:])
+        writes = sql.lstrip("( ").startswith(("INSERT", "UPDATE", "DELETE", "RELEASE SAVEPOINT"))
+        counted.number += writes and not inside
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(count):
+        yield counted

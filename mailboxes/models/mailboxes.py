@@ -27,7 +27,7 @@ from mailboxes.fields import SecretField
 from mailboxes.legality import mailbox_faults
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
 from mailboxes.models.deleting import pass_on
-from mailboxes.models.profiles import EmailServerProfile
+from mailboxes.models.profiles import AT_LEAST_ONE, EmailServerProfile
 from mailboxes.models.queues import Queue
 
 if TYPE_CHECKING:
@@ -125,6 +125,28 @@ class Mailbox(Record, Stamped, Owned, Stateful):
         _("delete rejected emails, too"),
         default=False,
         help_text=_("With the option above: also delete what was rejected (R3.66)."),
+    )
+
+    messages_per_minute = models.PositiveIntegerField(
+        _("messages per minute"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("How fast mail leaves (R5.14). Empty: as its profile says."),
+    )
+    messages_per_day = models.PositiveIntegerField(
+        _("messages per day"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Within any 24 hours. Empty: as its profile says."),
+    )
+    recipients_per_day = models.PositiveIntegerField(
+        _("recipients per day"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Within any 24 hours. Empty: as its profile says."),
     )
 
     # May I

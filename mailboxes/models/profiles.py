@@ -21,6 +21,7 @@ from mailboxes.fields import SecretField
 from mailboxes.legality import profile_faults
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
 
+AT_LEAST_ONE = [MinValueValidator(1)]
 PORT = [MinValueValidator(1), MaxValueValidator(65_535)]  # R1.25
 
 
@@ -232,6 +233,51 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         validators=[MinValueValidator(0), MaxValueValidator(100_000)],
         help_text=_("One request's limit (R1.29)."),
     )
+    # Sending limits (ours, R5.14)
+    messages_per_minute = models.PositiveIntegerField(
+        _("messages per minute"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of all mailboxes together. Empty: no limit but what the server teaches (R5.14)."),
+    )
+    messages_per_day = models.PositiveIntegerField(
+        _("messages per day"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of all mailboxes together, within any 24 hours."),
+    )
+    recipients_per_day = models.PositiveIntegerField(
+        _("recipients per day"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of all mailboxes together, within any 24 hours: this is what most providers count."),
+    )
+    mailbox_messages_per_minute = models.PositiveIntegerField(
+        _("messages per minute and mailbox"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of each mailbox that has no limit of its own."),
+    )
+    mailbox_messages_per_day = models.PositiveIntegerField(
+        _("messages per day and mailbox"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of each mailbox that has no limit of its own, within any 24 hours."),
+    )
+    mailbox_recipients_per_day = models.PositiveIntegerField(
+        _("recipients per day and mailbox"),
+        null=True,
+        blank=True,
+        validators=AT_LEAST_ONE,
+        help_text=_("Of each mailbox that has no limit of its own, within any 24 hours."),
+    )
+
+    # What else happens
     move_undelivered_emails = models.BooleanField(
         _("move failed emails to undeliverable folder"),
         default=False,

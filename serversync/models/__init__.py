@@ -6,10 +6,11 @@ Rows here are written by the cycles only; the console shows them read-only.
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.ledger import ServerAction, SyncItem
 from serversync.models.replays import Replay, ReplayChange
-from serversync.models.sending import Submission
+from serversync.models.sending import LearnedLimit, Submission
 
 __all__ = [
     "FolderCursor",
+    "LearnedLimit",
     "MailboxLayout",
     "MailboxStatistics",
     "Replay",

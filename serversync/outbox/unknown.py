@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.utils.translation import gettext as _
+from django.db.models import F
 
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
@@ -20,7 +20,8 @@ def decide_unknown(submission: Submission, *, left: bool, actor: SystemUser, now
         ).update(
             state=SubmissionState.ACCEPTED if left else SubmissionState.RELEASED,
             finished_at=now,
-            server_reply=_("Decided by %(who)s.") % {"who": actor},
+            decided_by=actor,
+            counts_at=F("counts_at") if left else None,
         )
         if changed:
             wake([submission.mailbox_id], Operation.OUTGOING, now=now)
