@@ -6,6 +6,7 @@ The rows alone decide the bytes, so that every attempt hands over the same messa
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import getaddresses
 from uuid import UUID
@@ -17,12 +18,22 @@ from activities.choices import RECIPIENTS, ParticipationType
 from activities.html import html_of
 from activities.mime.automatic import Fields, Machine, fields_of
 from activities.mime.compose import compose
+from activities.mime.dkim import Signer
 from activities.mime.message import Address, Attachment, OutgoingMessage
 from activities.models import ActivityMimeAttachment, ActivityParty, Email
 from activities.redirecting import redirected
+from activities.signing import signer_of
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import Envelope
 from mailboxes.redirect import redirect_address
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Bare addresses of the envelope, each once; and those of them that no header names."""
+
+    all: tuple[str, ...]
+    bcc: tuple[Address, ...] = ()
 
 
 class UnsendableError(Exception):
@@ -34,7 +45,8 @@ class UnsendableError(Exception):
 def envelopes(
     emails: Sequence[Email], mailbox: Mailbox, organization: Organization
 ) -> dict[UUID, Envelope | UnsendableError]:
-    """E-mail key -> what to hand over, or why not. Two statements and the attachments' bytes."""
+    """E-mail key -> what to hand over, or why not. Two statements and the attachments' bytes. Raises
+    SignatureImpossible about all of them."""
     parties: dict[UUID, list[ActivityParty]] = defaultdict(list)
     keys = [email.pk for email in emails]
     for party in ActivityParty.objects.filter(activity_id__in=keys):
@@ -46,10 +58,13 @@ def envelopes(
             files[file.activity_id].append(file)
     profile = mailbox.email_server_profile
     charset = (profile.encoding_code_page if profile else "") or "utf-8"
+    signer = signer_of(profile)
     made: dict[UUID, Envelope | UnsendableError] = {}
     for email in emails:
         try:
-            made[email.pk] = _envelope(email, parties[email.pk], files[email.pk], mailbox, charset)
+            made[email.pk] = sealed(
+                *_message(email, parties[email.pk], files[email.pk], mailbox, charset), signer
+            )
         except UnsendableError as error:
             made[email.pk] = error
         except (ValueError, blobs.BytesMissing) as error:
@@ -71,13 +86,13 @@ def keep_originals(batch: Sequence[tuple[Email, str]], staged: blobs.Staged) -> 
         Email.objects.bulk_update(changed, ["mime"])
 
 
-def _envelope(
+def _message(
     email: Email,
     parties: Sequence[ActivityParty],
     files: Sequence[ActivityMimeAttachment],
     mailbox: Mailbox,
     charset: str,
-) -> Envelope:
+) -> tuple[OutgoingMessage, Recipients]:
     def of(role: ParticipationType) -> tuple[Address, ...]:
         return tuple(
             Address(party.address_used, party.unresolved_party_name)
@@ -85,14 +100,14 @@ def _envelope(
             if party.participation_type_mask == role and party.address_used
         )
 
-    recipients = tuple(
+    everybody = tuple(
         dict.fromkeys(
             party.address_used
             for party in parties
             if party.participation_type_mask in RECIPIENTS and party.address_used
         )
     )
-    if not recipients:
+    if not everybody:
         raise UnsendableError(_("No recipient has an address. Add one and send again. (R5.3)"))
     senders = of(ParticipationType.SENDER)
     name = senders[0].name if senders else ""
@@ -128,19 +143,24 @@ def _envelope(
         ),
         extra_headers=(*_marks(email), *_keywords(email)),
     )
-    return sealed(message, recipients, bcc=of(ParticipationType.BCC))
+    return message, Recipients(everybody, of(ParticipationType.BCC))
 
 
 def sealed(
-    message: OutgoingMessage, recipients: Sequence[str], *, bcc: Sequence[Address] = ()
+    message: OutgoingMessage, recipients: Recipients, signer: Signer | None = None
 ) -> Envelope:
     """The bytes, and whom they go to: the only way from a message to an envelope. Where all mail is
-    redirected, it goes there and says so (R5.30)."""
-    sender, address = message.sender.address, redirect_address()
-    if not address:
-        return Envelope(message.message_id, sender, tuple(recipients), compose(message))
-    mime = compose(redirected(message, address, bcc))
-    return Envelope(message.message_id, sender, (address,), mime)
+    redirected, it goes there and says so (R5.30). Signed last of all (R5.32)."""
+    everybody, address = recipients.all, redirect_address()
+    if address:
+        message, everybody = redirected(message, address, recipients.bcc), (address,)
+    mime = compose(message)
+    return Envelope(
+        message.message_id,
+        message.sender.address,
+        everybody,
+        signer.sign(mime) if signer else mime,
+    )
 
 
 def _is_on_behalf(parties: Sequence[ActivityParty], mailbox: Mailbox) -> bool:

@@ -469,6 +469,28 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
             "stored secrets confirm the new servers on the profile. Then run Test & Enable."
         ),
     ),
+    (
+        "DkimKeyUnusable",
+        316,
+        P,
+        PROFILE,
+        _("Mail of this profile is to be signed, and its DKIM key can't be used (R5.32)."),
+        _(
+            "Enter the key again on the profile, or have a new one made and publish its record; or "
+            "switch signing off. Mail waits meanwhile. Then run Test & Enable."
+        ),
+    ),
+    (
+        "DkimRecordWrong",
+        317,
+        P,
+        PROFILE,
+        _("What is published in DNS doesn't fit the DKIM key of this profile (R5.32)."),
+        _(
+            "Publish the record that the profile shows, or switch signing off, then run Test & Enable. A "
+            "new record can take hours to be seen everywhere."
+        ),
+    ),
     # -- 4xx the server's account
     (
         "ErrorNonExistentMailbox",

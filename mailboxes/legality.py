@@ -28,6 +28,7 @@ from mailboxes.choices import (
     OutgoingDeliveryMethod,
     ServerType,
 )
+from mailboxes.dkim import is_domain, is_selector
 
 Faults = dict[str, str | Promise]
 
@@ -91,6 +92,12 @@ class ProfileFacts(Protocol):
     oauth_grant: str
     oauth_authorization_endpoint: str
     oauth_token_endpoint: str
+    dkim_sign: bool
+    dkim_domain: str
+    dkim_selector: str
+
+    @property
+    def is_dkim_private_key_set(self) -> bool: ...
 
 
 class MailboxFacts(Protocol):
@@ -121,6 +128,7 @@ class WarnedFacts(AuthorityFacts, Protocol):
     incoming_user_name: str
     outgoing_user_name: str
     oauth_client_id: str
+    dkim_sign: bool
 
     @property
     def is_incoming_password_set(self) -> bool: ...
@@ -145,6 +153,7 @@ def profile_faults(
     faults |= _line_faults(profile, kind, allow_plain, allow_plain_login)
     faults |= _protocol_faults(profile, kind)
     faults |= _authority_faults(profile)
+    faults |= _signature_faults(profile)
     if profile.ca_certificate and not _is_pem(profile.ca_certificate):
         faults["ca_certificate"] = _(
             "This is no certificate authority in PEM form. Paste the whole text from BEGIN "
@@ -171,6 +180,11 @@ def profile_warnings(
         warnings["outgoing_auto_grant_delegate_access"] = _(
             "Delegate access is never granted by itself here: grant it on the server. The switch is "
             "kept for imports. (R1.18)"
+        )
+    if profile.dkim_sign and ServerType(profile.server_type).is_exchange:
+        warnings["dkim_sign"] = _(
+            "Exchange writes messages anew and signs them itself, so those of this profile get no "
+            "signature here. Have DKIM switched on at Exchange. (R5.32)"
         )
     if mailboxes >= GMAIL_WARNING_AT and uses_gmail(profile):
         warnings["oauth_client_id"] = _(
@@ -212,6 +226,24 @@ def _sides(profile: ProfileFacts | WarnedFacts) -> tuple[str, ...]:
     if profile.use_same_settings_for_outgoing_connections:
         return ("incoming",)
     return ("incoming", "outgoing")
+
+
+def _signature_faults(profile: ProfileFacts) -> Faults:
+    """R5.32."""
+    faults: Faults = {}
+    if profile.dkim_domain and not is_domain(profile.dkim_domain):
+        faults["dkim_domain"] = _("This is no domain. Enter one such as example.com. (R5.32)")
+    if profile.dkim_selector and not is_selector(profile.dkim_selector):
+        faults["dkim_selector"] = _(
+            "A selector has letters, digits, dots and hyphens. Enter one such as mail2026. (R5.32)"
+        )
+    needed = (profile.dkim_domain, profile.dkim_selector, profile.is_dkim_private_key_set)
+    if profile.dkim_sign and not all(needed):
+        faults["dkim_sign"] = _(
+            "Signing needs a domain, a selector and a private key. Save domain and selector with this "
+            "switched off, have a key made, publish its record, and then switch it on. (R5.32)"
+        )
+    return faults
 
 
 def _location_faults(profile: ProfileFacts, kind: ServerType) -> Faults:

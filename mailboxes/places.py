@@ -14,7 +14,12 @@ from mailboxes.authorities import OAUTH_RETRIEVALS, OUTLOOK_HOSTS, cloud_of, gra
 from mailboxes.choices import CredentialRetrieval, OAuthGrant
 
 #: What a profile keeps itself. Mailboxes keep password and tokens.
-PROFILE_SECRETS = ("incoming_password", "outgoing_password", "oauth_client_secret")
+PROFILE_SECRETS = (
+    "incoming_password",
+    "outgoing_password",
+    "oauth_client_secret",
+    "dkim_private_key",
+)
 
 Place = tuple[Any, ...]
 
@@ -46,6 +51,8 @@ class ProfileFacts(Protocol):
     exchange_online_tenant_id: str
     use_default_tenant_id: bool
     oauth_scopes: str
+    dkim_domain: str
+    dkim_selector: str
 
 
 class MailboxFacts(Protocol):
@@ -62,6 +69,9 @@ def place_of_secret(profile: ProfileFacts, column: str) -> Place:
         return (incoming, outgoing if copied else None, _found_by(profile, "incoming"))
     if column == "outgoing_password":
         return (outgoing, _found_by(profile, "outgoing"))
+    if column == "dkim_private_key":
+        # It goes nowhere. What it may be used for is what it was entered for.
+        return (profile.dkim_domain.strip().lower(), profile.dkim_selector.strip().lower())
     if column == "oauth_client_secret":
         # Where the client opens every mailbox, its tokens are as good as the secret.
         opens_all = _opens_all(profile)

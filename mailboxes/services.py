@@ -38,6 +38,7 @@ from mailboxes.choices import (
     TestStatus,
     WorkloadState,
 )
+from mailboxes.dkim import KeyKind, new_key, write_key
 from mailboxes.legality import mailbox_faults, profile_faults
 from mailboxes.models import (
     DiscoveredEndpoint,
@@ -683,6 +684,27 @@ def confirm_places(
             % {"profile": profile.name},
         )
     return Outcome(len(rows), 0, _("No stored secret waits for that."))
+
+
+@transaction.atomic
+def make_dkim_key(
+    *, profile: EmailServerProfile, kind: KeyKind, now: datetime, actor: SystemUser | None = None
+) -> Outcome:
+    """A new key for signatures of this profile, in place of the one before, whose record then fits no
+    more; so not while it signs (R5.32)."""
+    if actor is not None and not access.may(actor, "change", profile):
+        raise access.refusal(EmailServerProfile, "change")
+    row = EmailServerProfile.objects.select_for_update().get(pk=profile.pk)
+    if row.dkim_sign:
+        return Outcome(
+            0, 1, _("Switch signing off first; the record of a new key must be published.")
+        )
+    if not (row.dkim_domain and row.dkim_selector):
+        return Outcome(0, 1, _("Enter DKIM domain and selector first, and save them."))
+    row.dkim_private_key = write_key(new_key(kind))
+    _write(row, {"dkim_private_key"}, now, actor)
+    _audit(actor, (row,), __("A new DKIM key was made (R5.32)."))
+    return Outcome(1, 0, "")
 
 
 def check_site_client(profile: EmailServerProfile, actor: SystemUser | None) -> None:

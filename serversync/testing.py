@@ -21,8 +21,10 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from activities.mime.dkim import Signer
 from activities.mime.message import Address, OutgoingMessage
-from activities.outgoing import sealed
+from activities.outgoing import Recipients, sealed
+from activities.signing import signer_of
 from mailboxes import alerts
 from mailboxes.choices import Operation, TestStatus
 from mailboxes.conditions import Condition, explain
@@ -31,9 +33,10 @@ from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
-from mailboxes.protocols.phases import Phase
+from mailboxes.protocols.phases import Phase, watched
 from serversync.choices import WorkloadState
 from serversync.cycle import Clock
+from serversync.dkim_record import check_record
 from serversync.engine import INTERNAL, clear_told, tell_owners
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import FolderCursor, Workload
@@ -228,7 +231,10 @@ class _Tester:
             raise NotSupported(str(operation.label))
         server = self.connect[operation](self.mailbox, self.organization, watcher)
         if operation == Operation.OUTGOING:
-            self._send_probe(server)
+            signer = signer_of(self.mailbox.email_server_profile)
+            if signer is not None:
+                self._check_signature(signer, watcher)
+            self._send_probe(server, signer)
         else:
             self._look_into_inbox(server)
 
@@ -240,7 +246,12 @@ class _Tester:
         finally:
             server.close()
 
-    def _send_probe(self, server: OutgoingServer) -> None:
+    def _check_signature(self, signer: Signer, watcher: StepWatcher) -> None:
+        """R5.32: before anything leaves that receivers would find falsely signed."""
+        with watched(watcher, Phase.SIGN):
+            watcher.steps[-1]["text"] = check_record(signer)
+
+    def _send_probe(self, server: OutgoingServer, signer: Signer | None) -> None:
         """R2.14: one short message from the mailbox to itself, which the incoming side ignores."""
         address = self.mailbox.email_address
         message = OutgoingMessage(
@@ -255,7 +266,7 @@ class _Tester:
             date=self.clock(),
             extra_headers=probe_fields(self.mailbox),
         )
-        envelope = sealed(message, (address,))
+        envelope = sealed(message, Recipients((address,)), signer)
         try:
             server.open()
             server.send(envelope, hand_over=lambda: None)

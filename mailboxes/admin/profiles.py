@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as __
@@ -17,6 +18,16 @@ from django.utils.translation import ngettext
 
 from mailboxes import access, services
 from mailboxes.choices import ServerType
+from mailboxes.dkim import (
+    KeyKind,
+    KeyUnusable,
+    Unusable,
+    read_key,
+    record_name,
+    record_of,
+    write_key,
+    zone_line,
+)
 from mailboxes.legality import Faults, exchange_url, profile_warnings
 from mailboxes.models import (
     DiscoveredEndpoint,
@@ -32,12 +43,24 @@ from mailboxes.screens import (
     state_badge,
     version_words,
 )
+from mailboxes.secrets import SecretUnreadable
 
 SERVER_TYPES = [
     *((str(value), label) for value, label in ServerType.choices),
     *((preset.key, preset.label) for preset in GMAIL),
 ]
 LOCATIONS = ("incoming_server_location", "outgoing_server_location")
+#: Why a DKIM key isn't taken (R5.32).
+UNUSABLE = {
+    Unusable.NO_KEY: _("This is no private key. Paste it from BEGIN to END. (R5.32)"),
+    Unusable.PROTECTED: _(
+        "This key is protected by a passphrase. Take the passphrase off first; here it is stored "
+        "encrypted. (R5.32)"
+    ),
+    Unusable.OTHER_KIND: _("Signatures are made with RSA or Ed25519, not with this kind. (R5.32)"),
+    Unusable.TOO_SHORT: _("Receivers ignore RSA keys of fewer than 2048 bits. (R5.32)"),
+    Unusable.TOO_LONG: _("Receivers need not take RSA keys of more than 4096 bits. (R5.32)"),
+}
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -73,6 +96,16 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         )
         if self.preset_before:
             self.initial["server_type"] = self.preset_before.key
+
+    def clean_dkim_private_key(self) -> str | None:
+        """As it is stored, whatever form it was pasted in."""
+        entered: str | None = self.cleaned_data["dkim_private_key"]
+        if not entered:
+            return entered
+        try:
+            return write_key(read_key(entered))
+        except KeyUnusable as error:
+            raise ValidationError(UNUSABLE[error.reason]) from None
 
     def clean(self) -> Any:
         data = super().clean() or self.cleaned_data
@@ -161,7 +194,7 @@ class ProfileScreen(Screen):
     list_filter = ["server_type", "state_code"]
     list_select_related = ["owning_user", "owning_team"]
     autocomplete_fields = ["owning_user", "owning_team"]
-    readonly_fields = ["state", "last_test", "server_versions"]
+    readonly_fields = ["state", "last_test", "server_versions", "dkim_record"]
     fieldsets = [
         (
             _("Server"),
@@ -239,6 +272,22 @@ class ProfileScreen(Screen):
                     "oauth_authorization_endpoint",
                     "oauth_token_endpoint",
                     "oauth_scopes",
+                ],
+            },
+        ),
+        (
+            _("Signature (DKIM)"),
+            {
+                "description": _(
+                    "Lets receivers see that mail comes from its domain unchanged. Save domain and "
+                    "selector, have a key made, publish the record, then switch it on (R5.32)."
+                ),
+                "fields": [
+                    "dkim_domain",
+                    "dkim_selector",
+                    "dkim_private_key",
+                    "dkim_record",
+                    "dkim_sign",
                 ],
             },
         ),
@@ -359,6 +408,25 @@ class ProfileScreen(Screen):
         versions = found.exclude(version="").order_by("version").values_list("version", flat=True)
         return joined(version_words(version) for version in versions.distinct())
 
+    @admin.display(description=_("record to publish in DNS"))
+    def dkim_record(self, profile: EmailServerProfile) -> SafeString | str:
+        """The public half of the key; the private one is never shown."""
+        if not (profile.dkim_private_key and profile.dkim_domain and profile.dkim_selector):
+            return __("None yet: it needs a domain, a selector and a key.")
+        try:
+            key = read_key(profile.dkim_private_key.reveal())
+        except (KeyUnusable, SecretUnreadable) as error:
+            return str(error)
+        name = record_name(profile.dkim_selector, profile.dkim_domain)
+        return format_html(
+            '{} <code>{}</code><br>TXT <code class="wrap">{}</code><br>{} <code class="wrap">{}</code>',
+            __("Name:"),
+            name,
+            record_of(key),
+            __("In a zone file:"),
+            zone_line(name, record_of(key)),
+        )
+
     @admin.display(description=_("result"))
     def last_test(self, profile: EmailServerProfile) -> str:
         if profile.last_test_execution_status is None:
@@ -373,6 +441,29 @@ class ProfileScreen(Screen):
         )
 
     actions = ["activate", "deactivate"]
+
+    @admin.action(description=_("Make a DKIM key (RSA)"))
+    def make_rsa_key(self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]") -> None:
+        """Every receiver can check it."""
+        self._make_key(request, queryset, KeyKind.RSA)
+
+    @admin.action(description=_("Make a DKIM key (Ed25519)"))
+    def make_ed25519_key(
+        self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
+    ) -> None:
+        """Shorter; some receivers can't check it yet (RFC 8463)."""
+        self._make_key(request, queryset, KeyKind.ED25519)
+
+    def _make_key(self, request: HttpRequest, queryset: "QuerySet[Any]", kind: KeyKind) -> None:
+        done = __(
+            "The key was made. Publish the record that is shown below, then switch signing on."
+        )
+        self.perform(
+            request,
+            lambda: services.make_dkim_key(profile=queryset.get(), kind=kind, **by(request)),
+            done,
+            done,
+        )
 
     @admin.action(description=_("Send stored passwords and sign-ins to these servers"))
     def confirm_places(

@@ -208,6 +208,30 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         help_text=_("PEM. Certificates of this server must be signed by it; empty: public roots."),
     )
 
+    # Signatures (ours, R5.32)
+    dkim_sign = models.BooleanField(
+        _("sign outgoing mail (DKIM)"),
+        default=False,
+        help_text=_("SMTP only. Switch it on once the key is published in DNS (R5.32)."),
+    )
+    dkim_domain = models.CharField(
+        _("DKIM domain"),
+        max_length=253,
+        blank=True,
+        help_text=_("That signs: the domain of the addresses, or one above it."),
+    )
+    dkim_selector = models.CharField(
+        _("DKIM selector"),
+        max_length=63,
+        blank=True,
+        help_text=_("Under which the key is published in DNS."),
+    )
+    dkim_private_key = SecretField(
+        _("DKIM private key"),
+        max_length=8_192,
+        help_text=_("PEM, RSA of 2048 to 4096 bits or Ed25519; or have one made below."),
+    )
+
     # Limits and behaviour (section 1.5)
     process_emails_received_after = models.DateTimeField(
         _("process emails received after"),
@@ -338,6 +362,10 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
     @property
     def is_outgoing_password_set(self) -> bool:
         return bool(self.outgoing_password)
+
+    @property
+    def is_dkim_private_key_set(self) -> bool:
+        return bool(self.dkim_private_key)
 
     @property
     def is_oauth_client_secret_set(self) -> bool:

@@ -17,6 +17,7 @@ class Phase(StrEnum):
     LIST = "list"
     FETCH = "fetch"
     APPLY = "apply"
+    SIGN = "sign"  # look up what signatures are checked by
     SEND = "send"
     FIND = "find"
     CLOSE = "close"

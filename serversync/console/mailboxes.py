@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from activities.signing import signer_with
 from mailboxes import access, services
 from mailboxes.admin import AlertScreen, MailboxScreen, ProfileScreen, QueueScreen, by
 from mailboxes.admin.profiles import kept_back_words
@@ -40,6 +41,7 @@ from mailboxes.connect import Direction, retrieval_of
 from mailboxes.eligibility import Verdict, eligible, facts_of, is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from mailboxes.places import is_kept_back
+from mailboxes.protocols.errors import PermanentError
 from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
@@ -50,6 +52,7 @@ from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
 from serversync.console.help import RuleLinks
 from serversync.console.signin import SignIn, back_address, owners_sign_in, sign_in_of
+from serversync.dkim_record import check_record
 from serversync.models import (
     FolderCursor,
     MailboxStatistics,
@@ -449,6 +452,7 @@ STEPS: dict[str, Any] = {
     Phase.LIST: _("List a message"),
     Phase.FETCH: _("Fetch a message"),
     Phase.APPLY: _("Mark a message"),
+    Phase.SIGN: _("Look up the DKIM record"),
     Phase.SEND: _("Send a test message"),
     Phase.FIND: _("Look into sent items"),
     Phase.CLOSE: _("Leave"),
@@ -513,6 +517,15 @@ class QueueConsole(WarnsOfSharedAddresses, RuleLinks, Deeds, QueueScreen):
 # -- profiles ------------------------------------------------------------------------------------
 
 
+def _needless_for_signing(profile: EmailServerProfile) -> set[str]:
+    """Deeds of R5.32 that there is nothing to do for."""
+    if profile.kind.is_exchange or not (profile.dkim_domain and profile.dkim_selector):
+        return {"check_dkim", "make_rsa_key", "make_ed25519_key"}
+    if profile.dkim_sign:
+        return {"make_rsa_key", "make_ed25519_key"}
+    return set() if profile.dkim_private_key else {"check_dkim"}
+
+
 class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     """The profile with the health of its mailboxes."""
 
@@ -529,6 +542,9 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     deeds = (
         Deed("test_mailboxes", _("Test & Enable all its mailboxes"), main=True),
         Deed("confirm_places", _("Send stored secrets to these servers"), grave=True),
+        Deed("check_dkim", _("Look up the DKIM record")),
+        Deed("make_rsa_key", _("Make a DKIM key (RSA)")),
+        Deed("make_ed25519_key", _("Make a DKIM key (Ed25519)")),
         Deed("activate", _("Activate")),
         Deed("deactivate", _("Deactivate"), grave=True),
     )
@@ -538,7 +554,21 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
         may_confirm = access.may(request.user, "move_secrets", obj)
         if not (may_confirm and services.kept_back(obj).exists()):
             hidden.add("confirm_places")
+        hidden |= _needless_for_signing(obj)
         return [deed for deed in self.deeds if deed.name not in hidden]
+
+    @admin.action(description=_("Look up the DKIM record"))
+    def check_dkim(self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]") -> None:
+        """Also before signing is switched on (R5.32)."""
+        profile = queryset.get()
+        try:
+            found = check_record(signer_with(profile))
+        except PermanentError as error:
+            cause = cause_of(error.code)
+            words = f"{cause.meaning} {error.detail} {cause.advice}"
+            self.message_user(request, words, messages.ERROR)
+        else:
+            self.message_user(request, found, messages.SUCCESS)
 
     @admin.display(description=_("mailboxes"), ordering="mailbox_count")
     def mailboxes_words(self, profile: Any) -> SafeString:

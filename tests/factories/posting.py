@@ -19,7 +19,7 @@ def form_data(client, url: str, name: str = "adminform") -> dict[str, Any]:
         elif isinstance(value, bool):
             if value:
                 data[bound.html_name] = "on"
-        elif bound.name.endswith(("password", "secret")) or value is None:
+        elif bound.name.endswith(("password", "secret", "private_key")) or value is None:
             data[bound.html_name] = ""
         else:
             data[bound.html_name] = value

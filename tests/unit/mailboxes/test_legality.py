@@ -61,6 +61,10 @@ def profile(kind=ServerType.IMAP_SMTP, **columns):
             "oauth_authorization_endpoint": "",
             "oauth_token_endpoint": "",
             "ca_certificate": "",
+            "dkim_sign": False,
+            "dkim_domain": "",
+            "dkim_selector": "",
+            "is_dkim_private_key_set": False,
         }
         | columns
     )

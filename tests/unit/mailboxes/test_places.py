@@ -57,6 +57,8 @@ def profile(**columns):
             "oauth_token_endpoint": "",
             "name": "Example",
             "max_concurrent_connections": 10,
+            "dkim_domain": "example.com",
+            "dkim_selector": "s1",
         }
         | columns
     )
