@@ -80,9 +80,7 @@ def about_request(trace: Data) -> list[Sentence]:
 
 
 def _first(told: Data) -> Sentence:
-    who = stored.text(stored.map_of(told, "by"), "name")
-    values = {"who": who or "?", "when": _moment(told.get("at"))}
-    what = told.get("what")
+    values, what = _asked_by(told), told.get("what")
     if what == UNLINK:
         text = _("Untracked by hand: %(who)s unlinked this copy on %(when)s. The email stays here.")
         return Sentence(text % values, "R7.13")
@@ -106,13 +104,18 @@ def _first(told: Data) -> Sentence:
     return Sentence(_("%(who)s asked on %(when)s to track it all the same.") % values, "R3.18")
 
 
+def _asked_by(told: Data) -> dict[str, str]:
+    who = stored.text(stored.map_of(told, "by"), "name")
+    return {"who": who or "?", "when": _moment(told.get("at"))}
+
+
 def _replayed(trace: Data) -> list[Sentence]:
     told = trace.get(REPLAYED)
     return [_replayed_by(told)] if isinstance(told, Mapping) else []
 
 
 def _replayed_by(told: Data) -> Sentence:
-    values = {"who": (told.get("by") or {}).get("name") or "?", "when": _moment(told.get("at"))}
+    values = _asked_by(told)
     text = _("Decided again by a replay that %(who)s applied on %(when)s.")
     return Sentence(text % values, "R8.33")
 

@@ -608,6 +608,9 @@ def _afterwards(data: Data) -> Station | None:
             return station("by_hand", name, _("deleted here"), told, state=StationState.DECIDED)
         told = told or [telling.summary(data)]
         return station("by_hand", name, _("untracked"), told, state=StationState.DECIDED)
+    if byhand.REPLAYED in data or what == byhand.REPLAY:
+        phrase = _("decided again")
+        return station("replayed", _("Replay"), phrase, told, state=StationState.DONE)
     if data.get("reason") == DISMISSED:
         phrase = _("let go of, so it is not tried again")
         return station("by_hand", name, phrase, state=StationState.DECIDED, rule="R3.67")

@@ -154,6 +154,7 @@ class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds,
         items = list(rows.select_related("mailbox").defer("trace"))
         regarding, reports = regarding_of(email, request.user), came_back(email, request.user)
         submissions = list(Submission.objects.filter(email=email).select_related("mailbox"))
+        waits_because = why_they_wait([email], organization, now).get(email.pk, "")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -189,9 +190,10 @@ class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds,
                 request.user,
                 items,
                 submissions,
-                timezone.now(),
+                now,
                 filed=filed_under(regarding),
                 came_back=len(reports),
+                why=waits_because,
             ),
             "queue_items": list(
                 QueueItem.objects.filter(object=email.activity).select_related("queue")
@@ -202,7 +204,7 @@ class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds,
             "deeds": self._buttons(request, email),
             "has_delete_permission": self.has_delete_permission(request, email),
             "undo": undo_of(email, organization, now),
-            "waits_because": why_they_wait([email], organization, now).get(email.pk, ""),
+            "waits_because": waits_because,
         }
         return TemplateResponse(request, "console/email.html", context)
 

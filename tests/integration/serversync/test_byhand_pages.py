@@ -56,7 +56,7 @@ def test_a_rejected_item_is_tracked_from_its_page_under_a_record(site, ada):
     assert item.trace["by_hand"]["record"] == {"value": value_of(site.contoso)}
     text = done.content.decode()
     assert "to track it all the same" in text and "R3.18" in text
-    assert "tracked by hand with the next cycle" in text
+    assert "Tracked with the next cycle" in text
     assert "Customer Ltd" not in text
     assert LogEntry.objects.filter(object_id=str(item.pk), user=site.ada).exists()
     assert signed_in(site.ada).get("/quarantine/?state=retrying").status_code == 200

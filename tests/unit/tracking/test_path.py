@@ -414,6 +414,12 @@ def test_untracking_stands_at_the_end_of_the_way_it_had_gone(what, phrase):
     assert "Olga" in found["by_hand"].details[0].text
 
 
+def test_what_a_replay_decided_again_says_so():
+    found = stations(to_data(whole()) | {"replayed": {"by": OLGA, "at": NOW.isoformat()}})
+    assert found["replayed"].rule == "R8.33"
+    assert "Olga" in found["replayed"].details[0].text
+
+
 def test_who_took_the_category_off_is_not_known():
     found = stations({**to_data(whole()), "outcome": "rejected", "reason": "Untracked"})
     assert found["by_hand"].rule == "R7.21"
@@ -460,7 +466,9 @@ def test_nothing_is_said_of_nothing():
     assert not [one for one in found.values() if one.is_loud]
 
 
-@given(st.dictionaries(st.sampled_from([*KEYS, "by_hand", "made", "report"]), json_values))
+@given(
+    st.dictionaries(st.sampled_from([*KEYS, "by_hand", "made", "replayed", "report"]), json_values)
+)
 def test_data_of_any_version_can_be_drawn(data):
     for outcome in Outcome:
         assert stations({**data, "outcome": outcome.value})
