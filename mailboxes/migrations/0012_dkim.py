@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0010_undo_send'),
+        ('mailboxes', '0011_sending_limits'),
     ]
 
     operations = [
