@@ -5,10 +5,12 @@ The rows alone decide the bytes, so that every attempt hands over the same messa
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import getaddresses
+from hashlib import sha256
+from typing import Any, Self
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -72,6 +74,46 @@ def envelopes(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the site's code gave besides columns. Forms of the body count only while it is the one that
+    they were given with: a person may have edited the e-mail since."""
+
+    text: str = ""
+    alternatives: tuple[tuple[str, str], ...] = ()
+    headers: Fields = ()
+    from_name: str = ""
+    machine: str = ""
+
+    @classmethod
+    def of(cls, email: Email) -> Self:
+        extras: dict[str, Any] = email.extras
+        if not extras:
+            return cls()
+        same = extras.get("body") == _digest(email.description)
+        return cls(
+            text=extras.get("text", "") if same else "",
+            alternatives=_pairs(extras.get("alternatives")) if same else (),
+            headers=_pairs(extras.get("headers")),
+            from_name=extras.get("from_name", ""),
+            machine=extras.get("machine", ""),
+        )
+
+
+def extras_of(body: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is stored, without what is empty; {} if all is."""
+    kept = {name: value for name, value in given.items() if value}
+    return {"body": _digest(body), **kept} if kept else {}
+
+
+def _digest(body: str) -> str:
+    return sha256(body.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _pairs(rows: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(value)) for name, value in rows or ())
+
+
 def keep_originals(batch: Sequence[tuple[Email, str]], staged: blobs.Staged) -> None:
     """Let each e-mail refer to the bytes with this digest, which are about to be handed over. Three
     statements at most. Call `blobs.stage` before the transaction, and this in it."""
@@ -114,16 +156,18 @@ def _message(
     on_behalf = _is_on_behalf(parties, mailbox)
     address = email.sender if on_behalf else mailbox.email_address
     is_html = email.mime_type == "text/html"
+    given = Given.of(email)
     message = OutgoingMessage(
         message_id=email.message_id,
-        sender=Address(address, name),
+        sender=Address(address, given.from_name or name),
         submitter=Address(mailbox.email_address, mailbox.name) if on_behalf else None,
         reply_to=_addresses(email.reply_to),
         to=of(ParticipationType.TO),
         cc=of(ParticipationType.CC),
         subject=email.activity.subject,
         html=email.description if is_html else html_of(email.description),
-        text="" if is_html else email.description,
+        text=given.text if is_html else email.description,
+        alternatives=given.alternatives,
         date=_date_of(email),
         in_reply_to=email.in_reply_to,
         references=tuple(email.references),
@@ -141,7 +185,7 @@ def _message(
             )
             for file in files
         ),
-        extra_headers=(*_marks(email), *_keywords(email)),
+        extra_headers=(*_marks(email, given), *_keywords(email), *given.headers),
     )
     return message, Recipients(everybody, of(ParticipationType.BCC))
 
@@ -181,11 +225,13 @@ def _keywords(email: Email) -> Fields:
     return (("Keywords", ", ".join(names)),) if names else ()
 
 
-def _marks(email: Email) -> Fields:
+def _marks(email: Email, given: Given) -> Fields:
     """What tells other machines, and ours, not to answer an automatic answer."""
-    if not email.is_workflow_created:
-        return ()
-    return fields_of(Machine.ANSWER if email.in_reply_to else Machine.NOTICE)
+    if email.is_workflow_created:
+        return fields_of(Machine.ANSWER if email.in_reply_to else Machine.NOTICE)
+    fields = fields_of(Machine(given.machine)) if given.machine else ()
+    said = {name.lower() for name, _value in given.headers}
+    return tuple(pair for pair in fields if pair[0].lower() not in said)
 
 
 def _date_of(email: Email) -> datetime:

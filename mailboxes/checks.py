@@ -174,6 +174,24 @@ def redirected_mail(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
     return said
 
 
+@register()
+def site_mail(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Whether a user or queue has the addresses is told by the first message: no check reads rows."""
+    named = {"SITE_MAIL_SENDER": settings.SITE_MAIL_SENDER} if settings.SITE_MAIL_SENDER else {}
+    named |= {f"SITE_MAIL_SENDERS ({key})": one for key, one in settings.SITE_MAIL_SENDERS.items()}
+    wrong = [name for name, address in named.items() if "@" not in address]
+    wrong += [f"SITE_MAIL_SENDERS ({key})" for key in settings.SITE_MAIL_SENDERS if "@" not in key]
+    return [
+        Error(
+            f"{name} is no address, so mail of the site's own code could not be sent.",
+            hint="Enter the address of a user or a queue; of several pairs as from=mailbox, separated "
+            "by commas.",
+            id="serversync.E012",
+        )
+        for name in dict.fromkeys(wrong)
+    ]
+
+
 @register(deploy=True)
 def shared_storage(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     storages: dict[str, Any] = settings.STORAGES

@@ -27,6 +27,8 @@ env = environ.Env(
     RECEIPT_HOOKS=(list, []),
     RECEIPT_HOOK_SECONDS=(float, 5.0),
     REDIRECT_ALL_MAIL_TO=(str, ""),
+    SITE_MAIL_SENDER=(str, ""),
+    SITE_MAIL_SENDERS=(list, []),
     OAUTH_CLIENT_ID=(str, ""),
     OAUTH_CLIENT_SECRET=(str, ""),
     OAUTH_TENANT_ID=(str, ""),
@@ -124,6 +126,15 @@ RECEIPT_HOOK_SECONDS = env.float("RECEIPT_HOOK_SECONDS")
 REDIRECT_ALL_MAIL_TO = env.str("REDIRECT_ALL_MAIL_TO").strip()
 if REDIRECT_ALL_MAIL_TO and "@" not in REDIRECT_ALL_MAIL_TO[1:-1]:
     raise ImproperlyConfigured("REDIRECT_ALL_MAIL_TO must be one address, or empty.")
+# Mail of the site's own code leaves through this mailbox; of some From addresses, through others (R5.34).
+SITE_MAIL_SENDER = env.str("SITE_MAIL_SENDER").strip()
+SITE_MAIL_SENDERS = {
+    address.strip().lower(): mailbox.strip()
+    for address, _equals, mailbox in (pair.partition("=") for pair in env.list("SITE_MAIL_SENDERS"))
+}
+if SITE_MAIL_SENDER:
+    EMAIL_BACKEND = "serversync.site_mail.MailboxBackend"
+    DEFAULT_FROM_EMAIL = SERVER_EMAIL = SITE_MAIL_SENDER
 # The site's own client at Microsoft's authority, for server-to-server authentication (R1.20).
 OAUTH_CLIENT_ID = env.str("OAUTH_CLIENT_ID")
 OAUTH_CLIENT_SECRET = env.str("OAUTH_CLIENT_SECRET")

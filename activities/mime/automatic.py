@@ -40,7 +40,3 @@ def fields_of(machine: Machine, signature: str = "") -> Fields:
     if precedence:
         found.append(("Precedence", precedence))
     return (*found, (OWN_HEADER, f"{machine.value} {signature}".rstrip()))
-
-
-#: What mail may only say by being of a kind; nobody sets these by hand.
-OWN_FIELDS = frozenset(name.lower() for machine in Machine for name, _value in fields_of(machine))

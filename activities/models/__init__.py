@@ -5,6 +5,7 @@ from activities.models.bounced import BouncedAddress
 from activities.models.deleted import DeletedRecord
 from activities.models.emails import Email
 from activities.models.hashes import EmailHash
+from activities.models.idempotency import IdempotencyKey
 from activities.models.incidents import Incident
 from activities.models.parties import ActivityParty
 from activities.models.pointer import ActivityPointer
@@ -24,6 +25,7 @@ __all__ = [
     "Email",
     "EmailHash",
     "EmailSignature",
+    "IdempotencyKey",
     "Incident",
     "Lead",
     "QueueItem",

@@ -194,6 +194,13 @@ class Email(models.Model):
         default=False,
         help_text=_("Another message with this id but another Date or sender exists (R3.20)."),
     )
+    extras = models.JSONField(
+        _("given by the site's code"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("Plain text beside HTML, header fields and the like, of mail that code sent."),
+    )
     references = models.JSONField(_("references"), default=list, blank=True)
     defects = models.JSONField(_("defects"), default=list, blank=True)
     dropped_attachments = models.JSONField(_("attachments left out"), default=list, blank=True)

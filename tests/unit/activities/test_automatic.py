@@ -6,7 +6,7 @@ from email import message_from_bytes
 
 import pytest
 
-from activities.mime.automatic import OWN_FIELDS, Machine, fields_of
+from activities.mime.automatic import Machine, fields_of
 from activities.mime.compose import compose
 from activities.mime.message import Address, MessageKind, OutgoingMessage
 from activities.mime.parse import parse
@@ -50,12 +50,3 @@ def test_nothing_is_made_or_answered_when_it_comes_back(machine):
     # A responder that keeps Auto-Submitted only, or our field only, is enough.
     assert _no_person_wrote_it(replace(back, own_header="")) is Why.AUTOMATIC
     assert _no_person_wrote_it(replace(back, kind=MessageKind.ORDINARY)) is Why.OWN_MARK
-
-
-def test_the_fields_that_only_a_kind_may_set_are_known():
-    assert {
-        "auto-submitted",
-        "x-auto-response-suppress",
-        "precedence",
-        "x-serversync",
-    } == OWN_FIELDS
