@@ -149,7 +149,8 @@ def _may_all(replay: Replay, actor: SystemUser) -> None:
 def _keys(replay: Replay, column: str, *steps: ReplayStep) -> "QuerySet[Any, Any]":
     wanted = [step for step in steps if step != ReplayStep.NOTHING]
     named = Q(step__in=wanted, **{f"{column}__isnull": False})
-    return ReplayChange.objects.filter(named, replay=replay).values(column)
+    found: QuerySet[Any, Any] = ReplayChange.objects.filter(named, replay=replay).values(column)
+    return found
 
 
 def _covers(rows: "QuerySet[Any]", actor: SystemUser, action: str) -> None:
