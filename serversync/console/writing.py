@@ -19,6 +19,7 @@ from mailboxes.models import Organization, SystemUser
 from mailboxes.screens import badge
 from serversync import outbox
 from serversync.console.compose import ComposeForm
+from serversync.console.path import path_of_email
 from serversync.models import Submission
 from serversync.outbox.preview import preview_of
 
@@ -55,6 +56,7 @@ class Writing(Base):
         return self._form(request, email, form)
 
     def _form(self, request: HttpRequest, email: Email | None, form: ComposeForm) -> HttpResponse:
+        attempts = list(Submission.objects.filter(email=email)) if email else []
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -65,7 +67,10 @@ class Writing(Base):
             "error": cause_of(email.last_error_code, email.last_error_text)
             if email and email.last_error_code
             else None,
-            "submissions": list(Submission.objects.filter(email=email)) if email else [],
+            "submissions": attempts,
+            "path": path_of_email(email, request.user, [], attempts, timezone.now())
+            if email and attempts
+            else [],
             "has_delete_permission": email is not None
             and self.has_delete_permission(request, email),
         }

@@ -231,9 +231,15 @@ def test_an_email_that_was_sent_shows_how_it_left(site):
         handed_over_at=now,
         server_reply="250 taken",
     )
-    page = signed_in(site.ada).get(reverse("admin:activities_email_change", args=[email.pk]))
-    answer = stations_of(page)["answer"]
+    url = reverse("admin:activities_email_change", args=[email.pk])
+    answer = stations_of(signed_in(site.ada).get(url))["answer"]
     assert (answer.phrase, answer.details[0].text) == ("Accepted", "The answer: 250 taken")
+
+    Email.objects.filter(pk=email.pk).update(status_code=EmailStatus.FAILED)
+    Submission.objects.update(state=SubmissionState.REFUSED, permanent=True)
+    edited = signed_in(site.administrator).get(url)
+    assert edited.templates[0].name == "console/compose.html"
+    assert stations_of(edited)["answer"].phrase == "Refused for good"
 
 
 def test_folders_are_called_by_their_names_wherever_mail_lies(site):
