@@ -748,6 +748,32 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The server renumbered its messages; they were matched with what is stored."),
         NONE_NEEDED,
     ),
+    (
+        "RecordsHeldBack",
+        514,
+        I,
+        ITEM,
+        _(
+            "More unknown senders wrote than may become records by %(who)s, so the emails of the others "
+            "are tracked without one (R3.58)."
+        ),
+        _(
+            "If it is spam, have the server stop it. If they are customers, raise the numbers in the "
+            "organization; then make the records by hand."
+        ),
+    ),
+    (
+        "RuleOwnerLacksRights",
+        515,
+        E,
+        ITEM,
+        _(
+            "The rule %(who)s makes no records: its owner, %(owner)s, may not, or is disabled (R3.58)."
+        ),
+        _(
+            "Give the owner a group with the permissions to add cases and contacts, or choose another."
+        ),
+    ),
     # -- 6xx one outgoing message
     (
         "ErrorSendAsDenied",

@@ -15,6 +15,7 @@ from mailboxes.choices import TraceLevel
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import ItemState
 from serversync.models import Submission, SyncItem
+from tracking.creation import Creation, Why
 
 #: Codes of an e-mail that one more attempt or a person's decision settles.
 SENDING = ("DeliveryUnknown", "MessageRefused", "DeliveryAttemptsExhausted", "RecipientsRefused")
@@ -35,6 +36,39 @@ def after_page(
             level=TraceLevel.INFORMATION if code == "InvalidSender" else None,
             parameters={"count": count},
         )
+
+
+#: What a note about records that were not made tells of the rule, or of whose options wanted them.
+HINDERED = {
+    Why.HOUR_LIMIT: "RecordsHeldBack",
+    Why.DAY_LIMIT: "RecordsHeldBack",
+    Why.RIGHTS: "RuleOwnerLacksRights",
+    Why.OWNER_DISABLED: "RuleOwnerLacksRights",
+}
+
+
+def after_creations(
+    mailbox: Mailbox, organization: Organization, creations: Collection[Creation], now: datetime
+) -> None:
+    """One alert for each rule, or whoever's options make records, that was braked or may not; it is over
+    once they make one of an unknown sender (R3.58)."""
+    notes = [note for one in creations for note in one.notes if note.why in HINDERED]
+    hindered = {(HINDERED[note.why], note.maker): note for note in notes}
+    for (code, maker), note in hindered.items():
+        raise_alert(
+            mailbox,
+            code,
+            now=now,
+            organization=organization,
+            parameters={
+                "who": note.about.get("rule") or note.about.get("who", ""),
+                "owner": note.about.get("owner", ""),
+            },
+            object_key=maker,
+        )
+    work = {one.maker for one in creations if one.is_at_work}
+    if works := work - {maker for _code, maker in hindered}:
+        clear_alerts(mailbox, set(HINDERED.values()), works, now=now)
 
 
 def _code(row: SyncItem) -> str:

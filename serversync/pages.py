@@ -25,7 +25,7 @@ from serversync.fetching import fetch_again, fetch_new
 from serversync.leases import LeaseLost, renew, request
 from serversync.models import ServerAction, SyncItem
 from serversync.paging import Place, pages_of
-from serversync.planning import late_hooks, plan, writable
+from serversync.planning import creations, late_hooks, plan, writable
 from serversync.seen import INTERNAL, Seen, rows_of
 from tracking import hooks
 from tracking.folders import LinkDecision
@@ -117,7 +117,9 @@ class PageWriter:
         rows = rows_of(seen)
         for row in rows:
             self.run.result.count(row.state, row.reason)
-        alarms.after_page(self.mailbox, self.organization, rows, self.run.clock())
+        now = self.run.clock()
+        alarms.after_page(self.mailbox, self.organization, rows, now)
+        alarms.after_creations(self.mailbox, self.organization, list(creations(seen)), now)
 
     def _decide(self, seen: Sequence[Seen]) -> blobs.Staged:
         """Bytes are staged before the transaction that refers to them."""

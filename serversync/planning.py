@@ -12,6 +12,7 @@ from serversync.cycle import Run
 from serversync.probe import is_own_probe, is_probe_of
 from serversync.seen import Seen
 from tracking import hooks
+from tracking.creation import Creation
 from tracking.promote import Incoming, Outcome, Plan, Reading, plan_page, reading_of, rests_on
 
 
@@ -114,6 +115,17 @@ def late_hooks(
         and outcome.email_id == plan.new_email.id
         for name in one.heard[plan.part].late
     ]
+
+
+# -- what of it was written
+
+
+def creations(seen: Sequence[Seen]) -> Iterator[Creation]:
+    """What came of emails that were stored beside them, or did not."""
+    for one in seen:
+        for plan in one.plans:
+            if not one.failure[0] and plan.new_email is not None and plan.duplicate_of is None:
+                yield plan.creation
 
 
 # -- what of it can be written

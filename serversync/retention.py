@@ -13,6 +13,7 @@ from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
 from serversync.choices import ItemState
 from serversync.models import SyncItem
+from tracking import brakes
 from tracking.matching import look_back
 from tracking.trace import without_personal
 
@@ -38,6 +39,7 @@ class Forgotten:
 
 def forget(now: datetime) -> Forgotten:
     organization = Organization.objects.current()
+    brakes.forget(now)
     return Forgotten(
         items=blank_items(now, organization),
         originals=drop_originals(now, organization),

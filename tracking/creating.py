@@ -6,7 +6,7 @@ the page's transaction: the one before the e-mails are written, the other after,
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from mailboxes.choices import AutoCreate
 from mailboxes.models import Organization, uuid7
 from mailboxes.search import add_to_index
 from tracking.acceptance import Party
+from tracking.brakes import most_of, pace_of, take
 from tracking.choices import PartyKind
 from tracking.correlate import StoredEmail
 from tracking.creation import (
@@ -61,6 +62,7 @@ def creation_of(
     queues: Iterable[str],
     answered: StoredEmail | None,
     filed_by_folder: bool,
+    arrived: datetime,
     case_id: UUID | None = None,
 ) -> Creation:
     """What one accepted message makes. `taker`: who accepted it, else whose mailbox is read; `queues`:
@@ -80,12 +82,14 @@ def creation_of(
         Facts(
             message=message,
             now=now,
+            arrived=arrived,
             sender=sender,
             owner=owner.owner,
             incoming=direction == Direction.INCOMING,
             allowed=organization.auto_create_contact_on_promote,
             wants=wants,
             wanter=taker.owner.name if taker else "",
+            taker=":".join(taker.key) if taker else "",
             by_queue=taker is not None and taker.kind == PartyKind.QUEUE,
             rules=rules,
             related=_related(answered, prospects),
@@ -104,6 +108,9 @@ def creation_of(
             },
             most_per_address=organization.auto_responses_per_address,
             most_per_queue=organization.auto_responses_per_queue,
+            answers_within=timedelta(days=organization.auto_responses_within_days),
+            pace=lambda maker: pace_of(prospects.made, maker, now),
+            most=most_of(organization),
         )
     )
 
@@ -233,9 +240,12 @@ def number_answers(answers: Sequence[NewEmail], organization: Organization) -> N
         row.fields["tracking_token"] = token
 
 
-def write(made: Sequence[tuple[UUID, Creation]], now: datetime) -> bool:
+def write(made: Sequence[tuple[UUID, Creation]], organization: Organization, now: datetime) -> bool:
     """(email, what it makes) of emails that stand now. False: a key that was free when the page was
-    planned belongs to somebody with another address meanwhile; roll back, and plan again."""
+    planned belongs to somebody with another address meanwhile, or others have made so much that a brake
+    holds by now; roll back, and plan again."""
+    if not take((one for _id, one in made), organization, now):
+        return False
     people = {one.person.id: one.person for _id, one in made if one.person is not None}
     if not _write_people(list(people.values()), now):
         return False

@@ -67,6 +67,8 @@ class Why(TextChoices):
     NULL_PATH = "null_path"
     OWN_DOMAIN = "own_domain"
     SWITCHED_OFF = "switched_off"
+    HOUR_LIMIT = "hour_limit"
+    DAY_LIMIT = "day_limit"
     UNKNOWN_SENDER = "unknown_sender"
     SENDER_KIND = "sender_kind"
     IGNORED_RECORD = "ignored_record"
@@ -82,15 +84,18 @@ class Why(TextChoices):
     UNWANTED = "unwanted"
     SUPPRESSED = "suppressed"
     NO_OUTGOING = "no_outgoing"
+    TOO_LATE = "too_late"
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """`about`: a record, a rule, an item, a number: whatever the sentence names."""
+    """`about`: a record, a rule, an item, a number: whatever the sentence names. `maker`: by what it was
+    wanted (`Creation.maker`); this is not stored."""
 
     said: Said
     why: Why
     about: Mapping[str, Any] = field(default_factory=dict)
+    maker: str = ""
 
 
 # -- what is known -------------------------------------------------------------------------------
@@ -129,6 +134,10 @@ class Rule:
     body: str = ""
     sends: UUID | None = None
 
+    @property
+    def maker(self) -> str:
+        return f"rule:{self.id}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -149,25 +158,39 @@ class Company:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many unknown senders became records in an hour, and in a day; or may."""
+
+    hour: int = 0
+    day: int = 0
+
+    def is_within(self, most: "Pace") -> bool:
+        return self.hour <= most.hour and self.day <= most.day
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the decision reads beside the message.
 
     `wants`: what the accepting user, or the owner of the accepting queue, creates of unknown senders;
-    `wanter`: his name. `by_queue`: a queue accepted it. `allowed`: the organization's switch.
+    `wanter`: his name, `taker`: his key as a maker. `by_queue`: a queue accepted it. `allowed`: the organization's switch.
     `rules`: of the queues that it is to wait in, in their order. `related`: cases that it is about.
     `free_key`: (kind of record, address) -> a key for a new one. `answered`: how many automatic answers
-    the sender's address got, and each mailbox sent, within the times of the limits.
+    the sender's address got, and each mailbox sent, within the times of the limits; `answers_within`:
+    how long after its arrival mail is answered. `pace`: maker -> what it has made of unknown senders.
     """
 
     message: ParsedMessage
     now: datetime
+    arrived: datetime | None = None  # None: just now
     sender: Resolution
     owner: Owner
     incoming: bool = True
     allowed: bool = True
     wants: AutoCreate = AutoCreate.NONE
     wanter: str = ""
+    taker: str = ""
     by_queue: bool = False
     rules: tuple[Rule, ...] = ()
     related: tuple[Case, ...] = ()
@@ -180,6 +203,9 @@ class Facts:
     answered_queue: Mapping[UUID, int] = field(default_factory=dict)
     most_per_address: int = 5
     most_per_queue: int = 100
+    answers_within: timedelta = timedelta(days=3)
+    pace: Callable[[str], Pace] = lambda maker: Pace()
+    most: Pace = Pace(100, 500)
 
 
 # -- what comes of it ----------------------------------------------------------------------------
@@ -241,9 +267,11 @@ class NewAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """`leaves`: the queue that the message leaves, for it is a case now."""
+    """`leaves`: the queue that the message leaves, for it is a case now. `maker`: what makes the person:
+    a rule, or the options of a user or queue."""
 
     person: NewPerson | None = None
+    maker: str = ""
     case: NewCase | None = None
     answer: NewAnswer | None = None
     leaves: UUID | None = None
@@ -252,6 +280,14 @@ class Creation:
     @property
     def makes_something(self) -> bool:
         return self.person is not None or self.case is not None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether everything that `maker` makes can be made. A case of somebody known doesn't tell that,
+        where the rule would also make contacts."""
+        return self.person is not None or (
+            self.case is not None and not self.case.rule.allow_unknown
+        )
 
 
 NOTHING = Creation()
@@ -323,41 +359,72 @@ def _case_of(facts: Facts) -> Creation:
 
 
 def _by_rule(facts: Facts, rule: Rule) -> Creation:
-    def none(why: Why, **about: Any) -> Creation:
-        return Creation(notes=(Note(Said.NO_CASE, why, _rule(rule, **about)),))
-
-    if facts.filed_by_folder:
-        return none(Why.FOLDER)
-    for known in facts.related:
-        if known.state == CaseState.ACTIVE:
-            return none(Why.RELATED_OPEN, case=known.number, case_id=str(known.id))
-    if (settled := _still_theirs(facts, rule)) is not None:
-        return none(Why.RELATED_SETTLED, case=settled.number, case_id=str(settled.id))
-    if rule.disabled:
-        return none(Why.OWNER_DISABLED, owner=rule.owner.name)
-    if rule.lacks:
-        return none(Why.RIGHTS, owner=rule.owner.name, permission=rule.lacks)
-    asked = Asked(facts.message, facts.sender.match)
-    item = next((item for item in rule.items if all_hold(item.conditions, asked)), None)
-    if item is None:
-        return none(Why.NO_ITEM)
+    item = _item_for(facts, rule)
+    why, about = _hindrance(facts, rule, item)
+    if why is not None or item is None:
+        note = Note(Said.NO_CASE, why or Why.NO_ITEM, _rule(rule, **about), rule.maker)
+        return Creation(notes=(note,))
     person: NewPerson | None = None
     notes: tuple[Note, ...] = ()
     if facts.sender.match is None:
-        if not rule.allow_unknown:
-            return none(Why.UNKNOWN_SENDER)
-        if rule.lacks_contacts:
-            return none(Why.RIGHTS, owner=rule.owner.name, permission=rule.lacks_contacts)
-        if (why := _no_person(facts)) is not None:
-            return none(why)
         person = _person(facts, CONTACT)
         notes = (_made_person(person, Why.RULE, rule.name),)
-    elif facts.sender.match.kind not in (CONTACT, ACCOUNT):
-        return none(Why.SENDER_KIND, kind=facts.sender.match.kind)
     case = _new_case(facts, rule, item, person)
-    about = _rule(rule, item=item.number, name=item.name, case=case.number, case_id=str(case.id))
-    notes = (*notes, Note(Said.CASE, Why.RULE, about))
-    return Creation(person=person, case=case, leaves=rule.queue_id, notes=notes)
+    told = _rule(rule, item=item.number, name=item.name, case=case.number, case_id=str(case.id))
+    notes = (*notes, Note(Said.CASE, Why.RULE, told, rule.maker))
+    return Creation(person=person, maker=rule.maker, case=case, leaves=rule.queue_id, notes=notes)
+
+
+def _item_for(facts: Facts, rule: Rule) -> Item | None:
+    asked = Asked(facts.message, facts.sender.match)
+    return next((item for item in rule.items if all_hold(item.conditions, asked)), None)
+
+
+Hindrance = tuple[Why | None, dict[str, Any]]  # why not, and what its sentence names
+NOTHING_HINDERS: Hindrance = (None, {})
+
+
+def _hindrance(facts: Facts, rule: Rule, item: Item | None) -> Hindrance:
+    """Why the rule makes no case of it."""
+    if facts.filed_by_folder:
+        return Why.FOLDER, {}
+    for known in facts.related:
+        if known.state == CaseState.ACTIVE:
+            return Why.RELATED_OPEN, {"case": known.number, "case_id": str(known.id)}
+    if (settled := _still_theirs(facts, rule)) is not None:
+        return Why.RELATED_SETTLED, {"case": settled.number, "case_id": str(settled.id)}
+    if rule.disabled:
+        return Why.OWNER_DISABLED, {"owner": rule.owner.name}
+    if rule.lacks:
+        return Why.RIGHTS, {"owner": rule.owner.name, "permission": rule.lacks}
+    if item is None:
+        return Why.NO_ITEM, {}
+    if facts.sender.match is None:
+        return _against_stranger(facts, rule)
+    if facts.sender.match.kind not in (CONTACT, ACCOUNT):
+        return Why.SENDER_KIND, {"kind": facts.sender.match.kind}
+    return NOTHING_HINDERS
+
+
+def _against_stranger(facts: Facts, rule: Rule) -> Hindrance:
+    """A case needs a customer, so a contact has to be made first."""
+    if not rule.allow_unknown:
+        return Why.UNKNOWN_SENDER, {}
+    if rule.lacks_contacts:
+        return Why.RIGHTS, {"owner": rule.owner.name, "permission": rule.lacks_contacts}
+    if (why := _no_person(facts)) is not None:
+        return why, {}
+    return _held(facts, rule.maker)
+
+
+def _held(facts: Facts, maker: str) -> Hindrance:
+    """The brake on what spam can make (R3.58)."""
+    pace = facts.pace(maker)
+    if pace.hour >= facts.most.hour:
+        return Why.HOUR_LIMIT, {"count": pace.hour}
+    if pace.day >= facts.most.day:
+        return Why.DAY_LIMIT, {"count": pace.day}
+    return NOTHING_HINDERS
 
 
 def _still_theirs(facts: Facts, rule: Rule) -> Case | None:
@@ -398,22 +465,27 @@ def _new_case(facts: Facts, rule: Rule, item: Item, person: NewPerson | None) ->
 
 def _with_person_by_option(facts: Facts, made: Creation) -> Creation:
     """What personal options make of an unknown sender where no rule did (R3.57, R3.59)."""
-    wants, wanter = facts.wants, facts.wanter
+    wants, wanter, maker = facts.wants, facts.wanter, facts.taker
     if facts.by_queue and facts.rules:
         rule = facts.rules[0]
-        wants, wanter = rule.owner_creates, rule.owner.name
+        wants, wanter, maker = rule.owner_creates, rule.owner.name, rule.maker
         if wants == AutoCreate.LEAD:
             note = Note(Said.NO_PERSON, Why.LEAD_BESIDE_RULE, _rule(rule, owner=wanter))
             return replace(made, notes=(*made.notes, note))
     if wants == AutoCreate.NONE:
         return made
-    why = _no_person(facts) if facts.allowed else Why.SWITCHED_OFF
+    why, about = _against_person(facts, maker)
     if why is not None:
-        note = Note(Said.NO_PERSON, why, {"address": facts.sender.address})
-        return replace(made, notes=(*made.notes, note))
+        told = {"address": facts.sender.address, "who": wanter, **about}
+        return replace(made, notes=(*made.notes, Note(Said.NO_PERSON, why, told, maker)))
     person = _person(facts, CONTACT if wants == AutoCreate.CONTACT else LEAD)
     note = _made_person(person, Why.OPTION, wanter)
-    return replace(made, person=person, notes=(*made.notes, note))
+    return replace(made, person=person, maker=maker, notes=(*made.notes, note))
+
+
+def _against_person(facts: Facts, maker: str) -> Hindrance:
+    why = _no_person(facts) if facts.allowed else Why.SWITCHED_OFF
+    return (why, {}) if why is not None else _held(facts, maker)
 
 
 def _no_person(facts: Facts) -> Why | None:
@@ -477,7 +549,7 @@ def _with_answer(facts: Facts, made: Creation) -> Creation:
     return replace(made, answer=answer, notes=(*made.notes, note))
 
 
-def _brake(facts: Facts, rule: Rule, sender: Match) -> tuple[Why | None, dict[str, Any]]:
+def _brake(facts: Facts, rule: Rule, sender: Match) -> Hindrance:
     """What holds an answer back; the last brake counts, for no header can be relied on."""
     if is_unattended(facts.sender.address):
         return Why.UNATTENDED, {}
@@ -489,9 +561,11 @@ def _brake(facts: Facts, rule: Rule, sender: Match) -> tuple[Why | None, dict[st
         return Why.UNWANTED, {}
     if rule.sends is None:
         return Why.NO_OUTGOING, {"queue": rule.queue_name}
+    if facts.arrived is not None and facts.now - facts.arrived > facts.answers_within:
+        return Why.TOO_LATE, {"count": facts.answers_within.days}
     if facts.answered_address >= facts.most_per_address:
         return Why.ADDRESS_LIMIT, {"count": facts.answered_address}
     sent = facts.answered_queue.get(rule.sends, 0)
     if sent >= facts.most_per_queue:
         return Why.QUEUE_LIMIT, {"count": sent, "queue": rule.queue_name}
-    return None, {}
+    return NOTHING_HINDERS

@@ -130,8 +130,15 @@ def _because(note: Mapping[str, Any]) -> str:
         Why.FOLDER: _("the folder that it lies in says where it is filed"),
         Why.ADDRESS_LIMIT: _("this address got %(count)s within a day"),
         Why.QUEUE_LIMIT: _("the queue %(queue)s sent %(count)s within an hour"),
+        Why.HOUR_LIMIT: _(
+            "%(count)s unknown senders became records by the same rule or options within an hour"
+        ),
+        Why.DAY_LIMIT: _(
+            "%(count)s unknown senders became records by the same rule or options within a day"
+        ),
         Why.UNWANTED: _("the sender doesn't want email"),
         Why.SUPPRESSED: _("it asks not to be answered automatically"),
+        Why.TOO_LATE: _("the mail arrived more than %(count)s days before it was read"),
         Why.NO_OUTGOING: _("nothing can leave through the mailbox of queue %(queue)s"),
     }
     why = str(note.get("why", ""))

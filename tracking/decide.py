@@ -276,7 +276,7 @@ def _track(found: Found, acceptance: Acceptance) -> Judgement:
         about=found.about,
     )
     found.page.remember(*as_stored(accepted, found.message))
-    found.page.meet(creation, accepted.id)
+    found.page.meet(creation, accepted.id, found.reading.now)
     effect = _effect(found, tracked=True)
     decision = _decision(
         found,
@@ -460,6 +460,7 @@ def _creation(
         queues=[item.queue.id for item in items],
         answered=found.answered,
         filed_by_folder=reading.rule is not None and reading.rule.record is not None,
+        arrived=found.arrived,
         case_id=found.unit.former.case_id,
     )
 

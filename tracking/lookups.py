@@ -14,6 +14,7 @@ from activities.store import Standing
 from tracking import earlier, reports
 from tracking.acceptance import DefaultQueue, Owner, Party, PartyKey
 from tracking.addresses import default_queue_of, look_up_people
+from tracking.brakes import hour_of
 from tracking.choices import PartyKind
 from tracking.correlate import (
     Correlation,
@@ -99,11 +100,12 @@ class Page:
             self.stored[(key, email.direction)] = standing
         self.candidates.add(email)
 
-    def meet(self, creation: Creation, email_id: UUID) -> None:
+    def meet(self, creation: Creation, email_id: UUID, now: datetime) -> None:
         """... and find what it has made."""
         case = creation.case.case if creation.case is not None else None
         self.prospects.remember(creation.person, case, email_id)
         if creation.person is not None:
+            self.prospects.made[creation.maker, hour_of(now)] += 1
             self.book = self.book.with_match(creation.person.address, creation.person.match)
         if creation.answer is not None:
             self.prospects.count(creation.answer)
@@ -154,6 +156,7 @@ def page_of(reading: Reading, messages: Sequence[ParsedMessage], past: Past | No
         [*known, *past.stored] if past else known,
         reading.now,
         allowed=reading.organization.auto_create_contact_on_promote,
+        counted=past is None,
     )
     page = Page(
         book,

@@ -169,7 +169,8 @@ def write_page(
     for plan in good:
         if plan.new_email is not None and plan.new_email.id in lost:
             plan.duplicate_of = lost[plan.new_email.id].id
-    _write_creations(good, now)
+    organization = organization or Organization.objects.current()
+    _write_creations(good, organization, now)
     undelivered = note(_effects(good))
     heard_from(_writers(good))
     add_queue_items(
@@ -200,7 +201,7 @@ def _writers(plans: Iterable[Plan]) -> Iterator[tuple[str, datetime]]:
             yield new.fields["sender"], new.sort_date
 
 
-def _write_creations(plans: Sequence[Plan], now: datetime) -> None:
+def _write_creations(plans: Sequence[Plan], organization: Organization, now: datetime) -> None:
     """Of those whose email stands: who lost a collision makes nothing."""
     made = [
         (plan.new_email.id, plan.creation)
@@ -208,7 +209,7 @@ def _write_creations(plans: Sequence[Plan], now: datetime) -> None:
         if plan.new_email is not None and plan.duplicate_of is None
         if plan.creation.makes_something
     ]
-    if made and not write_creations(made, now):
+    if made and not write_creations(made, organization, now):
         raise PageStale
 
 

@@ -26,10 +26,11 @@ from mailboxes.access import codename_of
 from mailboxes.choices import AutoCreate, OutgoingDeliveryMethod, StateCode
 from mailboxes.models import Mailbox, SystemUser, uuid7
 from tracking.acceptance import Owner, Party, PartyKey
+from tracking.brakes import DAY, hour_of
 from tracking.choices import PartyKind
 from tracking.correlate import StoredEmail
 from tracking.creation import KEYS_TRIED, Case, Item, NewAnswer, NewPerson, Rule, key_of
-from tracking.models import ConvertRule, ConvertRuleItem
+from tracking.models import ConvertRule, ConvertRuleItem, CreationCount
 from tracking.models.rules import RuleState
 from tracking.resolution import CONTACT, LEAD, AddressBook, Match
 
@@ -45,7 +46,8 @@ class Prospects:
     """What was found for a page, and what its messages have made so far.
 
     `keys`: (kind, address) -> key of the record to make; `makers`: record -> the email that makes it;
-    `answered`: address, and mailbox, -> automatic answers of the times that count.
+    `answered`: address, and mailbox, -> automatic answers of the times that count; `made`: see
+    `brakes.Counts`.
     """
 
     rules: Mapping[str, Rule] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Prospects:
     cases: dict[str, Case] = field(default_factory=dict)
     answered: Counter[str | UUID] = field(default_factory=Counter)
     makers: dict[str, UUID] = field(default_factory=dict)
+    made: Counter[tuple[str, datetime]] = field(default_factory=Counter)
 
     def free_key(self, kind: str, address: str) -> UUID:
         return self.keys.get((kind, address)) or key_of(kind, address)
@@ -89,8 +92,10 @@ def load(
     now: datetime,
     *,
     allowed: bool,
+    counted: bool = True,
 ) -> Prospects:
-    """`known`: the stored emails that the messages may answer. `allowed`: the organization's switch."""
+    """`known`: the stored emails that the messages may answer. `allowed`: the organization's switch.
+    `counted`: what was made so far is to count; where mail is decided again it made that itself."""
     watched = [p.id for p in parties.values() if p.kind == PartyKind.QUEUE and p.has_rule]
     rules = _rules([UUID(key) for key in watched]) if watched else {}
     found = Prospects(rules=rules)
@@ -108,6 +113,7 @@ def load(
         strangers=strangers if wanted else set(),
         kinds=(CONTACT, LEAD) if AutoCreate.LEAD in wanted else (CONTACT,),
         cases=_cases_of(known) if rules else set(),
+        makers=_makers(parties, rules) if wanted and counted else [],
     )
     _learn(found, looked_for, _read(_arms(found, looked_for)))
     return found
@@ -116,13 +122,20 @@ def load(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedFor:
     """`senders`: of mail that people may have written, `strangers`: those without a record; `kinds`: of
-    records that may be made of them; `cases`: keys."""
+    records that may be made of them, `makers`: by what; `cases`: keys."""
 
     now: datetime
     senders: set[str]
     strangers: set[str]
     kinds: tuple[str, ...]
     cases: set[UUID]
+    makers: list[str]
+
+
+def _makers(parties: Mapping[PartyKey, Party], rules: Mapping[str, Rule]) -> list[str]:
+    """What might make records of strangers, as its counts know it."""
+    wanting = {":".join(p.key) for p in parties.values() if p.creates != AutoCreate.NONE}
+    return sorted(wanting | {rule.maker for rule in rules.values()})
 
 
 def _cases_of(known: Iterable[StoredEmail]) -> set[UUID]:
@@ -234,6 +247,7 @@ class What(StrEnum):
     CASE = "case"  # key, number, status, when settled
     TO = "to"  # address and how many answers it got
     FROM = "from"  # mailbox and how many answers it sent
+    MADE = "made"  # maker, hour and how many records of strangers it made then
 
 
 def _arms(found: "Prospects", looked_for: "LookedFor") -> Iterator[tuple[int, QuerySet[Any, Any]]]:
@@ -243,6 +257,9 @@ def _arms(found: "Prospects", looked_for: "LookedFor") -> Iterator[tuple[int, Qu
         for kind in looked_for.kinds:
             keys = [key for one in some for key in _keys_of(kind, one)]
             yield len(keys), _shown(PEOPLE[kind].objects.filter(pk__in=keys), kind, *COLUMNS)
+    for some in _batches(looked_for.makers if looked_for.strangers else []):
+        rows = CreationCount.objects.filter(maker__in=some, hour__gt=hour_of(looked_for.now) - DAY)
+        yield len(some), _shown(rows, What.MADE, "maker", "hour", "made", "made")
     for some in _batches(sorted(looked_for.cases)):
         cases = Incident.objects.filter(pk__in=some)
         yield (
@@ -352,6 +369,8 @@ def _learn(found: Prospects, looked_for: "LookedFor", rows: Iterable[Row]) -> No
             found.answered[key] += int(one)
         elif what == What.FROM:
             found.answered[UUID(key)] += int(one)
+        elif what == What.MADE:
+            found.made[key, _moment(one)] = int(two)
     found.own_domains = frozenset(domains)
     found.keys = {
         (kind, address): _first_free(kind, address, taken)
@@ -361,11 +380,16 @@ def _learn(found: Prospects, looked_for: "LookedFor", rows: Iterable[Row]) -> No
 
 
 def _case(key: str, number: str, status: str, settled_on: str | None) -> Case:
-    moment = parse_datetime(settled_on) if settled_on else None
-    if moment is not None and moment.tzinfo is None:  # SQLite's texts have no zone
-        moment = moment.replace(tzinfo=UTC)
+    moment = _moment(settled_on) if settled_on else None
     state = state_of(CaseStatus(int(status)))
     return Case(id=UUID(key), number=number, state=state, settled_on=moment)
+
+
+def _moment(text: str) -> datetime:
+    moment = parse_datetime(text)
+    assert moment is not None  # the database wrote it
+    # SQLite's texts have no zone; PostgreSQL's have that of the connection, which is UTC.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _keys_of(kind: str, address: str) -> list[UUID]:

@@ -357,6 +357,19 @@ class Organization(Record, Stamped):
         validators=[MinValueValidator(1)],
         help_text=_("R5.11"),
     )
+    auto_creates_per_hour = models.PositiveIntegerField(
+        _("records of unknown senders in an hour"),
+        default=100,
+        help_text=_(
+            "By one rule, or by the personal options of one user or queue; mail beyond it is tracked "
+            "without a record. 0: none are made (R3.58)."
+        ),
+    )
+    auto_creates_per_day = models.PositiveIntegerField(
+        _("records of unknown senders in a day"),
+        default=500,
+        help_text=_("Likewise, in 24 hours (R3.58)."),
+    )
     auto_responses_per_address = models.PositiveIntegerField(
         _("automatic answers per address"),
         default=5,
@@ -366,6 +379,15 @@ class Organization(Record, Stamped):
         _("automatic answers per queue"),
         default=100,
         help_text=_("In one hour; 0: none are sent (R3.59)."),
+    )
+    auto_responses_within_days = models.PositiveIntegerField(
+        _("automatic answers within (days)"),
+        default=3,
+        validators=[MinValueValidator(1)],
+        help_text=_(
+            "Mail that arrived longer ago isn't answered automatically, and an answer that has waited "
+            "longer isn't sent (R3.59)."
+        ),
     )
 
     # Alerts

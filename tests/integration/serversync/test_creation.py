@@ -29,7 +29,7 @@ from mailboxes.choices import (
     OutgoingDeliveryMethod,
     StateCode,
 )
-from mailboxes.models import EmailSearch, Mailbox, SystemUser
+from mailboxes.models import EmailSearch, Mailbox, SystemUser, TraceLog
 from serversync.models import Workload
 from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import (
@@ -106,9 +106,10 @@ def rita(**columns):
     return Contact.objects.create(email_address1=RITA, **columns)
 
 
-def deliver(account, number=1, **headers):
+def deliver(account, number=1, *, arrived=None, **headers):
     headers = {"sender": FROM_RITA, "to": account.mailbox.email_address} | headers
-    account.box.deliver(message(**({"message_id": f"{number}@customer.example"} | headers)))
+    raw = message(**({"message_id": f"{number}@customer.example"} | headers))
+    account.box.deliver(raw, received_at=arrived or account.now)
 
 
 def told(email):
@@ -556,6 +557,95 @@ def test_a_rule_whose_owner_may_not_make_cases_is_told_and_holds_nothing_up():
     assert QueueItem.objects.get().state_code == StateCode.ACTIVE
 
 
+def alerts(code):
+    return list(TraceLog.objects.filter(code=code, closed_on=None).values_list("text", flat=True))
+
+
+@pytest.mark.rule("R3.58")
+@pytest.mark.rule("R8.20")
+def test_missing_rights_of_a_rule_s_owner_are_an_alert_until_it_works():
+    support = queue()
+    rita()
+    made = rule(support)
+    groups = list(made.owning_user.groups.all())
+    made.owning_user.groups.clear()
+    for number in range(2):
+        deliver(support, number)
+        support.receive()
+
+    (text,) = alerts("RuleOwnerLacksRights")
+    assert "The rule Requests makes no records: its owner, Rule Owner, may not" in text
+
+    made.owning_user.groups.set(groups)
+    deliver(support, 3)
+    support.receive()
+    assert Incident.objects.count() == 1
+    assert not alerts("RuleOwnerLacksRights")
+
+
+@pytest.mark.rule("R3.58")
+def test_spam_makes_so_many_records_an_hour_and_nothing_is_lost():
+    organization(auto_creates_per_hour=3, auto_creates_per_day=4)
+    support = queue()
+    rule(support, allow_unknown_sender=True)
+    for number in range(5):
+        deliver(support, number, sender=f"{number}@customer.example")
+    support.receive()
+
+    assert Email.objects.count() == 5
+    assert Incident.objects.count() == Contact.objects.count() == 3
+    assert QueueItem.objects.filter(state_code=StateCode.ACTIVE).count() == 2
+    held = told(Email.objects.get(message_id="4@customer.example"))
+    assert "3 unknown senders became records by the same rule or options within an hour" in held
+    (text,) = alerts("RecordsHeldBack")
+    assert "More unknown senders wrote than may become records by Requests" in text
+
+    support.later(minutes=61)
+    for number in range(5, 7):
+        deliver(support, number, sender=f"{number}@customer.example")
+    support.receive()
+    assert Incident.objects.count() == 4  # and that is what a day gives
+    assert "within a day" in told(Email.objects.get(message_id="6@customer.example"))
+    support.later(hours=24)
+    deliver(support, 7, sender="7@customer.example")
+    support.receive()
+    assert Incident.objects.count() == 5
+    assert not alerts("RecordsHeldBack")
+
+
+@pytest.mark.rule("R3.58")
+def test_a_brake_is_asked_again_in_the_transaction_that_makes_records():
+    organization(auto_creates_per_hour=1)
+    ada = user()
+    reading = Reading(
+        mailbox=ada.mailbox,
+        organization=organization(),
+        party=reading_of(ada.mailbox),
+        start=None,
+        watermark=None,
+        now=NOW,
+    )
+
+    def planned(number):
+        raw = message(sender=f"{number}@customer.example", message_id=f"{number}@customer.example")
+        staged = blobs.Staged()
+        one = Incoming(key=str(number), message=parse(raw), raw=raw)
+        return plan_page(reading, [one], staged), staged
+
+    plans, staged = planned(1)
+    others, other_staged = planned(2)  # by another worker, before the first one wrote
+    with transaction.atomic():
+        write_page(plans, staged, NOW)
+    with pytest.raises(PageStale), transaction.atomic():
+        write_page(others, other_staged, NOW)
+    others, other_staged = planned(2)
+    with transaction.atomic():
+        write_page(others, other_staged, NOW)
+
+    assert Contact.objects.count() == 1
+    assert Email.objects.count() == 2
+
+
 @pytest.mark.rule("R3.58")
 def test_a_draft_does_nothing():
     support = queue()
@@ -674,6 +764,22 @@ def test_the_answer_leaves_marked_and_in_its_thread():
     assert [address.address for address in sent.to] == [RITA]
     assert envelope.recipients == (RITA,)
     assert "Answered automatically: to rita@customer.example" in told(question)
+
+
+@pytest.mark.rule("R3.59")
+def test_mail_that_is_old_when_it_is_read_is_not_answered():
+    organization(auto_responses_within_days=2)
+    support = queue()
+    rule(support, allow_unknown_sender=True, answers=True)
+    deliver(support, 1, sender="one@customer.example", arrived=NOW - timedelta(days=2, hours=1))
+    deliver(support, 2, sender="two@customer.example", arrived=NOW - timedelta(days=1, hours=23))
+
+    support.receive()
+
+    assert Incident.objects.count() == 2
+    assert answers().get().to_recipients == "two@customer.example"
+    late = told(Email.objects.get(message_id="1@customer.example"))
+    assert "No automatic answer: the mail arrived more than 2 days before it was read" in late
 
 
 @pytest.mark.rule("R3.59")

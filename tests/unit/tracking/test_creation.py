@@ -16,6 +16,7 @@ from tracking.creation import (
     Company,
     Facts,
     Item,
+    Pace,
     Rule,
     Said,
     Why,
@@ -164,6 +165,41 @@ def test_keys_are_those_of_kind_and_address():
 
     assert len(keys) == 8
     assert key_of("activities.contact", RITA) in keys
+
+
+# -- the brake on what spam can make
+
+
+@pytest.mark.rule("R3.58")
+@pytest.mark.parametrize(
+    ("pace", "why"),
+    [
+        (Pace(hour=100, day=100), Why.HOUR_LIMIT),
+        (Pace(hour=0, day=500), Why.DAY_LIMIT),
+        (Pace(hour=99, day=499), None),
+    ],
+)
+def test_strangers_become_so_many_records_and_no_more(pace, why):
+    one = rule(allow_unknown=True, owner_creates=AutoCreate.CONTACT)
+    paces = {one.maker: pace, "ada": pace}
+    by_rule = decide(facts(rules=(one,), by_queue=True, pace=paces.get))
+    by_option = decide(facts(wants=AutoCreate.LEAD, taker="ada", pace=paces.get))
+
+    if why is None:
+        assert (by_rule.maker, by_option.maker) == (one.maker, "ada")
+        assert by_rule.case and by_option.person
+    else:
+        assert said(by_rule) == [(Said.NO_CASE, why), (Said.NO_PERSON, why)]
+        assert said(by_option) == [(Said.NO_PERSON, why)]
+        assert not by_rule.makes_something and by_rule.leaves is None
+        assert {note.maker for note in by_rule.notes} == {one.maker}
+
+
+@pytest.mark.rule("R3.58")
+def test_whoever_is_known_is_not_braked():
+    made = decide(facts(sender=CONTACT, rules=(rule(),), pace=lambda maker: Pace(999, 999)))
+
+    assert made.case is not None
 
 
 # -- cases
@@ -371,6 +407,7 @@ def test_an_answer_goes_to_the_sender():
         ({"sender": CONTACT, "answered_address": 5}, {}, Why.ADDRESS_LIMIT),
         ({"sender": CONTACT, "most_per_address": 0}, {}, Why.ADDRESS_LIMIT),
         ({"sender": CONTACT, "answered_queue": {SENDS: 100}}, {}, Why.QUEUE_LIMIT),
+        ({"sender": CONTACT, "arrived": NOW - timedelta(days=3, minutes=1)}, {}, Why.TOO_LATE),
     ],
 )
 def test_what_holds_an_answer_back_holds_back_no_case(columns, changes, why):
