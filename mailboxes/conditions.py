@@ -868,6 +868,17 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
             "Read its answer at the marked recipients, correct the addresses and send to them again."
         ),
     ),
+    (
+        "AnswerOverdue",
+        612,
+        I,
+        ITEM,
+        _(
+            "This automatic answer waited longer than answers may be late, so it was cancelled and not "
+            "sent (R3.59)."
+        ),
+        _("Answer by hand if it still matters."),
+    ),
     # -- 7xx decisions about mail (R3.15; the decision itself carries Dataverse's own number)
     (
         "NoCorrelationMatch",

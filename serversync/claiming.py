@@ -15,6 +15,7 @@ from serversync.cycle import Run
 from serversync.leases import renew
 from serversync.limits import allowed
 from serversync.models import Submission
+from serversync.overdue import in_time
 from serversync.pacing import Allowance
 from serversync.turns import due, next_of
 
@@ -36,7 +37,7 @@ def claim(run: Run) -> list[Claimed]:
             _wait(run, room.until, room, now)
             return []
         most = BATCH if room.messages is None else min(BATCH, room.messages)
-        waiting = next_of(run.mailbox, now, most)
+        waiting = in_time(lambda: next_of(run.mailbox, now, most), run.organization, now)
         emails = within(room, _within_memory(waiting))
         if waiting and not emails:
             _wait(run, room.wider_at, room, now)

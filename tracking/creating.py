@@ -22,7 +22,7 @@ from activities.models import Incident
 from activities.store import NewEmail, NewParty
 from activities.wording import word
 from mailboxes.choices import AutoCreate
-from mailboxes.models import Organization, uuid7
+from mailboxes.models import Mailbox, Organization, uuid7
 from mailboxes.search import add_to_index
 from tracking.acceptance import Party
 from tracking.brakes import most_of, pace_of, take
@@ -42,7 +42,7 @@ from tracking.creation import (
 from tracking.matching import MatchRules, hash_rows
 from tracking.numbers import new_tokens
 from tracking.ownership import OwnerChoice
-from tracking.prospects import COLUMNS, PEOPLE, Prospects, is_case
+from tracking.prospects import COLUMNS, PEOPLE, Prospects, answered, is_case
 from tracking.resolution import CONTACT, QUEUE, Resolution
 from tracking.tokens import with_token
 
@@ -238,6 +238,22 @@ def number_answers(answers: Sequence[NewEmail], organization: Organization) -> N
             row.subject, token, organization.maximum_subject_length_on_mail_server
         )
         row.fields["tracking_token"] = token
+
+
+def are_within_limits(
+    answers: Sequence[NewEmail], organization: Organization, now: datetime
+) -> bool:
+    """Whether these answers, now that they are written, and those of other workers together stay within
+    the limits (R3.59). The queues' mailboxes stay locked, so that whoever answers through one of them counts
+    what the others have committed. One address that writes to two queues may still get a few more."""
+    queues = {row.fields["sender_mailbox_id"] for row in answers}
+    addresses = {row.fields["to_recipients"] for row in answers}
+    locked = Mailbox.objects.filter(pk__in=queues).select_for_update(no_key=True)
+    list(locked.order_by("pk").values_list("pk"))
+    left = answered(addresses, queues, now)
+    return all(left[key] <= organization.auto_responses_per_address for key in addresses) and all(
+        left[key] <= organization.auto_responses_per_queue for key in queues
+    )
 
 
 def write(made: Sequence[tuple[UUID, Creation]], organization: Organization, now: datetime) -> bool:

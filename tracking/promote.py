@@ -25,7 +25,7 @@ from tracking.acceptance import Acceptance
 from tracking.choices import AcceptReason
 from tracking.choices import Outcome as State
 from tracking.copies import is_copy
-from tracking.creating import answer_of, number_answers
+from tracking.creating import answer_of, are_within_limits, number_answers
 from tracking.creating import write as write_creations
 from tracking.decide import Accepted, judge, skip
 from tracking.deliveries import heard_from, note
@@ -63,8 +63,8 @@ __all__ = [
 
 class PageStale(Exception):
     """A message of this page lost a collision to what another worker stored, and others of the page
-    rest on it: answers, copies, or those that left its id to it. Plan the page again: then they rest
-    on what stands."""
+    rest on it: answers, copies, or those that left its id to it; or other workers made or answered so
+    much that a brake holds by now. Plan the page again: then they rest on what stands."""
 
 
 # -- plan ----------------------------------------------------------------------------------------
@@ -161,15 +161,17 @@ def write_page(
     good = [plan for plan in plans if not plan.error]
     rows = [plan.new_email for plan in good if plan.new_email is not None]
     answers = [plan.answer for plan in good if plan.answer is not None]
+    organization = organization or Organization.objects.current()
     if answers:
-        number_answers(answers, organization or Organization.objects.current())
+        number_answers(answers, organization)
     lost = write_emails([*rows, *answers], staged, now).standing
     if any(_is_stale(plan, lost) for plan in good):
+        raise PageStale
+    if answers and not are_within_limits(answers, organization, now):
         raise PageStale
     for plan in good:
         if plan.new_email is not None and plan.new_email.id in lost:
             plan.duplicate_of = lost[plan.new_email.id].id
-    organization = organization or Organization.objects.current()
     _write_creations(good, organization, now)
     undelivered = note(_effects(good))
     heard_from(_writers(good))

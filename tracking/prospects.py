@@ -268,14 +268,29 @@ def _arms(found: "Prospects", looked_for: "LookedFor") -> Iterator[tuple[int, Qu
         )
     sending = [rule.sends for rule in found.rules.values() if rule.answers and rule.sends]
     if sending:
-        for some in _batches(sorted(looked_for.senders)):
-            yield len(some), _counted(_answers_to(some, looked_for.now), What.TO, "address_used")
-        sent = Email.objects.filter(
-            is_workflow_created=True,
-            sender_mailbox__in=sending,
-            submitted_at__gt=looked_for.now - PER_QUEUE,
-        )
-        yield len(sending), _counted(sent, What.FROM, "sender_mailbox_id")
+        yield from _answered(looked_for.senders, sending, looked_for.now)
+
+
+def _answered(
+    addresses: Iterable[str], sending: Sequence[UUID], now: datetime
+) -> Iterator[tuple[int, QuerySet[Any, Any]]]:
+    for some in _batches(sorted(addresses)):
+        yield len(some), _counted(_answers_to(some, now), What.TO, "address_used")
+    sent = Email.objects.filter(
+        is_workflow_created=True, sender_mailbox__in=sending, submitted_at__gt=now - PER_QUEUE
+    )
+    yield len(sending), _counted(sent, What.FROM, "sender_mailbox_id")
+
+
+def answered(
+    addresses: Iterable[str], mailboxes: Iterable[UUID], now: datetime
+) -> Counter[str | UUID]:
+    """How many automatic answers these addresses got and these mailboxes sent, as `Prospects.answered`.
+    One statement."""
+    found = Prospects()
+    for what, key, one, _two, _three in _read(_answered(addresses, list(mailboxes), now)):
+        _count_answers(found, what, key, int(one))
+    return found.answered
 
 
 def _read(arms: Iterable[tuple[int, QuerySet[Any, Any]]]) -> Iterator[Row]:
@@ -365,10 +380,8 @@ def _learn(found: Prospects, looked_for: "LookedFor", rows: Iterable[Row]) -> No
             taken[UUID(key)] = {Address(text).key for text in (one, two, three) if text}
         elif what == What.CASE:
             found.cases[str(UUID(key))] = _case(key, one, two, three)
-        elif what == What.TO:
-            found.answered[key] += int(one)
-        elif what == What.FROM:
-            found.answered[UUID(key)] += int(one)
+        elif what in (What.TO, What.FROM):
+            _count_answers(found, what, key, int(one))
         elif what == What.MADE:
             found.made[key, _moment(one)] = int(two)
     found.own_domains = frozenset(domains)
@@ -383,6 +396,10 @@ def _case(key: str, number: str, status: str, settled_on: str | None) -> Case:
     moment = _moment(settled_on) if settled_on else None
     state = state_of(CaseStatus(int(status)))
     return Case(id=UUID(key), number=number, state=state, settled_on=moment)
+
+
+def _count_answers(found: Prospects, what: str, key: str, number: int) -> None:
+    found.answered[UUID(key) if what == What.FROM else key] += number
 
 
 def _moment(text: str) -> datetime:

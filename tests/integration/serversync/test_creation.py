@@ -783,6 +783,25 @@ def test_mail_that_is_old_when_it_is_read_is_not_answered():
 
 
 @pytest.mark.rule("R3.59")
+def test_an_answer_that_could_not_leave_in_time_is_cancelled():
+    support = queue()
+    rule(support, allow_unknown_sender=True, answers=True)
+    deliver(support, 1, sender="one@customer.example")
+    support.receive()
+    support.later(days=3, minutes=1)
+    deliver(support, 2, sender="two@customer.example")
+    support.receive()
+
+    support.send()
+
+    late, fresh = answers().order_by("submitted_at")
+    assert (late.status_code, late.last_error_code) == (EmailStatus.CANCELED, "AnswerOverdue")
+    assert late.activity.state_code == EmailStatus.CANCELED.state
+    assert fresh.status_code == EmailStatus.SENT
+    assert not late.submissions.exists()
+
+
+@pytest.mark.rule("R3.59")
 def test_two_sites_that_answer_each_other_stop_at_once():
     support = queue()
     rule(support, allow_unknown_sender=True, answers=True)
@@ -844,6 +863,45 @@ def test_a_queue_sends_so_many_in_an_hour():
 
 
 @pytest.mark.rule("R3.59")
+@pytest.mark.parametrize(
+    "limits", [{"auto_responses_per_queue": 1}, {"auto_responses_per_address": 1}]
+)
+def test_answers_of_other_workers_are_counted_in_the_transaction_that_writes(limits):
+    organization(**limits)
+    support = queue()
+    rule(support, allow_unknown_sender=True, answers=True)
+    reading = Reading(
+        mailbox=support.mailbox,
+        organization=organization(),
+        party=reading_of(support.mailbox),
+        start=None,
+        watermark=None,
+        now=NOW,
+    )
+
+    def planned(number):
+        raw = message(
+            sender=FROM_RITA, to="support@example.com", message_id=f"{number}@customer.example"
+        )
+        staged = blobs.Staged()
+        one = Incoming(key=str(number), message=parse(raw), raw=raw)
+        return plan_page(reading, [one], staged), staged
+
+    plans, staged = planned(1)
+    others, other_staged = planned(2)  # by another worker, before the first one wrote
+    with transaction.atomic():
+        write_page(plans, staged, NOW)
+    with pytest.raises(PageStale), transaction.atomic():
+        write_page(others, other_staged, NOW)
+    others, other_staged = planned(2)
+    with transaction.atomic():
+        write_page(others, other_staged, NOW)
+
+    assert answers().count() == 1
+    assert Incident.objects.count() == 2
+
+
+@pytest.mark.rule("R3.59")
 def test_who_wants_no_email_gets_none_and_a_closed_mailbox_sends_none():
     support = queue()
     rita(do_not_email=True)
@@ -901,7 +959,7 @@ def test_a_page_of_50_new_senders_with_everything_on():
     assert Incident.objects.count() == 46
     assert answers().count() == 46
     assert Contact.objects.count() == 47
-    most = 40 if connection.vendor == "postgresql" else 60
+    most = 40 if connection.vendor == "postgresql" else 62
     assert len(counted) <= most, str(counted)
     before = counted.sql[: next(n for n, sql in enumerate(counted.sql) if sql[:6] == "INSERT")]
     assert len([sql for sql in before if sql.startswith("SELECT")]) <= 15, str(counted)

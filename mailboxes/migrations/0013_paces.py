@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0010_undo_send'),
+        ('mailboxes', '0012_dkim'),
     ]
 
     operations = [
