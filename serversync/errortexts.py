@@ -10,6 +10,7 @@ from typing import Any
 
 from serversync.seen import INTERNAL
 from tracking import hooks
+from tracking.trace import without_subjects
 
 QUOTING = frozenset({INTERNAL, hooks.CODE})
 
@@ -26,9 +27,10 @@ def shown_error(code: str, text: str, *, may_read: bool) -> str:
 
 
 def shown_decision(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored decision for those who may not read the mail, with its failure told likewise."""
+    """A stored decision for those who may not read the mail: no subjects, and its failure told likewise."""
+    data = without_subjects(data)
     failure = data.get("failure")
     if not isinstance(failure, Mapping):
-        return dict(data)
+        return data
     code, text = str(failure.get("code", "")), str(failure.get("text", ""))
     return {**data, "failure": {**failure, "text": shown_error(code, text, may_read=False)}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serversync.choices import ItemState
+from serversync.errortexts import shown_decision
 from serversync.facets import Facet
 from serversync.models import SyncItem
 from serversync.templatetags.console import STATE_KIND
@@ -33,8 +34,13 @@ def line_of(
     facets: Iterable[Facet],
     before: Mapping[str, Any],
     after: Mapping[str, Any],
+    *,
+    may_read: bool,
 ) -> Line:
-    """`before` and `after`: decisions as data (tracking.trace). None of it: nothing can be said."""
+    """`before` and `after`: decisions as data (tracking.trace). None of it: nothing can be said.
+    `may_read`: whether they may quote the mail (R8.30)."""
+    if not may_read:
+        before, after = shown_decision(before), shown_decision(after)
     states = [_state(before), _state(after)]
     return Line(
         name=name,

@@ -34,7 +34,7 @@ from serversync.models import ServerAction, SyncItem
 from serversync.templatetags.console import STATE_KIND
 from tracking.byhand import sentences_of
 from tracking.choices import AcceptReason, SkipReason
-from tracking.trace import UNTRACKED, without_subjects
+from tracking.trace import UNTRACKED
 
 HIDDEN = "***"  # other people's subjects (R8.30)
 
@@ -247,7 +247,7 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
                 email = None
             data = told(item)
             if not item.is_readable:
-                data = shown_decision(without_subjects(data))
+                data = shown_decision(data)
             error = shown_error(item.reason, item.last_error, may_read=item.is_readable)
             names = folder_names(item.mailbox)
             others = self._others(request, item)

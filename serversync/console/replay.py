@@ -257,7 +257,7 @@ def _lines(changes: Sequence[ReplayChange], reader: Any) -> list[tuple[Any, Line
 def _line(change: ReplayChange, may_read: bool) -> Line:
     name = (change.item.subject or __("(no subject)")) if may_read else HIDDEN
     facets = [Facet(facet) for facet in change.facets]
-    return line_of(name, change.item, facets, change.before, change.after)
+    return line_of(name, change.item, facets, change.before, change.after, may_read=may_read)
 
 
 def _told(change: ReplayChange) -> dict[str, Any]:

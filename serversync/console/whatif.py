@@ -293,4 +293,4 @@ def _line(one: Difference, may_read: bool) -> Line:
         name = one.name
     else:
         name = one.item.subject or __("(no subject)") if may_read else HIDDEN
-    return line_of(name, one.item, one.facets, one.before, one.after)
+    return line_of(name, one.item, one.facets, one.before, one.after, may_read=may_read)
