@@ -16,7 +16,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from activities import blobs
-from activities.choices import RECIPIENTS, ParticipationType
+from activities.choices import RECIPIENTS, DeliveryResult, ParticipationType
 from activities.html import html_of
 from activities.mime.automatic import Fields, Machine, fields_of
 from activities.mime.compose import compose
@@ -145,7 +145,7 @@ def _message(
     everybody = tuple(
         dict.fromkeys(
             party.address_used
-            for party in parties
+            for party in _wanting(parties)
             if party.participation_type_mask in RECIPIENTS and party.address_used
         )
     )
@@ -204,7 +204,17 @@ def sealed(
         message.sender.address,
         everybody,
         signer.sign(mime) if signer else mime,
+        delivery_receipt=bool(message.delivery_receipt_to),
     )
+
+
+def _wanting(parties: Sequence[ActivityParty]) -> Sequence[ActivityParty]:
+    """All; or who has neither got it nor been refused for good, once an attempt got it to some (R5.16)."""
+    untouched = (DeliveryResult.NONE, DeliveryResult.REFUSED, DeliveryResult.REDIRECTED)
+    if all(party.delivery_result in untouched for party in parties):
+        return parties
+    left = [party for party in parties if party.delivery_result == DeliveryResult.NONE]
+    return left if any(p.participation_type_mask in RECIPIENTS for p in left) else parties
 
 
 def _is_on_behalf(parties: Sequence[ActivityParty], mailbox: Mailbox) -> bool:

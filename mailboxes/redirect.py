@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailboxes.addresses import address_key
-from mailboxes.protocols.base import Envelope, OutgoingServer, Sent
+from mailboxes.protocols.base import Envelope, OutgoingServer, RecipientResult, Sent
 from mailboxes.protocols.errors import MessageRefused
 
 
@@ -34,6 +34,10 @@ class OnlyTo:
         self.server = server
         self.address = address
         self.protocol = server.protocol
+
+    @property
+    def told(self) -> tuple[RecipientResult, ...]:
+        return self.server.told
 
     def open(self) -> Self:
         self.server.open()

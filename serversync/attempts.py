@@ -36,7 +36,7 @@ def acceptance(submission_id: UUID, sent: Sent) -> Outcome:
         reply=sent.reply,
         server_message_id=sent.server_message_id,
         copy_filed=sent.filed_copy,
-        recipients=_told(sent.recipients),
+        recipients=told(sent.recipients),
     )
 
 
@@ -47,7 +47,7 @@ def refusal(submission_id: UUID, error: MessageError) -> Outcome:
         reply=str(error),
         error_code=error.code,
         permanent=error.permanent and not isinstance(error, MessageDeferred),
-        recipients=_told(getattr(error, "recipients", ())),
+        recipients=told(getattr(error, "recipients", ())),
     )
 
 
@@ -74,9 +74,17 @@ def not_taken(submission_id: UUID, error: ServerError) -> Outcome:
     return Outcome(submission_id, SubmissionState.RELEASED, reply=str(error), error_code=error.code)
 
 
-def _told(recipients: Iterable[RecipientResult]) -> list[dict[str, object]]:
+def told(recipients: Iterable[RecipientResult]) -> list[dict[str, object]]:
+    """`again`: refused for now; `left_over`: because the server takes no more at once."""
     return [
-        {"address": r.address, "accepted": r.accepted, "code": r.code, "text": r.text}
+        {
+            "address": r.address,
+            "accepted": r.accepted,
+            "code": r.code,
+            "text": r.text,
+            "again": not (r.accepted or r.permanent),
+            "left_over": r.left_over,
+        }
         for r in recipients
     ]
 
@@ -102,9 +110,10 @@ def store(outcome: Outcome, now: datetime) -> None:
         server_message_id=outcome.server_message_id[:320],
         error_code=outcome.error_code,
         permanent=outcome.permanent,
-        recipients=outcome.recipients,
         copy_filed=outcome.copy_filed,
         look_again_at=outcome.look_again_at,
+        # What each was told before the hand-over stands unless there is news of it.
+        **({"recipients": outcome.recipients} if outcome.recipients else {}),
         **_counting(outcome.state),
     )
 

@@ -40,6 +40,7 @@ class SubmissionState(TextChoices):
     CLAIMED = "claimed", _("Claimed")
     HANDED_OVER = "handed_over", _("Handed over, outcome not yet known")
     ACCEPTED = "accepted", _("Accepted by the server")
+    PARTLY = "partly", _("Accepted for some; the others are tried again")
     REFUSED = "refused", _("Refused by the server")
     RELEASED = "released", _("Not handed over; may be tried again")
     UNKNOWN = "unknown", _("Unknown whether it left")

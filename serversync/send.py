@@ -37,6 +37,7 @@ from serversync.attempts import (
     not_taken,
     refusal,
     store,
+    told,
     unsendable,
 )
 from serversync.choices import SubmissionState
@@ -193,6 +194,7 @@ class HandingOver:
     def _commit_hand_over(self, submission: Submission) -> None:
         """The one commit per message: the result of the one before, and this one's handing over."""
         now = self.run.clock()
+        said = self.server.told if self.server else ()
         with transaction.atomic():
             if (now - self.renewed_at).total_seconds() >= RENEW_EVERY_SECONDS:
                 renew(self.run.token, now)
@@ -203,7 +205,13 @@ class HandingOver:
                 pk=submission.pk,
                 state=SubmissionState.CLAIMED,
                 claim_token=submission.claim_token,
-            ).update(state=SubmissionState.HANDED_OVER, handed_over_at=now, counts_at=now)
+            ).update(
+                state=SubmissionState.HANDED_OVER,
+                handed_over_at=now,
+                counts_at=now,
+                recipients=told(said),
+                **({"recipient_count": sum(one.accepted for one in said)} if said else {}),
+            )
             if not won:
                 # Only a successor takes claims back, and with this one it took all of the batch.
                 raise LeaseLost("Another worker took the claim of this email back.")

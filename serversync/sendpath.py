@@ -197,6 +197,9 @@ def _answer(last: Attempt, name: str) -> Station:
         if last.refused:
             phrase = _("accepted, but not for all")
         return station("answer", name, phrase, told, state=state, rule="R5.18")
+    if last.state == SubmissionState.PARTLY:
+        phrase = _("accepted, but not for all")
+        return station("answer", name, phrase, told, state=StationState.WAITING, rule="R5.16")
     if last.state == SubmissionState.REFUSED:
         phrase = _("refused for good") if last.permanent else _("refused for now")
         return station("answer", name, phrase, told, rule="R5.15")

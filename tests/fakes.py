@@ -437,7 +437,7 @@ class FakeOutgoingServer(Failing):
     points "before" (raised before handing over) and "after" (raised after it; the message counts as
     accepted if it is not one of errors.REFUSALS and `accept_when_lost` is set).
     `files_copies`: keeps copies in sent items and so can find them. `server_message_id`: the id that
-    it says it used.
+    it says it used. `most_recipients`: that it takes at once, 0 for any number.
     """
 
     protocol = "smtp"
@@ -457,8 +457,13 @@ class FakeOutgoingServer(Failing):
         self.sent: list[Envelope] = []
         self.handed_over: list[Envelope] = []
         self.accept_when_lost = False
+        self.most_recipients = 0
+        self.told: tuple[RecipientResult, ...] = ()
         self.is_open = False
         self._refused: dict[str, RecipientResult] = {}
+
+    def accept(self, address: str) -> None:
+        self._refused.pop(address, None)
 
     def refuse(self, address: str, text: str = "5.1.1 no such user") -> None:
         self._refused[address] = RecipientResult(address, False, 550, text, True)
@@ -484,7 +489,7 @@ class FakeOutgoingServer(Failing):
         with watched(self.options.watcher, Phase.SEND):
             self._called("send")
             self._raise_planned("before")
-            results = self._judge(envelope)
+            self.told = results = self._judge(envelope)
         hand_over()
         self.handed_over.append(envelope)
         with watched(self.options.watcher, Phase.SEND):
@@ -519,9 +524,15 @@ class FakeOutgoingServer(Failing):
             raise MessageTooLarge(
                 f"{len(envelope.mime)} octets, the server takes {self.size_limit}"
             )
+        wanted = list(dict.fromkeys(envelope.recipients))
+        most = self.most_recipients or len(wanted)
         results = tuple(
             self._refused.get(address) or RecipientResult(address, True, 250, "2.1.5 ok")
-            for address in dict.fromkeys(envelope.recipients)
+            for address in wanted[:most]
+        )
+        results += tuple(
+            RecipientResult(address, False, 452, "4.5.3 too many", left_over=True)
+            for address in wanted[most:]
         )
         if not any(result.accepted for result in results):
             kind = MessageRefused if all(r.permanent for r in results) else MessageDeferred

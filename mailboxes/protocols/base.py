@@ -306,23 +306,27 @@ class IncomingServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message to hand over. `mime` has no Bcc header (R5.22) and CRLF line ends."""
+    """One message to hand over. `mime` has no Bcc header (R5.22) and CRLF line ends. `delivery_receipt`:
+    servers are asked to tell what becomes of it, where the protocol can (R5.21)."""
 
     message_id: str
     sender: str
     recipients: tuple[str, ...]
     mime: bytes = field(repr=False)
+    delivery_receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientResult:
-    """What the server said to one recipient. `permanent`: 5xx."""
+    """What the server said to one recipient. `permanent`: 5xx. `left_over`: only because the message had
+    as many recipients as the server takes at once; the next attempt is for those that were left."""
 
     address: str
     accepted: bool
     code: int
     text: str
     permanent: bool = False
+    left_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +347,11 @@ class OutgoingServer(Protocol):
     """An account that mail can be handed to. One connection serves a batch of messages."""
 
     protocol: str
+
+    @property
+    def told(self) -> tuple[RecipientResult, ...]:
+        """While `send` calls `hand_over`: what the server has said to each recipient of the message;
+        empty where it says nothing of single ones."""
 
     def open(self) -> Self:
         """Resolve, connect, TLS, log in. Idempotent while connected."""

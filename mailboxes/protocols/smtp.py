@@ -1,4 +1,5 @@
-"""SMTP submission (RFC 5321, 6409) with STARTTLS, AUTH, SIZE, 8BITMIME, SMTPUTF8 and PIPELINING.
+"""SMTP submission (RFC 5321, 6409) with STARTTLS, AUTH, SIZE, 8BITMIME, SMTPUTF8, PIPELINING, DSN and
+LIMITS.
 
 Spoken by hand: the point of no return must lie exactly before the final dot, replies must be told
 apart from lost connections and time-outs, and commands go out in groups; smtplib hides all three.
@@ -14,6 +15,10 @@ A message takes one of these ways:
     final dot ──── 250 ── Sent
                    4xx, 5xx ── one of errors.REFUSALS: it did not take the message
                    no answer ── SocketTimedOut or ConnectionLost: nobody knows
+
+One message is one transaction. Recipients beyond the number that the server takes in one are left for
+the caller's next attempt (RecipientResult.left_over): a second transaction behind the same hand-over
+would have an outcome of its own, and a kill between the two would leave nobody knowing who got it.
 """
 
 import base64
@@ -68,6 +73,11 @@ PIPELINED_COMMANDS = 100  # small enough that neither side fills its buffers whi
 MOST_REPLY_LINES = 200  # one reply; EHLO has some twenty
 
 FOREIGN_GREETING = re.compile(rb"\* |\+OK|-ERR|SSH-|HTTP/|<", re.IGNORECASE)
+# 452 4.5.3, or of old 552: this many and no more in one transaction. Not what is said of a rate.
+TOO_MANY = re.compile(
+    r"[45]\d\d (?:[45]\.5\.3\b|(?!.*\b(?:hour|day|minute|from|in a)\b).*too many recipients)",
+    re.IGNORECASE | re.DOTALL,
+)
 BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -81,7 +91,12 @@ class Reply:
 
     @property
     def positive(self) -> bool:
-        return 200 <= self.code < 400
+        """Done. What only asks for more (3xx) is awaited where it belongs, and is a fault elsewhere."""
+        return 200 <= self.code < 300
+
+    @property
+    def negative(self) -> bool:
+        return self.code >= 400
 
     @property
     def permanent(self) -> bool:
@@ -103,6 +118,7 @@ class SmtpServer:
         self._extensions: dict[str, list[str]] = {}
         self._tokens: sasl.Tokens | None = None
         self._fresh = True  # nothing was sent over this connection yet
+        self.told: tuple[RecipientResult, ...] = ()
 
     def __repr__(self) -> str:
         return f"<SmtpServer {self.settings.host}:{self.settings.port}>"
@@ -141,7 +157,7 @@ class SmtpServer:
         try:
             with watched(self.options.watcher, Phase.SEND):
                 content = canonical(envelope.mime)
-                results = self._begin_message(envelope, content)
+                self.told = results = self._begin_message(envelope, content)
                 self._send_content(content)
         except ServerError:
             self._reset()
@@ -153,7 +169,7 @@ class SmtpServer:
             raise
         with watched(self.options.watcher, Phase.SEND):
             self._line.send(b".\r\n")
-            reply = self._reply()
+            reply = self._answer("a message")
             self._fresh = False
             if not reply.positive:
                 raise refusal(reply, results)
@@ -293,14 +309,18 @@ class SmtpServer:
 
     def _begin_message(self, envelope: Envelope, content: bytes) -> tuple[RecipientResult, ...]:
         """MAIL, RCPTs and DATA, up to the server's consent to take the content."""
+        self._keep_in_step()
         mail = self._mail_command(envelope, content)
         results: dict[str, RecipientResult] = {}
         commands: list[tuple[str, str]] = []
         for address in dict.fromkeys(envelope.recipients):
             try:
-                commands.append((address, f"RCPT TO:<{self._path(address)}>"))
+                command = f"RCPT TO:<{self._path(address)}>{self._receipt(envelope, address)}"
+                commands.append((address, command))
             except MessageRefused as error:
                 results[address] = RecipientResult(address, False, 553, error.detail, True)
+        commands, beyond = self._within_limit(commands)
+        results |= {address: beyond_limit(address) for address, _command in beyond}
         if not commands:
             raise MessageRefused("no recipient can be written in an SMTP command")
         first = self._first_reply(mail, [command for _, command in commands])
@@ -314,11 +334,38 @@ class SmtpServer:
             if start or not pipelining:
                 self._send([command for _, command in part] + self._data_after(start, commands))
             for address, _ in part:
-                reply = self._reply()
+                reply = self._answer("RCPT")
                 results[address] = recipient_result(address, reply)
         ordered = tuple(results[address] for address in dict.fromkeys(envelope.recipients))
         self._agree_on_data(ordered)
         return ordered
+
+    def _keep_in_step(self) -> None:
+        """Whatever a server says unasked, between two messages, would be taken for the answer to the
+        next command. It may say goodbye, too. Either way the next message goes over a new line."""
+        if self._fresh:
+            return
+        try:
+            spoken = self._line.has_spoken()
+        except ConnectionLost:
+            spoken = True
+        if spoken:
+            self._line.close()
+            self.open()
+
+    def _within_limit(
+        self, commands: list[tuple[str, str]]
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """What one transaction takes, where the server says so (RFC 9422), and what is left."""
+        most = recipients_limit(self._extensions.get("LIMITS", [])) or len(commands)
+        return commands[:most], commands[most:]
+
+    def _receipt(self, envelope: Envelope, address: str) -> str:
+        """Ask the servers on the way to tell what becomes of it (RFC 3461), where this one can."""
+        if not envelope.delivery_receipt or "DSN" not in self._extensions:
+            return ""
+        notify = " NOTIFY=SUCCESS,DELAY,FAILURE"
+        return f"{notify} ORCPT=rfc822;{xtext(address)}" if address.isascii() else notify
 
     def _first_reply(self, mail: str, recipients: Sequence[str]) -> Reply:
         """The reply to MAIL, sent with the first group of what follows if the server pipelines.
@@ -333,7 +380,7 @@ class SmtpServer:
             group += self._data_after(0, recipients)
         try:
             self._send(group)
-            return self._reply()
+            return self._answer("MAIL")
         except (ConnectionLost, ServerBusy):
             if self._fresh:
                 raise
@@ -376,8 +423,10 @@ class SmtpServer:
         if not pipelining:
             self._send(["DATA"])
         reply = self._reply()
-        if reply.code != 354:
+        if reply.negative:
             raise refusal(reply, results)
+        if reply.code != 354:
+            self._unexpected(f"a reply to DATA that is none: {reply}")
 
     def _send_content(self, content: bytes) -> None:
         """Everything but the final dot. A server that speaks or hangs up meanwhile has said no."""
@@ -392,7 +441,7 @@ class SmtpServer:
         if interrupted:
             reply = self._reply()
             self._line.close()
-            if reply.positive:
+            if not reply.negative:
                 raise UnexpectedReply(f"a reply in the middle of a message: {reply}")
             raise refusal(reply)
 
@@ -414,17 +463,29 @@ class SmtpServer:
                     "encode its parts as base64 or quoted-printable"
                 )
             command += " BODY=8BITMIME"
-        header = content.partition(b"\r\n\r\n")[0]
+        if envelope.delivery_receipt and "DSN" in offers:
+            command += f" RET=HDRS ENVID={xtext(envelope.message_id.strip('<>'))[:100]}"
+        return command + self._utf8(envelope, content[: content.find(b"\r\n\r\n")])
+
+    def _utf8(self, envelope: Envelope, header: bytes) -> str:
+        """SMTPUTF8 if an address or the header need it (RFC 6531)."""
         addresses = (envelope.sender, *envelope.recipients)
-        if not header.isascii() or not all(self._is_ascii_path(each) for each in addresses):
-            if "SMTPUTF8" in offers:
-                command += " SMTPUTF8"
-            elif not header.isascii():
-                raise MessageRefused(
-                    "the header holds characters beyond ASCII and the server does not offer "
-                    "SMTPUTF8: encode them as RFC 2047 says"
-                )
-        return command
+        beyond = [each for each in addresses if not self._is_ascii_path(each)]
+        if header.isascii() and not beyond:
+            return ""
+        if "SMTPUTF8" in self._extensions:
+            return " SMTPUTF8"
+        if header.isascii():
+            return ""  # each address that needs it is refused by itself
+        if beyond:
+            raise MessageRefused(
+                f"{', '.join(beyond)}: an address with letters beyond ASCII needs a server that offers "
+                "SMTPUTF8, which this one does not; nobody gets a message that names it"
+            )
+        raise MessageRefused(
+            "the header holds characters beyond ASCII and the server does not offer "
+            "SMTPUTF8: encode them as RFC 2047 says"
+        )
 
     def _is_ascii_path(self, address: str) -> bool:
         try:
@@ -475,6 +536,13 @@ class SmtpServer:
             raise refusal(reply)
         return reply
 
+    def _answer(self, to: str) -> Reply:
+        """Yes or no. What is neither is no answer, and whoever gives it is out of step (R5.17)."""
+        reply = self._reply()
+        if not (reply.positive or reply.negative):
+            self._unexpected(f"a reply to {to} that is none: {reply}")
+        return reply
+
     def _rest_of_reply(self, line: bytes) -> Reply:
         texts = []
         for _ in range(MOST_REPLY_LINES):
@@ -496,9 +564,17 @@ class SmtpServer:
 
 
 def recipient_result(address: str, reply: Reply) -> RecipientResult:
-    """A sending limit passes, whatever the code says about permanence."""
-    permanent = reply.permanent and reply.meaning(Step.RECIPIENT) not in LIMITS
-    return RecipientResult(address, reply.positive, reply.code, reply.text, permanent)
+    """A sending limit passes, whatever the code says about permanence, and so does the number of
+    recipients (RFC 5321, 4.5.3.1.10)."""
+    beyond = reply.negative and bool(TOO_MANY.match(str(reply)))
+    permanent = reply.permanent and reply.meaning(Step.RECIPIENT) not in LIMITS and not beyond
+    return RecipientResult(address, reply.positive, reply.code, reply.text, permanent, beyond)
+
+
+def beyond_limit(address: str) -> RecipientResult:
+    return RecipientResult(
+        address, False, 452, "4.5.3 more recipients than the server takes at once", False, True
+    )
 
 
 def all_refused(results: tuple[RecipientResult, ...]) -> ServerError:
@@ -589,3 +665,16 @@ def parse_extensions(text: str) -> dict[str, list[str]]:
 def size_limit(parameters: list[str]) -> int:
     """0: the server names none (RFC 1870, section 4)."""
     return int(parameters[0]) if parameters and parameters[0].isdecimal() else 0
+
+
+def recipients_limit(parameters: list[str]) -> int:
+    """RCPTMAX of LIMITS (RFC 9422); 0: the server names none."""
+    for name, _, value in (each.partition("=") for each in parameters):
+        if name == "RCPTMAX" and value.isdecimal():
+            return int(value)
+    return 0
+
+
+def xtext(text: str) -> str:
+    """RFC 3461, section 4."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)

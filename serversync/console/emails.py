@@ -387,6 +387,7 @@ class SubmissionConsole(Deeds, OfMailbox):
     def outcome(self, row: Submission) -> SafeString:
         kind = {
             SubmissionState.ACCEPTED: "good",
+            SubmissionState.PARTLY: "warn",
             SubmissionState.REFUSED: "bad",
             SubmissionState.UNKNOWN: "bad",
             SubmissionState.CLAIMED: "info",

@@ -11,6 +11,7 @@ from activities.mime.reply import message_id_for
 from activities.models import ActivityPointer, Email
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Organization, SystemUser
+from serversync.choices import SubmissionState
 from serversync.engine import wake, wake_later
 from serversync.outbox.drafts import Refused, Sender, check_editable
 from serversync.outbox.missing import missing
@@ -136,14 +137,16 @@ def _token(
 
 
 def cancel(email: Email, *, now: datetime) -> bool:
-    """Take an e-mail back while it still waits; False if it is too late.
+    """Take an e-mail back while it still waits; False if it is too late, or if some have it (R5.16).
 
     The lock on its row decides between this and a worker that claims it: one of the two finds the
     status changed.
     """
     with transaction.atomic():
         waiting = Email.objects.filter(pk=email.pk, status_code=EmailStatus.PENDING_SEND)
-        done = waiting.update(status_code=EmailStatus.DRAFT, postpone_email_processing_until=None)
+        done = waiting.exclude(submissions__state=SubmissionState.PARTLY).update(
+            status_code=EmailStatus.DRAFT, postpone_email_processing_until=None
+        )
         if done:
             ActivityPointer.objects.filter(pk=email.pk).update(
                 state_code=ActivityState.OPEN, modified_on=now

@@ -41,6 +41,7 @@ class ExchangeSender:
     """OutgoingServer over Exchange Web Services. Constructed unconnected."""
 
     protocol = "ews"
+    told: tuple[RecipientResult, ...] = ()
 
     def __init__(self, settings: ExchangeSettings, options: AdapterOptions | None = None) -> None:
         self.settings = settings
