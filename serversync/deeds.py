@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from activities.choices import Direction
 from mailboxes.models import Mailbox
-from mailboxes.protocols.base import ActionKind
+from mailboxes.protocols.base import SENT, ActionKind
 from serversync.choices import IMPORTED, ItemState
 from serversync.cycle import Run
 from serversync.models import ServerAction, SyncItem
@@ -112,6 +113,18 @@ def _is_direct(mailbox: Mailbox, plans: Iterable[Plan]) -> bool:
     )
 
 
+def _has_direction(run: Run, copy: SyncItem, plans: Iterable[Plan]) -> bool:
+    """What was sent and what was received are two activities, so the one says nothing of copies of the
+    other; unless mail between users is tracked once only (R3.40)."""
+    if run.organization.effective("ignore_internal_email"):
+        return True
+    direction = Direction.OUTGOING if copy.folder == SENT else Direction.INCOMING
+    return any(
+        plan.new_email is not None and plan.new_email.fields["direction_code"] == direction
+        for plan in plans
+    )
+
+
 def rows(
     mailbox: Mailbox, item: SyncItem, wanted: Iterable[Deed], now: datetime
 ) -> list[ServerAction]:
@@ -156,6 +169,7 @@ def elsewhere(run: Run, tracked: Mapping[str, Sequence[Plan]], now: datetime) ->
             or not layout.category_name
             or copy.generation != copy.mailbox.account_generation
             or copy.pk in seen
+            or not _has_direction(run, copy, tracked[copy.message_id])
             or not _is_direct(copy.mailbox, tracked[copy.message_id])
         ):
             continue

@@ -31,7 +31,7 @@ from tracking.acceptance import (
 from tracking.acceptance import facts_of as acceptance_facts
 from tracking.attachments import Judged, blocked_extensions, judge_attachments
 from tracking.candidates import arrival_of, bounds_of, skip_message
-from tracking.choices import AcceptReason, OwnerBecause, SkipReason, SubReason, Way
+from tracking.choices import AcceptReason, OwnerBecause, PartyKind, SkipReason, SubReason, Way
 from tracking.choices import Outcome as State
 from tracking.conversation_index import octets_of
 from tracking.copies import standing_of
@@ -220,6 +220,8 @@ def _look_at(reading: Reading, unit: Unit, page: Page) -> Found:
     sender = resolve_sender(unit.message.sender, page.book, rules)
     direction = _direction(reading, unit, sender)
     standing, key, reused = standing_of(unit.message, direction, page)
+    if standing is None and _is_once_only(reading, party, direction):
+        standing, *_ = standing_of(unit.message, Direction.OUTGOING, page)
     return Found(
         reading=reading,
         unit=unit,
@@ -373,6 +375,18 @@ def _direction(reading: Reading, unit: Unit, sender: Resolution) -> Direction:
     known = [match for match in (sender.match, *sender.others) if match]
     own = any((match.kind, match.id) == unit.reading for match in known)
     return Direction.OUTGOING if own else Direction.INCOMING
+
+
+def _is_once_only(reading: Reading, party: Party | None, direction: Direction) -> bool:
+    """Where mail between users is tracked once only, the category on a user's copy links it to what the
+    sender's sent copy became (R3.40, R7.24)."""
+    return (
+        reading.way == Way.CATEGORY
+        and direction == Direction.INCOMING
+        and party is not None
+        and party.kind == PartyKind.USER
+        and bool(reading.organization.effective("ignore_internal_email"))
+    )
 
 
 def _about(found: Found) -> About | None:

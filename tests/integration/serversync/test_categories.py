@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from activities.choices import Direction
 from activities.models import Email
 from mailboxes.choices import FilteringMethod, ServerType
 from mailboxes.models import EmailServerProfile, Organization
-from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.base import INBOX, SENT
 from mailboxes.protocols.errors import (
     AccessDenied,
     FolderMissing,
@@ -334,6 +335,40 @@ def test_a_copy_that_is_read_after_the_first_gets_it_if_its_owner_is_a_recipient
 
     assert marks(ada) == marks(ben) == [{"Tracked to Works"}]
     assert marks(cleo) == [set()]
+
+
+@pytest.mark.rule("R7.24", "R3.40")
+@pytest.mark.parametrize(
+    ("once_only", "ben_has"), [(False, "rejected"), (True, "duplicate")], ids=["two", "once only"]
+)
+def test_a_sent_copy_speaks_for_received_ones_only_where_both_are_one_email(
+    once_only: bool, ben_has: str
+) -> None:
+    organization(
+        track_categorized_items=True,
+        auto_track_sent_folder_items=True,
+        ignore_internal_email=once_only,
+        use_filtering_method_of_syncing_mailbox_only_for_correlation=True,
+        name="Works",
+    )
+    ada, ben = exchange("ada", FilteringMethod.ALL), exchange("ben")
+    ada.box.add_folder(SENT)
+    for account in (ada, ben):
+        account.receive()
+        later(account)
+    put(ben, 1, sender="ada@example.com", to="ben@example.com")
+    ben.receive()
+    put(ada, 1, SENT, sender="ada@example.com", to="ben@example.com")
+
+    ada.receive()
+    for _ in range(2):
+        later(ben)
+        ben.receive()
+
+    assert states(ada) == {"1@customer.example": "tracked"}
+    assert states(ben) == {"1@customer.example": ben_has}
+    assert marks(ben) == [{"Tracked to Works"} if once_only else set()]
+    assert Email.objects.get().direction_code == Direction.OUTGOING
 
 
 def break_deciding(monkeypatch: pytest.MonkeyPatch) -> None:
