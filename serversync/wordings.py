@@ -69,6 +69,12 @@ def insert_template(
     return Inserted(in_words(made.empty, kind), lacks_case)
 
 
+def address_of_record(record: Any) -> Address | None:
+    """Whom an email about this record would go to."""
+    address = _first(record, _EMAILS)
+    return Address(address, str(record)) if address else None
+
+
 def in_words(names: Iterable[str], kind: str) -> tuple[str, ...]:
     """What these names of a template stand for."""
     known = fields_for(kind)

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from activities.choices import EmailStatus
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 else:
     Base = object
 
+LONGEST = 120  # characters of a reason in the list; its page has all of it
 SLACK = 2  # seconds after the end until the page asks how it went
 
 
@@ -72,4 +74,9 @@ class Waiting(Base):
         because = getattr(email, "waits_because", "")
         if not because:
             return shown
-        return format_html('{}<span class="small quiet waits">{}</span>', shown, because)
+        return format_html(
+            '{}<span class="small quiet waits" title="{}">{}</span>',
+            shown,
+            because,
+            Truncator(because).chars(LONGEST),
+        )

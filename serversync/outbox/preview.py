@@ -34,6 +34,10 @@ class Preview:
     size: int = 0
 
     @property
+    def is_unnumbered(self) -> bool:
+        return UNNUMBERED in self.subject
+
+    @property
     def addresses(self) -> list[str]:
         return [row.address_used for row in self.recipients]
 

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from activities.models import Email, EmailSignature, Incident, Template
 from serversync import outbox
-from serversync.wordings import as_typed, below, templates_for
+from serversync.wordings import as_typed, below, templates_for, worded
 from tests.factories.activities import ContactFactory
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import group_of
@@ -177,3 +177,83 @@ def test_what_is_not_offered_is_not_inserted(ada):
 
     assert form["body"].value() == "Mine"
     assert form["subject"].value() == ""
+
+
+def test_what_stayed_empty_is_named(ada):
+    form_page = signed_in(ada)
+    chosen = template(
+        ada, body="{{ recipient.name }} {{ regarding.phone }} {{ organization.name }}", subject=""
+    )
+    data = form_data(form_page, reverse(COMPOSE), "form") | {"template": str(chosen.pk)}
+
+    answer = form_page.post(reverse(COMPOSE), data | {"_template": "1"})
+
+    words = " ".join(str(message) for message in answer.context["messages"])
+    assert "These stayed empty" in words
+    assert "name of the recipient ({{ recipient.name }})" in words
+    assert "its telephone number ({{ regarding.phone }})" in words
+    assert "organization" not in words
+
+
+def test_fields_of_the_record_it_is_about(ada):
+    contact = ContactFactory(telephone1="+49 30 1234", owning_user=ada)
+    about = template(
+        ada, body="{{ regarding.email }}, {{ regarding.phone }}, {{ regarding.owner }}"
+    )
+
+    form = inserted(signed_in(ada), about, regarding=f"activities.contact:{contact.pk}")
+
+    assert form["body"].value() == f"{contact.email_address1}, +49 30 1234, Ada"
+
+
+def test_no_customer_is_named_whom_the_writer_can_t_see(ada):
+    ben = user_mailbox("ben").regarding_user
+    secret = ContactFactory(first_name="Secret", last_name="Person", owning_user=ben)
+    case = Incident.objects.create(
+        title="Broken", ticket_number="CAS-1", customer_contact=secret, owning_user=ada
+    )
+    about = template(
+        ada, template_type_code="incident", subject="", body="{{ case.number }}{{ case.customer }}"
+    )
+
+    form = inserted(signed_in(ada), about, regarding=f"activities.incident:{case.pk}")
+
+    assert form["body"].value() == "CAS-1"
+    assert form.inserted.empty == ("name of its customer ({{ case.customer }})",)
+
+
+def test_a_record_out_of_sight_fills_nothing(ada):
+    ben = user_mailbox("ben").regarding_user
+    secret = ContactFactory(first_name="Secret", owning_user=ben)
+
+    made = worded(template(ada), actor=ada, sender=ada, to=None, regarding=secret)
+
+    assert "Secret" not in made.html
+
+
+def test_a_template_is_tried_with_a_record_that_its_reader_may_see(ada):
+    group_of(ada, "view_template", "change_template")
+    ben = user_mailbox("ben").regarding_user
+    seen = ContactFactory(first_name="Rita", last_name="Example", owning_user=ada)
+    secret = ContactFactory(first_name="Secret", last_name="Person", owning_user=ben)
+    mine = template(ada, body="<p>Dear {{ recipient.name }}: {{ regarding.phone }}</p>")
+    client = signed_in(ada)
+    url = reverse("admin:activities_template_try", args=[mine.pk])
+    assert "Preview with a record" in client.get(change_of(mine)).content.decode()
+
+    tried = client.get(url, {"record": f"activities.contact:{seen.pk}"})
+
+    assert tried.context["made"].subject == "Thank you, Rita"
+    assert tried.context["empty"] == ("its telephone number ({{ regarding.phone }})",)
+    frame = client.get(
+        reverse("admin:activities_template_preview", args=[mine.pk]),
+        {"record": f"activities.contact:{seen.pk}"},
+    )
+    assert b"Dear Rita Example" in frame.content
+    hidden = client.get(url, {"record": f"activities.contact:{secret.pk}"})
+    assert hidden.context["made"] is None
+    assert "Secret" not in hidden.content.decode()
+
+
+def change_of(one):
+    return reverse("admin:activities_template_change", args=[one.pk])
