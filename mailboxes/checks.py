@@ -148,6 +148,15 @@ def receipt_hooks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
     return found
 
 
+#: Values of EMAIL_BACKEND whose mail is redirected, or goes nowhere.
+REACH_NOBODY = {
+    "serversync.site_mail.MailboxBackend",
+    *(f"django.core.mail.backends.{kind}.EmailBackend" for kind in (
+        "console", "dummy", "filebased", "locmem",
+    )),
+}  # fmt: skip
+
+
 @register()
 def redirected_mail(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     address = redirect_address()
@@ -161,7 +170,7 @@ def redirected_mail(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
             id="serversync.W002",
         )
     ]
-    if settings.EMAIL_BACKEND.startswith("django.core.mail.backends.smtp"):
+    if settings.EMAIL_BACKEND not in REACH_NOBODY:
         said.append(
             Error(
                 "Mail of the site's own code (EMAIL_BACKEND) doesn't pass a mailbox, so it isn't "

@@ -419,7 +419,7 @@ class ProfileScreen(Screen):
             return str(error)
         name = record_name(profile.dkim_selector, profile.dkim_domain)
         return format_html(
-            '{} <code>{}</code><br>TXT <code class="wrap">{}</code><br>{} <code class="wrap">{}</code>',
+            '{} <code>{}</code><br>TXT <code class="mono">{}</code><br>{} <code class="mono">{}</code>',
             __("Name:"),
             name,
             record_of(key),

@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 from django.core.files.base import ContentFile
 from django.db import connection, transaction
+from django.urls import reverse
 from django_q.models import OrmQ
 
 from activities import blobs
@@ -111,6 +112,18 @@ def test_mail_of_the_site_itself_says_so_unless_told_otherwise(
     assert bytes_of(support)["Auto-Submitted"] == expected
     assert email.submitted_by is None
     assert email.submitted_at == NOW
+
+
+def test_the_page_says_that_the_site_itself_sent_it(support: Account, client) -> None:
+    email = sent(support)
+    user = user_mailbox("ada").regarding_user
+    SystemUser.objects.filter(pk=user.pk).update(is_superuser=True)
+    support.mailbox.regarding_queue.members.add(user)
+    client.force_login(SystemUser.objects.get(pk=user.pk))
+
+    page = client.get(reverse("admin:activities_email_change", args=[email.pk])).content.decode()
+
+    assert "by the site itself" in page
 
 
 @pytest.mark.rule("R5.33")

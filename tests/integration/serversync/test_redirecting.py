@@ -160,3 +160,4 @@ def test_each_page_says_so_and_the_page_of_the_email_where_it_went(ada: Account,
 
     assert all('class="redirected"' in one and STAGING in one for one in [*shown, page])
     assert f"This email went to {STAGING} and to nobody else." in page
+    assert "by the site itself" not in page

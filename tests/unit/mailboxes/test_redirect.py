@@ -51,15 +51,24 @@ def test_without_the_setting_there_is_no_guard():
 
 
 @pytest.mark.rule("R5.30")
-def test_check_says_so_and_refuses_a_backend_that_mail_escapes_by(settings):
+@pytest.mark.parametrize(
+    "backend", ["django.core.mail.backends.smtp.EmailBackend", "other.provider.EmailBackend"]
+)
+def test_check_says_so_and_refuses_a_backend_that_mail_escapes_by(settings, backend):
     settings.REDIRECT_ALL_MAIL_TO = STAGING
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = backend
 
     warning, error = checks.redirected_mail(None)
 
     assert (type(warning), warning.id) == (Warning, "serversync.W002")
     assert STAGING in warning.msg
     assert (type(error), error.id) == (Error, "serversync.E011")
+
+
+def test_check_has_nothing_against_a_backend_that_is_redirected_or_reaches_nobody(settings):
+    settings.REDIRECT_ALL_MAIL_TO = STAGING
+    for settings.EMAIL_BACKEND in checks.REACH_NOBODY:
+        assert [one.id for one in checks.redirected_mail(None)] == ["serversync.W002"]
 
 
 def test_check_is_silent_on_a_site_that_reaches_people(settings):
