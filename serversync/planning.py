@@ -12,6 +12,7 @@ from serversync.cycle import Run
 from serversync.probe import is_own_probe, is_probe_of
 from serversync.seen import Seen
 from tracking import hooks
+from tracking.byhand import is_quiet
 from tracking.creation import Creation
 from tracking.promote import Incoming, Outcome, Plan, Reading, plan_page, reading_of, rests_on
 
@@ -71,6 +72,7 @@ def _incoming(run: Run, seen: Sequence[Seen]) -> Iterator[Incoming]:
             raw=one.raw,
             received_at=one.item.received_at,
             is_own_probe=is_own_probe(one.message.own_header, run.mailbox),
+            quiet=is_quiet(one.asked),
         )
 
 

@@ -63,6 +63,7 @@ def creation_of(
     answered: StoredEmail | None,
     filed_by_folder: bool,
     arrived: datetime,
+    quiet: bool = False,
     case_id: UUID | None = None,
 ) -> Creation:
     """What one accepted message makes. `taker`: who accepted it, else whose mailbox is read; `queues`:
@@ -90,6 +91,7 @@ def creation_of(
             wants=wants,
             wanter=taker.owner.name if taker else "",
             taker=":".join(taker.key) if taker else "",
+            quiet=quiet,
             by_queue=taker is not None and taker.kind == PartyKind.QUEUE,
             rules=rules,
             related=_related(answered, prospects),

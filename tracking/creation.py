@@ -85,6 +85,7 @@ class Why(TextChoices):
     SUPPRESSED = "suppressed"
     NO_OUTGOING = "no_outgoing"
     TOO_LATE = "too_late"
+    REPLAYED = "replayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ class Facts:
     wanter: str = ""
     taker: str = ""
     by_queue: bool = False
+    quiet: bool = False  # nobody is to be answered
     rules: tuple[Rule, ...] = ()
     related: tuple[Case, ...] = ()
     filed_by_folder: bool = False
@@ -551,6 +553,8 @@ def _with_answer(facts: Facts, made: Creation) -> Creation:
 
 def _brake(facts: Facts, rule: Rule, sender: Match) -> Hindrance:
     """What holds an answer back; the last brake counts, for no header can be relied on."""
+    if facts.quiet:
+        return Why.REPLAYED, {}
     if is_unattended(facts.sender.address):
         return Why.UNATTENDED, {}
     if facts.message.null_path:

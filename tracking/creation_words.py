@@ -139,6 +139,7 @@ def _because(note: Mapping[str, Any]) -> str:
         Why.UNWANTED: _("the sender doesn't want email"),
         Why.SUPPRESSED: _("it asks not to be answered automatically"),
         Why.TOO_LATE: _("the mail arrived more than %(count)s days before it was read"),
+        Why.REPLAYED: _("a replay brought it up again, and a replay answers nobody"),
         Why.NO_OUTGOING: _("nothing can leave through the mailbox of queue %(queue)s"),
     }
     why = str(note.get("why", ""))

@@ -475,6 +475,7 @@ def _creation(
         answered=found.answered,
         filed_by_folder=reading.rule is not None and reading.rule.record is not None,
         arrived=found.arrived,
+        quiet=found.unit.incoming.quiet,
         case_id=found.unit.former.case_id,
     )
 

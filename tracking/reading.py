@@ -53,13 +53,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One fetched message. `key`: the caller's name for it, unique within the page."""
+    """One fetched message. `key`: the caller's name for it, unique within the page. `quiet`: nobody is
+    answered because of it."""
 
     key: str
     message: ParsedMessage
     raw: bytes = field(repr=False)
     received_at: datetime | None = None
     is_own_probe: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

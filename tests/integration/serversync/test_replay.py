@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from activities.models import Contact, DeletedRecord, Email, QueueItem
+from activities.models import Contact, DeletedRecord, Email, Incident, QueueItem
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import SystemUser
 from serversync import replay
@@ -18,7 +18,9 @@ from serversync.choices import ItemState, ReplayState, ReplayStep, Stay
 from serversync.models import Replay, ReplayChange, ServerAction, SyncItem
 from serversync.outbox import reply
 from serversync.replay import forgetting
+from tests.integration.serversync import test_creation as creation
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
+from tracking.byhand import sentences_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -244,6 +246,31 @@ def test_details_are_blanked_with_the_ledger_and_can_be_undone_all_the_same(
     assert set(SyncItem.objects.values_list("state", flat=True)) == {ItemState.REJECTED}
     assert forgetting.forget(NOW + timedelta(days=31)).replays == 1
     assert not ReplayChange.objects.exists()
+
+
+def test_nobody_is_answered_because_of_it(admin: SystemUser) -> None:
+    support = creation.queue(filtering=FilteringMethod.RESPONSES)
+    creation.rule(support, answers=True)
+    creation.rita()
+    creation.deliver(support, subject="It is broken")
+    support.receive()
+    queue = support.mailbox.regarding_queue
+    queue.incoming_email_filtering_method = FilteringMethod.ALL
+    queue.save()
+    replay.apply(replayed(admin, support), actor=admin, now=support.now)
+    support.receive()
+    case = Incident.objects.get()
+    assert not creation.answers().exists()
+    (email,) = case_mail(case)
+    assert "a replay answers nobody" in " ".join(map(str, sentences_of(email.decision)))
+    found = Replay.objects.latest("created_on")
+    replay.undo(found, actor=admin, now=support.now)
+    assert found.changes.get().not_undone.startswith("records were made of it")
+    assert Email.objects.count() == 1
+
+
+def case_mail(case: Incident) -> list[Email]:
+    return list(Email.objects.filter(activity__regarding_id=str(case.pk)))
 
 
 def test_by_command(ada: Account, admin: SystemUser) -> None:
