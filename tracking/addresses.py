@@ -237,16 +237,16 @@ def _more_of_parties(
     if model is Contact:
         return ("parent_account_id", "parent_account__name"), {}
     if model is SystemUser:
-        return USER_COLUMNS, {"permitted": _permitted("pk")} if ask_permission else {}
+        return USER_COLUMNS, {"permitted": holds_permission("pk")} if ask_permission else {}
     if model is Queue:
         able = {"able_member": _able_member(ask_permission), "has_rule": _has_rule()}
         return QUEUE_COLUMNS, able | (
-            {"permitted": _permitted("owning_user")} if ask_permission else {}
+            {"permitted": holds_permission("owning_user")} if ask_permission else {}
         )
     return (), {}
 
 
-def _permitted(user: str) -> Q:
+def holds_permission(user: str) -> Q:
     """Does this user hold the permission to add email, of a group or directly?"""
     right = Permission.objects.filter(
         codename="add_email", content_type__app_label="activities", content_type__model="email"
@@ -271,7 +271,7 @@ def _able_member(ask_permission: bool) -> Exists:
         teams=OuterRef("owning_team"), is_disabled=False, is_licensed=True
     ).exclude(access_mode__in=WITHOUT_RECORDS)
     if ask_permission:
-        members = members.filter(Q(is_superuser=True) | _permitted("pk"))
+        members = members.filter(Q(is_superuser=True) | holds_permission("pk"))
     return Exists(members)
 
 

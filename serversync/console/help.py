@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 
-from mailboxes.admin import OrganizationScreen
 from serversync.templatetags.console import with_rules
 
 if TYPE_CHECKING:
@@ -21,7 +20,3 @@ class RuleLinks(Base):
         if field is not None and field.help_text:
             field.help_text = with_rules(field.help_text)
         return field
-
-
-class OrganizationConsole(RuleLinks, OrganizationScreen):
-    pass

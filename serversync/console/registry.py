@@ -38,7 +38,6 @@ from serversync.console.creation import (
 )
 from serversync.console.emails import EmailConsole, SubmissionConsole
 from serversync.console.folders import FolderRuleConsole
-from serversync.console.help import OrganizationConsole
 from serversync.console.hooks import HookRunConsole
 from serversync.console.items import ItemConsole
 from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
@@ -52,6 +51,7 @@ from serversync.console.mailboxes import (
     ServerActionConsole,
     WorkloadConsole,
 )
+from serversync.console.organization import OrganizationConsole
 from serversync.console.replay import ReplayConsole
 from serversync.models import (
     FolderCursor,

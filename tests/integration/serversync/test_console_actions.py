@@ -24,6 +24,7 @@ from tests.factories.clients import signed_in
 from tests.factories.console import Site, build_site
 from tests.factories.mailboxes import group_of
 from tests.factories.posting import form_data
+from tracking.rights import without_permission
 
 pytestmark = pytest.mark.integration
 
@@ -367,6 +368,18 @@ def test_the_organization_is_saved(site, client):
     assert "adminform" not in (answer.context or {}) or not answer.context["adminform"].form.errors
     site.organization.refresh_from_db()
     assert site.organization.name == "Another"
+
+
+@pytest.mark.rule("R3.29")
+def test_who_asks_for_a_permission_to_own_email_is_told_who_lacks_it(site, client):
+    url = reverse("admin:mailboxes_organization_change", args=[site.organization.pk])
+    data = {**form_data(client, url), "former_tracking_prefixes": "[]"}
+    asked = {**data, "own_email_needs_permission": "on"}
+    warning = f"{without_permission()} users whose mail comes in lack the permission to add email"
+
+    assert warning in client.post(url, asked, follow=True).content.decode()
+    again = client.post(url, asked, follow=True).content.decode()  # it is on already
+    assert "lack the permission" not in again
 
 
 # -- alerts, items, queue items, submissions

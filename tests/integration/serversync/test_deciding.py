@@ -31,6 +31,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tracking import telling
+from tracking.rights import without_permission
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -125,6 +126,22 @@ def test_the_permission_counts_where_the_organization_asks_for_it(switch: str) -
     ada.later(minutes=16)
     ada.receive()
     assert only(ada).state == ItemState.TRACKED
+
+
+@pytest.mark.rule("R3.29")
+def test_who_lacks_the_permission_is_counted_once() -> None:
+    user_mailbox("ada")
+    queue_mailbox()  # of the user "owner"
+    queue_mailbox("sales")
+    permitted = user_mailbox("ben").regarding_user
+    assert permitted is not None
+    group_of(permitted, "add_email")
+    user_mailbox("cleo", incoming_email_delivery_method=IncomingDeliveryMethod.NONE)
+    user_mailbox("dora")
+    SystemUser.objects.filter(domain_name="dora").update(is_disabled=True)
+    SystemUser.objects.create_superuser("root")
+
+    assert without_permission() == 2
 
 
 @pytest.mark.rule("R3.29")
