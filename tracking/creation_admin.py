@@ -77,7 +77,7 @@ class ConvertRuleScreen(Screen):
     search_fields = ["name", "queue__name", "description"]
     ordering = ["queue__name", "name"]
     autocomplete_fields = ["queue", "owning_user", "response_template"]
-    readonly_fields = ["state"]
+    readonly_fields = ["state", "in_the_way"]
     actions = ["activate", "deactivate"]
     fieldsets = [
         (
@@ -87,7 +87,7 @@ class ConvertRuleScreen(Screen):
                     "Mail that comes to the queue makes cases, with the rights of the rule's owner. "
                     "Only active rules act; to change one, deactivate it. (R3.58)"
                 ),
-                "fields": ["name", "state", "queue", "owning_user", "description"],
+                "fields": ["name", "state", "in_the_way", "queue", "owning_user", "description"],
             },
         ),
         (
@@ -168,6 +168,12 @@ class ConvertRuleScreen(Screen):
     def state(self, rule: ConvertRule) -> SafeString:
         kind = "good" if rule.is_active_state else "quiet"
         return badge(RuleState(rule.state_code).label, kind)
+
+    @admin.display(description=_("what is in its way"))
+    def in_the_way(self, rule: ConvertRule) -> SafeString | str:
+        """Also of one that acts: its owner may have lost a permission since."""
+        faults = [] if rule._state.adding else creation_rules.faults_of(rule)
+        return format_html_join(SafeString("<br>"), "{}", ((fault,) for fault in faults)) or EMPTY
 
     @admin.display(description=_("items"))
     def item_count(self, rule: Any) -> str:

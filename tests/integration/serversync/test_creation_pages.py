@@ -112,6 +112,24 @@ def test_a_rule_is_for_a_queue_that_its_writer_may_change(ada):
 
 
 @pytest.mark.rule("R3.58")
+def test_an_active_rule_tells_what_its_owner_has_lost(ada):
+    owner = SystemUser.objects.create_user("owner", first_name="Rule")
+    group_of(owner, "add_incident")
+    rule = ConvertRule.objects.create(
+        name="Requests", queue=queue_mailbox().regarding_queue, owning_user=owner
+    )
+    ConvertRuleItem.objects.create(convert_rule=rule, name="all")
+    client = signed_in(ada)
+    client.post(url(ConvertRule, "do", rule.pk, "activate"))
+    page = url(ConvertRule, "change", rule.pk)
+    assert "lacks the permission" not in client.get(page).content.decode()
+
+    owner.groups.clear()
+
+    assert "lacks the permission activities.add_incident" in client.get(page).content.decode()
+
+
+@pytest.mark.rule("R3.58")
 def test_what_is_wrong_with_a_condition_is_told(ada):
     queue = queue_mailbox().regarding_queue
     form = rule_form(queue, ada, **{"items-0-conditions_0": "subject_matches"})
