@@ -272,7 +272,7 @@ class _Wanted:
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             try:
-                if name.lower() in _NOT_GIVEN:
+                if name.lower() in _NOT_GIVEN or name.lower().startswith("resent-"):
                     raise ValueError(name)
                 check_field(name, value)
             except ValueError:

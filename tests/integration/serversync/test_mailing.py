@@ -215,7 +215,11 @@ def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
         sent(
             support,
             to=["cleo@customer.example", "dan@customer.example", "no address", "a@x, b@y"],
-            headers={"Subject": "x", "Auto-Submitted": "no", "X-A": "a\nBcc: eve@example.net"},
+            headers={
+                "Subject": "x",
+                "Resent-To": "eve@example.net",
+                "X-A": "a\nBcc: e@example.net",
+            },
             attachments=[("large.bin", b"x" * 2000)],
             send_later=NOW.replace(tzinfo=None),
         )
@@ -226,7 +230,7 @@ def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
         "“no address” is no address",
         "“a@x, b@y” is no address",
         "“Subject”",
-        "“Auto-Submitted”",
+        "“Resent-To”",
         "“X-A”",
         "“large.bin” is larger",
         "no time zone",
