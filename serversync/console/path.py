@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
@@ -27,7 +28,13 @@ from serversync import sendpath
 from serversync.act import FILE_SENT
 from serversync.attempts import answers
 from serversync.choices import ActionState, ItemState
-from serversync.console.foldernames import folder_of
+from serversync.console.foldernames import (
+    EVERYWHERE,
+    Names,
+    folder_name,
+    folder_names,
+    folder_of,
+)
 from serversync.models import ServerAction, Submission, SyncItem
 from tracking.models import HookRun
 from tracking.path import Since, path_of
@@ -112,7 +119,7 @@ def path_of_item(
     """`data`: the decision as this reader may see it; `others` and `email`: what is within his reach of
     the other copies, and of what was made of it."""
     phases = path_of({**_facts(item), **data}, folder=folder, since=Since(copies=len(others)))
-    more = {"copies": [item_link(other) for other in others]}
+    more = {"copies": item_links(others)}
     more["forward"] = [_family_link(one, item) for one in _family(item)]
     if email is not None and not data.get("duplicate_of"):
         url = reverse("admin:activities_email_change", args=[email.pk])
@@ -144,10 +151,19 @@ def _family_link(one: SyncItem, item: SyncItem) -> SafeString:
     return link(reverse("admin:serversync_syncitem_change", args=[one.pk]), words)
 
 
-def item_link(item: SyncItem) -> SafeString:
-    """Where the copy lies and what became of it; nothing of what it says."""
+def item_links(items: Sequence[SyncItem]) -> list[SafeString]:
+    """Where each copy lies and what became of it; nothing of what it says. Folders of a mailbox are asked
+    for once."""
+    names: dict[UUID, Names] = {}
+    for item in items:
+        if item.folder not in EVERYWHERE and item.mailbox_id not in names:
+            names[item.mailbox_id] = folder_names(item.mailbox)
+    return [_item_link(item, names.get(item.mailbox_id, EVERYWHERE)) for item in items]
+
+
+def _item_link(item: SyncItem, names: Names) -> SafeString:
     url = reverse("admin:serversync_syncitem_change", args=[item.pk])
-    words = f"{item.mailbox}, {folder_of(item)}"
+    words = f"{item.mailbox}, {folder_name(item.folder, names)}"
     return format_html('<a href="{}">{}</a>: {}', url, words, item.get_state_display().lower())
 
 
@@ -173,7 +189,7 @@ def path_of_email(
         return []  # made by other code of the site: nothing was decided
     attempts = tuple(map(_attempt, sorted(submissions, key=lambda row: row.claimed_at)))
     phases = sendpath.path_of(_sending(email, items, attempts, now, came_back=came_back, why=why))
-    return drawn(phases, reader, {"copy": [item_link(item) for item in items]})
+    return drawn(phases, reader, {"copy": item_links(items)})
 
 
 def _received(email: Email, reader: Any, items: Sequence[SyncItem], filed: str) -> list[Drawn]:
@@ -187,8 +203,8 @@ def _received(email: Email, reader: Any, items: Sequence[SyncItem], filed: str) 
     )
     folder = folder_of(first[0]) if first else ""
     more = {
-        "arrived": [item_link(item) for item in first],
-        "copies": [item_link(item) for item in others],
+        "arrived": item_links(first),
+        "copies": item_links(others),
     }
     return drawn(path_of(email.decision, folder=folder, since=since), reader, more)
 
