@@ -25,6 +25,8 @@ from tests.factories.mailboxes import EmailServerProfileFactory, ready_mailbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
+# Processes that live and die together, whatever they work on. What the queue's rows do is for both.
+ONCE = pytest.mark.database("sqlite")
 PATIENCE = 60  # seconds; a loaded machine needs some of them, an idle one few
 
 
@@ -117,6 +119,7 @@ def kill(*processes: psutil.Process) -> None:
         process.kill()
 
 
+@ONCE
 def test_killed_idle_workers_are_no_stall(site):
     """A dead reader keeps the lock of the queue: nothing would ever run again. (Unless none of them was
     reading just then; so whether the cluster was started again is not asked.)"""
@@ -128,7 +131,7 @@ def test_killed_idle_workers_are_no_stall(site):
 
 
 def test_the_job_of_a_killed_worker_runs_again_and_the_others_go_on(site):
-    site.environment |= {"CLUSTER_TIMEOUT": "4", "CLUSTER_RETRY": "5"}
+    site.environment |= {"CLUSTER_TIMEOUT": "2", "CLUSTER_RETRY": "3"}
     site.start()
     site.job("kill_worker_once")
     wait_until(lambda: "killed" in site.notes(), "killed")
@@ -136,6 +139,7 @@ def test_the_job_of_a_killed_worker_runs_again_and_the_others_go_on(site):
     wait_until(lambda: "done" in site.notes(), f"done\n{site.log()}")
 
 
+@ONCE
 def test_a_killed_sentinel_leaves_no_orphans_and_a_new_cluster(site):
     site.start()
     old = site.cluster()
@@ -144,6 +148,7 @@ def test_a_killed_sentinel_leaves_no_orphans_and_a_new_cluster(site):
     site.is_up()
 
 
+@ONCE
 def test_a_killed_parent_leaves_no_orphans_and_a_new_cluster(site):
     site.start()
     old = site.cluster()
@@ -152,6 +157,7 @@ def test_a_killed_parent_leaves_no_orphans_and_a_new_cluster(site):
     site.is_up()
 
 
+@ONCE
 def test_a_killed_supervisor_takes_its_cluster_with_it(site):
     site.start()
     site.cluster()
@@ -198,6 +204,7 @@ def test_stopping_waits_for_the_job_that_runs(site):
     wait_until(lambda: not OrmQ.objects.exists(), "an empty queue")
 
 
+@ONCE
 def test_a_job_with_plenty_to_do_hears_that_the_cluster_stops(site):
     site.start()
     site.job("work_until_told")
@@ -241,6 +248,7 @@ def test_what_was_woken_runs_within_seconds(site):
     assert workload.lease_holder.partition(":")[2] in {str(p.pid) for p in site.cluster()}
 
 
+@ONCE
 def test_stopping_a_stuck_cluster_is_bounded(site):
     site.start(respawn=300, stall=300, stop=2)
     kill(*site.cluster()[2:4])

@@ -316,7 +316,7 @@ def test_a_duplicate_in_a_tracked_folder_says_what_the_folder_did():
 # -- skipped, failed, gone
 
 
-@pytest.mark.parametrize("reason", set(SkipReason) - {SkipReason.FORWARD_WRAPPER})
+@pytest.mark.parametrize("reason", sorted(set(SkipReason) - {SkipReason.FORWARD_WRAPPER}))
 def test_what_is_no_candidate_stops_at_the_checks(reason):
     decision = decided(Outcome.SKIPPED, reason=reason.value, size=300, received_at=NOW)
     assert stop(decision) == ["checks"]
