@@ -9,7 +9,7 @@ from serversync.errortexts import shown_decision
 from serversync.facets import Facet
 from serversync.models import SyncItem
 from serversync.templatetags.console import STATE_KIND
-from tracking.byhand import sentences_of
+from tracking.byhand import headline_of, sentences_of
 from tracking.telling import Sentence
 
 HIDDEN = "***"  # subjects of other people (R8.30)
@@ -17,13 +17,15 @@ HIDDEN = "***"  # subjects of other people (R8.30)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One message whose decision differs. `states`: before and after, `kinds`: how they look."""
+    """One message whose decision differs. `states`: before and after, `kinds`: how they look; `was` and `now`: each in one line."""
 
     name: str
     item: SyncItem | None
     facets: str
     before: Sequence[Sentence]
     after: Sequence[Sentence]
+    was: str
+    now: str
     kinds: tuple[str, str]
     states: tuple[str, str]
 
@@ -48,9 +50,17 @@ def line_of(
         facets=", ".join(str(facet.label) for facet in facets),
         before=sentences_of(before),
         after=sentences_of(after) if "outcome" in after else [],
+        was=_short(before),
+        now=_short(after),
         kinds=(STATE_KIND[states[0]], STATE_KIND[states[1]]),
         states=(str(states[0].label), str(states[1].label)),
     )
+
+
+def _short(decision: Mapping[str, Any]) -> str:
+    if "outcome" not in decision:
+        return ""
+    return " ".join(str(sentence) for sentence in headline_of(decision))
 
 
 def _state(decision: Mapping[str, Any]) -> ItemState:
