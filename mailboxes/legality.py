@@ -5,6 +5,7 @@ services before they write.
 """
 
 import ssl
+from collections.abc import Collection
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -28,7 +29,7 @@ from mailboxes.choices import (
     OutgoingDeliveryMethod,
     ServerType,
 )
-from mailboxes.dkim import is_domain, is_selector
+from mailboxes.dkim import ascii_domain, is_domain, is_selector
 
 Faults = dict[str, str | Promise]
 
@@ -129,6 +130,7 @@ class WarnedFacts(AuthorityFacts, Protocol):
     outgoing_user_name: str
     oauth_client_id: str
     dkim_sign: bool
+    dkim_domain: str
 
     @property
     def is_incoming_password_set(self) -> bool: ...
@@ -163,9 +165,14 @@ def profile_faults(
 
 
 def profile_warnings(
-    profile: WarnedFacts, *, mailboxes: int = 0, default_tenant: str = ""
+    profile: WarnedFacts,
+    *,
+    mailboxes: int = 0,
+    default_tenant: str = "",
+    domains: Collection[str] = (),
 ) -> Faults:
-    """What is legal and yet likely to fail: field name -> message. `mailboxes`: how many use it."""
+    """What is legal and yet likely to fail: field name -> message. `mailboxes`: how many use it;
+    `domains`: of their addresses."""
     warnings: Faults = {}
     if profile.outgoing_port_number == 25:
         warnings["outgoing_port_number"] = _(
@@ -181,6 +188,12 @@ def profile_warnings(
             "Delegate access is never granted by itself here: grant it on the server. The switch is "
             "kept for imports. (R1.18)"
         )
+    if others := _not_aligned(profile, domains):
+        warnings["dkim_domain"] = _(
+            "Mail from %(others)s bears a signature of %(domain)s, which DMARC doesn't count unless "
+            "both are of one organization. Give these mailboxes a profile that signs for their own "
+            "domain. (R5.32)"
+        ) % {"others": ", ".join(others), "domain": profile.dkim_domain}
     if profile.dkim_sign and ServerType(profile.server_type).is_exchange:
         warnings["dkim_sign"] = _(
             "Exchange writes messages anew and signs them itself, so those of this profile get no "
@@ -193,6 +206,20 @@ def profile_warnings(
             "own. (R1.21)"
         ) % {"count": mailboxes, "limit": GMAIL_TEST_USERS}
     return warnings
+
+
+def _not_aligned(profile: WarnedFacts, domains: Collection[str]) -> list[str]:
+    """Domains that are neither the one that signs nor above or below it (RFC 7489, 3.1.1). Which siblings
+    are of one organization, only the list of public suffixes knows."""
+    own = ascii_domain(profile.dkim_domain)
+    if not profile.dkim_sign or not own:
+        return []
+    found = {ascii_domain(domain) for domain in domains} - {""}
+    return sorted(
+        one
+        for one in found
+        if not f".{one}".endswith(f".{own}") and not f".{own}".endswith(f".{one}")
+    )
 
 
 def uses_gmail(profile: WarnedFacts) -> bool:

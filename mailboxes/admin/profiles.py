@@ -175,6 +175,11 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 MOVE = "move_secrets"
 
 
+def _domains_of(profile: EmailServerProfile) -> set[str]:
+    addresses = profile.mailboxes.values_list("email_address", flat=True)
+    return {address.rpartition("@")[2].lower() for address in addresses}
+
+
 def kept_back_words(count: int) -> str:
     return ngettext(
         "%(count)d mailbox keeps a password or sign-in that was entered for other servers. It isn't "
@@ -378,6 +383,7 @@ class ProfileScreen(Screen):
             profile,
             mailboxes=profile.mailboxes.count(),
             default_tenant=settings.OAUTH_TENANT_ID,
+            domains=_domains_of(profile) if profile.dkim_sign else (),
         )
 
     def named(self, field: str, words: Any) -> str:

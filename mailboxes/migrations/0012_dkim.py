@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailserverprofile',
             name='dkim_domain',
-            field=models.CharField(blank=True, help_text='That signs: the domain of the addresses, or one above it.', max_length=253, verbose_name='DKIM domain'),
+            field=models.CharField(blank=True, help_text='That signs: the domain of the addresses, or one above or below it.', max_length=253, verbose_name='DKIM domain'),
         ),
         migrations.AddField(
             model_name='emailserverprofile',

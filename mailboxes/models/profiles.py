@@ -218,7 +218,7 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         _("DKIM domain"),
         max_length=253,
         blank=True,
-        help_text=_("That signs: the domain of the addresses, or one above it."),
+        help_text=_("That signs: the domain of the addresses, or one above or below it."),
     )
     dkim_selector = models.CharField(
         _("DKIM selector"),
@@ -257,6 +257,7 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         validators=[MinValueValidator(0), MaxValueValidator(100_000)],
         help_text=_("One request's limit (R1.29)."),
     )
+
     # Sending limits (ours, R5.14)
     messages_per_minute = models.PositiveIntegerField(
         _("messages per minute"),

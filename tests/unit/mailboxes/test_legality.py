@@ -512,3 +512,24 @@ def test_a_forward_mailbox_serves_nobody():
     faults = mailbox_faults(mailbox("user", is_forward_mailbox=True), None)
 
     assert "R1.2" in str(faults["is_forward_mailbox"])
+
+
+@pytest.mark.rule("R5.32")
+@pytest.mark.parametrize(
+    ("domains", "others"),
+    [
+        ({"mail.example.com", "a.mail.example.com", "example.com", ""}, []),
+        (
+            {"example.net", "notmail.example.com", "example.com"},
+            ["example.net", "notmail.example.com"],
+        ),
+        ({"bücher.example"}, ["xn--bcher-kva.example"]),
+    ],
+)
+def test_domains_that_a_signature_does_not_count_for_are_warned_of(domains, others):
+    signing = profile(dkim_sign=True, dkim_domain="Mail.Example.com")
+
+    found = str(profile_warnings(signing, domains=domains).get("dkim_domain", ""))
+
+    assert [one for one in others if one in found] == others
+    assert bool(found) is bool(others)
