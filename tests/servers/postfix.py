@@ -17,7 +17,8 @@ from tests.servers.ports import free_port, listens, wait_for
 POSTFIX = shutil.which("postfix") or "/usr/sbin/postfix"
 POSTCONF = shutil.which("postconf") or "/usr/sbin/postconf"
 
-SIZE_LIMIT = 1_000_000
+SIZE_LIMIT = 40_000_000
+RECIPIENT_LIMIT = 100  # of the plain-spoken port
 DEFERRED = "later@example.com"  # 450 to everybody
 INTERNATIONAL = "jürgen@example.com"  # delivered to Dora, for Dovecot takes no such login
 OUTSIDE = "outside.example"  # its mail lies in Dovecot's folder of this name, whoever it is for
@@ -70,6 +71,9 @@ MASTER = """
 127.0.0.1:{starttls} inet n - n - - smtpd
 127.0.0.1:{implicit} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
+127.0.0.1:{plain_spoken} inet n - n - - smtpd
+  -o smtpd_recipient_limit={recipient_limit}
+  -o smtpd_discard_ehlo_keywords=smtputf8,dsn,silent-discard
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -97,6 +101,9 @@ class Postfix:
         self.ca_pem = authority.pem
         self.starttls_port = free_port()
         self.implicit_port = free_port()
+        self.plain_spoken_port = (
+            free_port()
+        )  # STARTTLS, few recipients at once, no SMTPUTF8, no DSN
         # Not pytest's folder: Postfix gives up being root for most of its work.
         self.folder = Path(tempfile.mkdtemp(prefix="serversync-postfix-"))
         self._dovecot = dovecot
@@ -126,7 +133,12 @@ class Postfix:
             )
         )
         (self.folder / "master.cf").write_text(
-            MASTER.format(starttls=self.starttls_port, implicit=self.implicit_port)
+            MASTER.format(
+                starttls=self.starttls_port,
+                implicit=self.implicit_port,
+                plain_spoken=self.plain_spoken_port,
+                recipient_limit=RECIPIENT_LIMIT,
+            )
         )
         started = self._command("start")
         try:
@@ -156,7 +168,8 @@ class Postfix:
         )
 
     def _is_ready(self) -> bool:
-        return listens(self.starttls_port) and listens(self.implicit_port)
+        ports = (self.starttls_port, self.implicit_port, self.plain_spoken_port)
+        return all(listens(port) for port in ports)
 
 
 def why_missing() -> str:
