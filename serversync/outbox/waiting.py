@@ -19,7 +19,9 @@ from mailboxes.alerts import raise_alert
 from mailboxes.choices import Operation, TraceLevel
 from mailboxes.eligibility import Verdict, eligible, facts_of
 from mailboxes.models import Mailbox, Organization, TraceLog
+from serversync.limits import foreseen
 from serversync.models import Workload
+from serversync.pacing import Limit
 
 ALERT = "EmailWaiting"
 LONG = timedelta(hours=1)
@@ -34,24 +36,53 @@ def held_up(mailbox: Mailbox, organization: Organization, now: datetime) -> list
         return []
     verdict = _verdict(mailbox, mailbox.workload(Operation.OUTGOING), organization, now)
     if verdict.ok:
-        return []
+        return [words] if (words := used_up(mailbox, now)) else []
     return [_("It waits in the queue: %(because)s (R5.7)") % {"because": verdict.because}]
+
+
+def used_up(mailbox: Mailbox, now: datetime) -> str:
+    """Which sending limit lets nothing leave now, and until when; "" if none does. One statement, more
+    where there are limits."""
+    room = foreseen(mailbox, now)
+    if room.until is None:
+        return ""
+    if not isinstance(room.because, Limit):
+        words = _("The server asked for a pause: it goes on at %(time)s. (R5.14)")
+        return words % {"time": _said(room.until)}
+    return _(
+        "Its sending limit is used up (%(most)d %(counted)s %(window)s): it goes on at %(time)s. (R5.14)"
+    ) % {
+        "most": room.because.most,
+        "counted": room.because.counted.label,
+        "window": room.because.window.label,
+        "time": _said(room.until),
+    }
 
 
 def why_they_wait(
     emails: Iterable[Email], organization: Organization, now: datetime
 ) -> dict[UUID, str]:
-    """Those of them that wait -> why, in a sentence. One statement, none if nothing waits."""
+    """Those of them that wait -> why, in a sentence. One statement, none if nothing waits; limits are
+    looked at where all go through one mailbox, for they cost more."""
     waiting = [email for email in emails if email.status == EmailStatus.PENDING_SEND]
     if not waiting:
         return {}
-    verdicts = _verdicts({email.sender_mailbox_id for email in waiting}, organization, now)
-    return {email.pk: _why(email, verdicts, organization, now) for email in waiting}
+    rows = _outgoing().filter(mailbox__in={email.sender_mailbox_id for email in waiting} - {None})
+    workloads = {row.mailbox_id: row for row in rows}
+    verdicts: dict[UUID | None, Verdict] = {
+        key: _verdict(row.mailbox, row, organization, now) for key, row in workloads.items()
+    }
+    paced = ""
+    if len(workloads) == 1 and all(verdict.ok for verdict in verdicts.values()):
+        (workload,) = workloads.values()
+        paced = used_up(workload.mailbox, now)
+    return {email.pk: _why(email, verdicts, paced, organization, now) for email in waiting}
 
 
 def _why(
     email: Email,
     verdicts: Mapping[UUID | None, Verdict],
+    paced: str,
     organization: Organization,
     now: datetime,
 ) -> str:
@@ -68,7 +99,7 @@ def _why(
         if not email.last_error_code:
             return _("It can be undone until %(time)s. (R5.2)") % {"time": _said(postponed)}
         return _("It is tried again at %(time)s. (R5.12)") % {"time": _said(postponed)}
-    return _("It leaves with the next run of its mailbox.")
+    return paced or _("It leaves with the next run of its mailbox.")
 
 
 def _said(when: datetime) -> str:
@@ -149,7 +180,7 @@ def _tell(
 ) -> None:
     """Again only if the reason is another one: an alert counts occurrences, not minutes."""
     verdict = _verdict(workload.mailbox, workload, organization, now)
-    because = "" if verdict.ok else str(verdict.because)
+    because = used_up(workload.mailbox, now) if verdict.ok else str(verdict.because)
     if told.get(str(workload.mailbox_id)) == because:
         return
     raise_alert(

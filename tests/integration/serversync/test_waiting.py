@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connections, transaction
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from activities.choices import ActivityState, EmailStatus
 from activities.mime.message import Address
@@ -107,6 +108,22 @@ def test_mail_that_a_server_put_off_says_when_it_is_tried_again(ada: Account) ->
     ada.send()
 
     assert "It is tried again at" in why(ada)
+
+
+@pytest.mark.rule("R5.7", "R5.14")
+def test_a_limit_that_is_used_up_is_a_reason_to_wait(ada: Account) -> None:
+    Mailbox.objects.update(messages_per_minute=4)
+    ada.mailbox.refresh_from_db()
+    submitted(ada)
+    ada.send()
+
+    (warning,) = submitted(ada).warnings
+
+    assert "Its sending limit is used up (4 messages in a minute)" in warning
+    assert "it goes on at 2026-03-02 09:00:15 UTC" in warning
+    assert warning == why(ada)
+    ada.later(seconds=15)
+    assert why(ada) == "It leaves with the next run of its mailbox."
 
 
 def test_what_does_not_wait_is_not_asked_about(ada: Account) -> None:
@@ -256,6 +273,8 @@ def test_its_mailbox_is_due_when_the_time_is_over_and_not_before(ada: Account, u
 
     row = Workload.objects.get(mailbox=ada.mailbox, operation=Operation.OUTGOING)
     assert row.next_run_at == until
+    (job,) = OrmQ.objects.all()
+    assert (job.func(), job.lock) == ("serversync.jobs.work", until)
 
 
 @pytest.mark.rule("R5.2")
@@ -291,7 +310,7 @@ def test_of_undo_and_a_claim_at_once_one_wins_and_the_other_is_told(ada: Account
 def test_a_worker_leaves_alone_what_was_taken_back_and_sent_again_as_it_claims(
     ada: Account, monkeypatch
 ) -> None:
-    """Between reading what is due and locking it, a person undoes, writes something else and sends it."""
+    """As the worker begins to claim, a person undoes, writes something else and sends it."""
     first = submitted(ada).email
     user = ada.mailbox.regarding_user
     to = (Address("dan@customer.example"),)
