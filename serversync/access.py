@@ -7,9 +7,10 @@ from django_q.models import OrmQ, Schedule, Task
 from activities.models import Email
 from mailboxes.access import EVERYTHING, NOTHING, Asker, content_readers, rows
 from mailboxes.choices import Reach
-from mailboxes.models import Mailbox
+from mailboxes.models import EmailServerProfile, Mailbox
 from serversync.models import (
     FolderCursor,
+    LearnedLimit,
     MailboxStatistics,
     Replay,
     ReplayChange,
@@ -44,6 +45,16 @@ def _submissions(asker: Asker) -> Q:
     if not asker.viewing:
         return NOTHING
     return Q(mailbox__in=asker.seen(Mailbox)) | Q(email__in=asker.seen(Email))
+
+
+@rows(LearnedLimit)
+def _learned_limits(asker: Asker) -> Q:
+    """Seen with the mailbox or profile; forgotten as far as the permission for it reaches these."""
+    if not asker.viewing:
+        return asker.owned("mailbox__") | asker.owned("email_server_profile__")
+    return Q(mailbox__in=asker.seen(Mailbox)) | Q(
+        email_server_profile__in=asker.seen(EmailServerProfile)
+    )
 
 
 @rows(Replay)

@@ -114,6 +114,16 @@ class MailboxScreen(WithAddress):
                 ],
             },
         ),
+        (
+            _("Sending limits"),
+            {
+                "description": _(
+                    "How much leaves, where it is to differ from what the server profile says of each "
+                    "mailbox (R5.14)."
+                ),
+                "fields": [("messages_per_minute", "messages_per_day", "recipients_per_day")],
+            },
+        ),
     ]
     add_fieldsets = [
         (

@@ -310,6 +310,23 @@ class ProfileScreen(Screen):
             },
         ),
         (
+            _("Sending limits"),
+            {
+                "description": _(
+                    "How much leaves, where the provider allows no more (R5.14). What a server refuses "
+                    "because of a limit of its own is learned besides."
+                ),
+                "fields": [
+                    ("messages_per_minute", "messages_per_day", "recipients_per_day"),
+                    (
+                        "mailbox_messages_per_minute",
+                        "mailbox_messages_per_day",
+                        "mailbox_recipients_per_day",
+                    ),
+                ],
+            },
+        ),
+        (
             _("Behaviour"),
             {
                 "description": _("What happens besides reading and sending."),

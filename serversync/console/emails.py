@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -33,15 +33,14 @@ from activities.models import ActivityMimeAttachment, ActivityParty, Email, Queu
 from mailboxes import access
 from mailboxes.causes import cause_of
 from mailboxes.models import Organization
-from mailboxes.screens import badge, link, moment
-from serversync import byhand, outbox
-from serversync.choices import SubmissionState
+from mailboxes.screens import badge
+from serversync import byhand
 from serversync.console.byhand import UNTRACK, Untracking
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.filing import Filing, filed_under, may_file, regarding_of, regarding_words
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
-from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.mailboxes import MailboxFilter
 from serversync.console.manyemails import Many
 from serversync.console.path import path_of_email
 from serversync.console.reports import (
@@ -153,7 +152,9 @@ class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds,
         rows = access.visible_to(request.user, SyncItem.objects.filter(email=email), "view")
         items = list(rows.select_related("mailbox").defer("trace"))
         regarding, reports = regarding_of(email, request.user), came_back(email, request.user)
-        submissions = list(Submission.objects.filter(email=email).select_related("mailbox"))
+        submissions = list(
+            Submission.objects.filter(email=email).select_related("mailbox", "decided_by")
+        )
         waits_because = why_they_wait([email], organization, now).get(email.pk, "")
         context = {
             **self.admin_site.each_context(request),
@@ -353,80 +354,3 @@ def conversation_of(email: Any, reader: Any) -> list[Any]:
     )
     thread = list(found)
     return thread if len(thread) > 1 else []
-
-
-# -- submissions ---------------------------------------------------------------------------------
-
-
-class SubmissionConsole(Deeds, OfMailbox):
-    """Attempts to send. Of an unknown one a person says what became of it (R5.17)."""
-
-    list_display = [
-        "email_words", "mailbox_link", "attempt", "outcome", "claimed", "handed_over", "answer",
-    ]  # fmt: skip
-    list_display_links = ["attempt"]
-    list_filter = ["state", ("mailbox", MailboxFilter)]
-    list_select_related = ["mailbox", "email__activity"]
-    ordering = ["-claimed_at"]
-    exclude = ["claim_token"]
-    change_form_template = "admin/serversync/submission/change_form.html"
-    deeds = (
-        Deed("it_left", _("It left: mark as sent")),
-        Deed("it_did_not", _("It did not leave: send again"), grave=True),
-    )
-
-    def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
-        return self.deeds if obj.state == SubmissionState.UNKNOWN else []
-
-    @admin.display(description=_("email"))
-    def email_words(self, row: Submission) -> SafeString:
-        url = reverse("admin:activities_email_change", args=[row.email_id])
-        return link(url, row.email.to_recipients or row.email_id)
-
-    @admin.display(description=_("outcome"), ordering="state")
-    def outcome(self, row: Submission) -> SafeString:
-        kind = {
-            SubmissionState.ACCEPTED: "good",
-            SubmissionState.PARTLY: "warn",
-            SubmissionState.REFUSED: "bad",
-            SubmissionState.UNKNOWN: "bad",
-            SubmissionState.CLAIMED: "info",
-            SubmissionState.HANDED_OVER: "warn",
-            SubmissionState.RELEASED: "quiet",
-        }[SubmissionState(row.state)]
-        return badge(row.get_state_display(), kind)
-
-    @admin.display(description=_("claimed"), ordering="claimed_at")
-    def claimed(self, row: Submission) -> SafeString | str:
-        return moment(row.claimed_at)
-
-    @admin.display(description=_("handed over"), ordering="handed_over_at")
-    def handed_over(self, row: Submission) -> SafeString | str:
-        return moment(row.handed_over_at)
-
-    @admin.display(description=_("server's answer"))
-    def answer(self, row: Submission) -> str:
-        return row.server_reply or row.error_code
-
-    def it_left(self, request: HttpRequest, queryset: "QuerySet[Submission]") -> None:
-        self._decide(request, queryset, left=True)
-
-    def it_did_not(self, request: HttpRequest, queryset: "QuerySet[Submission]") -> None:
-        self._decide(request, queryset, left=False)
-
-    def _decide(
-        self, request: HttpRequest, queryset: "QuerySet[Submission]", *, left: bool
-    ) -> None:
-        submission = queryset.select_related("email").get()
-        if not access.may(request.user, "change", submission.email):
-            self.message_user(request, str(access.refusal(Email, "change")), messages.ERROR)
-            return
-        outbox.decide_unknown(submission, left=left, actor=actor_of(request), now=timezone.now())
-        self.log_change(request, submission, __("It left.") if left else __("It did not leave."))
-        self.message_user(
-            request,
-            __("Noted: the email was sent.")
-            if left
-            else __("Noted: it did not leave, and is sent again with the next cycle."),
-            messages.SUCCESS,
-        )

@@ -21,6 +21,7 @@ from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.choices import ItemState, SubmissionState
 from serversync.console.health import KIND, Health, with_health
+from serversync.console.navigation import in_doubt
 from serversync.console.signin import own_to_connect
 from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
 from tracking.choices import FolderState
@@ -189,7 +190,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
             Figure(
                 submissions.filter(state=SubmissionState.UNKNOWN).count(),
                 _("Emails of which nobody knows whether they left"),
-                _list("serversync.Submission", f"state__exact={SubmissionState.UNKNOWN}"),
+                in_doubt(),
                 "bad",
                 _("The line broke after handing over. They are never sent again silently (R5.17)."),
             )

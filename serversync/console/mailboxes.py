@@ -51,6 +51,7 @@ from serversync.console.conflicts import WarnsOfSharedAddresses
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
 from serversync.console.help import RuleLinks
+from serversync.console.navigation import in_doubt
 from serversync.console.signin import SignIn, back_address, owners_sign_in, sign_in_of
 from serversync.dkim_record import check_record
 from serversync.models import (
@@ -660,6 +661,10 @@ class AlertConsole(Deeds, AlertScreen):
         return super().render_change_form(request, context, *args, **kw)
 
 
+#: Conditions that left a learned limit behind.
+LEARNED = ("SendingTooFast", "ErrorSubmissionQuotaExceeded")
+
+
 def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
     """Where to go, and what to do there."""
     if alert.code in services.CURED_BY_SIGN_IN and alert.regarding_mailbox_id:
@@ -667,6 +672,12 @@ def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
     if alert.code == quarantine.ALERT and alert.regarding_mailbox_id:
         page = reverse("admin:quarantine")
         return f"{page}?mailbox={alert.regarding_mailbox_id}", _("Open the quarantine")
+    if alert.code == "DeliveryUnknown":
+        return f"{in_doubt()}&mailbox__id__exact={alert.regarding_mailbox_id}", _(
+            "Say what became of it"
+        )
+    if alert.code in LEARNED and alert.regarding_mailbox_id:
+        return reverse("admin:serversync_learnedlimit_changelist"), _("Look at what was learned")
     if alert.code == hooks.CODE:
         page = reverse("admin:tracking_hookrun_changelist")
         return f"{page}?state__exact={HookState.FAILED}", _("Look at the hook runs")

@@ -8,6 +8,8 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from serversync.choices import SubmissionState
+
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
 
@@ -66,6 +68,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
     (_("Folders"), "serversync.FolderCursor"),
     (_("Server actions"), "serversync.ServerAction"),
     (_("Submissions"), "serversync.Submission"),
+    (_("Learned sending limits"), "serversync.LearnedLimit"),
     (_("Hook runs"), "tracking.HookRun"),
     (_("Activities"), "activities.ActivityPointer"),
     (_("Address index"), "mailboxes.EmailSearch"),
@@ -123,3 +126,9 @@ def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
         if section.tasks:
             found.append(section)
     return found
+
+
+def in_doubt() -> str:
+    """The address of the list of e-mails of which nobody knows whether they left (R5.17)."""
+    page = reverse("admin:serversync_submission_changelist")
+    return f"{page}?state__exact={SubmissionState.UNKNOWN}"

@@ -36,7 +36,7 @@ from serversync.console.creation import (
     SignatureConsole,
     TemplateConsole,
 )
-from serversync.console.emails import EmailConsole, SubmissionConsole
+from serversync.console.emails import EmailConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.hooks import HookRunConsole
 from serversync.console.items import ItemConsole
@@ -53,8 +53,10 @@ from serversync.console.mailboxes import (
 )
 from serversync.console.organization import OrganizationConsole
 from serversync.console.replay import ReplayConsole
+from serversync.console.submissions import LearnedLimitConsole, SubmissionConsole
 from serversync.models import (
     FolderCursor,
+    LearnedLimit,
     MailboxStatistics,
     Replay,
     ServerAction,
@@ -97,6 +99,7 @@ SCREENS = {
     FolderCursor: FolderConsole,
     ServerAction: ServerActionConsole,
     Submission: SubmissionConsole,
+    LearnedLimit: LearnedLimitConsole,
     HookRun: HookRunConsole,
     # The queue
     Schedule: ScheduleConsole,

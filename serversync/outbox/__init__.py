@@ -27,7 +27,7 @@ from serversync.outbox.drafts import (
 from serversync.outbox.files import attach, detach
 from serversync.outbox.rights import may_send_as, senders_for
 from serversync.outbox.submission import Submitted, cancel, submit
-from serversync.outbox.unknown import decide_unknown
+from serversync.outbox.unknown import decide_all, decide_unknown
 
 __all__ = [
     "Draft",
@@ -38,6 +38,7 @@ __all__ = [
     "attach",
     "cancel",
     "create_draft",
+    "decide_all",
     "decide_unknown",
     "detach",
     "forward",
