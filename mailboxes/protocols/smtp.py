@@ -173,7 +173,9 @@ class SmtpServer:
             self._fresh = False
             if not reply.positive:
                 raise refusal(reply, results)
-            return Sent(str(reply), results)
+            return Sent(
+                str(reply), results, used_id(reply.text, envelope.message_id, self.settings.host)
+            )
 
     def find_sent(self, message_id: str) -> bool | None:
         return None
@@ -558,6 +560,26 @@ class SmtpServer:
     def _unexpected(self, detail: str) -> NoReturn:
         self._line.close()
         raise UnexpectedReply(detail)
+
+
+# -- reading replies -------------------------------------------------------------------------------
+
+# Exchange: "2.6.0 <id> [InternalId=...] Queued mail for delivery", "2.0.0 OK <id> [Hostname=...]".
+EXCHANGE_ID = re.compile(r"2\.[06]\.0 (?:OK )?<([^<>\s]{1,300}@[^<>\s]{1,250})> \[")
+# Amazon SES: "Ok 0102018c...-000000", which goes out as <0102018c...-000000@its host>.
+SES_ID = re.compile(r"Ok ([0-9a-f]{16}-[0-9a-f-]{36}-\d{6})$")
+SES_HOST = re.compile(r"email-smtp\.([a-z0-9-]+)\.amazonaws\.com$", re.IGNORECASE)
+
+
+def used_id(text: str, message_id: str, host: str = "") -> str:
+    """The Message-ID that the server gave the message in place of ours, where it says so (R5.10)."""
+    if found := EXCHANGE_ID.match(text):
+        return "" if found[1] == message_id.strip("<>") else found[1]
+    region = SES_HOST.search(host)
+    if region and (found := SES_ID.match(text)):
+        domain = "email" if region[1] == "us-east-1" else region[1]
+        return f"{found[1]}@{domain}.amazonses.com"
+    return ""
 
 
 # -- judging replies (R5.15) -----------------------------------------------------------------------

@@ -25,6 +25,7 @@ from serversync.pacing import Limit
 
 ALERT = "EmailWaiting"
 LONG = timedelta(hours=1)
+LIMITS = ("SendingLimitReached", "SendingTooFast", "ErrorSubmissionQuotaExceeded")
 
 
 # -- at Send, on the page, in the list -----------------------------------------------------------
@@ -141,6 +142,7 @@ def tell_of_waiting(now: datetime) -> str:
         )
     )
     late = list(_late(now)) if organization.effective("warn_of_waiting_email") else []
+    late = [workload for workload in late if not _limited(workload, organization, now)]
     for workload in late:
         _tell(workload, told, organization, now)
     over = told.keys() - {str(workload.mailbox_id) for workload in late}
@@ -149,6 +151,11 @@ def tell_of_waiting(now: datetime) -> str:
             closed_on=now
         )
     return f"{len(late)} mailboxes with mail that waits, {len(over)} alerts closed"
+
+
+def _limited(workload: Any, organization: Organization, now: datetime) -> bool:
+    """Its mailbox runs, and sends as much as it may (R5.14)."""
+    return _verdict(workload.mailbox, workload, organization, now).code in LIMITS
 
 
 def _late(now: datetime) -> Any:

@@ -187,6 +187,23 @@ def sent_subject(account: Account) -> str:
     return parse(account.outgoing.sent[-1].mime).subject
 
 
+@pytest.mark.rule("R5.10", "R4.4")
+def test_an_answer_to_the_id_that_the_server_used_in_place_of_ours_is_found(ada: Account) -> None:
+    ada.outgoing.server_message_id = "0102-9@mail.example"
+    sent = submit(ada)
+    ada.send()
+
+    answer = arrive(ada, message_id="2@x", in_reply_to="<0102-9@mail.example>", subject="Thanks")
+
+    sent.refresh_from_db()
+    assert (sent.server_message_id, sent.message_id != sent.server_message_id) == (
+        "0102-9@mail.example",
+        True,
+    )
+    assert answer.correlated_activity_id == sent.pk
+    assert answer.correlation_method == CorrelationMethod.IN_REPLY_TO
+
+
 @pytest.mark.rule("R4.6", "R4.7", "R4.9", "R4.10", "R5.19")
 def test_each_email_that_leaves_bears_the_next_token_of_its_sender(ada: Account) -> None:
     ben = Account(user_mailbox("ben"))

@@ -1,11 +1,12 @@
 """How much leaves at a time, and whose mail: limits that are set and learned, turns, and what they cost."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from activities.choices import EmailStatus, Priority
 from activities.models import Email
@@ -26,7 +27,7 @@ from serversync.cycle import CycleResult
 from serversync.leases import claim_one
 from serversync.limits import allowed, foreseen, learn_from
 from serversync.models import LearnedLimit, Submission, Workload
-from serversync.outbox.waiting import held_up
+from serversync.outbox.waiting import held_up, tell_of_waiting
 from serversync.send import send
 from serversync.turns import next_of
 from tests.fakes import FakeOutgoingServer
@@ -209,6 +210,7 @@ def test_waiting_mail_says_why_and_until_when(ada: Account) -> None:
     (sentence,) = held_up(ada.mailbox, organization(), NOW)
     assert "leaves no faster than the limits" in sentence
     assert "09:15" in sentence
+    assert tell_of_waiting(NOW + timedelta(minutes=1)).startswith("0 mailboxes")
     assert engine.sweep_outgoing(NOW + timedelta(minutes=1)) == 0
     assert engine.sweep_outgoing(NOW + timedelta(minutes=16)) == 0
     assert row.next_run_at == row.postponed_until
@@ -453,6 +455,36 @@ def test_counting_goes_by_an_index_however_much_was_sent(ada: Account, ben: Acco
 
     assert "submission_of_profile" in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.rule("R5.14")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("shared", [True, False])
+def test_workers_that_share_a_limit_claim_one_after_the_other(shared: bool) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("not on this database: needs postgresql")
+    accounts = [Account(user_mailbox(name)) for name in ("ada", "ben")]
+    if shared:
+        profile_limited(messages_per_minute=60)
+    else:
+        Mailbox.objects.update(messages_per_minute=60)
+    first, second = (Mailbox.objects.get(pk=account.mailbox.pk) for account in accounts)
+
+    def asks() -> str:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '100ms'")
+                return f"{allowed(second, NOW).messages} may leave"
+        except OperationalError:
+            return "waits"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            allowed(first, NOW)
+            assert other.submit(asks).result() == ("waits" if shared else "15 may leave")
+        assert other.submit(asks).result() == "15 may leave"
 
 
 def sent_long_ago(account: Account, number: int) -> None:
