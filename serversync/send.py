@@ -80,7 +80,8 @@ def send(
         else:
             run.result.more = True
     except (SubmissionQuotaExceeded, ExchangeBusy) as error:
-        _learn(run, error)
+        if getattr(error, "window", "minute"):
+            _learn(run, error)
         raise
     finally:
         line.close()

@@ -157,8 +157,8 @@ class QuotaExceeded(TransientError):
 
 
 class SubmissionQuotaExceeded(QuotaExceeded):
-    """The server takes no more mail from this account for now. `window`: of how long its limit is;
-    `counts_recipients`: whether it counts those rather than messages."""
+    """The server takes no more mail from this account for now. `window`: of how long its limit is,
+    "" if it is none (a full mailbox); `counts_recipients`: whether it counts those rather than messages."""
 
     code = "ErrorSubmissionQuotaExceeded"
     window = "day"

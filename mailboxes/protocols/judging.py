@@ -21,6 +21,7 @@ class Meaning(StrEnum):
     MINUTE = "minute"  # the speed: slower
     HOUR = "hour"  # the number within an hour
     DAY = "day"  # the number within a day
+    FULL = "full"  # the sender's own mailbox
     TOO_LARGE = "too_large"  # the message, for good
     SEND_AS = "send_as"  # the message, for good: its sender is not the account's
     MESSAGE = "message"  # the message, for good
@@ -38,7 +39,13 @@ class Step(StrEnum):
 #: About the speed or the number of messages, so that the account is meant and it passes.
 LIMITS = frozenset({Meaning.MINUTE, Meaning.HOUR, Meaning.DAY})
 #: About the account or the server, so that other messages fare no better.
-BEYOND_MESSAGE = LIMITS | {Meaning.TLS, Meaning.LOGIN, Meaning.ACCOUNT, Meaning.BUSY}
+BEYOND_MESSAGE = LIMITS | {
+    Meaning.TLS,
+    Meaning.LOGIN,
+    Meaning.ACCOUNT,
+    Meaning.BUSY,
+    Meaning.FULL,
+}
 
 Enhanced = tuple[int, int, int]
 ANY_STEP = frozenset(Step)
@@ -47,7 +54,7 @@ BEFORE_CONTENT = frozenset({Step.SENDER, Step.RECIPIENT})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`codes` and `words` must fit; so must `enhanced`, where it is given: class 0 stands for both."""
+    """`codes` and `words` must fit; so must one of `enhanced`, where there are any: two numbers stand for every class."""
 
     meaning: Meaning
     codes: str = r"[45]\d\d"
@@ -131,7 +138,7 @@ TABLE: tuple[Row, ...] = (
     Row(Meaning.TOO_LARGE, r"5\d\d", enhanced=((3, 4), (2, 3))),
     Row(Meaning.TOO_LARGE, "552", words=r"\bsize\b|too (?:large|big)"),
     # -- the server; at MAIL a full mailbox is the sender's own
-    Row(Meaning.DAY, enhanced=((2, 2),), steps=frozenset({Step.SENDER})),
+    Row(Meaning.FULL, enhanced=((2, 2),), steps=frozenset({Step.SENDER})),
     Row(
         Meaning.BUSY,
         r"4\d\d",

@@ -619,6 +619,7 @@ ERRORS: Mapping[Meaning, type[ServerError]] = {
     Meaning.MINUTE: SendingTooFast,
     Meaning.HOUR: SendingTooFast,
     Meaning.DAY: SubmissionQuotaExceeded,
+    Meaning.FULL: SubmissionQuotaExceeded,
     Meaning.TOO_LARGE: MessageTooLarge,
     Meaning.SEND_AS: SendAsDenied,
     Meaning.MESSAGE: MessageRefused,
@@ -634,7 +635,7 @@ def refusal(
     words = f"the server demands TLS: {reply}" if meaning == Meaning.TLS else str(reply)
     error = ERRORS[meaning](words)
     if isinstance(error, SubmissionQuotaExceeded):
-        error.window = meaning.value
+        error.window = meaning.value if meaning in LIMITS else ""
         error.counts_recipients = counts_recipients(reply.text)
     return with_recipients(error, results) if isinstance(error, MessageError) else error
 

@@ -67,7 +67,7 @@ SAID = [
     ),
     (CONTENT, "454 Throttling failure: Daily message quota exceeded.", Meaning.DAY),
     (CONTENT, "451 You have exceeded your messaging limits", Meaning.DAY),
-    (SENDER, "552 5.2.2 over quota", Meaning.DAY),
+    (SENDER, "552 5.2.2 over quota", Meaning.FULL),
     # -- so much an hour
     (
         CONTENT,
@@ -193,13 +193,14 @@ def test_whatever_is_said_after_the_final_dot_proves_that_it_was_not_taken(
         ("450 4.7.0 exceeded your hourly limit", SendingTooFast, "hour", False),
         ("550 5.4.5 Daily limit exceeded", SubmissionQuotaExceeded, "day", False),
         ("550 5.1.90 daily limit for message recipients", SubmissionQuotaExceeded, "day", True),
+        ("552 5.2.2 Mailbox full", SubmissionQuotaExceeded, "", False),
     ],
 )
 def test_a_limit_says_how_long_it_looks_back_and_what_it_counts(
     said: str, kind: type, window: str, recipients: bool
 ) -> None:
     code, _, text = said.partition(" ")
-    error = refusal(Reply(int(code), text))
+    error = refusal(Reply(int(code), text), step=Step.SENDER)
 
     assert type(error) is kind
     assert (error.window, error.counts_recipients) == (window, recipients)
