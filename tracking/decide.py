@@ -5,7 +5,7 @@ all that `rows` needs to write it. So the same decision serves the cycle, an exp
 question "what if": those write nothing, and may have no more of a message than its kept facts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -248,15 +248,43 @@ def _relate(found: Found) -> Found:
 
 
 def _track(found: Found, acceptance: Acceptance) -> Judgement:
-    owner = _owner(found)
-    items = queue_items(
-        found.reading, found.unit, found.recipients, found.page, owner, found.direction
-    )
+    """Whose it becomes, in which queues it waits, what it makes, and under which record it is filed."""
+    page, owner = found.page, _owner(found)
+    items = queue_items(found.reading, found.unit, found.recipients, page, owner, found.direction)
     creation = _creation(found, acceptance, owner, items)
-    files = _files(found)
+    waits = tuple(item for item in items if UUID(item.queue.id) != creation.leaves)
     filing = _file(found, creation)
-    stays = tuple(item for item in items if UUID(item.queue.id) != creation.leaves)
-    accepted = Accepted(
+    accepted = _accepted(found, acceptance, owner, creation, waits, filing)
+    page.remember(*as_stored(accepted, found.message))
+    page.meet(creation, accepted.id, found.reading.now)
+    effect = _effect(found, tracked=True)
+    decision = _decision(
+        found,
+        State.TRACKED,
+        acceptance=acceptance,
+        correlation=found.correlation,
+        owner=owner,
+        regarding=filing.named,
+        hook=filing.hook,
+        queue_items=waits,
+        creation=creation,
+        dropped_attachments=accepted.dropped,
+        message_id_reused=found.reused,
+        report=_report(found, effect),
+    )
+    return Judgement(decision=decision, accepted=accepted, effect=effect)
+
+
+def _accepted(
+    found: Found,
+    acceptance: Acceptance,
+    owner: OwnerChoice,
+    creation: Creation,
+    waits: Sequence[trace.PlannedQueueItem],
+    filing: Filing,
+) -> Accepted:
+    files = _files(found)
+    return Accepted(
         id=found.unit.former.email_id or uuid7(),
         direction=found.direction,
         key=found.key,
@@ -267,7 +295,7 @@ def _track(found: Found, acceptance: Acceptance) -> Judgement:
         correlation=found.correlation,
         acceptance=acceptance,
         owner=owner,
-        queue_ids=tuple(UUID(item.queue.id) for item in stays),
+        queue_ids=tuple(UUID(item.queue.id) for item in waits),
         closed_queue_ids=(creation.leaves,) if creation.leaves is not None else (),
         files=files.kept,
         dropped=files.dropped,
@@ -277,24 +305,6 @@ def _track(found: Found, acceptance: Acceptance) -> Judgement:
         rests_on=found.page.prospects.made_by(_records(found)),
         about=found.about,
     )
-    found.page.remember(*as_stored(accepted, found.message))
-    found.page.meet(creation, accepted.id, found.reading.now)
-    effect = _effect(found, tracked=True)
-    decision = _decision(
-        found,
-        State.TRACKED,
-        acceptance=acceptance,
-        correlation=found.correlation,
-        owner=owner,
-        regarding=filing.named,
-        hook=filing.hook,
-        queue_items=stays,
-        creation=creation,
-        dropped_attachments=files.dropped,
-        message_id_reused=found.reused,
-        report=_report(found, effect),
-    )
-    return Judgement(decision=decision, accepted=accepted, effect=effect)
 
 
 # -- where no email comes of it

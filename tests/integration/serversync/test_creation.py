@@ -613,24 +613,30 @@ def test_spam_makes_so_many_records_an_hour_and_nothing_is_lost():
     assert not alerts("RecordsHeldBack")
 
 
-@pytest.mark.rule("R3.58")
-def test_a_brake_is_asked_again_in_the_transaction_that_makes_records():
-    organization(auto_creates_per_hour=1)
-    ada = user()
+def plan(account, number, **headers):
+    """What a worker plans for one message, and the bytes for it."""
     reading = Reading(
-        mailbox=ada.mailbox,
+        mailbox=account.mailbox,
         organization=organization(),
-        party=reading_of(ada.mailbox),
+        party=reading_of(account.mailbox),
         start=None,
         watermark=None,
         now=NOW,
     )
+    headers = {"sender": FROM_RITA, "message_id": f"{number}@customer.example"} | headers
+    raw, staged = message(**headers), blobs.Staged()
+    return plan_page(
+        reading, [Incoming(key=str(number), message=parse(raw), raw=raw)], staged
+    ), staged
+
+
+@pytest.mark.rule("R3.58")
+def test_a_brake_is_asked_again_in_the_transaction_that_makes_records():
+    organization(auto_creates_per_hour=1)
+    ada = user()
 
     def planned(number):
-        raw = message(sender=f"{number}@customer.example", message_id=f"{number}@customer.example")
-        staged = blobs.Staged()
-        one = Incoming(key=str(number), message=parse(raw), raw=raw)
-        return plan_page(reading, [one], staged), staged
+        return plan(ada, number, sender=f"{number}@customer.example")
 
     plans, staged = planned(1)
     others, other_staged = planned(2)  # by another worker, before the first one wrote
@@ -870,22 +876,9 @@ def test_answers_of_other_workers_are_counted_in_the_transaction_that_writes(lim
     organization(**limits)
     support = queue()
     rule(support, allow_unknown_sender=True, answers=True)
-    reading = Reading(
-        mailbox=support.mailbox,
-        organization=organization(),
-        party=reading_of(support.mailbox),
-        start=None,
-        watermark=None,
-        now=NOW,
-    )
 
     def planned(number):
-        raw = message(
-            sender=FROM_RITA, to="support@example.com", message_id=f"{number}@customer.example"
-        )
-        staged = blobs.Staged()
-        one = Incoming(key=str(number), message=parse(raw), raw=raw)
-        return plan_page(reading, [one], staged), staged
+        return plan(support, number, to="support@example.com")
 
     plans, staged = planned(1)
     others, other_staged = planned(2)  # by another worker, before the first one wrote
