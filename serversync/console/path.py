@@ -206,7 +206,10 @@ def _received(email: Email, reader: Any, items: Sequence[SyncItem], filed: str) 
         "arrived": item_links(first),
         "copies": item_links(others),
     }
-    return drawn(path_of(email.decision, folder=folder, since=since), reader, more)
+    # A server that doesn't say when it took a message leaves that to the message.
+    received = email.received_on.isoformat() if email.received_on else ""
+    data = {"received": received, **email.decision}
+    return drawn(path_of(data, folder=folder, since=since), reader, more)
 
 
 def _is_refiled(email: Email) -> bool:
