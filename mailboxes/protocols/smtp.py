@@ -79,6 +79,9 @@ TOO_MANY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
+BRACKETED_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,100})>")
+SES_HOST = re.compile(r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
+SES_ID = re.compile(r"Ok ([0-9A-Za-z-]{20,100})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,26 +565,6 @@ class SmtpServer:
         raise UnexpectedReply(detail)
 
 
-# -- reading replies -------------------------------------------------------------------------------
-
-# Exchange: "2.6.0 <id> [InternalId=...] Queued mail for delivery", "2.0.0 OK <id> [Hostname=...]".
-EXCHANGE_ID = re.compile(r"2\.[06]\.0 (?:OK )?<([^<>\s]{1,300}@[^<>\s]{1,250})> \[")
-# Amazon SES: "Ok 0102018c...-000000", which goes out as <0102018c...-000000@its host>.
-SES_ID = re.compile(r"Ok ([0-9a-f]{16}-[0-9a-f-]{36}-\d{6})$")
-SES_HOST = re.compile(r"email-smtp\.([a-z0-9-]+)\.amazonaws\.com$", re.IGNORECASE)
-
-
-def used_id(text: str, message_id: str, host: str = "") -> str:
-    """The Message-ID that the server gave the message in place of ours, where it says so (R5.10)."""
-    if found := EXCHANGE_ID.match(text):
-        return "" if found[1] == message_id.strip("<>") else found[1]
-    region = SES_HOST.search(host)
-    if region and (found := SES_ID.match(text)):
-        domain = "email" if region[1] == "us-east-1" else region[1]
-        return f"{found[1]}@{domain}.amazonses.com"
-    return ""
-
-
 # -- judging replies (R5.15) -----------------------------------------------------------------------
 
 
@@ -643,6 +626,78 @@ def refusal(
 def with_recipients(error: MessageError, results: tuple[RecipientResult, ...]) -> MessageError:
     error.recipients = results
     return error
+
+
+# -- writing what servers read ---------------------------------------------------------------------
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def canonical(mime: bytes) -> bytes:
+    """CRLF line ends and one at the end. A bare LF or CR is not content to every server: some take
+    "LF . LF" for the end and what follows for commands."""
+    if not mime.count(b"\r\n") == mime.count(b"\n") == mime.count(b"\r"):
+        mime = BARE_LINE_END.sub(b"\r\n", mime)
+    return mime if mime.endswith(b"\r\n") else mime + b"\r\n"
+
+
+def stuffed(content: bytes) -> bytes:
+    """A leading dot is doubled (RFC 5321, 4.5.2)."""
+    content = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + content if content.startswith(b".") else content
+
+
+def ascii_address(address: str) -> str:
+    """With the domain in its ASCII form. Raises UnicodeError for a domain that has none."""
+    local, at, domain = address.rpartition("@")
+    if not at or domain.isascii():
+        return address
+    return f"{local}@{domain.encode('idna').decode('ascii')}"
+
+
+def parse_extensions(text: str) -> dict[str, list[str]]:
+    """EHLO keyword -> parameters. The first line is the server's name. "AUTH=PLAIN" is how some
+    old servers write "AUTH PLAIN"."""
+    extensions: dict[str, list[str]] = {}
+    for line in text.upper().split("\n")[1:]:
+        words = line.replace("AUTH=", "AUTH ", 1).split()
+        if words:
+            extensions.setdefault(words[0], []).extend(words[1:])
+    return extensions
+
+
+def size_limit(parameters: list[str]) -> int:
+    """0: the server names none (RFC 1870, section 4)."""
+    return int(parameters[0]) if parameters and parameters[0].isdecimal() else 0
+
+
+def recipients_limit(parameters: list[str]) -> int:
+    """RCPTMAX of LIMITS (RFC 9422); 0: the server names none."""
+    for name, _, value in (each.partition("=") for each in parameters):
+        if name == "RCPTMAX" and value.isdecimal():
+            return int(value)
+    return 0
+
+
+def xtext(text: str) -> str:
+    """RFC 3461, section 4."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
+
+
+def id_used(text: str, envelope: Envelope, host: str) -> str:
+    """The Message-ID under which the message goes on, where it is not ours and the server says so
+    (R5.10). Exchange names it in brackets; Amazon SES replaces every one and tells the half before the
+    "@", the other being of its region."""
+    ours = envelope.message_id.strip("<>")
+    region = SES_HOST.fullmatch(host.strip().lower())
+    if region and (told := SES_ID.match(text)):
+        place = "email" if region[1] == "us-east-1" else region[1]
+        return f"{told[1]}@{place}.amazonses.com"
+    people = {envelope.sender.lower(), *(each.lower() for each in envelope.recipients)}
+    named = [each for each in BRACKETED_ID.findall(text) if each.lower() not in people]
+    return named[0] if len(named) == 1 and named[0] != ours else ""
 
 
 # -- writing what servers read ---------------------------------------------------------------------

@@ -16,7 +16,7 @@ from mailboxes.protocols.errors import (
 from mailboxes.protocols.fetching import fetch_each, identity_of
 from mailboxes.protocols.imap.listing import Position
 from mailboxes.protocols.imap.words import UIDS_PER_COMMAND, uids_in
-from mailboxes.protocols.smtp import Reply, canonical, parse_extensions, refusal, stuffed, used_id
+from mailboxes.protocols.smtp import Reply, canonical, parse_extensions, refusal, stuffed
 
 
 @pytest.mark.parametrize(
@@ -120,33 +120,6 @@ def test_sending_limits_are_recognised(text):
 )
 def test_other_refusals_are_not_taken_for_sending_limits(text):
     assert isinstance(refusal(Reply(550, text)), MessageError)
-
-
-@pytest.mark.rule("R5.10")
-@pytest.mark.parametrize(
-    ("host", "text", "used"),
-    [
-        ("smtp.example.com", "2.6.0 <1@x.example> [InternalId=7] Queued mail for delivery", ""),
-        ("smtp.example.com", "2.6.0 <9@y.example> [InternalId=7] Queued mail", "9@y.example"),
-        ("smtp.example.com", "2.0.0 OK <9@y.example> [Hostname=A.B]", "9@y.example"),
-        ("smtp.example.com", "2.0.0 Ok: queued as 4F1A2B", ""),
-        ("smtp.example.com", "2.0.0 OK 1700000000 a1b2c3-gsmtp", ""),
-        ("smtp.example.com", "2.0.0 thanks, <9@y.example>", ""),
-        (
-            "email-smtp.eu-west-1.amazonaws.com",
-            "Ok 0102018c0a1b2c3d-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f-000000",
-            "0102018c0a1b2c3d-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f-000000@eu-west-1.amazonses.com",
-        ),
-        (
-            "email-smtp.us-east-1.amazonaws.com",
-            "Ok 0100018c0a1b2c3d-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f-000000",
-            "0100018c0a1b2c3d-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f-000000@email.amazonses.com",
-        ),
-        ("smtp.example.com", "Ok 0100018c0a1b2c3d-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f-000000", ""),
-    ],
-)
-def test_the_id_that_a_server_used_in_place_of_ours_is_read(host, text, used):
-    assert used_id(text, "<1@x.example>", host) == used
 
 
 class Script:
