@@ -73,15 +73,15 @@ PIPELINED_COMMANDS = 100  # small enough that neither side fills its buffers whi
 MOST_REPLY_LINES = 200  # one reply; EHLO has some twenty
 
 FOREIGN_GREETING = re.compile(rb"\* |\+OK|-ERR|SSH-|HTTP/|<", re.IGNORECASE)
+BRACKETED_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,100})>")
+SES_HOST = re.compile(r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
+SES_ID = re.compile(r"Ok ([0-9A-Za-z-]{20,100})$", re.IGNORECASE)
 # 452 4.5.3, or of old 552: this many and no more in one transaction. Not what is said of a rate.
 TOO_MANY = re.compile(
     r"[45]\d\d (?:[45]\.5\.3\b|(?!.*\b(?:hour|day|minute|from|in a)\b).*too many recipients)",
     re.IGNORECASE | re.DOTALL,
 )
 BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
-BRACKETED_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,100})>")
-SES_HOST = re.compile(r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
-SES_ID = re.compile(r"Ok ([0-9A-Za-z-]{20,100})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +176,8 @@ class SmtpServer:
             self._fresh = False
             if not reply.positive:
                 raise refusal(reply, results)
-            return Sent(
-                str(reply), results, used_id(reply.text, envelope.message_id, self.settings.host)
-            )
+            used = id_used(reply.text, envelope, self.settings.host)
+            return Sent(str(reply), results, server_message_id=used)
 
     def find_sent(self, message_id: str) -> bool | None:
         return None
@@ -698,61 +697,3 @@ def id_used(text: str, envelope: Envelope, host: str) -> str:
     people = {envelope.sender.lower(), *(each.lower() for each in envelope.recipients)}
     named = [each for each in BRACKETED_ID.findall(text) if each.lower() not in people]
     return named[0] if len(named) == 1 and named[0] != ours else ""
-
-
-# -- writing what servers read ---------------------------------------------------------------------
-
-
-def b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")
-
-
-def canonical(mime: bytes) -> bytes:
-    """CRLF line ends and one at the end. A bare LF or CR is not content to every server: some take
-    "LF . LF" for the end and what follows for commands."""
-    if not mime.count(b"\r\n") == mime.count(b"\n") == mime.count(b"\r"):
-        mime = BARE_LINE_END.sub(b"\r\n", mime)
-    return mime if mime.endswith(b"\r\n") else mime + b"\r\n"
-
-
-def stuffed(content: bytes) -> bytes:
-    """A leading dot is doubled (RFC 5321, 4.5.2)."""
-    content = content.replace(b"\r\n.", b"\r\n..")
-    return b"." + content if content.startswith(b".") else content
-
-
-def ascii_address(address: str) -> str:
-    """With the domain in its ASCII form. Raises UnicodeError for a domain that has none."""
-    local, at, domain = address.rpartition("@")
-    if not at or domain.isascii():
-        return address
-    return f"{local}@{domain.encode('idna').decode('ascii')}"
-
-
-def parse_extensions(text: str) -> dict[str, list[str]]:
-    """EHLO keyword -> parameters. The first line is the server's name. "AUTH=PLAIN" is how some
-    old servers write "AUTH PLAIN"."""
-    extensions: dict[str, list[str]] = {}
-    for line in text.upper().split("\n")[1:]:
-        words = line.replace("AUTH=", "AUTH ", 1).split()
-        if words:
-            extensions.setdefault(words[0], []).extend(words[1:])
-    return extensions
-
-
-def size_limit(parameters: list[str]) -> int:
-    """0: the server names none (RFC 1870, section 4)."""
-    return int(parameters[0]) if parameters and parameters[0].isdecimal() else 0
-
-
-def recipients_limit(parameters: list[str]) -> int:
-    """RCPTMAX of LIMITS (RFC 9422); 0: the server names none."""
-    for name, _, value in (each.partition("=") for each in parameters):
-        if name == "RCPTMAX" and value.isdecimal():
-            return int(value)
-    return 0
-
-
-def xtext(text: str) -> str:
-    """RFC 3461, section 4."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
