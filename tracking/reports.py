@@ -58,8 +58,8 @@ _RANK = {
             DeliveryResult.BOUNCED,
             DeliveryResult.READ,
             DeliveryResult.COMPLAINED,
+            DeliveryResult.REDIRECTED,  # went to somebody else, who alone can tell of it
             DeliveryResult.REFUSED,  # never left, so nobody can tell of it
-            DeliveryResult.REDIRECTED,  # went to somebody else (R5.30)
         )
     )
 }

@@ -32,6 +32,7 @@ from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
 from serversync.choices import ItemState, WorkloadState
 from serversync.layout import store_folders
+from serversync import replay
 from serversync.models import MailboxStatistics, SyncItem, Workload
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -224,8 +225,15 @@ def build_site() -> Site:
         draft=_draft(ada, now),
         rule=_track(healthy, contoso, now),
     )
+    _decide_again(administrator, now)
     site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
     return site
+
+
+def _decide_again(actor: SystemUser, now: datetime) -> None:
+    """Of the last days, for the page of a replay."""
+    since = now - timedelta(days=30)
+    replay.decide(replay.begin(actor=actor, since=since, until=now, later=False), now)
 
 
 def _casework(
