@@ -73,15 +73,15 @@ PIPELINED_COMMANDS = 100  # small enough that neither side fills its buffers whi
 MOST_REPLY_LINES = 200  # one reply; EHLO has some twenty
 
 FOREIGN_GREETING = re.compile(rb"\* |\+OK|-ERR|SSH-|HTTP/|<", re.IGNORECASE)
-BRACKETED_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,100})>")
-SES_HOST = re.compile(r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
-SES_ID = re.compile(r"Ok ([0-9A-Za-z-]{20,100})$", re.IGNORECASE)
 # 452 4.5.3, or of old 552: this many and no more in one transaction. Not what is said of a rate.
 TOO_MANY = re.compile(
     r"[45]\d\d (?:[45]\.5\.3\b|(?!.*\b(?:hour|day|minute|from|in a)\b).*too many recipients)",
     re.IGNORECASE | re.DOTALL,
 )
 BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
+BRACKETED_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,100})>")
+SES_HOST = re.compile(r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
+SES_ID = re.compile(r"Ok ([0-9A-Za-z-]{20,100})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,10 @@ class SmtpServer:
         return f"<SmtpServer {self.settings.host}:{self.settings.port}>"
 
     # -- the contract ------------------------------------------------------------------------------
+
+    @property
+    def size_limit(self) -> int:
+        return size_limit(self._extensions.get("SIZE", []))
 
     def open(self) -> Self:
         if self._line.usable:
@@ -627,6 +631,20 @@ def with_recipients(error: MessageError, results: tuple[RecipientResult, ...]) -
     return error
 
 
+def id_used(text: str, envelope: Envelope, host: str) -> str:
+    """The Message-ID under which the message goes on, where it is not ours and the server says so
+    (R5.10). Exchange names it in brackets; Amazon SES replaces every one and tells the half before the
+    "@", the other being of its region."""
+    ours = envelope.message_id.strip("<>")
+    region = SES_HOST.fullmatch(host.strip().lower())
+    if region and (told := SES_ID.match(text)):
+        place = "email" if region[1] == "us-east-1" else region[1]
+        return f"{told[1]}@{place}.amazonses.com"
+    people = {envelope.sender.lower(), *(each.lower() for each in envelope.recipients)}
+    named = [each for each in BRACKETED_ID.findall(text) if each.lower() not in people]
+    return named[0] if len(named) == 1 and named[0] != ours else ""
+
+
 # -- writing what servers read ---------------------------------------------------------------------
 
 
@@ -683,17 +701,3 @@ def recipients_limit(parameters: list[str]) -> int:
 def xtext(text: str) -> str:
     """RFC 3461, section 4."""
     return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
-
-
-def id_used(text: str, envelope: Envelope, host: str) -> str:
-    """The Message-ID under which the message goes on, where it is not ours and the server says so
-    (R5.10). Exchange names it in brackets; Amazon SES replaces every one and tells the half before the
-    "@", the other being of its region."""
-    ours = envelope.message_id.strip("<>")
-    region = SES_HOST.fullmatch(host.strip().lower())
-    if region and (told := SES_ID.match(text)):
-        place = "email" if region[1] == "us-east-1" else region[1]
-        return f"{told[1]}@{place}.amazonses.com"
-    people = {envelope.sender.lower(), *(each.lower() for each in envelope.recipients)}
-    named = [each for each in BRACKETED_ID.findall(text) if each.lower() not in people]
-    return named[0] if len(named) == 1 and named[0] != ours else ""

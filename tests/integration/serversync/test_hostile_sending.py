@@ -449,6 +449,7 @@ SAID = (
     (Kind.REFUSE, "ErrorInvalidRecipients"),
 )
 FOUND = "Found in sent items"
+MOST_HANGING = 6  # each keeps one of the server's threads until it ends
 UNSAID = (Kind.HANG, Kind.DROP, Kind.DROP_AFTER, Kind.TRUNCATE, Kind.GARBAGE)
 
 
@@ -479,6 +480,9 @@ class Exchange(World):
             for _fault in range(chance.choice((0, 1, 2))):
                 command = chance.choice(("CreateItem", "CreateItem", "GetFolder", "FindItem"))
                 kind, argument = chance.choice((*SAID, *((kind, "") for kind in 2 * UNSAID)))
+                hanging = [each for each in self.sandbox.faults.struck if each.kind is Kind.HANG]
+                if kind is Kind.HANG and len(hanging) >= MOST_HANGING:
+                    kind = Kind.DROP_AFTER
                 self.sandbox.faults.add(
                     Fault(
                         kind=kind,
