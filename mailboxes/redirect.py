@@ -39,6 +39,10 @@ class OnlyTo:
     def told(self) -> tuple[RecipientResult, ...]:
         return self.server.told
 
+    @property
+    def size_limit(self) -> int:
+        return self.server.size_limit
+
     def open(self) -> Self:
         self.server.open()
         return self

@@ -46,7 +46,7 @@ from serversync.context import Context
 from serversync.cycle import Clock, CycleResult, Run
 from serversync.leases import LeaseLost, renew
 from serversync.limits import learn_from
-from serversync.models import Submission
+from serversync.models import Submission, Workload
 from serversync.recovery import FIRST_LOOK, Connect, recover
 from serversync.settling import settle
 
@@ -180,7 +180,16 @@ class HandingOver:
     def _open(self) -> OutgoingServer:
         if self.server is None:
             self.server = self.connect(self.run.mailbox, self.run.organization)
-        return self.server.open()
+        server = self.server.open()
+        self._remember(server.size_limit)
+        return server
+
+    def _remember(self, octets: int) -> None:
+        """What the server takes is told to whoever writes (R5.20). A statement only where it changed."""
+        workload = self.run.context.workload
+        if (workload.largest_message or 0) != octets:
+            workload.largest_message = octets
+            Workload.objects.filter(pk=workload.pk).update(largest_message=octets)
 
     def _lose(self, submission: Submission, error: ServerError) -> None:
         """No answer. The rest of the batch goes over another line, unless that is the second in a row."""

@@ -353,6 +353,11 @@ class OutgoingServer(Protocol):
         """While `send` calls `hand_over`: what the server has said to each recipient of the message;
         empty where it says nothing of single ones."""
 
+    @property
+    def size_limit(self) -> int:
+        """Once it is open: how many octets of one message the server takes, as it says itself; 0 where it
+        doesn't say."""
+
     def open(self) -> Self:
         """Resolve, connect, TLS, log in. Idempotent while connected."""
 

@@ -60,6 +60,13 @@ class Workload(models.Model):
     last_error_at = models.DateTimeField(null=True, blank=True)
     last_error_host = models.CharField(max_length=256, blank=True)
 
+    largest_message = models.BigIntegerField(
+        _("largest message"),
+        null=True,
+        blank=True,
+        help_text=_("Octets that the server said it takes; empty or 0: it did not say (R5.20)."),
+    )
+
     # Test & Enable
     test_status = models.IntegerField(
         _("test"), choices=TestStatus.choices, default=TestStatus.NOT_RUN

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from activities.choices import EmailStatus
 from activities.models import ActivityMimeAttachment, Email
+from mailboxes.choices import Operation
 from mailboxes.models import Mailbox
 from serversync.models import Submission
 
@@ -22,8 +23,17 @@ def warnings_of_size(email: Email, mailbox: Mailbox, now: datetime) -> Iterable[
     size = size_of(email)
     if size < SMALL:
         return
+    taken = mailbox.workload(Operation.OUTGOING).largest_message
     refused = smallest_refused(mailbox, now)
-    if refused is not None and size >= refused:
+    if taken and size > taken:
+        yield (
+            _(
+                "With its files it comes to about %(size)s, and the server takes messages of "
+                "%(taken)s at most. (R5.20)"
+            )
+            % {"size": filesizeformat(size), "taken": filesizeformat(taken)}
+        )
+    elif refused is not None and size >= refused:
         yield (
             _(
                 "With its files it comes to about %(size)s, and the server lately refused a message "

@@ -42,6 +42,7 @@ class ExchangeSender:
 
     protocol = "ews"
     told: tuple[RecipientResult, ...] = ()
+    size_limit = 0
 
     def __init__(self, settings: ExchangeSettings, options: AdapterOptions | None = None) -> None:
         self.settings = settings

@@ -338,6 +338,17 @@ def test_a_worker_leaves_alone_what_was_taken_back_and_sent_again_as_it_claims(
 
 
 @pytest.mark.rule("R5.20")
+def test_send_warns_of_what_is_larger_than_the_server_said_it_takes(ada: Account) -> None:
+    ada.outgoing.size_limit = 2_000_000
+    submitted(ada)
+    ada.send()
+
+    large = "x" * 1_100_000  # twice in the message: as HTML, and as plain text
+    assert "takes messages of 1.9\xa0MB at most" in submitted(ada, body=large).warnings[0]
+    assert submitted(ada, body="x" * 900_000).warnings == []
+
+
+@pytest.mark.rule("R5.20")
 def test_send_warns_of_what_is_as_large_as_what_was_refused(ada: Account) -> None:
     ada.outgoing.fail("before", MessageTooLarge("the server takes less"))
     big = "x" * 1_500_000
