@@ -30,10 +30,10 @@ from mailboxes.choices import (
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
-from serversync.choices import ItemState, WorkloadState
-from serversync.layout import store_folders
 from serversync import replay
-from serversync.models import MailboxStatistics, SyncItem, Workload
+from serversync.choices import ItemState, Window, WorkloadState
+from serversync.layout import store_folders
+from serversync.models import LearnedLimit, MailboxStatistics, SyncItem, Workload
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
     ForwardMailboxFactory,
@@ -226,6 +226,14 @@ def build_site() -> Site:
         rule=_track(healthy, contoso, now),
     )
     _decide_again(administrator, now)
+    LearnedLimit.objects.create(
+        mailbox=healthy,
+        window=Window.DAY,
+        most=500,
+        learned_at=now - timedelta(hours=1),
+        hold_until=now + timedelta(hours=5),
+        server_reply="450 4.2.1 too many messages today",
+    )
     site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
     return site
 
