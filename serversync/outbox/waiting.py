@@ -87,15 +87,17 @@ def _why(
     organization: Organization,
     now: datetime,
 ) -> str:
-    """What a person wanted comes before what went wrong."""
+    """What a person wanted comes before what went wrong; "" where strict parity says nothing."""
     later, postponed = email.delayed_email_send_time, email.postpone_email_processing_until
     if later is not None and later > now:
         return _("It is to leave at %(time)s. (R5.6)") % {"time": _said(later)}
     verdict = verdicts.get(email.sender_mailbox_id)
     if verdict is None:
         return _("The mailbox that was to send it is gone. Take it back and choose another From.")
-    if not verdict.ok and organization.effective("warn_of_waiting_email"):
-        return _("It waits because: %(because)s (R5.7)") % {"because": verdict.because}
+    if not verdict.ok:
+        told = organization.effective("warn_of_waiting_email")
+        words = _("It waits because: %(because)s (R5.7)") % {"because": verdict.because}
+        return words if told else ""
     if postponed is not None and postponed > now:
         if not email.last_error_code:
             return _("It can be undone until %(time)s. (R5.2)") % {"time": _said(postponed)}
