@@ -143,6 +143,11 @@ def _lost(emails: Collection[UUID]) -> Mapping[UUID, list[str]]:
     return lost
 
 
+def known(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:
+    """Nobody has to wonder any more whether they left: they did not. One statement."""
+    clear_alerts(mailbox, ["DeliveryUnknown"], [about(email) for email in emails], now=now)
+
+
 def settled(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:
     """They left: what was said about earlier attempts is over. One statement."""
     clear_alerts(mailbox, SENDING, [about(email) for email in emails], now=now)

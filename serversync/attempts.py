@@ -93,17 +93,18 @@ def answers(recipients: Iterable[dict[str, Any]]) -> list[str]:
     return [f"{one['address']}: {one['code']} {one['text']}." for one in recipients]
 
 
-def store(outcome: Outcome, now: datetime) -> None:
-    """One statement. Also resolves an attempt that a successor took for unknown meanwhile. What did not
-    leave counts towards no limit."""
-    Submission.objects.filter(
+def store(outcome: Outcome, now: datetime) -> bool:
+    """One statement. Also resolves an attempt that a successor took for unknown meanwhile; False if one
+    has resolved it already. What did not leave counts towards no limit."""
+    rows = Submission.objects.filter(
         pk=outcome.submission_id,
         state__in=[
             SubmissionState.CLAIMED,
             SubmissionState.HANDED_OVER,
             SubmissionState.UNKNOWN,
         ],
-    ).update(
+    )
+    changed = rows.update(
         state=outcome.state,
         finished_at=now,
         server_reply=outcome.reply[:1000],
@@ -116,6 +117,7 @@ def store(outcome: Outcome, now: datetime) -> None:
         **({"recipients": outcome.recipients} if outcome.recipients else {}),
         **_counting(outcome.state),
     )
+    return bool(changed)
 
 
 def _counting(state: SubmissionState) -> dict[str, Any]:

@@ -194,8 +194,10 @@ class HandingOver:
     def _lose(self, submission: Submission, error: ServerError) -> None:
         """No answer. The rest of the batch goes over another line, unless that is the second in a row."""
         run, now = self.run, self.run.clock()
-        self._note(doubt(submission.pk, error, now + FIRST_LOOK))
-        alarms.delivery_unknown(submission.email, run.mailbox, run.organization, now)
+        with transaction.atomic():
+            self.store_last_outcome()
+            if store(doubt(submission.pk, error, now + FIRST_LOOK), now):  # nobody knows better
+                alarms.delivery_unknown(submission.email, run.mailbox, run.organization, now)
         self.close()
         if not self.answered:
             raise error  # twice running: then each further one would be in doubt, too

@@ -244,6 +244,8 @@ def _tell(
     accepted = [row.email for row in rows if row.email.status_code == EmailStatus.SENT]
     if accepted:
         alarms.settled(accepted, run.mailbox, now)
+    if others := [row.email for row in rows if row.email not in accepted]:
+        alarms.known(others, run.mailbox, now)
     told = [alarms.email_failed(row.email, row) for row in failed]
     told += [
         alarms.recipients_refused(email)

@@ -88,3 +88,41 @@ def test_the_alert_ends_with_the_doubt(ada, dies_in) -> None:
     ada.send()
     assert Email.objects.get().status_code == EmailStatus.SENT
     assert open_alerts() == []
+
+
+def doubtful(ada: Account) -> Submission:
+    write(ada.mailbox, "cleo@customer.example", now=ada.now)
+    ada.outgoing.fail("after", ConnectionLost("gone"))
+    ada.send()
+    assert open_alerts() == ["DeliveryUnknown"]
+    return Submission.objects.get()
+
+
+@pytest.mark.rule("R5.17")
+def test_the_doubt_ends_also_with_mail_that_fails_for_another_reason(ada) -> None:
+    user = ada.mailbox.regarding_user
+    outbox.decide_unknown(doubtful(ada), left=False, actor=user, now=ada.now)
+    ada.outgoing.refuse("cleo@customer.example")
+    for _cycle in range(2):
+        ada.send()
+
+    assert Email.objects.get().status_code == EmailStatus.FAILED
+    assert open_alerts() == ["MessageRefused"]
+
+
+@pytest.mark.rule("R5.17")
+def test_a_worker_that_wakes_late_raises_no_doubt_about_what_is_known(ada, monkeypatch) -> None:
+    """Meanwhile a successor took its attempt for unknown, and a person knew better."""
+    write(ada.mailbox, "cleo@customer.example", now=ada.now)
+
+    def overtaken(envelope, hand_over):
+        hand_over()
+        Submission.objects.update(state=SubmissionState.ACCEPTED)
+        raise ConnectionLost("gone")
+
+    monkeypatch.setattr(ada.outgoing, "send", overtaken)
+    ada.send()
+
+    assert Submission.objects.get().state == SubmissionState.ACCEPTED
+    assert Email.objects.get().status_code == EmailStatus.SENT
+    assert open_alerts() == []
