@@ -3,7 +3,8 @@
     delete ──> rows that go with it, columns elsewhere that name one of them ──> DeletedRecord ──> deleted
     restore ──> the rows again, and the columns that are still empty; or the reason why not
 
-What a row named may have gone meanwhile. A column that may be empty is then left so; else nothing is put back.
+What a row named may have gone meanwhile. A column that may be empty is then left so; a row that would have gone
+with it stays away, with all below it; else nothing is put back.
 """
 
 from collections import defaultdict
@@ -103,7 +104,9 @@ def _walk(
                 reference |= {"row": str(key), "value": str(value)}
                 gone[roots[value]].references.append(reference)
         elif relation.on_delete is CASCADE:
-            below = list(theirs._base_manager.filter(**{f"{name}__in": keys}).order_by("pk"))
+            # Locked, so that nothing more comes to hang on them unseen.
+            found = theirs._base_manager.filter(**{f"{name}__in": keys}).select_for_update()
+            below = list(found.order_by("pk"))
             owners = {row.pk: roots[getattr(row, name)] for row in below}
             _walk(theirs, owners, below, gone)
 
@@ -151,7 +154,7 @@ def restore(entry: DeletedRecord) -> None:
     """Put it back, with its old keys, and take it out of the bin. Raises NotRestored, and changes nothing."""
     try:
         with transaction.atomic():
-            put_back(entry.rows)
+            put_back(entry.rows, root=(entry.record_type, entry.record_id))
             for told in entry.references:
                 _point_back(told)
             DeletedRecord.objects.filter(pk=entry.pk).delete()
@@ -161,10 +164,10 @@ def restore(entry: DeletedRecord) -> None:
         ) from error
 
 
-def put_back(told: Iterable[Row]) -> None:
-    """Rows as they were, parents first. Raises NotRestored, IntegrityError."""
-    rows = [_row(one) for one in told]
-    _without_missing(rows)
+def put_back(told: Iterable[Row], root: tuple[str, str] = ("", "")) -> None:
+    """Rows as they were, parents first; `root` is the one that must come back. Raises NotRestored,
+    IntegrityError."""
+    rows = _without_missing([_row(one) for one in told], root)
     stamps = _stamps(rows)
     for model, some in _by_model(rows).items():
         model._default_manager.bulk_create(some)
@@ -196,8 +199,27 @@ def _by_model(rows: Iterable[models.Model]) -> dict[type[models.Model], list[Any
     return found
 
 
-def _without_missing(rows: Sequence[models.Model]) -> None:
+def _without_missing(rows: Sequence[models.Model], root: tuple[str, str]) -> list[models.Model]:
+    """Those that can be put back. Whatever hangs on a row that can't stays away with it."""
+    left = list(rows)
+    while True:
+        away = _name_what_is_missing(left)
+        if any(_name_of(row) == root for row in left if id(row) in away):
+            raise _gone(next(iter(away.values())))
+        if not away:
+            return left
+        left = [row for row in left if id(row) not in away]
+
+
+def _name_of(row: models.Model) -> tuple[str, str]:
+    return row._meta.label_lower, str(row.pk)
+
+
+def _name_what_is_missing(rows: Sequence[models.Model]) -> dict[int, type[models.Model]]:
+    """Rows that nothing is left to hang on, by `id`, with what is gone; columns that may be empty are
+    emptied."""
     own = {(type(row)._meta.concrete_model, row.pk) for row in rows}
+    away: dict[int, type[models.Model]] = {}
     for model, some in _by_model(rows).items():
         for column in model._meta.concrete_fields:
             if not column.is_relation or column.related_model is None:
@@ -207,19 +229,30 @@ def _without_missing(rows: Sequence[models.Model]) -> None:
             named = {key for key in named if (target._meta.concrete_model, key) not in own}
             there = set(target._base_manager.filter(pk__in=named).values_list("pk", flat=True))
             if missing := named - there:
-                _empty(column, some, missing)
+                away |= _emptied(column, some, missing)
+    return away
 
 
-def _empty(column: Any, rows: Iterable[models.Model], missing: set[Any]) -> None:
+def _emptied(
+    column: Any, rows: Iterable[models.Model], missing: set[Any]
+) -> dict[int, type[models.Model]]:
+    away: dict[int, type[models.Model]] = {}
     for row in rows:
         if getattr(row, column.attname) not in missing:
             continue
-        if not column.null:
-            raise NotRestored(
-                _("What it belongs to is gone: %(kind)s.")
-                % {"kind": column.related_model._meta.verbose_name}
-            )
-        setattr(row, column.attname, None)
+        if column.null:
+            setattr(row, column.attname, None)
+        elif column.remote_field.on_delete is CASCADE:
+            away[id(row)] = column.related_model
+        else:
+            raise _gone(column.related_model)
+    return away
+
+
+def _gone(model: type[models.Model]) -> NotRestored:
+    return NotRestored(
+        _("What it belongs to is gone: %(kind)s.") % {"kind": model._meta.verbose_name}
+    )
 
 
 def _stamps(rows: Iterable[models.Model]) -> list[tuple[Any, Any, dict[str, Any]]]:

@@ -14,8 +14,8 @@ from mailboxes.models import Organization, TraceLog
 from serversync.choices import ItemState
 from serversync.models import SyncItem
 from tracking import brakes
+from tracking.byhand import blanked
 from tracking.matching import look_back
-from tracking.trace import without_personal
 
 CHUNK = 500
 
@@ -60,7 +60,7 @@ def blank_items(now: datetime, organization: Organization) -> int:
         for row in rows:
             row.blanked = True
             row.subject = row.sender = row.message_id = row.last_error = ""
-            row.trace = without_personal(row.trace) if row.trace else {}
+            row.trace = blanked(row.trace) if row.trace else {}
         SyncItem.objects.bulk_update(
             rows, ["blanked", "subject", "sender", "message_id", "last_error", "trace"]
         )

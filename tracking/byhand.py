@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from tracking import stored
 from tracking.telling import Sentence, sentences, summary
-from tracking.trace import UNTRACKED
+from tracking.trace import UNTRACKED, without_personal
 
 BY_HAND = "by_hand"
 REPLAYED = "replayed"  # by whom, when and by which replay a decision was replaced
@@ -48,6 +48,15 @@ def of(trace: Data) -> dict[str, Any]:
 def is_quiet(data: Data) -> bool:
     """Nobody gets an answer to what a replay brought up again."""
     return data.get("what") == REPLAY
+
+
+def blanked(trace: Data) -> dict[str, Any]:
+    """What may stay of it when the retention ends (R3.73): also by which replay it was decided, for that
+    can be undone."""
+    kept = {REPLAYED: trace[REPLAYED]} if REPLAYED in trace else {}
+    if is_quiet(request := of(trace)):
+        kept[BY_HAND] = request
+    return {**without_personal(trace), **kept}
 
 
 def is_waiting(trace: Data) -> bool:

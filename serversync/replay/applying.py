@@ -4,7 +4,7 @@ Applying sends nothing and writes nothing to a server. What differs from what wa
 anything is changed; what people did after it was applied stops the undoing of that one item.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -17,28 +17,31 @@ from django.utils.translation import ngettext
 
 from activities import blobs, recyclebin
 from activities.mime.parse import parse
-from activities.models import ActivityPointer, DeletedRecord, Email
+from activities.models import ActivityPointer, DeletedRecord, Email, StoredBytes
 from mailboxes import access
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
 from mailboxes.protocols.base import ActionKind
 from serversync import engine
 from serversync.byhand import withdraw
-from serversync.choices import ItemState, ReplayState, ReplayStep, Stay
+from serversync.choices import ActionState, ItemState, ReplayState, ReplayStep, Stay
+from serversync.ledger import HANDED_IN
 from serversync.models import Replay, ReplayChange, SyncItem
 from serversync.replay import shapes
-from serversync.replay.plan import settings_digest
+from serversync.replay.plan import copied, settings_digest
 from serversync.replay.steps import STORED
-from serversync.replay.touched import touched
-from tracking.byhand import BY_HAND, REPLAY, REPLAYED, asked
+from serversync.replay.touched import touched, worked_upon
+from tracking.byhand import BY_HAND, REPLAY, REPLAYED, asked, is_waiting
 from tracking.byhand import of as asked_of
 from tracking.kept import FACTS, facts_of
 
 AT_ONCE = 100
 COLUMNS = (
-    *("state", "reason", "sub_reason", "trace", "email_id", "attempts", "next_attempt_at"),
-    *("blanked", "last_error", "decided_at"),
+    *("state", "reason", "sub_reason", "trace", "email_id", "raw_id", "attempts"),
+    *("next_attempt_at", "blanked", "last_error", "decided_at"),
+    *("message_id", "sender", "subject"),  # the retention blanks them
 )
+OFF = (ActionKind.DELETE, ActionKind.MARK)
 
 
 class Refused(Exception):
@@ -67,7 +70,7 @@ def apply(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
     _unchanged_since(replay)
     woken: set[UUID] = set()
     for changes in _portions(replay, reverse=False):
-        rows, emails = _items(changes), _emails(changes)
+        rows, emails = _items(changes), _emails_of(changes)
         for change in changes:
             row = rows[change.item_id]
             change.item_was = _row_was(row)
@@ -123,10 +126,15 @@ def _items(changes: Sequence[ReplayChange]) -> dict[UUID, SyncItem]:
     return {row.pk: row for row in rows.select_related("email")}
 
 
-def _emails(changes: Sequence[ReplayChange]) -> dict[UUID, Email]:
-    keys = [change.email_id for change in changes if change.email_id is not None]
-    pointers = ActivityPointer.objects.filter(pk__in=keys).select_for_update().order_by("pk")
-    list(pointers.values_list("pk", flat=True))
+def _emails_of(changes: Sequence[ReplayChange]) -> dict[UUID, Email]:
+    return _emails([change.email_id for change in changes if change.email_id is not None])
+
+
+def _emails(keys: Collection[UUID]) -> dict[UUID, Email]:
+    # Both rows: a cycle that stores a copy, or a person who answers, waits for us, or we for them.
+    for model in (ActivityPointer, Email):
+        locked = model._base_manager.filter(pk__in=keys).select_for_update().order_by("pk")
+        list(locked.values_list("pk", flat=True))
     return {
         email.pk: email
         for email in Email.objects.filter(pk__in=keys).select_related("activity", "mime")
@@ -170,11 +178,9 @@ def _covers(rows: "QuerySet[Any]", actor: SystemUser, action: str) -> None:
 def _unchanged_since(replay: Replay) -> None:
     """What was reviewed is what is there. Looked at before anything is changed, for one change may empty a
     column of another email."""
-    over = 0
-    for changes in _portions(replay, reverse=False):
-        rows, emails = _items(changes), _emails(changes)
-        now_are = shapes.shapes_of(list(emails.values()))
-        over += sum(not _is_same(change, rows, now_are) for change in changes)
+    over = sum(
+        not is_same for part in _portions(replay, reverse=False) for is_same in _same(part, replay)
+    )
     if over:
         text = ngettext(
             "%(count)d item has changed since it was decided. Make a new replay.",
@@ -184,15 +190,43 @@ def _unchanged_since(replay: Replay) -> None:
         raise Refused(text % {"count": over})
 
 
-def _is_same(
-    change: ReplayChange, rows: dict[UUID, SyncItem], now_are: dict[UUID, shapes.Shape]
-) -> bool:
-    row = rows.get(change.item_id)
-    if row is None or row.decision != change.before:
-        return False
-    if change.step == ReplayStep.CHANGE:
-        return change.email_id is not None and now_are.get(change.email_id) == change.email_was
-    return change.step != ReplayStep.REMOVE or change.email_id in now_are
+def _same(changes: Sequence[ReplayChange], replay: Replay) -> Iterator[bool]:
+    """For each, whether it can be done as it was reviewed."""
+    rows, emails = _items(changes), _emails_of(changes)
+    now_are = shapes.shapes_of(list(emails.values()))
+    stay = _stay(changes, replay, emails, now_are)
+    wanted = [change.email_becomes for change in changes if change.step == ReplayStep.CHANGE]
+    gone = shapes.away(wanted, (*shapes.EMAIL, *shapes.OWNER, "queues"))
+    for change in changes:
+        row = rows.get(change.item_id)
+        shape = now_are.get(change.email_id) if change.email_id is not None else None
+        is_same = row is not None and row.decision == change.before
+        if change.step == ReplayStep.CHANGE:
+            is_same &= shape == change.email_was
+            is_same &= not shapes.names_any(change.email_becomes, gone)
+        if change.step in (ReplayStep.CHANGE, ReplayStep.REMOVE):
+            is_same &= shape is not None and change.email_id not in stay
+        yield is_same
+
+
+def _stay(
+    changes: Sequence[ReplayChange],
+    replay: Replay,
+    emails: dict[UUID, Email],
+    now_are: dict[UUID, shapes.Shape],
+) -> set[UUID]:
+    """Emails with which people, or other mailboxes, have had to do since."""
+    removed = {_key(one) for one in changes if one.step == ReplayStep.REMOVE and one.email_id}
+    told = {key: (now_are[key], emails[key].decision) for key in removed & now_are.keys()}
+    moved = {_key(one) for one in changes if one.email_id and _moves(one)}
+    stay = set(touched(told)) | worked_upon(moved)
+    return stay | set(copied(replay).filter(email__in=removed).values_list("email", flat=True))
+
+
+def _moves(change: ReplayChange) -> bool:
+    """Is it taken out of a queue, or put into one?"""
+    was, becomes = change.email_was, change.email_becomes
+    return change.step == ReplayStep.CHANGE and bool(was["queues"] != becomes["queues"])
 
 
 # -- the steps -----------------------------------------------------------------------------------
@@ -206,7 +240,7 @@ def _row_was(row: SyncItem) -> dict[str, Any]:
 
 
 def _fields() -> list[str]:
-    return [name.removesuffix("_id") for name in COLUMNS]
+    return [column.name for column in SyncItem._meta.concrete_fields if column.attname in COLUMNS]
 
 
 def _fetch(
@@ -223,7 +257,7 @@ def _fetch(
 def _note(
     change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], note: Note, now: datetime
 ) -> None:
-    facts = {FACTS: row.trace[FACTS]} if FACTS in row.trace else {}
+    facts = {name: row.trace[name] for name in (FACTS, HANDED_IN) if name in row.trace}
     _decide_row(change, row, note, facts)
 
 
@@ -295,10 +329,7 @@ def _withdraw(changes: Sequence[ReplayChange]) -> None:
     fetched = [change.item_id for change in changes if change.step == ReplayStep.FETCH]
     off = (ReplayStep.REMOVE, ReplayStep.NOTE)
     withdraw(fetched, [ActionKind.DELETE])
-    withdraw(
-        [change.item_id for change in changes if change.step in off],
-        [ActionKind.DELETE, ActionKind.MARK],
-    )
+    withdraw([change.item_id for change in changes if change.step in off], OFF)
 
 
 # -- undo ----------------------------------------------------------------------------------------
@@ -312,12 +343,13 @@ def undo(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
     if replay.ended_on is not None and now - replay.ended_on > recyclebin.KEPT:
         raise Refused(_("It was applied more than 30 days ago, and what it took away is gone."))
     for changes in _portions(replay, reverse=True):
-        rows, emails = _items(changes), _emails(changes)
+        rows, emails = _items(changes), _emails_of(changes)
         for change in changes:
             row = rows[change.item_id]
             change.not_undone = _undo(change, row, emails, replay, actor, now)[:200]
             if not change.not_undone:
                 _put_row_back(row, change.item_was)
+        _withdraw_after(changes)
         SyncItem.objects.bulk_update(rows.values(), _fields(), batch_size=AT_ONCE)
         ReplayChange.objects.bulk_update(changes, ["not_undone", "binned"])
     _let_go_of_what_stays_away(replay)
@@ -336,10 +368,10 @@ def _undo(
 ) -> str:
     """Why it can't be undone, or ""."""
     if change.step == ReplayStep.FETCH:
-        return _undo_fetch(row, replay, actor, now)
+        return _undo_fetch(change, row, replay, actor, now)
     if change.step == ReplayStep.CHANGE:
-        return _undo_change(change, emails, replay)
-    if not _is_ours(row.trace, replay):
+        return _undo_change(change, row, emails, replay)
+    if not _is_ours(row.trace, replay) or is_waiting(row.trace):
         return str(Stay.BY_HAND.label)
     return _undo_remove(change) if change.step == ReplayStep.REMOVE else ""
 
@@ -349,20 +381,46 @@ def _is_ours(decision: Any, replay: Replay) -> bool:
     return bool(told.get("id") == str(replay.pk))
 
 
-def _undo_fetch(row: SyncItem, replay: Replay, actor: SystemUser, now: datetime) -> str:
+def _undo_fetch(
+    change: ReplayChange, row: SyncItem, replay: Replay, actor: SystemUser, now: datetime
+) -> str:
     """Whatever came of it: an email that nobody has touched goes into the bin."""
     if asked_of(row.decision).get("replay") != str(replay.pk):
         return str(Stay.BY_HAND.label)
+    if why := _why_fetched_stays(change, row):
+        return str(why.label)
     if row.state == ItemState.TRACKED and row.email is not None:
-        if why := _touched(row.email):
-            return str(why.label)
-        others = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
-        if others.exists():
-            return str(Stay.COPIES.label)
         recyclebin.delete(
             ActivityPointer, [row.email_id], now=now, actor=actor, reason=_("A replay was undone")
         )
     return ""
+
+
+def _why_fetched_stays(change: ReplayChange, row: SyncItem) -> Stay | None:
+    """Nothing that is here now may be neither here nor there then."""
+    if row.children.exists():
+        return Stay.INSIDE
+    if row.state in STORED and _is_deleted_there(row):
+        return Stay.NO_COPY
+    if not _has_its_bytes(change):
+        return Stay.NO_COPY
+    if row.state != ItemState.TRACKED or row.email is None:
+        return None
+    _emails([row.email.pk])
+    if why := _touched(row.email):
+        return why
+    others = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
+    return Stay.COPIES if others.exists() else None
+
+
+def _is_deleted_there(row: SyncItem) -> bool:
+    return row.server_actions.filter(kind=ActionKind.DELETE, state=ActionState.DONE).exists()
+
+
+def _has_its_bytes(change: ReplayChange) -> bool:
+    """Are those still here that the row had, if it had some?"""
+    key = change.item_was["raw_id"]
+    return key is None or StoredBytes.objects.select_for_update().filter(pk=key).exists()
 
 
 def _touched(email: Email) -> Stay | None:
@@ -370,13 +428,19 @@ def _touched(email: Email) -> Stay | None:
     return touched(told).get(email.pk)
 
 
-def _undo_change(change: ReplayChange, emails: dict[UUID, Email], replay: Replay) -> str:
+def _undo_change(
+    change: ReplayChange, row: SyncItem, emails: dict[UUID, Email], replay: Replay
+) -> str:
     email = emails.get(change.email_id) if change.email_id is not None else None
-    if email is None or not _is_ours(email.decision, replay):
+    if email is None or row.email_id != email.pk or not _is_ours(email.decision, replay):
         return str(Stay.BY_HAND.label)
     was = {name: value for name, value in change.email_was.items() if name != "left"}
     if shapes.shapes_of([email])[email.pk] != change.email_becomes:
         return str(Stay.BY_HAND.label)
+    if _moves(change) and worked_upon([email.pk]):
+        return str(Stay.WORKED_ON.label)
+    if shapes.names_any(was, shapes.away([was], (*shapes.SENDER, *shapes.OWNER))):
+        return str(_("what it named is gone"))
     shapes.write_back(email.pk, was, change.email_becomes, change.email_was["left"])
     Email.objects.filter(pk=email.pk).update(decision=change.before)
     return ""
@@ -392,6 +456,12 @@ def _undo_remove(change: ReplayChange) -> str:
         return str(error)
     change.binned = None
     return ""
+
+
+def _withdraw_after(changes: Sequence[ReplayChange]) -> None:
+    """What cycles had still to do on servers with what was fetched: it may be the only copy again."""
+    undone = [one for one in changes if one.step == ReplayStep.FETCH and not one.not_undone]
+    withdraw([change.item_id for change in undone], OFF)
 
 
 def _put_row_back(row: SyncItem, was: dict[str, Any]) -> None:

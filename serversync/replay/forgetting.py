@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from activities import recyclebin
 from mailboxes.models import Organization
 from serversync.choices import ReplayStep
 from serversync.models import Replay, ReplayChange
-from tracking.trace import without_personal
+from tracking.byhand import blanked
 
 CHUNK = 500
+PERSONAL = ("message_id", "sender", "subject", "last_error")  # columns of an item
 #: Of these the email is there, or in the bin, as long as the replay is.
 WITH_EMAIL = (ReplayStep.CHANGE, ReplayStep.REMOVE)
 
@@ -47,9 +49,15 @@ def _blank(now: datetime) -> int:
     while rows := list(due.order_by("pk")[:CHUNK]):
         for row in rows:
             row.blanked = True
-            row.before, row.after = without_personal(row.before), without_personal(row.after)
-            if trace := row.item_was.get("trace"):
-                row.item_was["trace"] = without_personal(trace)
+            row.before, row.after = blanked(row.before), blanked(row.after)
+            row.item_was = _blanked(row.item_was)
         ReplayChange.objects.bulk_update(rows, ["blanked", "before", "after", "item_was"])
         done += len(rows)
     return done
+
+
+def _blanked(was: dict[str, Any]) -> dict[str, Any]:
+    """As the retention leaves an item."""
+    if not was:
+        return was
+    return {**was, **dict.fromkeys(PERSONAL, ""), "trace": blanked(was["trace"]), "blanked": True}

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from activities.models import Email
 from mailboxes import access
-from mailboxes.models import Organization
+from mailboxes.models import Organization, Queue, UserSettings
 from serversync.choices import IMPORTED, ItemState, ReplayState, ReplayStep, Stay
 from serversync.comparing import Difference
 from serversync.facets import Facet
@@ -28,9 +28,18 @@ from serversync.replay.steps import STORED, Facts, step_of
 from serversync.replay.touched import touched, worked_upon
 from serversync.whatif import differences, roots_of
 from tracking.again import AS_THEY_ARE
+from tracking.models import ConvertRule, ConvertRuleItem, MailboxTrackingFolder
 
 MOST_ITEMS = 10_000  # some 5 ms each; a job may take four minutes
 AT_ONCE = 100
+#: What else people set, and mail is decided by.
+ALSO_SET: Mapping[type[Any], tuple[str, ...]] = {
+    UserSettings: ("incoming_email_filtering_method",),
+    Queue: ("incoming_email_filtering_method",),
+    MailboxTrackingFolder: ("exchange_folder_id", "regarding_type", "regarding_id"),
+    ConvertRule: ("modified_on",),
+    ConvertRuleItem: ("convert_rule", "sequence_number", "conditions"),
+}
 NAMES_EMAILS = ("correlated_activity_id", "parent_activity_id", "about_id")
 
 
@@ -43,14 +52,20 @@ def items_of(replay: Replay) -> "QuerySet[SyncItem]":
 
 
 def settings_digest() -> str:
+    """Of what people set: the organization, filters, rules of folders and of records."""
     organization = Organization.objects.current()
-    told = {name: getattr(organization, name) for name in SETTABLE}
+    told: list[Any] = [(name, getattr(organization, name)) for name in SETTABLE]
+    for model, columns in ALSO_SET.items():
+        told += model._default_manager.order_by("pk").values_list("pk", *columns)
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def decide(replay: Replay, now: datetime) -> Replay:
     """Fill its changes, from nothing: what a worker that died has left goes first. A batch is a
     transaction, for deciding takes long; until the end it is no replay that anybody can apply."""
+    if not _undecided(replay).exists():  # dropped, or decided by another delivery of the job
+        replay.refresh_from_db()
+        return replay
     replay.changes.all().delete()
     roots = roots_of(items_of(replay), replay.until)
     replay.items, replay.unchanged, replay.settings_digest = roots.count(), 0, settings_digest()
@@ -71,9 +86,15 @@ def decide(replay: Replay, now: datetime) -> Replay:
 
 
 def _ended(replay: Replay, state: ReplayState, now: datetime, error: str = "") -> Replay:
-    replay.state, replay.decided_on, replay.error = state, now, error
-    replay.save()
+    """Unless somebody has dropped it meanwhile."""
+    values = {name: getattr(replay, name) for name in ("items", "unchanged", "settings_digest")}
+    _undecided(replay).update(**values, state=state, decided_on=now, error=error)
+    replay.refresh_from_db()
     return replay
+
+
+def _undecided(replay: Replay) -> "QuerySet[Replay]":
+    return Replay.objects.filter(pk=replay.pk, state__in=[ReplayState.DECIDING, ReplayState.FAILED])
 
 
 def _batches(found: Iterator[Difference], replay: Replay) -> Iterator[list[Difference]]:
@@ -192,12 +213,18 @@ def _reshape(change: ReplayChange, one: Difference, around: _Around) -> None:
 
 def _without_copies(replay: Replay) -> None:
     """An email of which another mailbox has a copy that stays linked doesn't go."""
-    removed = replay.changes.filter(step=ReplayStep.REMOVE)
-    leaving = replay.changes.filter(step__in=[ReplayStep.REMOVE, ReplayStep.NOTE]).values("item")
-    linked = SyncItem.objects.filter(state__in=STORED, email__in=removed.values("email"))
-    removed.filter(email__in=linked.exclude(pk__in=leaving).values("email")).update(
+    replay.changes.filter(step=ReplayStep.REMOVE, email__in=copied(replay)).update(
         step=ReplayStep.NOTHING, stays=Stay.COPIES, email=None
     )
+
+
+def copied(replay: Replay) -> "QuerySet[Any, Any]":
+    """Keys of emails that it removes although another mailbox has a copy."""
+    removed = replay.changes.filter(step=ReplayStep.REMOVE).values("email")
+    leaving = replay.changes.filter(step__in=[ReplayStep.REMOVE, ReplayStep.NOTE]).values("item")
+    linked = SyncItem.objects.filter(state__in=STORED, email__in=removed)
+    found: QuerySet[Any, Any] = linked.exclude(pk__in=leaving).values("email")
+    return found
 
 
 def _without_imagined(replay: Replay) -> None:

@@ -8,11 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+
 from activities import recyclebin
-from activities.choices import Direction
+from activities.choices import DeliveryResult, Direction
 from activities.models import ActivityParty, ActivityPointer, Email, QueueItem
 from activities.store import NewParty, add_queue_items, party_row
 from mailboxes.choices import StateCode
+from mailboxes.models import Queue
 from serversync.choices import Stay
 from serversync.comparing import people_of
 from serversync.facets import Facet
@@ -199,11 +203,47 @@ def write_back(key: UUID, was: Shape, wanted: Shape, left: Data) -> None:
         ).delete()
         recyclebin.put_back(left["queues"])
     if "parties" in left:
+        known = _delivered(parties)
         parties.delete()
         recyclebin.put_back(left["parties"])
+        for (role, address), delivery in known.items():
+            parties.filter(participation_type_mask=role, address_used=address).update(**delivery)
     ActivityPointer.objects.filter(pk=key).update(
         modified_on=datetime.fromisoformat(left["modified_on"])
     )
+
+
+def away(shapes: Iterable[Shape], names: Collection[str]) -> dict[str, set[str]]:
+    """Of these columns (or "queues"), the keys that the shapes name and that are gone. One statement
+    for each that names a row."""
+    shapes, found = list(shapes), {}
+    for name in names:
+        target = Queue if name == "queues" else _TARGETS.get(name)
+        if target is not None:
+            found[name] = _away(target, {key for shape in shapes for key in _keys(shape, name)})
+    return found
+
+
+def _keys(shape: Shape, name: str) -> set[str]:
+    return set(shape[name]) if name == "queues" else {shape[name]} - {None}
+
+
+def _away(model: Any, keys: set[str]) -> set[str]:
+    there = model._default_manager.filter(pk__in=keys).values_list("pk", flat=True) if keys else ()
+    return keys - {str(key) for key in there}
+
+
+def names_any(shape: Shape, gone: Mapping[str, set[str]]) -> bool:
+    """`gone`: as `away` returned it."""
+    return any(not keys.isdisjoint(_keys(shape, name)) for name, keys in gone.items())
+
+
+_TARGETS: dict[str, Any] = {
+    column.attname: column.related_model
+    for model in (Email, ActivityPointer)
+    for column in model._meta.concrete_fields
+    if column.related_model not in (None, ContentType)
+}
 
 
 def _write_columns(key: UUID, shape: Shape, changed: Collection[str]) -> None:
@@ -234,15 +274,24 @@ def _write_queues(key: UUID, was: Data, wanted: Data, now: datetime) -> list[rec
 def _write_parties(key: UUID, wanted: Sequence[Data]) -> list[recyclebin.Row]:
     """Returns what was there. What is known of a delivery stays with its address."""
     rows = ActivityParty.objects.filter(activity=key)
-    there = list(rows)
-    delivered = {(row.participation_type_mask, row.address_used): row for row in there}
+    there, delivered = list(rows), _delivered(rows)
     rows.delete()
-    made = []
-    for party in wanted:
-        row = party_row(key, NewParty(**party))
-        if known := delivered.get((row.participation_type_mask, row.address_used)):
-            row.delivery_result = known.delivery_result
-            row.delivery_detail = known.delivery_detail
-        made.append(row)
+    made = [party_row(key, NewParty(**party)) for party in wanted]
+    for row in made:
+        known = delivered.get((row.participation_type_mask, row.address_used), {})
+        for name, value in known.items():
+            setattr(row, name, value)
     ActivityParty.objects.bulk_create(made)
     return [recyclebin.row_of(row) for row in there]
+
+
+def _delivered(parties: "QuerySet[ActivityParty]") -> dict[tuple[int, str], dict[str, Any]]:
+    """(role, address) -> what is known of the delivery."""
+    columns = ("delivery_result", "delivery_detail")
+    rows = parties.exclude(delivery_result=DeliveryResult.NONE)
+    return {
+        (role, address): dict(zip(columns, told, strict=True))
+        for role, address, *told in rows.values_list(
+            "participation_type_mask", "address_used", *columns
+        )
+    }

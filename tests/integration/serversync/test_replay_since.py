@@ -1,0 +1,232 @@
+"""What happens between a decision, its applying and its undoing: people, cycles and the retention go on."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from activities import blobs
+from activities.models import Contact, DeletedRecord, Email, QueueItem
+from mailboxes.choices import FilteringMethod, Reach
+from mailboxes.models import SystemUser
+from serversync import byhand, quarantine, replay, retention
+from serversync.choices import ActionState, ItemState, ReplayState, Stay
+from serversync.models import Replay, ServerAction, SyncItem
+from serversync.outbox import reply
+from tests.factories.mailboxes import group_of
+from tests.integration.serversync.cycles import (
+    Account,
+    message,
+    organization,
+    queue_mailbox,
+    user_mailbox,
+)
+from tests.integration.serversync.test_categories import exchange
+from tests.integration.serversync.test_replay import everything, replayed, steps, takes
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture
+def admin() -> SystemUser:
+    return SystemUser.objects.create_superuser("root")
+
+
+@pytest.fixture
+def ada() -> Account:
+    """Whose one message is tracked, and would be turned down by now."""
+    account = Account(user_mailbox("ada"))
+    account.box.deliver(message(message_id="one@x.example", to="ada@example.com, ben@example.com"))
+    account.receive()
+    takes(account, FilteringMethod.RESPONSES)
+    return account
+
+
+def applied(admin: SystemUser, account: Account) -> Replay:
+    return replay.apply(replayed(admin, account), actor=admin, now=account.now)
+
+
+def undone(found: Replay, admin: SystemUser, account: Account) -> str:
+    """Why its one change could not be undone."""
+    replay.undo(found, actor=admin, now=account.now)
+    return found.changes.get().not_undone
+
+
+def opens(account: Account, method: FilteringMethod = FilteringMethod.ALL) -> None:
+    queue = account.mailbox.regarding_queue
+    queue.incoming_email_filtering_method = method
+    queue.save()
+
+
+def tracker(account: Account) -> SystemUser:
+    """The owner of the mailbox, who may track by hand."""
+    user = account.mailbox.regarding_user
+    group_of(user, "track_syncitem", "view_syncitem", "view_mailbox", reach=Reach.OWN)
+    return SystemUser.objects.get(pk=user.pk)
+
+
+# -- between decision and applying
+
+
+@pytest.mark.parametrize("deed", ["answered", "taken", "copied", "filter"])
+def test_what_happened_after_the_review_stops_it(
+    ada: Account, admin: SystemUser, deed: str
+) -> None:
+    found = replayed(admin, ada)
+    assert steps(found) == {"one": ("remove", "")}
+    email, user = Email.objects.get(), ada.mailbox.regarding_user
+    if deed == "answered":
+        reply(email, actor=user, now=ada.now)
+    elif deed == "taken":
+        desk = user.owned_queues.create(name="Desk")
+        QueueItem.objects.create(queue=desk, object=email.activity, worker_user=user)
+    elif deed == "copied":
+        ben = Account(user_mailbox("ben"), box=ada.box)
+        ben.receive()
+        assert SyncItem.objects.get(mailbox=ben.mailbox).state == ItemState.DUPLICATE
+    else:
+        takes(ada, FilteringMethod.ALL)
+    with pytest.raises(replay.Refused, match="changed since"):
+        replay.apply(found, actor=admin, now=ada.now)
+    assert Email.objects.filter(pk=email.pk).exists()
+
+
+def test_what_was_dropped_while_it_was_decided_stays_dropped(
+    ada: Account, admin: SystemUser
+) -> None:
+    made = replay.begin(actor=admin, since=ada.now, until=ada.now, later=False)
+    replay.drop(made, actor=admin, now=ada.now)
+    assert replay.decide(made, ada.now).state == ReplayState.DROPPED
+
+
+def test_a_job_that_comes_twice_leaves_what_was_applied(ada: Account, admin: SystemUser) -> None:
+    found = applied(admin, ada)
+    assert replay.decide(found, ada.now).state == ReplayState.APPLIED
+    assert found.changes.count() == 1
+
+
+# -- between applying and undoing
+
+
+def test_after_the_retention_it_can_still_be_undone(ada: Account, admin: SystemUser) -> None:
+    before = everything()
+    found = applied(admin, ada)
+    assert retention.forget(ada.now + timedelta(days=5)).items == 1
+    assert SyncItem.objects.get().subject == ""
+    assert undone(found, admin, ada) == ""
+    assert everything() == before
+
+
+def test_what_was_fetched_and_turned_down_is_undone_after_the_retention(
+    ada: Account, admin: SystemUser
+) -> None:
+    takes(ada, FilteringMethod.NONE)
+    applied(admin, ada)
+    takes(ada, FilteringMethod.ALL)
+    found = applied(admin, ada)
+    takes(ada, FilteringMethod.NONE)
+    ada.receive()
+    retention.forget(ada.now + timedelta(days=5))
+    assert undone(found, admin, ada) == ""
+
+
+def test_whoever_asks_for_it_meanwhile_gets_it(ada: Account, admin: SystemUser) -> None:
+    found = applied(admin, ada)
+    assert byhand.track(SyncItem.objects.all(), actor=tracker(ada), now=ada.now)
+    assert undone(found, admin, ada) == Stay.BY_HAND.label
+    ada.receive()
+    assert Email.objects.count() == 1 and SyncItem.objects.get().state == ItemState.TRACKED
+
+
+def test_two_replays_undone_the_first_one_first(ada: Account, admin: SystemUser) -> None:
+    first = applied(admin, ada)
+    takes(ada, FilteringMethod.ALL)
+    second = applied(admin, ada)
+    ada.receive()
+    assert undone(first, admin, ada) == Stay.BY_HAND.label
+    assert Email.objects.count() == 1
+    assert undone(second, admin, ada) == ""
+    assert SyncItem.objects.get().state == ItemState.REJECTED
+    assert DeletedRecord.objects.count() == 2
+
+
+def test_what_was_untracked_by_hand_stays_untracked(ada: Account, admin: SystemUser) -> None:
+    takes(ada, FilteringMethod.ALL)
+    email = Email.objects.get()
+    Contact.objects.create(
+        last_name="Cleo", email_address1="cleo@customer.example", owning_user=admin
+    )
+    found = applied(admin, ada)
+    assert found.changes.get().step == "change"
+    assert byhand.unlink(SyncItem.objects.all(), actor=tracker(ada), now=ada.now) == 1
+    assert undone(found, admin, ada) == Stay.BY_HAND.label
+    assert SyncItem.objects.get().email is None and Email.objects.get().pk == email.pk
+
+
+# -- servers
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_undoing_leaves_no_message_without_a_copy(admin: SystemUser, is_done: bool) -> None:
+    support = Account(
+        queue_mailbox(filtering=FilteringMethod.RESPONSES, process_and_delete_emails=True)
+    )
+    support.box.deliver(message(message_id="one@x.example", to="support@example.com"))
+    support.receive()
+    opens(support)
+    found = applied(admin, support)
+    support.receive()
+    action = ServerAction.objects.get(kind="delete")
+    state = ActionState.DONE if is_done else ActionState.PENDING
+    ServerAction.objects.filter(pk=action.pk).update(state=state)
+    why = undone(found, admin, support)
+    assert (why, Email.objects.count()) == ((Stay.NO_COPY.label, 1) if is_done else ("", 0))
+    assert ServerAction.objects.count() == (1 if is_done else 0)
+
+
+def test_what_carries_the_category_does_not_come_back_by_it(admin: SystemUser) -> None:
+    organization(track_categorized_items=True, name="Works")
+    ada = exchange("ada", FilteringMethod.ALL)
+    ada.receive()
+    ada.box.deliver(message(message_id="one@x.example"))
+    ada.receive()
+    takes(ada, FilteringMethod.NONE)
+    assert steps(applied(admin, ada)) == {"one": ("remove", "")}
+    carried = [each.keywords for each in ada.box.messages()]
+    for _time in range(2):
+        ada.later(minutes=16)
+        ada.box.now = ada.now
+        ada.receive()
+    assert not Email.objects.exists()
+    assert [each.keywords for each in ada.box.messages()] == carried == [{"Tracked to Works"}]
+
+
+def test_bytes_of_what_had_failed_are_its_own_again(
+    ada: Account, admin: SystemUser, monkeypatch
+) -> None:
+    takes(ada, FilteringMethod.ALL)
+    organization(promotion_attempts=1)
+    ada.box.deliver(message(message_id="two@x.example"))
+    with monkeypatch.context() as broken:
+        broken.setattr("tracking.promote.judge", _failing)
+        ada.receive()
+    row = SyncItem.objects.get(message_id="two@x.example")
+    assert row.state == ItemState.QUARANTINED and row.raw_id is not None
+    found = applied(admin, ada)
+    ada.receive()
+    assert SyncItem.objects.get(pk=row.pk).raw_id is None
+    for _time in range(2):
+        blobs.sweep(timezone.now() + timedelta(days=2))
+    assert undone(found, admin, ada) == ""
+    back = SyncItem.objects.get(pk=row.pk)
+    assert (back.state, back.raw_id) == (ItemState.QUARANTINED, row.raw_id)
+    for days in (40, 80):
+        blobs.sweep(timezone.now() + timedelta(days=days))
+    assert quarantine.retry(SyncItem.objects.filter(pk=row.pk), now=ada.now) == 1
+    ada.box.remove(row.source_key)
+    ada.receive()
+    assert SyncItem.objects.get(pk=row.pk).state == ItemState.TRACKED
+
+
+def _failing(*_: object, **__: object) -> None:
+    raise RuntimeError("poison")
