@@ -1,5 +1,6 @@
 """The only reader of the environment. What an administrator changes at run time is a column."""
 
+import re
 from pathlib import Path
 
 import django_stubs_ext
@@ -124,7 +125,7 @@ RECEIPT_HOOK_SECONDS = env.float("RECEIPT_HOOK_SECONDS")
 # On a site that must reach nobody: the one address that all outgoing mail goes to (R5.30). What is no
 # address stops the start, for mail would go to real people, or nowhere.
 REDIRECT_ALL_MAIL_TO = env.str("REDIRECT_ALL_MAIL_TO").strip()
-if REDIRECT_ALL_MAIL_TO and "@" not in REDIRECT_ALL_MAIL_TO[1:-1]:
+if REDIRECT_ALL_MAIL_TO and not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", REDIRECT_ALL_MAIL_TO):
     raise ImproperlyConfigured("REDIRECT_ALL_MAIL_TO must be one address, or empty.")
 # Mail of the site's own code leaves through this mailbox; of some From addresses, through others (R5.34).
 SITE_MAIL_SENDER = env.str("SITE_MAIL_SENDER").strip()
@@ -135,6 +136,8 @@ SITE_MAIL_SENDERS = {
 if SITE_MAIL_SENDER:
     EMAIL_BACKEND = "serversync.site_mail.MailboxBackend"
     DEFAULT_FROM_EMAIL = SERVER_EMAIL = SITE_MAIL_SENDER
+elif REDIRECT_ALL_MAIL_TO:  # through no mailbox it can't be redirected, and reaches nobody
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 # The site's own client at Microsoft's authority, for server-to-server authentication (R1.20).
 OAUTH_CLIENT_ID = env.str("OAUTH_CLIENT_ID")
 OAUTH_CLIENT_SECRET = env.str("OAUTH_CLIENT_SECRET")

@@ -27,6 +27,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='emailserverprofile',
             name='dkim_private_key',
-            field=mailboxes.fields.SecretField(blank=True, default='', help_text='PEM, RSA of 2048 to 4096 bits or Ed25519; or have one made below.', max_length=8192, verbose_name='DKIM private key'),
+            field=mailboxes.fields.SecretField(blank=True, default='', help_text='PEM, RSA of 2048 to 4096 bits or Ed25519; or press “Make a DKIM key”.', max_length=8192, verbose_name='DKIM private key'),
         ),
     ]

@@ -229,7 +229,7 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
     dkim_private_key = SecretField(
         _("DKIM private key"),
         max_length=8_192,
-        help_text=_("PEM, RSA of 2048 to 4096 bits or Ed25519; or have one made below."),
+        help_text=_("PEM, RSA of 2048 to 4096 bits or Ed25519; or press “Make a DKIM key”."),
     )
 
     # Limits and behaviour (section 1.5)
