@@ -16,6 +16,7 @@ from serversync.settling import settle
 
 FIRST_LOOK = timedelta(minutes=1)  # a server may need a moment to file a copy
 BETWEEN_LOOKS = timedelta(minutes=10)  # R5.17
+LOOKS = 100  # in one cycle; each is a request
 
 Connect = Callable[..., OutgoingServer]
 
@@ -59,15 +60,16 @@ def _look_for(run: Run, connect: Connect, unsettled: Sequence[Submission]) -> No
     ]
     if not unknown:
         return
+    proves = _server_files_copies(run)
     server = connect(run.mailbox, run.organization)
     try:
-        for row in unknown:
-            _looked(run, row, server.find_sent(row.email.message_id))
+        for row in unknown[:LOOKS]:
+            _looked(run, row, server.find_sent(row.email.message_id), proves)
     finally:
         server.close()
 
 
-def _looked(run: Run, row: Submission, found: bool | None) -> None:
+def _looked(run: Run, row: Submission, found: bool | None, proves: bool) -> None:
     now = run.clock()
     if found:
         store(
@@ -79,7 +81,7 @@ def _looked(run: Run, row: Submission, found: bool | None) -> None:
             ),
             now,
         )
-    elif found is None or not _server_files_copies(run):
+    elif found is None or not proves:
         Submission.objects.filter(pk=row.pk).update(look_again_at=None)
     elif row.not_found_at is None:
         Submission.objects.filter(pk=row.pk).update(

@@ -26,11 +26,11 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, RowNumber
 
-from activities.choices import RECIPIENTS, EmailStatus, Priority
+from activities.choices import RECIPIENTS, DeliveryResult, EmailStatus, Priority
 from activities.models import ActivityMimeAttachment, ActivityParty, Email
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox
-from serversync.choices import WorkloadState
+from serversync.choices import SubmissionState, WorkloadState
 from serversync.models import Submission, Workload
 from serversync.pacing import Turn
 
@@ -151,9 +151,18 @@ def _of_email(rows: "QuerySet[Any]", total: Any) -> Any:
 
 
 _ATTACHED = _of_email(ActivityMimeAttachment.objects.all(), Sum("file_size"))
-_ADDRESSED = _of_email(
-    ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS).exclude(address_used=""),
-    Count("address_used", distinct=True),
+_RECIPIENTS = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENTS).exclude(
+    address_used=""
+)
+_ADDRESSES = Count("address_used", distinct=True)
+#: An attempt that follows one which reached some is for the others alone (R5.16).
+_ADDRESSED = Case(
+    When(
+        Exists(Submission.objects.filter(email=OuterRef("pk"), state=SubmissionState.PARTLY)),
+        then=_of_email(_RECIPIENTS.filter(delivery_result=DeliveryResult.NONE), _ADDRESSES),
+    ),
+    default=_of_email(_RECIPIENTS, _ADDRESSES),
+    output_field=BigIntegerField(),
 )
 
 

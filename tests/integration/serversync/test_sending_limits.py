@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django_q.models import OrmQ
 
 from activities.choices import EmailStatus, Priority
 from activities.models import Email
@@ -147,6 +148,19 @@ def test_recipients_are_counted_where_they_are_limited(ada: Account) -> None:
 
 
 @pytest.mark.rule("R5.14")
+def test_only_recipients_who_were_put_off_count_again(ada: Account) -> None:
+    ada.outgoing.defer("later@x.example")
+    queue_of(ada, 1, to=["cleo@x.example", "dora@x.example", "later@x.example"])
+    ada.send()
+    ada.later(hours=1)
+
+    with transaction.atomic():
+        (email,) = next_of(ada.mailbox, ada.now, 50)
+
+    assert (Submission.objects.get().recipient_count, email.addressed) == (2, 1)
+
+
+@pytest.mark.rule("R5.14")
 def test_a_message_to_more_people_than_the_limit_leaves_by_itself(ada: Account) -> None:
     limited(ada, recipients_per_day=2)
     queue_of(ada, 2, to=[f"{name}@x.example" for name in ("cleo", "dora", "emil")])
@@ -230,6 +244,7 @@ def test_a_pause_of_seconds_is_not_left_to_the_next_minute(ada: Account) -> None
     cycled(ada)
 
     assert workload(ada).next_run_at == NOW + timedelta(seconds=15)
+    assert OrmQ.objects.filter(lock=NOW + timedelta(seconds=15)).count() == 1
 
 
 # -- limits that are learned
