@@ -62,7 +62,7 @@ def test_write_look_send_and_undo(adas, site, screenshot):
         screenshot(f"writing-preview-{size}")
         assert fits(adas)
     adas.get_by_role("button", name="Send").click()
-    expect(adas.locator("#undo")).to_contain_text("It leaves at")
+    expect(adas.locator("#undo")).to_contain_text("It stays here until")
     for size in sizes(adas):
         screenshot(f"writing-undo-{size}")
         assert fits(adas)
