@@ -28,14 +28,21 @@ SOURCES = ("migrations/*.py", "models.py", "models/*.py", "fields.py", "choices.
 UNUSED_DAYS = 2
 
 
+def prepare(connection: BaseDatabaseWrapper) -> None:
+    """See to it that there is a template. Takes as long as all migrations, so no test may wait for it."""
+    former = connection.settings_dict["NAME"]
+    with locked():
+        make = make_file if connection.vendor == "sqlite" else make_template
+        make(connection)
+    use(connection, former)
+
+
 def create(connection: BaseDatabaseWrapper) -> None:
     """The test database, which `connection` speaks to from then on."""
     name = connection.creation._get_test_db_name()
     with locked():
-        if connection.vendor == "sqlite":
-            copy_file(connection, Path(name))
-        else:
-            copy_database(connection, name)
+        copy = copy_file if connection.vendor == "sqlite" else copy_database
+        copy(connection, name)
     use(connection, name)
 
 
@@ -73,15 +80,23 @@ def migrate(connection: BaseDatabaseWrapper, name: str) -> None:
 # -- SQLite
 
 
-def copy_file(connection: BaseDatabaseWrapper, path: Path) -> None:
-    template = FOLDER / f"{fingerprint()}.sqlite3"
-    if not template.exists():
-        remove_unused_files()
-        unfinished = path.with_suffix(".template")
-        migrate(connection, str(unfinished))  # closing the last connection empties its log into it
-        shutil.move(unfinished, template)
-    template.touch()
-    shutil.copyfile(template, path)
+def template_file() -> Path:
+    return FOLDER / f"{fingerprint()}.sqlite3"
+
+
+def make_file(connection: BaseDatabaseWrapper) -> None:
+    if template_file().exists():
+        return
+    remove_unused_files()
+    unfinished = template_file().with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    migrate(connection, str(unfinished))  # closing the last connection empties its log into it
+    unfinished.rename(template_file())
+
+
+def copy_file(connection: BaseDatabaseWrapper, name: str) -> None:
+    template_file().touch()
+    shutil.copyfile(template_file(), name)
 
 
 def remove_unused_files() -> None:
@@ -94,24 +109,28 @@ def remove_unused_files() -> None:
 # -- PostgreSQL
 
 
-def copy_database(connection: BaseDatabaseWrapper, name: str) -> None:
-    template, quoted = PREFIX + fingerprint(), connection.ops.quote_name
-    with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database")
-        present = {row[0] for row in cursor.fetchall()}
-        if template not in present:
-            make_template(connection, cursor, template, present)
-        cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
-        cursor.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}")
+def template_name() -> str:
+    return PREFIX + fingerprint()
 
 
-def make_template(connection: BaseDatabaseWrapper, cursor, template: str, present: set[str]):
+def make_template(connection: BaseDatabaseWrapper) -> None:
     """Under its name only when it is whole. What was made from other migrations goes."""
-    quoted, unfinished = connection.ops.quote_name, f"{template}_unfinished"
-    for former in present:
-        if former.startswith(PREFIX):
+    quoted, unfinished = connection.ops.quote_name, f"{template_name()}_unfinished"
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{PREFIX}%"])
+        present = {row[0] for row in cursor.fetchall()}
+        if template_name() in present:
+            return
+        for former in present:
             with suppress(DatabaseError):  # somebody copies it
                 cursor.execute(f"DROP DATABASE {quoted(former)}")
-    cursor.execute(f"CREATE DATABASE {quoted(unfinished)}")
-    migrate(connection, unfinished)
-    cursor.execute(f"ALTER DATABASE {quoted(unfinished)} RENAME TO {quoted(template)}")
+        cursor.execute(f"CREATE DATABASE {quoted(unfinished)}")
+        migrate(connection, unfinished)
+        cursor.execute(f"ALTER DATABASE {quoted(unfinished)} RENAME TO {quoted(template_name())}")
+
+
+def copy_database(connection: BaseDatabaseWrapper, name: str) -> None:
+    quoted = connection.ops.quote_name
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+        cursor.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template_name())}")

@@ -31,6 +31,7 @@ LONGEST = (
     "test_console_cost.py",
     "test_whatif_exact.py",
 )
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # The only reason that may be given in CI: the other pass runs these tests.
 OTHER_DATABASE = "not on this database:"
 
@@ -104,11 +105,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (ranks.get(item.path.name, len(ranks)), -tests[item.path.name]))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Before the tests, for their time-outs would count it."""
+    if session.config.getoption("nomigrations") or not any(map(touches_database, session.items)):
+        return
+    from django.db import connection
+    from pytest_django.plugin import blocking_manager_key
+
+    from tests import databases
+
+    with session.config.stash[blocking_manager_key].unblock():
+        databases.prepare(connection)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     present = item.config.getoption("database")
     for marker in item.iter_markers("database"):
         if present not in marker.args:
             pytest.skip(f"{OTHER_DATABASE} needs {' or '.join(marker.args)}")
+    if present != "sqlite" and not touches_database(item):
+        pytest.skip(f"{OTHER_DATABASE} touches none")
+
+
+def touches_database(item: pytest.Item) -> bool:
+    """pytest-django keeps all others from it."""
+    by_fixture = DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(by_fixture) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -370,5 +370,5 @@ def test_connection_that_idled_out_is_made_anew_for_a_fetch(dovecot):
         line_of(server)._socket.shutdown(2)
         started = time.monotonic()
         assert next(iter(server.fetch(INBOX, [key]))).mime == message(1)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10  # it waited for no time-out
         server.close()

@@ -22,6 +22,7 @@ from mailboxes.protocols.imap import ImapServer
 from mailboxes.protocols.phases import Phase
 from mailboxes.protocols.pop3 import Pop3Server
 from mailboxes.protocols.smtp import SmtpServer
+from tests.integration.mailboxes.conftest import PATIENCE, TIMEOUT
 from tests.servers.certificates import Authority
 from tests.servers.faulty import (
     ImapBox,
@@ -36,7 +37,6 @@ from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
-TIMEOUT = 0.3
 ADAPTERS = pytest.mark.parametrize("adapter", [Pop3Server, ImapServer, SmtpServer])
 HONEST = {Pop3Server: pop3(Pop3Box()), ImapServer: imap(ImapBox()), SmtpServer: smtp(SmtpBox())}
 
@@ -45,7 +45,7 @@ def place(port, security=Security.IMPLICIT_TLS, authority=None, **changes) -> Co
     values = {
         "host": "localhost",
         "credentials": Credentials("ada", "secret-of-ada"),
-        "timeout_seconds": TIMEOUT,
+        "timeout_seconds": PATIENCE,
         "ca_pem": authority.pem if authority else "",
     }
     return ConnectionSettings(port=port, security=security, **(values | changes))
@@ -180,7 +180,12 @@ def test_tls_server_on_a_plain_port_is_named(adapter, authority, trusted):
         tls_server(adapter, authority.issue("localhost")) as server,
         pytest.raises(SecureConnectionFailed, match="expects TLS from the first octet"),
     ):
-        settings = place(server.port, Security.STARTTLS, authority if trusted else None)
+        settings = place(
+            server.port,
+            Security.STARTTLS,
+            authority if trusted else None,
+            timeout_seconds=TIMEOUT,
+        )
         adapter(settings).open()
 
 
@@ -279,8 +284,8 @@ def test_silent_server_costs_one_timeout_for_each_try(adapter, security):
     with ScriptedServer(lambda talk: talk.hang()) as server:
         started = time.monotonic()
         with pytest.raises(SocketTimedOut):
-            adapter(place(server.port, security)).open()
-        assert time.monotonic() - started < 5 * TIMEOUT
+            adapter(place(server.port, security, timeout_seconds=TIMEOUT)).open()
+        assert time.monotonic() - started < PATIENCE
 
 
 @ADAPTERS

@@ -28,12 +28,11 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.pop3 import Pop3Server
 from tests.contracts import message
+from tests.integration.mailboxes.conftest import PASSWORD, PATIENCE, waiting_for
 from tests.servers.faulty import Fault, Pop3Box, ScriptedServer, pop3
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
-TIMEOUT = 0.25
-PASSWORD = "secret-of-ada"
 COMMANDS = ["greeting", "CAPA", "USER", "PASS", "UIDL", "LIST", "DELE", "QUIT"]
 EXPECTED = {
     "hang": SocketTimedOut,
@@ -55,10 +54,9 @@ def adapter():
             port=server.port,
             security=security,
             credentials=Credentials("ada", PASSWORD),
-            timeout_seconds=TIMEOUT,
             allow_plain=True,
             allow_plain_login=True,
-            **changes,
+            **({"timeout_seconds": PATIENCE} | changes),
         )
         made.append(Pop3Server(settings, options))
         return made[-1]
@@ -83,8 +81,8 @@ def test_fault_at_each_command_is_named_in_time(adapter, command, kind):
     with ScriptedServer(pop3(box, Fault(command, kind))) as server:
         started = time.monotonic()
         with pytest.raises(EXPECTED[kind]) as caught:
-            whole_conversation(adapter(server))
-        assert time.monotonic() - started < 4 * TIMEOUT
+            whole_conversation(adapter(server, timeout_seconds=waiting_for(EXPECTED[kind])))
+        assert time.monotonic() - started < PATIENCE
         assert caught.value.phase is not None
         assert PASSWORD not in f"{caught.value} {caught.value.__cause__!r}"
         assert box.deleted == []
@@ -103,7 +101,8 @@ def test_message_that_breaks_the_line_costs_itself_only(adapter, kind):
         honest(talk)
 
     with ScriptedServer(dialogue) as server:
-        fetched = list(adapter(server).fetch(INBOX, ["u1", "u2", "u3"]))
+        connection = adapter(server, timeout_seconds=waiting_for(EXPECTED[kind]))
+        fetched = list(connection.fetch(INBOX, ["u1", "u2", "u3"]))
     assert [each.mime for each in fetched] == [message(1), None, message(3)]
     assert isinstance(fetched[1].error, MessageUnreadable)
     assert isinstance(fetched[1].error.__cause__, EXPECTED[kind])
@@ -113,7 +112,8 @@ def test_message_that_breaks_the_line_costs_itself_only(adapter, kind):
 def test_server_that_fails_for_every_message_is_itself_to_blame(adapter, kind):
     box = Pop3Box([message(1), message(2), message(3)])
     with ScriptedServer(pop3(box, Fault("RETR", kind))) as server:
-        fetching = adapter(server).fetch(INBOX, ["u1", "u2", "u3"])
+        connection = adapter(server, timeout_seconds=waiting_for(EXPECTED[kind]))
+        fetching = connection.fetch(INBOX, ["u1", "u2", "u3"])
         assert isinstance(next(fetching).error, MessageUnreadable)
         with pytest.raises(EXPECTED[kind]):
             next(fetching)
@@ -334,7 +334,7 @@ def test_credentials_can_not_carry_commands(user):
             port=server.port,
             security=Security.PLAIN,
             credentials=Credentials(user, PASSWORD),
-            timeout_seconds=TIMEOUT,
+            timeout_seconds=PATIENCE,
             allow_plain=True,
             allow_plain_login=True,
         )

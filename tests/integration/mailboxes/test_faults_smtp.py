@@ -26,12 +26,11 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.smtp import SmtpServer
 from tests.contracts import Handing, OutgoingContract, message
+from tests.integration.mailboxes.conftest import PASSWORD, PATIENCE, waiting_for
 from tests.servers.faulty import Fault, ScriptedServer, SmtpBox, smtp
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
-TIMEOUT = 0.25
-PASSWORD = "secret-of-ada"
 EXPECTED = {
     "hang": SocketTimedOut,
     "drop": ConnectionLost,
@@ -47,7 +46,7 @@ PIPELINING = pytest.mark.parametrize(
 
 
 def adapter_of(server, security=Security.PLAIN, **changes):
-    values = {"credentials": Credentials("ada", PASSWORD), "timeout_seconds": TIMEOUT}
+    values = {"credentials": Credentials("ada", PASSWORD), "timeout_seconds": PATIENCE}
     settings = ConnectionSettings(
         host="127.0.0.1",
         port=server.port,
@@ -134,8 +133,8 @@ def test_fault_before_the_final_dot_proves_that_nothing_left(adapter, point, kin
     with ScriptedServer(smtp(box, Fault(point, kind))) as server:
         started = time.monotonic()
         with pytest.raises(EXPECTED[kind]) as caught:
-            adapter(server).send(envelope(), handing)
-        assert time.monotonic() - started < 4 * TIMEOUT
+            adapter(server, timeout_seconds=waiting_for(EXPECTED[kind])).send(envelope(), handing)
+        assert time.monotonic() - started < PATIENCE
     assert handing.count == 0
     assert box.received == []
     assert caught.value.phase is not None
@@ -154,7 +153,7 @@ def test_fault_before_the_final_dot_proves_that_nothing_left(adapter, point, kin
 def test_fault_in_the_middle_of_the_content_proves_that_nothing_left(adapter, kind, error):
     """More than the network between the two can hold, unless the server goes on reading it."""
     reads_on = kind == "garbage"
-    lines, patience = (200_000, 60) if reads_on else (800_000, TIMEOUT)
+    lines, patience = (200_000, 60) if reads_on else (800_000, waiting_for(error))
     box, handing = SmtpBox(extensions=("AUTH PLAIN",)), Handing()
     with ScriptedServer(smtp(box, Fault("first line", kind, times=1))) as server:
         started = time.monotonic()
@@ -162,7 +161,7 @@ def test_fault_in_the_middle_of_the_content_proves_that_nothing_left(adapter, ki
             adapter(server, timeout_seconds=patience).send(
                 envelope(body=b"A line of text.\r\n" * lines), handing
             )
-        assert reads_on or time.monotonic() - started < 8 * TIMEOUT
+        assert reads_on or time.monotonic() - started < PATIENCE
     assert handing.count == 0
     assert box.received == []
 
@@ -175,7 +174,7 @@ def test_fault_after_the_final_dot_means_that_nobody_knows(adapter, kind):
         ScriptedServer(smtp(SmtpBox(), Fault("content", kind))) as server,
         pytest.raises(EXPECTED[kind]) as caught,
     ):
-        adapter(server).send(envelope(), handing)
+        adapter(server, timeout_seconds=waiting_for(EXPECTED[kind])).send(envelope(), handing)
     assert handing.count == 1
     assert not isinstance(caught.value, REFUSALS)
 

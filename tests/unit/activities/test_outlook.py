@@ -407,9 +407,9 @@ def test_rich_text_is_bounded():
     bomb = b"\xff" + b"\x00\xff" * 8  # eight repetitions of seventeen octets
     data = bytes(8) + b"LZFu" + bytes(4) + bomb * 200_000
     assert len(rtf.decompress(data)) <= rtf.MAX_OCTETS + 8 * 17
-    began = time.perf_counter()
+    began = time.process_time()
     rtf.read_rtf(b"{\\rtf1" + b"{" * 300_000 + b"\\'41" * 100_000 + b"}" * 600_000)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 LONG = b"{\\rtf1 " + b"a" * 50_000 + b"}"
