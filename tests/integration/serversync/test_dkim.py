@@ -58,7 +58,6 @@ def is_true(mime: bytes) -> bool:
     return dkim.verify(mime, dnsfunc=lambda name, timeout=5: record_of(KEY).encode())
 
 
-@pytest.mark.rule("R5.32")
 def test_mail_of_the_profile_leaves_signed(ada: Account) -> None:
     submitted(ada)
 
@@ -69,7 +68,6 @@ def test_mail_of_the_profile_leaves_signed(ada: Account) -> None:
     assert is_true(envelope.mime)
 
 
-@pytest.mark.rule("R5.30", "R5.32")
 def test_what_is_redirected_is_signed_as_it_leaves(ada: Account, settings) -> None:
     settings.REDIRECT_ALL_MAIL_TO = "staging@example.net"
     submitted(ada)
@@ -81,7 +79,6 @@ def test_what_is_redirected_is_signed_as_it_leaves(ada: Account, settings) -> No
     assert is_true(envelope.mime)
 
 
-@pytest.mark.rule("R5.32")
 @pytest.mark.parametrize("exchange", [True, False])
 def test_exchange_signs_itself_and_a_profile_that_does_not_sign_does_not(
     ada: Account, exchange: bool
@@ -95,7 +92,7 @@ def test_exchange_signs_itself_and_a_profile_that_does_not_sign_does_not(
     assert b"DKIM-Signature" not in ada.outgoing.sent[0].mime
 
 
-@pytest.mark.rule("R5.13", "R5.32")
+@pytest.mark.rule("R5.13")
 @pytest.mark.parametrize(
     "key", [Secret.conceal("no key"), Secret("not from here"), Secret("")], ids=str
 )
@@ -132,7 +129,6 @@ def outgoing(bench: Bench) -> testing.Result:
     return next(one for one in report.results if one.operation == Operation.OUTGOING)
 
 
-@pytest.mark.rule("R5.32")
 @pytest.mark.parametrize("texts", [(record_of(KEY),), None])
 def test_the_test_looks_the_record_up_and_sends_a_signed_message(dns, texts) -> None:
     bench = Bench()
@@ -147,7 +143,6 @@ def test_the_test_looks_the_record_up_and_sends_a_signed_message(dns, texts) -> 
     assert is_true(bench.sent[-1].sent[0].mime)
 
 
-@pytest.mark.rule("R5.32")
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
@@ -202,7 +197,6 @@ def do(client, profile: EmailServerProfile, name: str):
     return client.post(url)
 
 
-@pytest.mark.rule("R5.32")
 def test_a_key_is_made_and_its_record_shown_but_never_the_key(client, dns) -> None:
     profile = EmailServerProfileFactory(dkim_domain="example.com", dkim_selector="s1")
 
@@ -225,7 +219,6 @@ def test_a_key_is_made_and_its_record_shown_but_never_the_key(client, dns) -> No
     assert "holds the right key" in told(do(client, profile, "check_dkim"))
 
 
-@pytest.mark.rule("R5.32")
 def test_a_key_in_use_is_not_replaced(client) -> None:
     profile = EmailServerProfileFactory(**SIGNS)
 
@@ -233,7 +226,6 @@ def test_a_key_in_use_is_not_replaced(client) -> None:
     assert fresh(profile).dkim_private_key == SIGNS["dkim_private_key"]
 
 
-@pytest.mark.rule("R5.32")
 def test_signing_needs_all_three(client) -> None:
     profile = EmailServerProfileFactory(dkim_domain="example.com")
 
@@ -265,7 +257,6 @@ def test_what_is_no_key_is_refused_and_not_shown_again(client) -> None:
     assert not fresh(profile).dkim_private_key
 
 
-@pytest.mark.rule("R5.32")
 def test_mail_of_other_domains_is_told(client) -> None:
     profile = EmailServerProfileFactory(**SIGNS)
     for address in ("ada@example.com", "ben@mail.example.com", "cleo@example.net"):
@@ -276,7 +267,7 @@ def test_mail_of_other_domains_is_told(client) -> None:
     assert "Mail from example.net bears" in page
 
 
-@pytest.mark.rule("R1.9", "R5.32")
+@pytest.mark.rule("R1.9")
 def test_a_key_does_not_follow_to_another_domain(client) -> None:
     profile = EmailServerProfileFactory(**SIGNS)
 
@@ -286,7 +277,6 @@ def test_a_key_does_not_follow_to_another_domain(client) -> None:
     assert fresh(profile).dkim_domain == "example.com"
 
 
-@pytest.mark.rule("R5.32")
 def test_exchange_is_told_that_it_signs_itself(client) -> None:
     profile = EmailServerProfileFactory(exchange=True, **SIGNS)
 

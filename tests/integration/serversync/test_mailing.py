@@ -58,7 +58,6 @@ def bytes_of(account: Account):
     return message_from_bytes(account.outgoing.sent[-1].mime, policy=default)
 
 
-@pytest.mark.rule("R5.33")
 def test_it_leaves_through_the_mailbox_with_all_that_was_given(support: Account) -> None:
     case = ContactFactory()
 
@@ -100,7 +99,6 @@ def test_it_leaves_through_the_mailbox_with_all_that_was_given(support: Account)
     assert files == {"bill.txt": "text/plain", "a.png": "image/png"}
 
 
-@pytest.mark.rule("R5.31", "R5.33")
 @pytest.mark.parametrize(
     ("given", "expected"), [({}, "auto-generated"), ({"automatic": False}, None)]
 )
@@ -126,7 +124,6 @@ def test_the_page_says_that_the_site_itself_sent_it(support: Account, client) ->
     assert "by the site itself" in page
 
 
-@pytest.mark.rule("R5.33")
 def test_nothing_is_there_before_the_commit_and_nothing_after_a_rollback(support: Account) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         sent(support, attachments=[("large", b"x" * 300_000)], idempotency_key="order-7")
@@ -139,7 +136,6 @@ def test_nothing_is_there_before_the_commit_and_nothing_after_a_rollback(support
     assert support.send().processed == 0
 
 
-@pytest.mark.rule("R5.33")
 def test_the_commit_wakes_the_mailbox(support: Account) -> None:
     Workload.objects.update(next_run_at=NOW + timedelta(hours=1))
 
@@ -151,7 +147,6 @@ def test_the_commit_wakes_the_mailbox(support: Account) -> None:
     assert OrmQ.objects.exists()
 
 
-@pytest.mark.rule("R5.33")
 def test_the_same_key_again_sends_nothing_and_returns_what_is_there(support: Account) -> None:
     first = sent(support, idempotency_key="order-7")
     again = sent(
@@ -168,7 +163,6 @@ def test_the_same_key_again_sends_nothing_and_returns_what_is_there(support: Acc
     assert support.send().processed == 0
 
 
-@pytest.mark.rule("R5.33")
 @pytest.mark.parametrize(
     "other",
     [
@@ -188,7 +182,6 @@ def test_another_content_under_the_same_key_is_refused(support: Account, other: 
     assert Email.objects.count() == 1
 
 
-@pytest.mark.rule("R5.33")
 def test_a_key_outlives_its_email(support: Account) -> None:
     sent(support, idempotency_key="order-7").activity.delete()
 
@@ -198,7 +191,6 @@ def test_a_key_outlives_its_email(support: Account) -> None:
     assert not Email.objects.exists()
 
 
-@pytest.mark.rule("R5.33")
 def test_a_refused_call_keeps_no_key(support: Account) -> None:
     with pytest.raises(Refused):
         sent(support, idempotency_key="order-7", to=())
@@ -206,7 +198,7 @@ def test_a_refused_call_keeps_no_key(support: Account) -> None:
     assert sent(support, idempotency_key="order-7").status_code == EmailStatus.PENDING_SEND
 
 
-@pytest.mark.rule("R5.33", "R5.3")
+@pytest.mark.rule("R5.3")
 def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
     organization(allow_unresolved_parties_on_email_send=False, max_upload_file_size_kb=1)
     ContactFactory(email_address1="dan@customer.example", do_not_email=True)
@@ -241,14 +233,13 @@ def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
     assert not Email.objects.exists()
 
 
-@pytest.mark.rule("R5.33")
 @pytest.mark.parametrize("sender", ["nobody@example.com", "support@example.com.evil.example", ""])
 def test_an_address_of_nobody_can_t_send(support: Account, sender: str) -> None:
     with pytest.raises(Refused, match="of no user and no queue"):
         sent(support, sender=sender)
 
 
-@pytest.mark.rule("R5.4", "R5.33")
+@pytest.mark.rule("R5.4")
 def test_only_the_site_itself_may_write_to_anybody(support: Account) -> None:
     organization(allow_unresolved_parties_on_email_send=False)
     user = user_mailbox("ada").regarding_user
@@ -258,7 +249,7 @@ def test_only_the_site_itself_may_write_to_anybody(support: Account) -> None:
         sent(support, to_anybody=True, by=user, sender=user)
 
 
-@pytest.mark.rule("R5.24", "R5.25", "R5.33")
+@pytest.mark.rule("R5.24", "R5.25")
 def test_on_behalf_of_a_user_that_user_s_rights_hold(support: Account) -> None:
     user, other = user_mailbox("ada").regarding_user, user_mailbox("ben").regarding_user
     stranger = SystemUser.objects.get(pk=user.pk)
@@ -273,7 +264,6 @@ def test_on_behalf_of_a_user_that_user_s_rights_hold(support: Account) -> None:
     assert sent(support, sender=other).activity.owning_user == other
 
 
-@pytest.mark.rule("R5.33")
 def test_files_of_any_form_are_taken_and_large_ones_can_be_stored_before(support: Account) -> None:
     large = bytes(range(256)) * 2000
     files = prepare(("large.bin", large), ContentFile(b"words", name="folder/notes.txt"))
@@ -287,7 +277,6 @@ def test_files_of_any_form_are_taken_and_large_ones_can_be_stored_before(support
     ]
 
 
-@pytest.mark.rule("R5.33")
 def test_many_recipients_are_one_email(support: Account) -> None:
     everybody = [f"p{number}@customer.example" for number in range(500)]
 
@@ -333,7 +322,6 @@ def test_other_forms_of_the_body_go_along(support: Account) -> None:
 
 @pytest.mark.database("postgresql")
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.rule("R5.33")
 def test_of_two_calls_at_a_time_one_writes_and_both_return_its_email(support: Account) -> None:
     found: list[object] = []
 

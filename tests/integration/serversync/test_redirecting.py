@@ -53,7 +53,6 @@ def sent_by(account: Account, **columns) -> Email:
     return Email.objects.get(pk=email.pk)
 
 
-@pytest.mark.rule("R5.30")
 def test_it_leaves_to_the_one_address_and_all_rows_say_so(ada: Account) -> None:
     email = sent_by(ada)
 
@@ -72,7 +71,6 @@ def test_it_leaves_to_the_one_address_and_all_rows_say_so(ada: Account) -> None:
     }
 
 
-@pytest.mark.rule("R5.30")
 def test_the_copy_in_sent_items_shows_it(ada: Account) -> None:
     email = sent_by(ada)
 
@@ -83,7 +81,6 @@ def test_the_copy_in_sent_items_shows_it(ada: Account) -> None:
     assert kept["X-Intended-Bcc"] == "eve@example.org"
 
 
-@pytest.mark.rule("R5.30")
 def test_answers_and_forwards_of_people_go_there_too(ada: Account) -> None:
     first = sent_by(ada)
     user = ada.mailbox.regarding_user
@@ -96,7 +93,6 @@ def test_answers_and_forwards_of_people_go_there_too(ada: Account) -> None:
     assert len(ada.outgoing.sent) == 2
 
 
-@pytest.mark.rule("R5.30", "R5.31")
 def test_automatic_answers_go_there_too() -> None:
     support = test_creation.queue()
     test_creation.rule(support, allow_unknown_sender=True, answers=True)
@@ -112,7 +108,6 @@ def test_automatic_answers_go_there_too() -> None:
     assert sent["X-Intended-To"] == test_creation.RITA
 
 
-@pytest.mark.rule("R5.30")
 def test_the_message_of_test_and_enable_goes_there_too() -> None:
     bench = test_testing.Bench()
 
@@ -122,7 +117,6 @@ def test_the_message_of_test_and_enable_goes_there_too() -> None:
     assert [envelope.recipients for envelope in server.sent] == [(STAGING,)]
 
 
-@pytest.mark.rule("R5.30")
 def test_every_adapter_is_guarded(ada: Account) -> None:
     profile = ada.mailbox.email_server_profile
     type(profile).objects.update(outgoing_credential_retrieval=CredentialRetrieval.ANONYMOUS)
@@ -141,7 +135,6 @@ def test_what_was_claimed_before_the_switch_says_where_it_went(ada: Account, set
     assert set(results.values_list("delivery_result", flat=True)) == {DeliveryResult.ACCEPTED}
 
 
-@pytest.mark.rule("R5.30")
 def test_each_page_says_so_and_the_page_of_the_email_where_it_went(ada: Account, client) -> None:
     email = sent_by(ada)
     SystemUser.objects.filter(pk=ada.mailbox.regarding_user_id).update(is_superuser=True)

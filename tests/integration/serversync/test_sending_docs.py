@@ -17,7 +17,6 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "sending.md"
 EXAMPLES = re.findall(r"(?ms)^```python\n(.*?)^```$", PAGE.read_text())
 
 
-@pytest.mark.rule("R5.33", "R5.34")
 def test_the_examples_of_the_page_send_what_they_say(settings, caplog) -> None:
     settings.EMAIL_BACKEND = "serversync.site_mail.MailboxBackend"
     settings.SITE_MAIL_SENDER = settings.DEFAULT_FROM_EMAIL = "orders@example.com"

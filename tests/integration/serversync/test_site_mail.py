@@ -54,7 +54,6 @@ def left(account: Account):
     return message_from_bytes(account.outgoing.sent[-1].mime, policy=default)
 
 
-@pytest.mark.rule("R5.34", "R5.31")
 def test_send_mail_leaves_through_the_default_mailbox(desk: Account) -> None:
     count = send_mail("Your order", "It left.", None, ["Cleo <cleo@customer.example>"])
 
@@ -68,7 +67,6 @@ def test_send_mail_leaves_through_the_default_mailbox(desk: Account) -> None:
     assert Email.objects.get().submitted_by is None
 
 
-@pytest.mark.rule("R5.34")
 def test_mail_to_the_admins_leaves(desk: Account, settings) -> None:
     settings.ADMINS = [("Ops", "ops@example.net")]
 
@@ -80,7 +78,6 @@ def test_mail_to_the_admins_leaves(desk: Account, settings) -> None:
     assert "<b>broke</b>" in got.get_body(("html",)).get_content()
 
 
-@pytest.mark.rule("R5.34")
 def test_all_that_an_email_message_can_hold_goes_along(desk: Account) -> None:
     sent = message(
         cc=["dan@customer.example"],
@@ -125,7 +122,6 @@ def test_all_that_an_email_message_can_hold_goes_along(desk: Account) -> None:
     assert csv.get_payload(decode=True).decode() == "Grüße;1"
 
 
-@pytest.mark.rule("R5.34")
 @pytest.mark.parametrize("form", ["django", "standard", "text", "bytes", "mime"])
 def test_a_message_as_an_attachment_stays_one(desk: Account, form: str) -> None:
     inner = EmailMessage("Inner", "Words", "a@example.com", ["b@example.com"])
@@ -159,7 +155,6 @@ def test_a_body_of_html_alone(desk: Account) -> None:
     assert got.get_body(("plain",)).get_content().strip() == "Only this"
 
 
-@pytest.mark.rule("R5.34")
 def test_the_from_address_chooses_the_mailbox(desk: Account, settings) -> None:
     settings.SITE_MAIL_SENDERS = {"shop@example.com": "support@example.com"}
     support, ada = queue_mailbox("support"), user_mailbox("ada")
@@ -178,7 +173,6 @@ def test_the_from_address_chooses_the_mailbox(desk: Account, settings) -> None:
         assert (email.reply_to or None) == reply_to
 
 
-@pytest.mark.rule("R5.34")
 def test_without_a_mailbox_for_it_the_error_says_so(desk: Account, settings, caplog) -> None:
     settings.SITE_MAIL_SENDER = "nobody@example.com"
 
@@ -191,7 +185,6 @@ def test_without_a_mailbox_for_it_the_error_says_so(desk: Account, settings, cap
     assert not Email.objects.exists()
 
 
-@pytest.mark.rule("R5.34")
 def test_of_several_messages_all_are_written_or_none(desk: Account) -> None:
     good, bad = message(), message(headers={"To": "everybody"})
 
@@ -203,7 +196,6 @@ def test_of_several_messages_all_are_written_or_none(desk: Account) -> None:
     assert send_mass_mail([("A", "a", None, ["a@example.org"]), ("B", "b", None, [])]) == 1
 
 
-@pytest.mark.rule("R5.34")
 def test_nothing_is_left_of_what_a_caller_rolled_back(desk: Account) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         message().send()
@@ -212,7 +204,6 @@ def test_nothing_is_left_of_what_a_caller_rolled_back(desk: Account) -> None:
     assert not Email.objects.exists()
 
 
-@pytest.mark.rule("R5.34")
 @pytest.mark.parametrize(
     "headers", [{"Message-ID": "<order-7@shop.example>"}, {"Idempotency-Key": "order-7"}]
 )
@@ -237,7 +228,6 @@ def test_who_says_that_a_person_wrote_it_is_believed(
     assert left(desk)["Auto-Submitted"] == expected
 
 
-@pytest.mark.rule("R5.34")
 def test_what_has_no_place_in_a_message_is_refused(desk: Account) -> None:
     parts = message()
     parts.attach(MIMEMultipart())

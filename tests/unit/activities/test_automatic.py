@@ -22,7 +22,6 @@ MESSAGE = OutgoingMessage(
 )
 
 
-@pytest.mark.rule("R5.31")
 @pytest.mark.parametrize(
     ("machine", "submitted", "suppressed", "precedence"),
     [
@@ -40,7 +39,6 @@ def test_each_kind_says_what_it_is(machine, submitted, suppressed, precedence):
     assert sent["X-Serversync"] == f"{machine.value} x.y"
 
 
-@pytest.mark.rule("R5.31")
 @pytest.mark.parametrize("machine", Machine)
 def test_nothing_is_made_or_answered_when_it_comes_back(machine):
     back = parse(compose(replace(MESSAGE, extra_headers=fields_of(machine))))

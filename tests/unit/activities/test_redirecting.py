@@ -31,7 +31,6 @@ def staging(settings):
     settings.REDIRECT_ALL_MAIL_TO = STAGING
 
 
-@pytest.mark.rule("R5.30")
 def test_it_goes_to_the_one_address_and_names_all_others(staging):
     envelope = sealed(MESSAGE, RECIPIENTS)
 

@@ -108,7 +108,6 @@ def test_a_record_longer_than_a_string_is_cut_for_the_zone():
     assert load_der_public_key(b64decode(record_of(RSA).partition("p=")[2])).key_size == 2048
 
 
-@pytest.mark.rule("R5.32")
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [

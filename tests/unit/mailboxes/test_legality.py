@@ -514,7 +514,6 @@ def test_a_forward_mailbox_serves_nobody():
     assert "R1.2" in str(faults["is_forward_mailbox"])
 
 
-@pytest.mark.rule("R5.32")
 @pytest.mark.parametrize(
     ("domains", "others"),
     [

@@ -21,7 +21,6 @@ def settings_of(monkeypatch):
     return read
 
 
-@pytest.mark.rule("R5.34")
 def test_mail_of_the_site_goes_through_the_mailbox_that_is_named(settings_of):
     found = settings_of(
         SITE_MAIL_SENDER="desk@example.com",
@@ -37,7 +36,6 @@ def test_mail_of_the_site_goes_through_the_mailbox_that_is_named(settings_of):
     }
 
 
-@pytest.mark.rule("R5.30")
 def test_what_can_t_be_redirected_goes_nowhere(settings_of):
     assert "EMAIL_BACKEND" not in settings_of()
 
@@ -47,7 +45,6 @@ def test_what_can_t_be_redirected_goes_nowhere(settings_of):
     assert found["REDIRECT_ALL_MAIL_TO"] == "staging@example.net"
 
 
-@pytest.mark.rule("R5.30")
 @pytest.mark.parametrize(
     "value", ["yes", "@", "staging", "@example.net", "staging@", "a@b.example, c@d.example"]
 )
