@@ -264,7 +264,9 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         null=True,
         blank=True,
         validators=AT_LEAST_ONE,
-        help_text=_("Of all mailboxes together. Empty: no limit but what the server teaches (R5.14)."),
+        help_text=_(
+            "Of all mailboxes together. Empty: no limit but what the server teaches (R5.14)."
+        ),
     )
     messages_per_day = models.PositiveIntegerField(
         _("messages per day"),
@@ -278,7 +280,9 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         null=True,
         blank=True,
         validators=AT_LEAST_ONE,
-        help_text=_("Of all mailboxes together, within any 24 hours: this is what most providers count."),
+        help_text=_(
+            "Of all mailboxes together, within any 24 hours: this is what most providers count."
+        ),
     )
     mailbox_messages_per_minute = models.PositiveIntegerField(
         _("messages per minute and mailbox"),
