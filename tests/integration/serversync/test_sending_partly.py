@@ -77,9 +77,9 @@ def test_who_was_put_off_gets_it_later_and_alone(ada: Account) -> None:
 
 @pytest.mark.rule("R5.16")
 def test_as_many_as_the_server_takes_at_once_get_it_in_one_cycle(ada: Account) -> None:
-    everybody = [f"someone{number}@customer.example" for number in range(1100)]
+    everybody = [f"someone{number}@customer.example" for number in range(130)]
     write(ada.mailbox, *everybody, now=ada.now)
-    ada.outgoing.most_recipients = 100
+    ada.outgoing.most_recipients = 10
 
     ada.send()
     while status() == EmailStatus.PENDING_SEND:
@@ -88,7 +88,7 @@ def test_as_many_as_the_server_takes_at_once_get_it_in_one_cycle(ada: Account) -
     assert status() == EmailStatus.SENT
     assert set(results().values()) == {ACCEPTED}
     assert set(got(ada).values()) == {1}
-    assert len(ada.outgoing.sent) == 11
+    assert len(ada.outgoing.sent) == 13
     assert Email.objects.get().last_error_code == ""
 
 
