@@ -375,7 +375,7 @@ class TestStaying:
                 told[name] = value.strip()
                 if name.startswith("Ctrl-C"):
                     break
-            with urllib.request.urlopen(told["Console"], timeout=20) as page:
+            with urllib.request.urlopen(told["Console"], timeout=100) as page:
                 assert page.status == 200
             assert told["Sign in"] == ADMIN
             admin = SystemUser.objects.get(domain_name=ADMIN)
@@ -384,7 +384,7 @@ class TestStaying:
             assert len(started) >= 2
             os.kill(process.pid, signal.SIGINT)
             process.stdout.read()
-            assert process.wait(30) == 0
+            assert process.wait(100) == 0
             assert not any(is_alive(pid) for pid in started)
 
     def test_a_port_that_is_taken_is_named(self, tmp_path):

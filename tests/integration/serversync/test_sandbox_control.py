@@ -126,7 +126,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path, site_environment):
             assert (tmp_path / "ca.pem").read_text().startswith("-----BEGIN CERTIFICATE")
         finally:
             os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0
 
 
 def test_orders_are_one_json_object_a_line(switchboard):
