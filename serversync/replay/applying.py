@@ -26,7 +26,7 @@ from serversync import engine
 from serversync.byhand import withdraw
 from serversync.choices import ActionState, ItemState, ReplayState, ReplayStep, Stay
 from serversync.ledger import HANDED_IN
-from serversync.models import Replay, ReplayChange, SyncItem
+from serversync.models import Replay, ReplayChange, ServerAction, SyncItem
 from serversync.replay import shapes
 from serversync.replay.plan import copied, settings_digest
 from serversync.replay.steps import STORED
@@ -250,8 +250,10 @@ def _fetch(
     was = {"outcome": row.state, "reason": row.reason, "sub_reason": row.sub_reason}
     request = {"what": REPLAY, "by": note["by"], "at": note["at"], "replay": note["id"], "was": was}
     row.trace = {**row.trace, BY_HAND: request}
+    if row.state != ItemState.QUARANTINED:  # that it had failed is told by its tries
+        row.attempts = 0
     row.state, row.reason, row.sub_reason = ItemState.RETRYING, "", ""
-    row.attempts, row.next_attempt_at, row.blanked = 0, now, False
+    row.next_attempt_at, row.blanked = now, False
 
 
 def _note(
@@ -385,9 +387,9 @@ def _undo_fetch(
     change: ReplayChange, row: SyncItem, replay: Replay, actor: SystemUser, now: datetime
 ) -> str:
     """Whatever came of it: an email that nobody has touched goes into the bin."""
-    if asked_of(row.decision).get("replay") != str(replay.pk):
+    if not _is_fetched_by(replay, row):
         return str(Stay.BY_HAND.label)
-    if why := _why_fetched_stays(change, row):
+    if why := _why_fetched_stays(change, row, replay):
         return str(why.label)
     if row.state == ItemState.TRACKED and row.email is not None:
         recyclebin.delete(
@@ -396,25 +398,30 @@ def _undo_fetch(
     return ""
 
 
-def _why_fetched_stays(change: ReplayChange, row: SyncItem) -> Stay | None:
+def _is_fetched_by(replay: Replay, row: SyncItem) -> bool:
+    return bool(asked_of(row.decision).get("replay") == str(replay.pk))
+
+
+def _why_fetched_stays(change: ReplayChange, row: SyncItem, replay: Replay) -> Stay | None:
     """Nothing that is here now may be neither here nor there then."""
     if row.children.exists():
         return Stay.INSIDE
-    if row.state in STORED and _is_deleted_there(row):
-        return Stay.NO_COPY
-    if not _has_its_bytes(change):
+    if _are_deleted_there([row]) or not _has_its_bytes(change):
         return Stay.NO_COPY
     if row.state != ItemState.TRACKED or row.email is None:
         return None
     _emails([row.email.pk])
     if why := _touched(row.email):
         return why
-    others = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
-    return Stay.COPIES if others.exists() else None
+    copies = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
+    if not all(_is_fetched_by(replay, copy) for copy in copies):
+        return Stay.COPIES
+    return Stay.NO_COPY if _are_deleted_there(copies) else None
 
 
-def _is_deleted_there(row: SyncItem) -> bool:
-    return row.server_actions.filter(kind=ActionKind.DELETE, state=ActionState.DONE).exists()
+def _are_deleted_there(rows: Collection[SyncItem]) -> bool:
+    done = ServerAction.objects.filter(kind=ActionKind.DELETE, state=ActionState.DONE)
+    return done.filter(item__in=[row.pk for row in rows if row.state in STORED]).exists()
 
 
 def _has_its_bytes(change: ReplayChange) -> bool:

@@ -32,7 +32,8 @@ class Forgotten:
 def forget(now: datetime) -> Forgotten:
     """What was rejected is blanked with its item (R3.73), which it can be put back to all the same; the
     rest goes when nothing can be undone any more."""
-    over = Replay.objects.filter(created_on__lt=now - recyclebin.KEPT)
+    limit = now - recyclebin.KEPT
+    over = Replay.objects.filter(created_on__lt=limit).exclude(ended_on__gte=limit)
     return Forgotten(
         changes=_blank(now),
         replays=over.delete()[1].get("serversync.Replay", 0),

@@ -75,14 +75,19 @@ def decide(replay: Replay, now: datetime) -> Replay:
         return _ended(replay, ReplayState.FAILED, now, error)
     seen: set[UUID] = set()
     for batch in _batches(differences(History(roots, AS_THEY_ARE)), replay):
-        rows = [row for row in _rows(replay, batch) if row.item_id not in seen]
-        for number, row in enumerate(rows, start=len(seen) + 1):
-            row.number = number
-        seen |= {row.item_id for row in rows}
-        ReplayChange.objects.bulk_create(rows)
+        ReplayChange.objects.bulk_create(_numbered(_rows(replay, batch), seen))
     _without_copies(replay)
     _without_imagined(replay)
     return _ended(replay, ReplayState.READY, now)
+
+
+def _numbered(rows: Iterable[ReplayChange], seen: set[UUID]) -> Iterator[ReplayChange]:
+    """One for each item: what would come out of a forward that failed is told of the forward once."""
+    for row in rows:
+        if row.item_id not in seen:
+            seen.add(row.item_id)
+            row.number = len(seen)
+            yield row
 
 
 def _ended(replay: Replay, state: ReplayState, now: datetime, error: str = "") -> Replay:

@@ -7,12 +7,13 @@ from django.utils import timezone
 
 from activities import blobs
 from activities.models import Contact, DeletedRecord, Email, QueueItem
-from mailboxes.choices import FilteringMethod, Reach
+from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, Reach
 from mailboxes.models import SystemUser
 from serversync import byhand, quarantine, replay, retention
 from serversync.choices import ActionState, ItemState, ReplayState, Stay
 from serversync.models import Replay, ServerAction, SyncItem
 from serversync.outbox import reply
+from serversync.replay.plan import settings_digest
 from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import (
     Account,
@@ -22,6 +23,7 @@ from tests.integration.serversync.cycles import (
     user_mailbox,
 )
 from tests.integration.serversync.test_categories import exchange
+from tests.integration.serversync.test_receive import forward_account, wrapped
 from tests.integration.serversync.test_replay import everything, replayed, steps, takes
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -52,9 +54,9 @@ def undone(found: Replay, admin: SystemUser, account: Account) -> str:
     return found.changes.get().not_undone
 
 
-def opens(account: Account, method: FilteringMethod = FilteringMethod.ALL) -> None:
+def opens(account: Account) -> None:
     queue = account.mailbox.regarding_queue
-    queue.incoming_email_filtering_method = method
+    queue.incoming_email_filtering_method = FilteringMethod.ALL
     queue.save()
 
 
@@ -163,6 +165,86 @@ def test_what_was_untracked_by_hand_stays_untracked(ada: Account, admin: SystemU
     assert SyncItem.objects.get().email is None and Email.objects.get().pk == email.pk
 
 
+def test_both_copies_of_what_was_fetched_are_undone(admin: SystemUser) -> None:
+    both = [Account(user_mailbox(name, FilteringMethod.NONE)) for name in ("ada", "ben")]
+    for one in both:
+        one.box.deliver(message(message_id="two@x.example", to="ada@example.com, ben@example.com"))
+        one.receive()
+    before = everything()["SyncItem"]
+    for one in both:
+        takes(one, FilteringMethod.ALL)
+    found = replayed_all(admin, both[0])
+    replay.apply(found, actor=admin, now=both[0].now)
+    for one in both:
+        one.now = both[0].now
+        one.receive()
+    states = SyncItem.objects.exclude(email=None).values_list("state", flat=True)
+    assert sorted(states) == [ItemState.DUPLICATE, ItemState.TRACKED]
+    replay.undo(found, actor=admin, now=both[0].now)
+    assert set(found.changes.values_list("not_undone", flat=True)) == {""}
+    assert everything()["SyncItem"] == before and not Email.objects.exists()
+
+
+def replayed_all(admin: SystemUser, account: Account) -> Replay:
+    account.later(minutes=1)
+    since = account.now - timedelta(days=1)
+    made = replay.begin(actor=admin, since=since, until=account.now, later=False)
+    return replay.decide(made, account.now)
+
+
+# -- queues
+
+
+def known_as(desk: Account, address: str) -> None:
+    queue = desk.mailbox.regarding_queue
+    queue.email_address = address
+    queue.save()
+
+
+def tracked() -> Account:
+    ada = Account(user_mailbox("ada"))
+    ada.box.deliver(message(message_id="one@x.example", to="ada@example.com, desk@example.com"))
+    ada.receive()
+    return ada
+
+
+def test_what_somebody_took_up_in_a_queue_stays_there(admin: SystemUser) -> None:
+    ada = tracked()
+    queue_mailbox("desk")
+    found = replayed(admin, ada)
+    assert steps(found) == {"one": ("change", "")}
+    replay.apply(found, actor=admin, now=ada.now)
+    assert QueueItem.objects.update(worker_user=ada.mailbox.regarding_user) == 1
+    assert undone(found, admin, ada) == Stay.WORKED_ON.label
+    assert QueueItem.objects.count() == 1
+
+
+@pytest.mark.parametrize("step", ["change", "remove"])
+def test_a_queue_that_is_gone_keeps_nothing_from_coming_back(admin: SystemUser, step: str) -> None:
+    desk = Account(queue_mailbox("desk", FilteringMethod.NONE))
+    ada = tracked()
+    assert QueueItem.objects.exists()
+    known_as(desk, "other@example.com")
+    if step == "remove":
+        takes(ada, FilteringMethod.NONE)
+    found = applied(admin, ada)
+    assert steps(found) == {"one": (step, "")} and not QueueItem.objects.exists()
+    desk.mailbox.regarding_queue.delete()
+    assert undone(found, admin, ada) == ""
+    assert Email.objects.count() == 1 and not QueueItem.objects.exists()
+
+
+def test_a_queue_that_went_after_the_review_stops_it(admin: SystemUser) -> None:
+    ada = tracked()
+    desk = queue_mailbox("desk")
+    found = replayed(admin, ada)
+    desk.regarding_queue.delete()
+    found.settings_digest = settings_digest()
+    found.save()
+    with pytest.raises(replay.Refused, match="1 item has changed"):
+        replay.apply(found, actor=admin, now=ada.now)
+
+
 # -- servers
 
 
@@ -230,3 +312,33 @@ def test_bytes_of_what_had_failed_are_its_own_again(
 
 def _failing(*_: object, **__: object) -> None:
     raise RuntimeError("poison")
+
+
+def test_what_had_failed_is_no_longer_undeliverable(admin: SystemUser, monkeypatch) -> None:
+    organization(track_categorized_items=True, promotion_attempts=1, name="Works")
+    ada = exchange("ada", FilteringMethod.ALL)
+    ada.receive()
+    ada.box.deliver(message(message_id="one@x.example"))
+    with monkeypatch.context() as broken:
+        broken.setattr("tracking.promote.judge", _failing)
+        ada.receive()
+    assert [each.keywords for each in ada.box.messages()] == [{"(Undeliverable)"}]
+    assert steps(applied(admin, ada)) == {"one": ("fetch", "")}
+    ada.receive()
+    assert [each.keywords for each in ada.box.messages()] == [{"Tracked to Works"}]
+
+
+def test_originals_of_a_forward_stay_when_it_is_undone(admin: SystemUser, monkeypatch) -> None:
+    forward = forward_account()
+    user_mailbox("ben", incoming_email_delivery_method=IncomingDeliveryMethod.FORWARD_MAILBOX)
+    organization(promotion_attempts=1)
+    forward.box.deliver(wrapped(message(message_id="in@x.example", to="ben@example.com")))
+    with monkeypatch.context() as broken:
+        broken.setattr("serversync.planning.plan_page", _failing)
+        forward.receive()
+    assert SyncItem.objects.get().state == ItemState.QUARANTINED
+    found = applied(admin, forward)
+    forward.receive()
+    assert Email.objects.count() == 1
+    assert undone(found, admin, forward) == Stay.INSIDE.label
+    assert Email.objects.count() == 1
