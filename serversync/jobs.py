@@ -71,7 +71,8 @@ def decide_replay(replay_id: str) -> str:
         found = replay.decide(Replay.objects.get(pk=replay_id), timezone.now())
     except Exception as error:
         words = f"{type(error).__name__}: {error}"[:500]
-        Replay.objects.filter(pk=replay_id).update(state=ReplayState.FAILED, error=words)
+        undecided = Replay.objects.filter(pk=replay_id, state=ReplayState.DECIDING)
+        undecided.update(state=ReplayState.FAILED, error=words)
         raise
     return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
 

@@ -136,7 +136,13 @@ def kept(was: Shape, before: Data, facets: Iterable[Facet], worked_on: bool) -> 
     return found
 
 
-def is_filed_by_hand(was: Shape, before: Data) -> bool:
+def is_changed_by_hand(was: Shape, before: Data) -> bool:
+    """Filed, resolved or given to somebody else."""
+    facets = (Facet.REGARDING, Facet.PEOPLE, Facet.OWNER)
+    return any(_CHANGED[facet](was, before) for facet in facets)
+
+
+def _is_filed_by_hand(was: Shape, before: Data) -> bool:
     regarding: Any = before.get("regarding") or {}
     return bool(was["regarding_id"] != str(regarding.get("id") or ""))
 
@@ -166,7 +172,7 @@ def _is_resolved_by_hand(was: Shape, before: Data) -> bool:
 
 
 _CHANGED = {
-    Facet.REGARDING: is_filed_by_hand,
+    Facet.REGARDING: _is_filed_by_hand,
     Facet.OWNER: _is_given_away,
     Facet.QUEUES: _is_moved,
     Facet.PEOPLE: _is_resolved_by_hand,

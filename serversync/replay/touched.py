@@ -43,7 +43,7 @@ def worked_upon(keys: Collection[UUID]) -> set[UUID]:
 
 def _is_by_hand(shape: shapes.Shape, decision: Data) -> bool:
     asked = asked_of(decision)
-    return (bool(asked) and not is_quiet(asked)) or shapes.is_filed_by_hand(shape, decision)
+    return (bool(asked) and not is_quiet(asked)) or shapes.is_changed_by_hand(shape, decision)
 
 
 def _answered(keys: Collection[UUID]) -> set[UUID]:

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from activities.choices import ParticipationType
 from activities.models import Contact, DeletedRecord, Email, Incident, QueueItem
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import SystemUser
@@ -160,7 +161,7 @@ def test_mail_is_filed_under_who_is_known_by_now(ada: Account, admin: SystemUser
     assert everything() == before
 
 
-@pytest.mark.parametrize("deed", ["filed", "answered", "taken"])
+@pytest.mark.parametrize("deed", ["filed", "resolved", "given", "answered", "taken"])
 def test_what_people_did_stays(ada: Account, admin: SystemUser, deed: str) -> None:
     takes(ada, FilteringMethod.ALL)
     ada.box.deliver(message(message_id="three@x.example", subject="Three"))
@@ -171,6 +172,14 @@ def test_what_people_did_stays(ada: Account, admin: SystemUser, deed: str) -> No
         email.activity.regarding_type = ContentType.objects.get_for_model(Contact)
         email.activity.regarding_id = str(contact.pk)
         email.activity.save()
+    elif deed == "resolved":
+        contact = Contact.objects.create(last_name="Ben", owning_user=admin)
+        kind = ContentType.objects.get_for_model(Contact)
+        recipient = email.activity.parties.filter(participation_type_mask=ParticipationType.TO)
+        assert recipient.update(party_type=kind, party_id=str(contact.pk)) == 1
+    elif deed == "given":
+        email.activity.owning_user = admin
+        email.activity.save()
     elif deed == "answered":
         reply(email, actor=ada.mailbox.regarding_user, now=ada.now)
     else:
@@ -178,7 +187,7 @@ def test_what_people_did_stays(ada: Account, admin: SystemUser, deed: str) -> No
         queue = ada.mailbox.regarding_user.owned_queues.create(name="Desk")
         QueueItem.objects.create(queue=queue, object=email.activity, worker_user=owner)
     takes(ada, FilteringMethod.RESPONSES)
-    wanted = {"filed": Stay.BY_HAND, "answered": Stay.ANSWERED, "taken": Stay.WORKED_ON}[deed]
+    wanted = {"answered": Stay.ANSWERED, "taken": Stay.WORKED_ON}.get(deed, Stay.BY_HAND)
     assert steps(replayed(admin, ada))["three"] == ("nothing", wanted)
 
 
