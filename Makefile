@@ -38,5 +38,5 @@ lock:
 	@scripts/lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo var/static var/test-results var/screenshots
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo var/static var/test-results var/test-databases var/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
