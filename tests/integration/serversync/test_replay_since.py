@@ -1,11 +1,13 @@
 """What happens between a decision, its applying and its undoing: people, cycles and the retention go on."""
 
 from datetime import timedelta
+from threading import Thread
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from activities import blobs
+from activities import blobs, recyclebin
 from activities.models import Contact, DeletedRecord, Email, QueueItem
 from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, Reach
 from mailboxes.models import SystemUser
@@ -38,7 +40,7 @@ def admin() -> SystemUser:
 def ada() -> Account:
     """Whose one message is tracked, and would be turned down by now."""
     account = Account(user_mailbox("ada"))
-    account.box.deliver(message(message_id="one@x.example", to="ada@example.com, ben@example.com"))
+    account.box.deliver(message(message_id="one@x.example"))
     account.receive()
     takes(account, FilteringMethod.RESPONSES)
     return account
@@ -74,21 +76,22 @@ def tracker(account: Account) -> SystemUser:
 def test_what_happened_after_the_review_stops_it(
     ada: Account, admin: SystemUser, deed: str
 ) -> None:
+    ben, user = Account(user_mailbox("ben"), box=ada.box), ada.mailbox.regarding_user
+    desk = user.owned_queues.create(name="Desk")
     found = replayed(admin, ada)
     assert steps(found) == {"one": ("remove", "")}
-    email, user = Email.objects.get(), ada.mailbox.regarding_user
+    email = Email.objects.get()
     if deed == "answered":
         reply(email, actor=user, now=ada.now)
     elif deed == "taken":
-        desk = user.owned_queues.create(name="Desk")
         QueueItem.objects.create(queue=desk, object=email.activity, worker_user=user)
     elif deed == "copied":
-        ben = Account(user_mailbox("ben"), box=ada.box)
         ben.receive()
         assert SyncItem.objects.get(mailbox=ben.mailbox).state == ItemState.DUPLICATE
     else:
         takes(ada, FilteringMethod.ALL)
-    with pytest.raises(replay.Refused, match="changed since"):
+    what = "settings have" if deed == "filter" else "1 item has"
+    with pytest.raises(replay.Refused, match=f"{what} changed since"):
         replay.apply(found, actor=admin, now=ada.now)
     assert Email.objects.filter(pk=email.pk).exists()
 
@@ -342,3 +345,35 @@ def test_originals_of_a_forward_stay_when_it_is_undone(admin: SystemUser, monkey
     assert Email.objects.count() == 1
     assert undone(found, admin, forward) == Stay.INSIDE.label
     assert Email.objects.count() == 1
+
+
+@pytest.mark.database("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_a_copy_that_comes_while_it_is_applied_is_stored_again(
+    ada: Account, admin: SystemUser, monkeypatch
+) -> None:
+    """Its cycle waits, learns that the email is gone, and makes one of its own."""
+    ben = Account(user_mailbox("ben"), box=ada.box)
+    found = replayed(admin, ada)
+    ben.now, real = ada.now, recyclebin.delete
+    cycle = Thread(target=_received, args=[ben])
+
+    def meanwhile(*args: object, **values: object) -> object:
+        cycle.start()
+        cycle.join(0.5)
+        assert cycle.is_alive()
+        return real(*args, **values)
+
+    monkeypatch.setattr(recyclebin, "delete", meanwhile)
+    replay.apply(found, actor=admin, now=ada.now)
+    cycle.join(30)
+    item = SyncItem.objects.get(mailbox=ben.mailbox)
+    assert item.state == ItemState.TRACKED and Email.objects.get().pk == item.email_id
+    assert DeletedRecord.objects.count() == 1
+
+
+def _received(account: Account) -> None:
+    try:
+        account.receive()
+    finally:
+        connection.close()
