@@ -61,7 +61,7 @@ def retry(items: "QuerySet[SyncItem]", *, now: datetime) -> int:
             state=ItemState.RETRYING, next_attempt_at=now
         )
     mailboxes = {mailbox for _pk, mailbox in rows}
-    _clear(mailboxes, now)
+    clear_alert(mailboxes, now)
     engine.wake(mailboxes, Operation.INCOMING, now, by_hand=True)
     return done
 
@@ -82,7 +82,7 @@ def dismiss(items: "QuerySet[SyncItem]", *, now: datetime) -> int:
             next_attempt_at=None,
             decided_at=now,
         )
-    _clear(mailboxes, now)
+    clear_alert(mailboxes, now)
     return done
 
 
@@ -90,7 +90,7 @@ def _keys(items: "QuerySet[SyncItem]") -> list[UUID]:
     return list(items.order_by().values_list("pk", flat=True))
 
 
-def _clear(mailboxes: Collection[UUID], now: datetime) -> None:
+def clear_alert(mailboxes: Collection[UUID], now: datetime) -> None:
     """Nothing left in a mailbox's quarantine: its alert is over."""
     left = SyncItem.objects.filter(mailbox__in=mailboxes, state=ItemState.QUARANTINED)
     still = set(left.order_by().values_list("mailbox_id", flat=True).distinct())
@@ -203,7 +203,7 @@ def _settle(row: SyncItem, stored: StoredBytes, now: datetime) -> None:
             *("reason", "sub_reason", "trace", "raw", "blanked", "state", "next_attempt_at")
         ]
     )
-    _clear([row.mailbox_id], now)
+    clear_alert([row.mailbox_id], now)
 
 
 def _as_import(

@@ -22,7 +22,7 @@ from mailboxes import access
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
 from mailboxes.protocols.base import ActionKind
-from serversync import engine
+from serversync import engine, quarantine
 from serversync.byhand import withdraw
 from serversync.choices import ActionState, ItemState, ReplayState, ReplayStep, Stay
 from serversync.ledger import HANDED_IN
@@ -83,6 +83,7 @@ def apply(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
         _withdraw(changes)
     _end(replay, ReplayState.APPLIED, actor, now)
     if woken:
+        quarantine.clear_alert(woken, now)
         engine.wake(woken, Operation.INCOMING, now, by_hand=True)
     return replay
 

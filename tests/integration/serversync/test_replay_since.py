@@ -10,7 +10,7 @@ from django.utils import timezone
 from activities import blobs, recyclebin
 from activities.models import Contact, DeletedRecord, Email, QueueItem
 from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, Reach
-from mailboxes.models import SystemUser
+from mailboxes.models import SystemUser, TraceLog
 from serversync import byhand, quarantine, replay, retention
 from serversync.choices import ActionState, ItemState, ReplayState, Stay
 from serversync.models import Replay, ServerAction, SyncItem
@@ -297,7 +297,10 @@ def test_bytes_of_what_had_failed_are_its_own_again(
         ada.receive()
     row = SyncItem.objects.get(message_id="two@x.example")
     assert row.state == ItemState.QUARANTINED and row.raw_id is not None
+    alerts = TraceLog.objects.filter(code=quarantine.ALERT, closed_on=None)
+    assert alerts.exists()
     found = applied(admin, ada)
+    assert not alerts.exists()
     ada.receive()
     assert SyncItem.objects.get(pk=row.pk).raw_id is None
     for _time in range(2):
