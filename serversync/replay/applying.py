@@ -391,7 +391,7 @@ def _undo_fetch(
     if not _is_fetched_by(replay, row):
         return str(Stay.BY_HAND.label)
     if why := _why_fetched_stays(change, row, replay):
-        return str(why.label)
+        return why
     if row.state == ItemState.TRACKED and row.email is not None:
         recyclebin.delete(
             ActivityPointer, [row.email_id], now=now, actor=actor, reason=_("A replay was undone")
@@ -403,21 +403,23 @@ def _is_fetched_by(replay: Replay, row: SyncItem) -> bool:
     return bool(asked_of(row.decision).get("replay") == str(replay.pk))
 
 
-def _why_fetched_stays(change: ReplayChange, row: SyncItem, replay: Replay) -> Stay | None:
+def _why_fetched_stays(change: ReplayChange, row: SyncItem, replay: Replay) -> str:
     """Nothing that is here now may be neither here nor there then."""
     if row.children.exists():
-        return Stay.INSIDE
-    if _are_deleted_there([row]) or not _has_its_bytes(change):
-        return Stay.NO_COPY
+        return _("messages came out of the forward")
+    if _are_deleted_there([row]):
+        return _("the server's copy has been deleted")
+    if not _has_its_bytes(change):
+        return _("its original is no longer kept")
     if row.state != ItemState.TRACKED or row.email is None:
-        return None
+        return ""
     _emails([row.email.pk])
     if why := _touched(row.email):
-        return why
+        return str(why.label)
     copies = SyncItem.objects.filter(email=row.email, state__in=STORED).exclude(pk=row.pk)
     if not all(_is_fetched_by(replay, copy) for copy in copies):
-        return Stay.COPIES
-    return Stay.NO_COPY if _are_deleted_there(copies) else None
+        return str(Stay.COPIES.label)
+    return _("the server's copy has been deleted") if _are_deleted_there(copies) else ""
 
 
 def _are_deleted_there(rows: Collection[SyncItem]) -> bool:
