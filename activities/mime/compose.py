@@ -26,6 +26,9 @@ _WORD_PAYLOAD = 45  # octets that fit an encoded word in base64
 _BREAKS = re.compile(r"[\r\n\0]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_NOT_IN_LOCAL = re.compile(r'[<>@\s\x00-\x1f\x7f"(),:;\\]')
+_NOT_IN_DOMAIN = re.compile(r'[<>\s\x00-\x1f\x7f"(),;\\]')
+_QUOTED_LOCAL = re.compile(r'"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]|\\[ -~])*"')
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 _ID = re.compile(r"[!-;=?-~]+")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
@@ -200,10 +203,11 @@ def _address(field: str, address: Address) -> str:
     bare = _ascii_domain(address.address.strip())
     if not _DOT_ATOM.fullmatch(bare):
         local, at, domain = bare.rpartition("@")
-        quoted = local.startswith('"') and local.endswith('"') and len(local) > 1
-        if not (at and local and domain) or re.search(r"[<>\s\x00-\x1f\x7f]", domain):
+        # What only begins and ends with a quote may hold further addresses between two quotes.
+        quoted = _QUOTED_LOCAL.fullmatch(local)
+        if not (at and local and domain) or _NOT_IN_DOMAIN.search(domain):
             raise ValueError(f"{field}: {address.address!r} is no address")
-        if not quoted and re.search(r'[<>\s\x00-\x1f\x7f"(),:;\\]', local):
+        if not quoted and _NOT_IN_LOCAL.search(local):
             raise ValueError(f"{field}: {address.address!r} is no address")
     name = _CONTROLS.sub(" ", address.name).strip()
     if not name:

@@ -141,7 +141,21 @@ def test_line_break_in_a_value_is_refused_by_the_name_of_its_field(field):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "ada", "@example.com", "ada@", "a da@example.com", "a@b>, <c@d", "a,b@example.com"],
+    [
+        "",
+        "ada",
+        "@example.com",
+        "ada@",
+        "a da@example.com",
+        "a@b>, <c@d",
+        "a,b@example.com",
+        "ada@b@example.com",
+        "ada@example.com,eve.example",
+        '"a"b"@example.com',
+        '"a\x0bb"@example.com',
+        '"a",eve@example.net,"b"@example.com',
+        '"a" <eve@example.net>, "b"@example.com',
+    ],
 )
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(ValueError, match="is no address"):
