@@ -5,7 +5,7 @@ The rows alone decide the bytes, so that every attempt hands over the same messa
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import getaddresses
@@ -45,9 +45,13 @@ class UnsendableError(Exception):
 
 
 def envelopes(
-    emails: Sequence[Email], mailbox: Mailbox, organization: Organization
+    emails: Sequence[Email],
+    mailbox: Mailbox,
+    organization: Organization,
+    begun: Collection[UUID] = (),
 ) -> dict[UUID, Envelope | UnsendableError]:
-    """E-mail key -> what to hand over, or why not. Two statements and the attachments' bytes. Raises
+    """E-mail key -> what to hand over, or why not. Two statements and the attachments' bytes. `begun`:
+    those that some have got by an earlier attempt, so that this one is for the others alone. Raises
     SignatureImpossible about all of them."""
     parties: dict[UUID, list[ActivityParty]] = defaultdict(list)
     keys = [email.pk for email in emails]
@@ -65,7 +69,15 @@ def envelopes(
     for email in emails:
         try:
             made[email.pk] = sealed(
-                *_message(email, parties[email.pk], files[email.pk], mailbox, charset), signer
+                *_message(
+                    email,
+                    parties[email.pk],
+                    files[email.pk],
+                    mailbox,
+                    charset,
+                    begun=email.pk in begun,
+                ),
+                signer,
             )
         except UnsendableError as error:
             made[email.pk] = error
@@ -134,6 +146,8 @@ def _message(
     files: Sequence[ActivityMimeAttachment],
     mailbox: Mailbox,
     charset: str,
+    *,
+    begun: bool,
 ) -> tuple[OutgoingMessage, Recipients]:
     def of(role: ParticipationType) -> tuple[Address, ...]:
         return tuple(
@@ -142,12 +156,10 @@ def _message(
             if party.participation_type_mask == role and party.address_used
         )
 
-    everybody = tuple(
-        dict.fromkeys(
-            party.address_used
-            for party in _wanting(parties)
-            if party.participation_type_mask in RECIPIENTS and party.address_used
-        )
+    everybody = _each_once(
+        party.address_used
+        for party in _wanting(parties, begun)
+        if party.participation_type_mask in RECIPIENTS and party.address_used
     )
     if not everybody:
         raise UnsendableError(_("No recipient has an address. Add one and send again. (R5.3)"))
@@ -208,13 +220,23 @@ def sealed(
     )
 
 
-def _wanting(parties: Sequence[ActivityParty]) -> Sequence[ActivityParty]:
-    """All; or who has neither got it nor been refused for good, once an attempt got it to some (R5.16)."""
+def _each_once(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Case hardly ever matters in an address (RFC 5321, 2.4); the first spelling stays."""
+    first: dict[str, str] = {}
+    for address in addresses:
+        first.setdefault(address.lower(), address)
+    return tuple(first.values())
+
+
+def _wanting(parties: Sequence[ActivityParty], begun: bool) -> Sequence[ActivityParty]:
+    """All; or who has neither got it nor been refused for good, once an attempt got it to some (R5.16):
+    nobody, if reports say meanwhile that the others have it, too."""
     untouched = (DeliveryResult.NONE, DeliveryResult.REFUSED, DeliveryResult.REDIRECTED)
-    if all(party.delivery_result in untouched for party in parties):
+    if not begun and all(party.delivery_result in untouched for party in parties):
         return parties
     left = [party for party in parties if party.delivery_result == DeliveryResult.NONE]
-    return left if any(p.participation_type_mask in RECIPIENTS for p in left) else parties
+    some = any(party.participation_type_mask in RECIPIENTS for party in left)
+    return left if begun or some else parties
 
 
 def _is_on_behalf(parties: Sequence[ActivityParty], mailbox: Mailbox) -> bool:

@@ -13,6 +13,7 @@ Beside it: `recovery` (what an earlier worker left behind), `claiming` (which ma
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -117,7 +118,9 @@ class HandingOver:
 
     def hand_over_all(self, claimed: Sequence[Claimed]) -> None:
         run = self.run
-        made = envelopes([email for email, _submission in claimed], run.mailbox, run.organization)
+        emails: list[Any] = [email for email, _submission in claimed]
+        begun = {email.pk for email in emails if email.begun}
+        made = envelopes(emails, run.mailbox, run.organization, begun)
         self._keep_originals(claimed, made)
         for email, submission in claimed:
             envelope = made[email.pk]

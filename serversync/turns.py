@@ -63,7 +63,8 @@ def next_of(mailbox: Mailbox, now: datetime, most: int) -> list[Any]:
     for longest is first.
 
     Three statements, and no more rows than asked for, however many wait. Each e-mail comes with
-    `attached`, the octets of its files, and `addressed`, the number of its recipients.
+    `attached`, the octets of its files, `addressed`, the number of its recipients, and `begun`, whether
+    some have it already.
     """
     served = _served(mailbox, now)
     chosen = (
@@ -88,7 +89,8 @@ def next_of(mailbox: Mailbox, now: datetime, most: int) -> list[Any]:
         .values_list("pk", flat=True)
     )
     rows = Email.objects.filter(pk__in=locked).select_related("activity")
-    return in_turn(list(rows.annotate(attached=_ATTACHED, addressed=_ADDRESSED)), served)
+    counted = rows.annotate(attached=_ATTACHED, addressed=_ADDRESSED, begun=_BEGUN)
+    return in_turn(list(counted), served)
 
 
 def in_turn(emails: Sequence[Any], served: Mapping[UUID | None, int]) -> list[Any]:
@@ -156,9 +158,10 @@ _RECIPIENTS = ActivityParty.objects.filter(participation_type_mask__in=RECIPIENT
 )
 _ADDRESSES = Count("address_used", distinct=True)
 #: An attempt that follows one which reached some is for the others alone (R5.16).
+_BEGUN = Exists(Submission.objects.filter(email=OuterRef("pk"), state=SubmissionState.PARTLY))
 _ADDRESSED = Case(
     When(
-        Exists(Submission.objects.filter(email=OuterRef("pk"), state=SubmissionState.PARTLY)),
+        _BEGUN,
         then=_of_email(_RECIPIENTS.filter(delivery_result=DeliveryResult.NONE), _ADDRESSES),
     ),
     default=_of_email(_RECIPIENTS, _ADDRESSES),

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from activities.choices import DeliveryResult, EmailStatus
+from activities.mime.message import Address
 from activities.models import ActivityParty, Email
 from mailboxes.models import TraceLog
 from mailboxes.protocols.errors import ConnectionLost, MessageDeferred, MessageRefused
@@ -158,6 +159,31 @@ def test_only_the_rest_is_in_doubt(ada: Account, left: bool) -> None:
     served = [address for envelope in ada.outgoing.sent for address in envelope.recipients]
     assert Counter(served)[DORA] == 2  # put off, then taken
     assert ada.outgoing.sent[-1].recipients == (DORA,)
+
+
+@pytest.mark.rule("R5.16")
+def test_who_has_it_by_another_way_meanwhile_has_nobody_get_it_twice(ada: Account) -> None:
+    """Dora is on the list that took it at once, and her receipt came before her own turn."""
+    write(ada.mailbox, CLEO, DORA, now=ada.now)
+    ada.outgoing.defer(DORA)
+    ada.send()
+    ActivityParty.objects.filter(address_used=DORA).update(delivery_result=DeliveryResult.READ)
+
+    ada.outgoing.accept(DORA)
+    ada.later(hours=5)
+    ada.send()
+
+    assert status() == EmailStatus.SENT
+    assert len(ada.outgoing.sent) == got(ada)[CLEO] == 1
+
+
+def test_an_address_in_two_lists_gets_it_once_however_it_is_written(ada: Account) -> None:
+    write(ada.mailbox, "Cleo@customer.example", cc=(Address(CLEO),), now=ada.now)
+
+    ada.send()
+
+    assert got(ada) == {"Cleo@customer.example": 1}
+    assert set(results().values()) == {ACCEPTED}
 
 
 def test_what_some_have_can_not_be_taken_back(ada: Account) -> None:
