@@ -22,13 +22,18 @@ from django.utils.translation import gettext as _
 from activities import blobs
 from activities.choices import Priority
 from activities.mime.automatic import OWN_HEADER, Machine
-from activities.mime.compose import check_field, check_message_id, write_address
+from activities.mime.compose import (
+    check_field,
+    check_message_id,
+    is_alternative,
+    write_address,
+)
 from activities.mime.message import Address, Attachment
 from activities.models import Email, IdempotencyKey
 from activities.outgoing import extras_of
 from activities.store import NewAttachment
 from mailboxes.models import Mailbox, Organization, Queue, SystemUser
-from serversync.outbox import Draft, Refused, create_draft, submit
+from serversync.outbox import Draft, Refused, create_draft, submit, written
 
 __all__ = ["Attachment", "Files", "Refused", "prepare", "read_address", "send_email"]
 
@@ -42,7 +47,7 @@ _NOT_GIVEN = {
 }  # fmt: skip
 _NO_HEADERS: Mapping[str, str] = {}
 
-_BREAKS = re.compile(r"[\r\n]")
+_BREAKS = re.compile(r"[\r\n\0]")
 _NAMED = re.compile(r"([^<>]*)<([^<>]+)>")
 _QUOTED = re.compile(r"\\(.)")
 
@@ -119,6 +124,7 @@ def send_email(
     }
     wanted.check_id(message_id)
     wanted.check_subject(subject)
+    wanted.check_stored(from_name, category, alternatives)
     if to_anybody and by is not None:
         wanted.reasons.append(
             _("Only the site itself may write to anybody. Leave out by, or to_anybody. (R5.4)")
@@ -269,6 +275,21 @@ class _Wanted:
         if _BREAKS.search(subject):
             self.reasons.append(_("The subject holds a line break. Take it out."))
 
+    def check_stored(
+        self, from_name: str, category: str, alternatives: Sequence[tuple[str, str]]
+    ) -> None:
+        """What could be stored, or only a part of it, and be no message when its turn comes."""
+        names = (row.file_name for row in self.files.rows)
+        for field, is_wrong in (
+            ("From", _BREAKS.search(from_name)),
+            ("Keywords", _BREAKS.search(category) or _is_longer(category, "category")),
+            ("Reply-To", _is_longer(written(self.reply_to), "reply_to")),
+            ("Content-Disposition", any(map(_BREAKS.search, names))),
+            ("Content-Type", not all(is_alternative(kind) for kind, _text in alternatives)),
+        ):
+            if is_wrong:
+                self._refuse_field(field)
+
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             try:
@@ -276,10 +297,13 @@ class _Wanted:
                     raise ValueError(name)
                 check_field(name, value)
             except ValueError:
-                self.reasons.append(
-                    _("The header field “%(name)s” can't be given, or not with this value.")
-                    % {"name": name}
-                )
+                self._refuse_field(name)
+
+    def _refuse_field(self, name: str) -> None:
+        self.reasons.append(
+            _("The header field “%(name)s” can't be given, or not with this value.")
+            % {"name": name}
+        )
 
     def _files(self, given: Files | Sequence[Given]) -> Files:
         files = given if isinstance(given, Files) else _staged(given)
@@ -294,6 +318,12 @@ class _Wanted:
                     % {"name": row.file_name, "limit": limit}
                 )
         return files
+
+
+def _is_longer(text: str, column: str) -> bool:
+    """Cut off, the last of several addresses might be somebody else's."""
+    most: int = Email._meta.get_field(column).max_length  # type: ignore[union-attr, assignment]
+    return len(text) > most
 
 
 def read_address(text: str) -> Address:

@@ -28,6 +28,7 @@ def attach(
     key = staged.add(content)
     blobs.stage(staged)
     with transaction.atomic():
+        _lock(email)
         rows = ActivityMimeAttachment.objects.filter(activity_id=email.pk)
         row = ActivityMimeAttachment.objects.create(
             activity_id=email.pk,
@@ -44,8 +45,13 @@ def attach(
 def detach(attachment: ActivityMimeAttachment) -> None:
     """Take a file off a draft. The bytes go with the sweep."""
     email = attachment.activity.email
-    check_editable(email)
     with transaction.atomic():
+        _lock(email)
         attachment.delete()
         count = ActivityMimeAttachment.objects.filter(activity_id=email.pk).count()
         Email.objects.filter(pk=email.pk).update(attachment_count=count)
+
+
+def _lock(email: Email) -> None:
+    """Until the transaction ends; somebody else may have sent it since it was read. Raises Refused."""
+    check_editable(Email.objects.select_for_update(of=("self",)).get(pk=email.pk))

@@ -233,6 +233,42 @@ def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
     assert not Email.objects.exists()
 
 
+@pytest.mark.rule("R5.1")
+def test_files_of_what_was_sent_meanwhile_stay_as_they_are(support: Account) -> None:
+    """Whoever had read it as a draft is too late."""
+    email = sent(support, attachments=[("a.txt", "one")])
+    email.status_code = EmailStatus.DRAFT
+    file = ActivityMimeAttachment.objects.get()
+    file.activity.email.status_code = EmailStatus.DRAFT
+    rules = organization()
+
+    with pytest.raises(Refused):
+        outbox.attach(email, file_name="b", content=b"two", mime_type="", organization=rules)
+    with pytest.raises(Refused):
+        outbox.detach(file)
+    assert ActivityMimeAttachment.objects.get() == file
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"from_name": "Ada\r\nBcc: eve@example.net"}, "From"),
+        ({"category": "news\nBcc: eve@example.net"}, "Keywords"),
+        ({"category": "news, " * 50}, "Keywords"),
+        ({"reply_to": [f"reply{number}@example.com" for number in range(30)]}, "Reply-To"),
+        ({"attachments": [("a\nb.txt", "text")]}, "Content-Disposition"),
+        ({"alternatives": [("text/x\nX-A: b", "text")]}, "Content-Type"),
+    ],
+)
+def test_what_would_make_no_message_is_refused_at_once(
+    support: Account, given: dict, field: str
+) -> None:
+    """Or would lose a part when it is stored: half an address may be somebody else's."""
+    with pytest.raises(Refused, match=f"“{field}”"):
+        sent(support, **given)
+    assert not Email.objects.exists()
+
+
 @pytest.mark.parametrize("sender", ["nobody@example.com", "support@example.com.evil.example", ""])
 def test_an_address_of_nobody_can_t_send(support: Account, sender: str) -> None:
     with pytest.raises(Refused, match="of no user and no queue"):
