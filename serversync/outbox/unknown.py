@@ -25,10 +25,11 @@ def decide_all(
 ) -> set[UUID]:
     """The same of many; those of which it was not yet known."""
     with transaction.atomic():
+        # Locked in one order, for two people may decide some of the same at once.
         rows = Submission.objects.select_for_update(of=("self",)).filter(
             pk__in=submissions, state=SubmissionState.UNKNOWN, settled=False
         )
-        mailboxes = dict(rows.values_list("pk", "mailbox_id"))
+        mailboxes = dict(rows.order_by("pk").values_list("pk", "mailbox_id"))
         Submission.objects.filter(pk__in=mailboxes).update(
             state=SubmissionState.ACCEPTED if left else SubmissionState.RELEASED,
             finished_at=now,
