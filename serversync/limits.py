@@ -5,7 +5,7 @@ that workers who claim at the same moment count each other; `counts_at` is empty
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min, Q, Sum
@@ -153,11 +153,17 @@ def _columns(
     ours = Q(mailbox=mailbox)
     counted = ours if limit.whose == Whose.MAILBOX else Q()
     for name, span in (("used", LENGTH[limit.window]), ("lately", PACED[limit.window])):
-        since = Q(counts_at__gt=now - span)
+        since = _within(span, now)
         yield f"{name}_{number}", _number(limit, counted & since)
         yield f"{name}_first_{number}", Min("counts_at", filter=counted & since)
-    paced = Q(counts_at__gt=now - PACED[limit.window])
+    paced = _within(PACED[limit.window], now)
     yield f"mine_{number}", _number(limit, ours & paced)
+
+
+def _within(span: timedelta, now: datetime) -> Q:
+    """Also a little later than now, for clocks of workers differ; not for as long as a clock was wrong
+    that has been set back since."""
+    return Q(counts_at__gt=now - span, counts_at__lte=now + span)
 
 
 def _number(limit: Limit, which: Q) -> Any:

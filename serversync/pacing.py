@@ -268,7 +268,8 @@ def grown(lesson: Lesson, now: datetime) -> int | None:
 
 
 def is_forgotten(lesson: Lesson, now: datetime) -> bool:
-    return now - lesson.learned_at >= GROWTH[lesson.window].kept
+    """Also what was learned much later than now: by a clock that was wrong."""
+    return abs(now - lesson.learned_at) >= GROWTH[lesson.window].kept
 
 
 def taught(

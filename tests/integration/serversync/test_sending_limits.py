@@ -106,6 +106,22 @@ def test_a_minute_sees_no_more_than_its_limit(ada: Account) -> None:
 
 
 @pytest.mark.rule("R5.14")
+@pytest.mark.parametrize("column", ["messages_per_minute", "messages_per_day"])
+def test_a_clock_that_was_wrong_holds_nothing_up_once_it_is_right(
+    ada: Account, column: str
+) -> None:
+    limited(ada, **{column: 1})
+    queue_of(ada, 2)
+    ada.later(days=365)
+    ada.send()
+    assert sent(ada) == 1
+
+    ada.now = NOW
+    ada.send()
+    assert sent(ada) == 2
+
+
+@pytest.mark.rule("R5.14")
 @pytest.mark.parametrize(
     ("of_profile", "own", "leave"), [(8, None, 2), (8, 40, 10), (None, 4, 1), (None, None, 30)]
 )

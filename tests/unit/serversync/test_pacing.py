@@ -279,6 +279,7 @@ def test_a_learned_limit_is_forgotten(window: Window) -> None:
 
     assert not is_forgotten(learned, NOW + kept - timedelta(seconds=1))
     assert is_forgotten(learned, NOW + kept)
+    assert is_forgotten(learned, NOW - kept)  # the clock was set back
     assert taught([(MINE, learned)], NOW + kept) == ([], [])
     again = learn(learned, window=window, counted=MESSAGES, used=400, now=NOW + kept)
     assert again.refusals == 1
