@@ -120,6 +120,9 @@ def update_draft(email: Email, draft: Draft, *, now: datetime) -> Email:
         locked = Email.objects.select_for_update().get(pk=email.pk)
         check_editable(locked)
         columns = _columns(draft)
+        if columns["sender"].lower() != locked.sender.lower():
+            # The name that the site's code gave was for whom it let send.
+            columns["extras"] = {k: v for k, v in locked.extras.items() if k != "from_name"}
         Email.objects.filter(pk=email.pk).update(**columns)
         ActivityPointer.objects.filter(pk=email.pk).update(
             subject=draft.subject[:800],

@@ -13,7 +13,7 @@ from django_q.models import OrmQ
 
 from activities import blobs
 from activities.choices import EmailStatus, Priority
-from activities.mime.message import Attachment
+from activities.mime.message import Address, Attachment
 from activities.models import ActivityMimeAttachment, Email, IdempotencyKey, StoredBytes
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
@@ -231,6 +231,18 @@ def test_all_that_is_wrong_is_told_at_once(support: Account) -> None:
     ):
         assert words in told
     assert not Email.objects.exists()
+
+
+def test_the_name_given_goes_with_the_sender_that_it_was_given_for(support: Account) -> None:
+    ada = user_mailbox("ada")
+    email = sent(support, from_name="The Shop", to="cleo@customer.example")
+    outbox.cancel(email, now=support.now)
+    email.refresh_from_db()
+    changed = outbox.Draft(sender=ada.regarding_user, to=(Address("cleo@customer.example"),))
+    outbox.update_draft(email, changed, now=support.now)
+    outbox.submit(email, actor=ada.regarding_user, now=support.now)
+
+    assert bytes_of(Account(ada))["From"] == "Ada <ada@example.com>"
 
 
 @pytest.mark.rule("R5.1")
