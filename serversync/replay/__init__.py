@@ -8,7 +8,9 @@ reviews, then applied or dropped as a whole; what was applied can be undone.
     plan      the difference, as rows
     shapes    where an email stands, as data that can be written and written back
     touched   what people did since
-    applying  apply, drop, undo
+    held      its rows, locked; who may
+    applying  apply, drop
+    undoing   undo
     forgetting    what must not be kept
 """
 
@@ -20,8 +22,10 @@ from django_q.tasks import async_task
 from mailboxes import access
 from mailboxes.models import Mailbox, SystemUser
 from serversync.models import Replay
-from serversync.replay.applying import Refused, apply, drop, may, undo
+from serversync.replay.applying import apply, drop
+from serversync.replay.held import Refused, may
 from serversync.replay.plan import MOST_ITEMS, decide
+from serversync.replay.undoing import undo
 
 __all__ = ["MOST_ITEMS", "Refused", "apply", "begin", "decide", "drop", "may", "undo"]
 
