@@ -27,7 +27,7 @@ from activities.models import (
     Lead,
 )
 from mailboxes import access
-from mailboxes.models import Organization
+from mailboxes.models import Organization, uuid7
 from serversync import outbox
 from serversync.console.composefields import AddressesField, FilesField, LineField
 from serversync.outbox.recipients import unwilling_among
@@ -56,6 +56,8 @@ class ComposeForm(forms.Form):
     in the boxes in place of what is stored. `bounced` and `unwilling`: of its recipients. `inserted`: what
     came of the template that was just chosen."""
 
+    #: Of the e-mail that this form makes: pressed twice, or again after going back, it makes no second.
+    new_id = forms.UUIDField(required=False, widget=forms.HiddenInput)
     sender = forms.ChoiceField(label=_("From"))
     to = AddressesField(label=_("To"), help_text=_("Several are separated by commas."))
     cc = AddressesField(label=_("Cc"))
@@ -174,7 +176,7 @@ class ComposeForm(forms.Form):
     def _empty(self, actor: Any) -> dict[str, Any]:
         """A new email begins above its writer's signature."""
         body, is_html = as_typed(below(signature_of(actor)))
-        return {"body": body, "is_html": is_html}
+        return {"body": body, "is_html": is_html, "new_id": uuid7()}
 
     def _stored(self, email: Email) -> dict[str, Any]:
         rows = list(ActivityParty.objects.filter(activity_id=email.pk).select_related("party_type"))
@@ -321,7 +323,8 @@ class ComposeForm(forms.Form):
     # -- saving
 
     def changed_words(self) -> list[str]:
-        return [str(self.fields[name].label) for name in self.changed_data]
+        changed = (self[name] for name in self.changed_data)
+        return [str(bound.label) for bound in changed if not bound.is_hidden]
 
     def draft(self) -> outbox.Draft:
         data = self.cleaned_data
@@ -349,7 +352,9 @@ class ComposeForm(forms.Form):
     def save(self, now: datetime) -> Email:
         """Raises outbox.Refused, e.g. for a file that is too large; the text is stored by then."""
         if self.email is None:
-            self.saved = outbox.create_draft(self.draft(), actor=self.actor, now=now)
+            self.saved = outbox.create_draft(
+                self.draft(), actor=self.actor, now=now, email_id=self.cleaned_data["new_id"]
+            )
         else:
             self.saved = outbox.update_draft(self.email, self.draft(), now=now)
         removed = set(self.data.getlist("remove_file"))  # type: ignore[attr-defined]

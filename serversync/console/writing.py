@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -21,6 +22,7 @@ from serversync import outbox
 from serversync.console.compose import ComposeForm
 from serversync.console.path import path_of_email
 from serversync.models import Submission
+from serversync.outbox.drafts import check_editable
 from serversync.outbox.preview import preview_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ class Writing(Base):
     # -- the form
 
     def compose(self, request: HttpRequest, email: Email | None) -> HttpResponse:
+        if email is None and (email := self._made_before(request)) is not None:
+            try:
+                check_editable(email)
+            except outbox.Refused as refused:
+                self._explain(request, refused, messages.WARNING)
+                return self._to(email)
         form = ComposeForm(
             request.POST or None, request.FILES or None, actor=actor_of(request), email=email
         )
@@ -54,6 +62,15 @@ class Writing(Base):
         elif request.method == "POST" and form.is_valid():
             return self._save(request, email, form)
         return self._form(request, email, form)
+
+    def _made_before(self, request: HttpRequest) -> Email | None:
+        """What this form, as it was opened, has made already."""
+        key = request.POST.get("new_id", "")
+        email: Email | None = self.get_object(request, key) if key else None
+        if email is None or not self.has_view_permission(request, email):
+            return None
+        may = not email.status.is_editable or self.has_change_permission(request, email)
+        return email if may else None
 
     def _form(self, request: HttpRequest, email: Email | None, form: ComposeForm) -> HttpResponse:
         attempts = list(Submission.objects.filter(email=email)) if email else []
@@ -100,6 +117,12 @@ class Writing(Base):
         except outbox.Refused as refused:
             self._explain(request, refused)
             return self._to(form.saved) if form.saved else self._form(request, email, form)
+        except IntegrityError:  # pressed twice, and the other request was faster
+            if form.cleaned_data["new_id"] is None:
+                raise
+            return HttpResponseRedirect(
+                reverse("admin:activities_email_change", args=[form.cleaned_data["new_id"]])
+            )
         if email is None:
             self.log_addition(request, saved, [{"added": {}}])
         else:
@@ -159,9 +182,11 @@ class Writing(Base):
         self.message_user(request, _sent_words(submitted), messages.SUCCESS)
         return self._to(email)
 
-    def _explain(self, request: HttpRequest, refused: outbox.Refused) -> None:
+    def _explain(
+        self, request: HttpRequest, refused: outbox.Refused, level: int = messages.ERROR
+    ) -> None:
         for reason in refused.reasons:
-            self.message_user(request, reason, messages.ERROR)
+            self.message_user(request, reason, level)
 
     def _to(self, email: Email) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:activities_email_change", args=[email.pk]))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from activities import blobs
@@ -66,11 +66,13 @@ def create_draft(
     answers: bool = False,
     attachments: Sequence[NewAttachment] = (),
     staged: blobs.Staged | None = None,
+    email_id: UUID | None = None,
 ) -> Email:
-    """A new draft owned by `actor`; without one, the site itself, by the sender. `parent`: the e-mail replied to or forwarded; `answers` tells
-    which: only a reply goes on in its thread."""
+    """A new draft owned by `actor`; without one, the site itself, by the sender. `parent`: the e-mail
+    replied to or forwarded; `answers` tells which: only a reply goes on in its thread. `email_id`: its
+    key; IntegrityError if it has been used."""
     staged = staged or blobs.Staged()
-    email_id = uuid7()
+    email_id = email_id or uuid7()
     fields: dict[str, Any] = {
         "direction_code": Direction.OUTGOING,
         "status_code": EmailStatus.DRAFT,
@@ -104,7 +106,8 @@ def create_draft(
     blobs.stage(staged)
     with transaction.atomic():
         written = write_emails([row], staged, now)
-        assert row.id in written.won  # drafts have no key to collide on
+        if row.id not in written.won:  # drafts have no other key to collide on
+            raise IntegrityError(f"There is an email {row.id} already.")
     return Email.objects.select_related("activity").get(pk=email_id)
 
 

@@ -13,6 +13,7 @@ from activities.models import Email, EmailSignature
 from mailboxes.choices import AccessApproval, Reach
 from mailboxes.models import Mailbox, SystemUser, UserSettings
 from serversync import outbox
+from serversync.console.emails import EmailConsole
 from serversync.outbox import Draft
 from tests.factories.activities import ContactFactory
 from tests.factories.clients import signed_in
@@ -71,6 +72,50 @@ def typed(client, url: str = ADD, **values) -> dict:
 
 def said(answer) -> str:
     return " ".join(str(message) for message in answer.context["messages"])
+
+
+# -- one form, one email
+
+
+@pytest.mark.parametrize("button", ["_send", "_save"])
+def test_a_form_that_is_posted_twice_makes_one_email(ada, button: str) -> None:
+    client = signed_in(ada)
+    data = typed(client, **{button: ""})
+
+    client.post(ADD, data)
+    again = client.post(ADD, data | {"subject": "Better news"}, follow=True)
+
+    email = Email.objects.get()
+    waits = button == "_send"
+    assert email.status == (EmailStatus.PENDING_SEND if waits else EmailStatus.DRAFT)
+    assert email.activity.subject.startswith("Good news" if waits else "Better news")
+    assert ("can't be changed any more" in said(again)) is waits
+    client.post(ADD, typed(client, **{button: ""}))
+    assert Email.objects.count() == 2
+
+
+def test_of_two_requests_at_once_the_second_finds_the_email(ada, monkeypatch) -> None:
+    """Both looked before either had made it."""
+    client = signed_in(ada)
+    data = typed(client, _send="")
+    client.post(ADD, data)
+    monkeypatch.setattr(EmailConsole, "_made_before", lambda *_: None)
+
+    answer = client.post(ADD, data)
+
+    assert answer.url == page(Email.objects.get())
+
+
+def test_a_form_takes_nobody_elses_email(ada) -> None:
+    ben = user_mailbox("ben").regarding_user
+    theirs = drafted(ben)
+    client = signed_in(ada)
+
+    client.post(ADD, typed(client, _save="", new_id=str(theirs.pk)))
+
+    theirs.refresh_from_db()
+    assert theirs.activity.subject == "Hello"
+    assert Email.objects.count() == 1
 
 
 # -- people who do not want email
