@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from email.utils import getaddresses
 
 from django.db import transaction
 from django.utils.formats import date_format
@@ -16,6 +17,8 @@ from mailboxes.models import Queue, SystemUser
 from serversync.outbox.drafts import Draft, Sender, address_of, create_draft
 from serversync.outbox.rights import may_send_as, sender_of
 from serversync.wordings import below, signature_of
+
+NEARLY_CUT = 490  # characters of what is kept of a header, which ends at 500
 
 
 def reply(email: Email, *, actor: SystemUser, now: datetime, everyone: bool = False) -> Email:
@@ -102,16 +105,21 @@ def _addresses(email: Email, role: ParticipationType) -> tuple[Address, ...]:
 def _reply_to(email: Email) -> tuple[Address, ...]:
     if not email.is_incoming:
         return _addresses(email, ParticipationType.TO)
+    return _wanted(email) or _addresses(email, ParticipationType.SENDER)
+
+
+def _wanted(email: Email) -> tuple[Address, ...]:
+    """Whom its Reply-To names. Of a list so long that it was cut when it was stored the last may be half
+    an address, so it is left out."""
+    stored = email.internet_message_headers
     try:
-        wanted = json.loads(email.internet_message_headers or "{}").get("Reply-To", "")
+        wanted = json.loads(stored or "{}").get("Reply-To", "")
     except ValueError:
-        wanted = ""
-    address = wanted.strip()
-    if "<" in address:
-        address = address.rpartition("<")[2].partition(">")[0]
-    if "@" in address and "," not in address:
-        return (Address(address),)
-    return _addresses(email, ParticipationType.SENDER)
+        return ()
+    named = [address for _name, address in getaddresses([wanted])]
+    whole = named if len(stored) < NEARLY_CUT else named[:-1]
+    found = (Address(address.strip()) for address in whole if "@" in address.strip()[1:-1])
+    return tuple({address.key: address for address in found}.values())
 
 
 def _as_html(email: Email) -> str:

@@ -260,6 +260,41 @@ def test_a_reply_continues_the_thread(ada: Account) -> None:
     assert [address.address for address in sent.to] == ["cleo@customer.example"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "to"),
+    [
+        ("office@customer.example", ["office@customer.example"]),
+        ('"Office, first floor" <office@customer.example>', ["office@customer.example"]),
+        (
+            "Office <office@customer.example>, Dora <dora@customer.example>",
+            ["office@customer.example", "dora@customer.example"],
+        ),
+        ("nobody", ["cleo@customer.example"]),
+    ],
+)
+def test_a_reply_goes_to_all_that_reply_to_names(ada: Account, wanted: str, to: list[str]) -> None:
+    ada.box.deliver(message(Reply_To=wanted))
+    ada.receive()
+
+    answer = outbox.reply(Email.objects.get(), actor=ada.mailbox.regarding_user, now=ada.now)
+
+    parties = ActivityParty.objects.filter(activity_id=answer.pk, participation_type_mask=2)
+    assert list(parties.order_by("pk").values_list("address_used", flat=True)) == to
+
+
+def test_of_a_reply_to_that_was_cut_only_whole_addresses_count(ada: Account) -> None:
+    everybody = [f"someone{number}@customer.example" for number in range(40)]
+    ada.box.deliver(message(Reply_To=", ".join(everybody)))
+    ada.receive()
+
+    answer = outbox.reply(Email.objects.get(), actor=ada.mailbox.regarding_user, now=ada.now)
+
+    parties = ActivityParty.objects.filter(activity_id=answer.pk, participation_type_mask=2)
+    found = set(parties.values_list("address_used", flat=True))
+    assert len(found) > 10
+    assert found <= set(everybody)
+
+
 def test_reply_to_all_leaves_out_the_writer(ada: Account) -> None:
     ada.box.deliver(message(to="ada@example.com, dora@x.example", cc="eve@x.example"))
     ada.receive()
