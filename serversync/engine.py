@@ -60,6 +60,7 @@ from serversync.receive import receive
 from serversync.send import send
 from serversync.supervisor import is_stopping
 from serversync.turns import due as mail_due
+from serversync.turns import soonest
 
 log = logging.getLogger(__name__)
 
@@ -474,7 +475,9 @@ class _Run:
         )
         if result.soon:
             gap = min(gap, SOON)
-        next_run_at = now if result.more else now + timedelta(seconds=gap)
+        next_run_at: Any = now if result.more else now + timedelta(seconds=gap)
+        if self.claim.operation == Operation.OUTGOING and result.waits_until is None:
+            next_run_at = soonest(next_run_at, now)
         if result.waits_until is not None:
             next_run_at = min(result.waits_until, now + LONGEST_WAIT)
         learned: dict[str, Any] = {

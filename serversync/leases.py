@@ -321,13 +321,15 @@ def renew(token: UUID, now: datetime) -> None:
         raise LeaseLost("The lease of this workload is gone; another worker may have it.")
 
 
-def finish(claim: Claim, next_run_at: datetime, now: datetime, **learned: Any) -> bool:
+def finish(claim: Claim, next_run_at: Any, now: datetime, **learned: Any) -> bool:
     """Free the workload and store what the run taught. False: the lease was lost, nothing is written.
+    `next_run_at`: a time, or an expression over the workload.
 
     If somebody asked for another run meanwhile, that one is due at once.
     """
     learned["next_run_at"] = Case(
-        When(run_requested_at__isnull=False, then=Value(now)), default=Value(next_run_at)
+        When(run_requested_at__isnull=False, then=Value(now)),
+        default=next_run_at if hasattr(next_run_at, "resolve_expression") else Value(next_run_at),
     )
     return bool(
         Workload.objects.filter(lease_token=claim.token).update(

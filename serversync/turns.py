@@ -24,7 +24,7 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models.functions import Coalesce, Least, RowNumber
 
 from activities.choices import RECIPIENTS, DeliveryResult, EmailStatus, Priority
 from activities.models import ActivityMimeAttachment, ActivityParty, Email
@@ -52,6 +52,18 @@ def due(now: datetime) -> Q:
             | Q(postpone_email_processing_until__lte=now)
         )
     )
+
+
+def soonest(at: datetime, now: datetime) -> Any:
+    """For an update of workloads that send: `at`, or when the first e-mail that was put off may leave.
+    Of what can be undone for a moment it is the very second (R5.2)."""
+    put_off = Email.objects.filter(
+        sender_mailbox=OuterRef("mailbox"),
+        status_code=EmailStatus.PENDING_SEND,
+        postpone_email_processing_until__gt=now,
+    ).order_by("postpone_email_processing_until")
+    first = Subquery(put_off.values("postpone_email_processing_until")[:1])
+    return Least(Value(at), Coalesce(first, Value(at)))
 
 
 # -- within a mailbox ----------------------------------------------------------------------------

@@ -107,6 +107,21 @@ def test_of_a_mailbox_with_incoming_none_nothing_is_read_by_itself_or_by_hand(cy
 # -- success
 
 
+@pytest.mark.rule("R5.2")
+def test_a_run_before_its_time_forgets_no_mail_that_can_be_undone(cycles):
+    row = due_mailbox(OUTGOING)
+    soon = NOW + timedelta(seconds=25)
+    pending_email(row.mailbox, postpone_email_processing_until=soon)
+    pending_email(row.mailbox, postpone_email_processing_until=soon + timedelta(hours=1))
+
+    run_row(row)
+
+    assert row.next_run_at == soon
+    Email.objects.update(postpone_email_processing_until=None)
+    run_row(row)
+    assert row.next_run_at > NOW + timedelta(minutes=1)
+
+
 @pytest.mark.rule("R9.1", "R9.2")
 def test_the_next_run_is_computed_from_the_end_of_the_run(cycles):
     row = due_mailbox()
