@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 
 from activities.models import Email
 from mailboxes import access
@@ -219,7 +219,7 @@ class LearnedLimitConsole(OfMailbox):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super(ReadOnlyScreen, self).has_delete_permission(request, obj)
 
-    @admin.display(description=_("account"))
+    @admin.display(description=pgettext_lazy("sending", "account"))
     def account(self, row: LearnedLimit) -> str:
         return str(row.email_server_profile or row.mailbox)
 
