@@ -98,6 +98,7 @@ class Stay(TextChoices):
     ANSWERED = "answered", _("it was answered from here")
     WORKED_ON = "worked_on", _("somebody works on it in a queue")
     MADE = "made", _("records were made of it, or would be; that is left to people")
+    LAST = "last", _("the server's copy was deleted, so it is the last one")
     COPIES = "copies", _("another mailbox has a copy of it that stays")
     STORED = "stored", _("its email is stored already")
     LATER = "later", _("it answers a message that has to be fetched first; replay once more then")

@@ -8,8 +8,10 @@ from django.db.models import Q
 
 from activities.choices import Direction
 from activities.models import Email, QueueItem
-from serversync.choices import Stay
+from mailboxes.protocols.base import ActionKind
+from serversync.choices import ActionState, Stay
 from serversync.comparing import made
+from serversync.models import ServerAction, SyncItem
 from serversync.replay import shapes
 from tracking.byhand import is_quiet
 from tracking.byhand import of as asked_of
@@ -19,9 +21,9 @@ Data = Mapping[str, Any]
 
 
 def touched(emails: Mapping[UUID, tuple[shapes.Shape, Data]]) -> dict[UUID, Stay]:
-    """Email -> (as it is, as it was decided) to the first thing that speaks against removing it. Two
+    """Email -> (as it is, as it was decided) to the first thing that speaks against removing it. Three
     statements."""
-    answered, worked_on = _answered(emails), worked_upon(emails)
+    answered, worked_on, last = _answered(emails), worked_upon(emails), _last_copies(emails)
     found = {}
     for key, (shape, decision) in emails.items():
         if made(decision, Said.PERSON) or made(decision, Said.CASE):
@@ -32,6 +34,8 @@ def touched(emails: Mapping[UUID, tuple[shapes.Shape, Data]]) -> dict[UUID, Stay
             found[key] = Stay.ANSWERED
         elif key in worked_on:
             found[key] = Stay.WORKED_ON
+        elif key in last:
+            found[key] = Stay.LAST
     return found
 
 
@@ -39,6 +43,15 @@ def worked_upon(keys: Collection[UUID]) -> set[UUID]:
     """Those that somebody has taken up in a queue."""
     taken = Q(worker_user__isnull=False) | Q(worker_team__isnull=False)
     return set(QueueItem.objects.filter(taken, object__in=keys).values_list("object", flat=True))
+
+
+def _last_copies(keys: Collection[UUID]) -> set[UUID]:
+    """Those whose copy on a server was deleted after they were stored (R1.37)."""
+    done = ServerAction.objects.filter(kind=ActionKind.DELETE, state=ActionState.DONE)
+    deleted = SyncItem.objects.filter(
+        Q(server_actions__in=done) | Q(parent__server_actions__in=done), email__in=keys
+    )
+    return {key for key in deleted.values_list("email", flat=True) if key is not None}
 
 
 def _is_by_hand(shape: shapes.Shape, decision: Data) -> bool:

@@ -381,3 +381,16 @@ def _received(account: Account) -> None:
         account.receive()
     finally:
         connection.close()
+
+
+def test_the_last_copy_is_not_taken_away(admin: SystemUser) -> None:
+    support = Account(queue_mailbox("support", process_and_delete_emails=True))
+    support.box.deliver(message(message_id="one@x.example", to="support@example.com"))
+    support.receive()
+    support.receive()
+    assert not support.box.messages()
+    queue = support.mailbox.regarding_queue
+    queue.incoming_email_filtering_method = FilteringMethod.RESPONSES
+    queue.save()
+    found = replayed(admin, support)
+    assert steps(found) == {"one": ("nothing", Stay.LAST)}
