@@ -22,6 +22,7 @@ from serversync.turns import due, next_of
 BATCH = 50  # messages claimed at once; a lost batch is released within one cycle
 BATCH_BYTES = 32 * 1024 * 1024  # a batch's messages are in memory together
 CLAIM = timedelta(minutes=10)
+PATIENCE = timedelta(days=1)  # of an email that has more recipients than there is room for
 
 Claimed = tuple[Email, Submission]
 
@@ -38,7 +39,7 @@ def claim(run: Run) -> list[Claimed]:
             return []
         most = BATCH if room.messages is None else min(BATCH, room.messages)
         waiting = in_time(lambda: next_of(run.mailbox, now, most), run.organization, now)
-        emails = within(room, _within_memory(waiting))
+        emails = within(room, _within_memory(waiting), now)
         if waiting and not emails:
             _wait(run, room.wider_at, room, now)
         return _claim(run, emails, now)
@@ -83,18 +84,30 @@ def _wait(run: Run, until: datetime | None, room: Allowance, now: datetime) -> N
         run.result.waits_because = room.because
 
 
-def within(room: Allowance, emails: Sequence[Any]) -> list[Any]:
-    """As many as have room for their recipients, and none past one that has not: it would never come."""
+def within(room: Allowance, emails: Sequence[Any], now: datetime) -> list[Any]:
+    """As many as have room for their recipients. What has not lets the mail of others pass, so that nobody's
+    single email waits for another one's mailing; after a day nothing passes it, or it would never come."""
     if room.recipients is None:
         return list(emails)
     taken: list[Any] = []
+    held = set()
     number = 0
     for email in emails:
-        number += email.addressed
-        if number > room.recipients and (taken or not _fits(room, number)):
+        if email.submitted_by_id in held:
+            continue
+        whole = number + email.addressed
+        if whole <= room.recipients or (not taken and _fits(room, whole)):
+            taken.append(email)
+            number = whole
+        elif _is_overdue(email, now):
             break
-        taken.append(email)
+        else:
+            held.add(email.submitted_by_id)
     return taken
+
+
+def _is_overdue(email: Any, now: datetime) -> bool:
+    return email.submitted_at is None or now - email.submitted_at >= PATIENCE
 
 
 def _fits(room: Allowance, recipients: int) -> bool:
