@@ -30,10 +30,17 @@ from mailboxes.choices import (
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
-from serversync import replay
-from serversync.choices import ItemState, Window, WorkloadState
+from serversync.choices import ItemState, ReplayState, ReplayStep, Window, WorkloadState
+from serversync.facets import Facet
 from serversync.layout import store_folders
-from serversync.models import LearnedLimit, MailboxStatistics, SyncItem, Workload
+from serversync.models import (
+    LearnedLimit,
+    MailboxStatistics,
+    Replay,
+    ReplayChange,
+    SyncItem,
+    Workload,
+)
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
     ForwardMailboxFactory,
@@ -239,9 +246,26 @@ def build_site() -> Site:
 
 
 def _decide_again(actor: SystemUser, now: datetime) -> None:
-    """Of the last days, for the page of a replay."""
-    since = now - timedelta(days=30)
-    replay.decide(replay.begin(actor=actor, since=since, until=now, later=False), now)
+    """A replay to be reviewed, with one message that it would fetch. Nothing is decided for it."""
+    found = Replay.objects.create(
+        created_by=actor,
+        since=now - timedelta(days=30),
+        until=now,
+        state=ReplayState.READY,
+        decided_on=now,
+        items=1,
+    )
+    item = SyncItem.objects.filter(state=ItemState.REJECTED).select_related("mailbox").first()
+    assert item is not None
+    ReplayChange.objects.create(
+        replay=found,
+        number=1,
+        item=item,
+        step=ReplayStep.FETCH,
+        facets=[Facet.OUTCOME],
+        before=item.trace,
+        after=item.trace | {"outcome": ItemState.TRACKED},
+    )
 
 
 def _casework(
