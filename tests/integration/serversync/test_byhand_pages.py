@@ -9,7 +9,7 @@ from activities.models import Email
 from mailboxes.choices import Reach
 from serversync.models import SyncItem
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import group_of
 from tracking.records import value_of
 
@@ -17,10 +17,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def site(db) -> Site:
-    made = build_site()
-    group_of(made.ada, "view_account", "view_contact", "view_syncitem")
-    return made
+def site(site: Site) -> Site:
+    group_of(site.ada, "view_account", "view_contact", "view_syncitem")
+    return site
 
 
 @pytest.fixture

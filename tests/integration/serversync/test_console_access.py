@@ -9,18 +9,12 @@ from mailboxes.choices import AccessApproval, Reach
 from mailboxes.models import Mailbox, SystemUser
 from serversync.models import MailboxStatistics, SyncItem
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
 from tests.factories.mailboxes import SystemUserFactory, group_of
 from tests.factories.posting import form_data
 
 pytestmark = pytest.mark.integration
 
 SECRET = "mailbox-secret"
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 @pytest.fixture

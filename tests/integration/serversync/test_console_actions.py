@@ -21,17 +21,12 @@ from mailboxes.models import EmailServerProfile, Mailbox, Queue, SystemUser, Tra
 from serversync.choices import SubmissionState
 from serversync.models import Submission, SyncItem
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import group_of
 from tests.factories.posting import form_data
 from tracking.rights import without_permission
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 @pytest.fixture

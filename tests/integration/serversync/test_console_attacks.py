@@ -18,17 +18,12 @@ from mailboxes.choices import Reach
 from mailboxes.models import Organization, SystemUser
 from serversync.console.registry import SCREENS
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
 
 pytestmark = pytest.mark.integration
 
 JOBS = ("schedule", "success", "failure", "ormq")
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 # -- the queue

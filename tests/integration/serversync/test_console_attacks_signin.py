@@ -13,7 +13,7 @@ from mailboxes.protocols.base import RemoteFolder
 from serversync import layout
 from serversync.models import MailboxLayout
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import group_of
 from tests.fakes import FakeIncomingServer, FakeMailbox
 from tracking.models import MailboxTrackingFolder
@@ -24,15 +24,14 @@ RULE = "admin:tracking_mailboxtrackingfolder"
 
 
 @pytest.fixture
-def site(db) -> Site:
-    made = build_site()
-    group_of(made.ada, "view_account", "view_contact")
+def site(site: Site) -> Site:
+    group_of(site.ada, "view_account", "view_contact")
     EmailServerProfile.objects.filter(name="Example IMAP").update(
         incoming_credential_retrieval=CredentialRetrieval.GMAIL_OAUTH,
         oauth_client_id="client",
         oauth_client_secret="secret",
     )
-    return made
+    return site
 
 
 def said(response) -> str:

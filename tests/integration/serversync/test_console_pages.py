@@ -14,16 +14,10 @@ from serversync.choices import SubmissionState
 from serversync.console.registry import SCREENS
 from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
 from tracking.choices import StationState
 from tracking.stations import Station
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 def names(model) -> str:

@@ -17,17 +17,12 @@ from mailboxes.models import TraceLog
 from serversync.choices import IMPORTED
 from serversync.models import SyncItem
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site, rich
+from tests.factories.console import Site, rich
 from tests.factories.mailboxes import SystemUserFactory, group_of
 
 pytestmark = pytest.mark.integration
 
 URL = "/quarantine/"
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 @pytest.fixture

@@ -15,17 +15,12 @@ from mailboxes.models import SystemUser, TraceLog
 from serversync.choices import Counted, SubmissionState, Window
 from serversync.models import LearnedLimit, Submission
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import group_of
 from tests.integration.serversync.waiting_mail import queued
 
 pytestmark = pytest.mark.integration
 LIST = "admin:serversync_submission_changelist"
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mailboxes.models import Organization
 from serversync.models import SyncItem
 from tests.factories.activities import EmailFactory
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import SystemUserFactory, group_of
 from tests.statements import counting
 from tracking.records import value_of
@@ -23,10 +23,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def site(db) -> Site:
-    made = build_site()
-    group_of(made.ada, "view_account", "view_contact")
-    return made
+def site(site: Site) -> Site:
+    group_of(site.ada, "view_account", "view_contact")
+    return site
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from serversync import layout
 from serversync.models import MailboxLayout, SyncItem, Workload
 from tests.factories.activities import ContactFactory, EmailFactory
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
+from tests.factories.console import Site
 from tests.factories.mailboxes import SystemUserFactory, group_of
 from tests.fakes import FakeIncomingServer, FakeMailbox
 from tracking.choices import FolderState
@@ -33,10 +33,9 @@ CUSTOMERS = f"{INBOX}/Customers"
 
 
 @pytest.fixture
-def site(db) -> Site:
-    made = build_site()
-    group_of(made.ada, "view_account", "view_contact")
-    return made
+def site(site: Site) -> Site:
+    group_of(site.ada, "view_account", "view_contact")
+    return site
 
 
 @pytest.fixture

@@ -10,14 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories.clients import signed_in
-from tests.factories.console import Site, build_site
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(db) -> Site:
-    return build_site()
 
 
 def settings_of(**environment: str) -> list[str]:
