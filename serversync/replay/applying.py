@@ -34,12 +34,12 @@ from serversync.replay.held import (
     Refused,
     emails_of,
     fields,
-    items_of,
     keys_of,
     locked,
     moves,
     portions,
     row_was,
+    rows_of,
 )
 from serversync.replay.plan import copied, settings_digest
 from serversync.replay.touched import touched, worked_upon
@@ -60,7 +60,7 @@ def apply(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
     _unchanged_since(replay)
     woken: set[UUID] = set()
     for changes in portions(replay, reverse=False):
-        rows, emails = items_of(changes), emails_of(changes)
+        rows, emails = rows_of(changes), emails_of(changes)
         for change in changes:
             row = rows[change.item_id]
             change.item_was = row_was(row)
@@ -135,7 +135,7 @@ def _unchanged_since(replay: Replay) -> None:
 
 def _same(changes: Sequence[ReplayChange], replay: Replay) -> Iterator[bool]:
     """For each, whether it can be done as it was reviewed."""
-    rows, emails = items_of(changes), emails_of(changes)
+    rows, emails = rows_of(changes), emails_of(changes)
     now_are = shapes.shapes_of(list(emails.values()))
     stay = _stay(changes, replay, emails, now_are)
     wanted = [change.email_becomes for change in changes if change.step == ReplayStep.CHANGE]

@@ -54,7 +54,7 @@ def portions(replay: Replay, *, reverse: bool) -> Iterable[list[ReplayChange]]:
         yield [found[key] for key in keys[start : start + AT_ONCE] if key in found]
 
 
-def items_of(changes: Sequence[ReplayChange]) -> dict[UUID, SyncItem]:
+def rows_of(changes: Sequence[ReplayChange]) -> dict[UUID, SyncItem]:
     keys = [change.item_id for change in changes]
     rows = SyncItem.objects.filter(pk__in=keys).select_for_update(of=("self",)).order_by("pk")
     return {row.pk: row for row in rows.select_related("email")}

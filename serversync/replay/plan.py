@@ -68,14 +68,15 @@ def decide(replay: Replay, now: datetime) -> Replay:
         return replay
     replay.changes.all().delete()
     roots = roots_of(items_of(replay), replay.until)
-    replay.items, replay.unchanged, replay.settings_digest = roots.count(), 0, settings_digest()
-    if replay.items > MOST_ITEMS:
+    replay.items, replay.unchanged, replay.settings_digest = 0, 0, settings_digest()
+    if (count := roots.count()) > MOST_ITEMS:
         words = _("There are %(count)d items; at most %(most)d are decided again at once.")
-        error = words % {"count": replay.items, "most": MOST_ITEMS}
+        error = words % {"count": count, "most": MOST_ITEMS}
         return _ended(replay, ReplayState.FAILED, now, error)
     seen: set[UUID] = set()
     for batch in _batches(differences(History(roots, AS_THEY_ARE)), replay):
         ReplayChange.objects.bulk_create(_numbered(_rows(replay, batch), seen))
+    replay.items = replay.unchanged + len(seen)  # what came inside forwards, too
     _without_copies(replay)
     _without_imagined(replay)
     return _ended(replay, ReplayState.READY, now)

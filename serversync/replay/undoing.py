@@ -27,11 +27,11 @@ from serversync.replay.held import (
     emails_at,
     emails_of,
     fields,
-    items_of,
     keys_of,
     locked,
     moves,
     portions,
+    rows_of,
 )
 from serversync.replay.steps import STORED
 from serversync.replay.touched import touched, worked_upon
@@ -47,7 +47,7 @@ def undo(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
     if replay.ended_on is not None and now - replay.ended_on > recyclebin.KEPT:
         raise Refused(_("It was applied more than 30 days ago, and what it took away is gone."))
     for changes in portions(replay, reverse=True):
-        rows, emails = items_of(changes), emails_of(changes)
+        rows, emails = rows_of(changes), emails_of(changes)
         for change in changes:
             row = rows[change.item_id]
             change.not_undone = _undo(change, row, emails, replay, actor, now)[:200]

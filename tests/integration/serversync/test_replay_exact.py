@@ -10,7 +10,7 @@ from activities.models import Email
 from mailboxes.models import SystemUser
 from serversync import replay
 from serversync.choices import ReplayStep
-from serversync.models import Replay, ServerAction
+from serversync.models import Replay, ServerAction, SyncItem
 from tests.integration.serversync.cycles import Account
 from tests.integration.serversync.test_replay import everything
 from tests.integration.serversync.test_whatif_exact import (
@@ -54,7 +54,10 @@ def test_replays_of_the_quick_start(accounts: list[Account]) -> None:
     with undone():
         apply(drawn(0))
         run(accounts)
-        assert doing(decided(admin)) == []
+        same = decided(admin)
+        assert doing(same) == []
+        assert same.items == same.unchanged + same.changes.count()
+        assert same.items > SyncItem.objects.filter(parent=None).count()
         for number in (1, 7, 20):
             with undone():
                 apply(drawn(number))
