@@ -17,6 +17,7 @@ from django.db.models import Q
 from activities.blobs import Staged
 from activities.blobs import save as save_bytes
 from activities.choices import ActivityType, EmailStatus, HashType, ParticipationType
+from activities.mime.message import Attachment
 from activities.models import (
     ActivityMimeAttachment,
     ActivityParty,
@@ -52,6 +53,18 @@ class NewAttachment:
     content_id: str = ""
     inline: bool = False
     size: int = 0
+
+
+def new_attachment(file: Attachment, staged: Staged) -> NewAttachment:
+    """A file of a message, whose bytes are added to `staged`."""
+    return NewAttachment(
+        sha256=staged.add(file.content),
+        file_name=file.filename,
+        mime_type=file.content_type,
+        content_id=file.content_id,
+        inline=file.inline,
+        size=len(file.content),
+    )
 
 
 @dataclass(slots=True, kw_only=True)

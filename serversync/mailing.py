@@ -31,7 +31,7 @@ from activities.mime.compose import (
 from activities.mime.message import Address, Attachment
 from activities.models import Email, IdempotencyKey
 from activities.outgoing import extras_of
-from activities.store import NewAttachment
+from activities.store import NewAttachment, new_attachment
 from mailboxes.models import Mailbox, Organization, Queue, SystemUser
 from serversync.outbox import Draft, Refused, create_draft, submit, written
 
@@ -64,7 +64,7 @@ def prepare(*attachments: Given) -> Files:
     """Store the bytes of attachments, outside the transaction that sends them: large ones are files, and
     writing them takes a while. What is prepared and never sent is removed after a day."""
     staged = blobs.Staged()
-    rows = tuple(_row(_attachment(one), staged) for one in attachments)
+    rows = tuple(new_attachment(_attachment(one), staged) for one in attachments)
     blobs.stage(staged)
     return Files(rows, staged)
 
@@ -347,18 +347,7 @@ def _bare(message_id: str) -> str:
 
 def _staged(given: Sequence[Given]) -> Files:
     staged = blobs.Staged()
-    return Files(tuple(_row(_attachment(one), staged) for one in given), staged)
-
-
-def _row(file: Attachment, staged: blobs.Staged) -> NewAttachment:
-    return NewAttachment(
-        sha256=staged.add(file.content),
-        file_name=file.filename,
-        mime_type=file.content_type,
-        content_id=file.content_id,
-        inline=file.inline,
-        size=len(file.content),
-    )
+    return Files(tuple(new_attachment(_attachment(one), staged) for one in given), staged)
 
 
 def _attachment(given: Given) -> Attachment:

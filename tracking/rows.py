@@ -10,7 +10,7 @@ from activities import blobs
 from activities.choices import Direction, EmailStatus, Notifications, ParticipationType
 from activities.html import truncate_html
 from activities.mime.message import Address, ParsedMessage
-from activities.store import NewAttachment, NewEmail, NewParty
+from activities.store import NewEmail, NewParty, new_attachment
 from tracking import trace
 from tracking.choices import ResolvedBecause
 from tracking.conversation_index import base_hash
@@ -62,7 +62,7 @@ def new_email(
         regarding_type_id=accepted.regarding_type_id,
         regarding_id=accepted.regarding_id,
         parties=tuple(parties_of(message, accepted.sender, accepted.recipients, incoming)),
-        attachments=tuple(_attachments(accepted, staged)),
+        attachments=tuple(new_attachment(file, staged) for file in accepted.files),
         mime_sha256=staged.add(unit.raw),
         queue_ids=accepted.queue_ids,
         closed_queue_ids=accepted.closed_queue_ids,
@@ -128,18 +128,6 @@ def _left_out(file: trace.DroppedAttachment) -> dict[str, str | int]:
     """R3.51. `type`: what the file really is, where that was the reason (R3.52)."""
     told: dict[str, str | int] = {"name": file.name, "size": file.size, "reason": file.reason}
     return told | ({"type": file.true_type} if file.true_type else {})
-
-
-def _attachments(accepted: Accepted, staged: blobs.Staged) -> Iterable[NewAttachment]:
-    for file in accepted.files:
-        yield NewAttachment(
-            sha256=staged.add(file.content),
-            file_name=file.filename,
-            mime_type=file.content_type,
-            content_id=file.content_id,
-            inline=file.inline,
-            size=len(file.content),
-        )
 
 
 def content_type_id(kind: str) -> int:

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from activities.models import Email
 from mailboxes import access
-from mailboxes.models import SystemUser
+from mailboxes.screens import actor_of
 from serversync import byhand
 from serversync.choices import ItemState
 from serversync.console.deeds import Deed
@@ -31,10 +31,6 @@ else:
 
 TRACK = Deed("track_page", _("Track anyway"), main=True)
 UNTRACK = Deed("untrack_page", _("Untrack"), grave=True)
-
-
-def _actor(request: HttpRequest) -> SystemUser:
-    return SystemUser.objects.get(pk=str(request.user.pk))
 
 
 # -- items ---------------------------------------------------------------------------------------
@@ -96,7 +92,7 @@ class TrackingByHand(Base):
 
     def _track(self, request: HttpRequest, chosen: "QuerySet[SyncItem]", record: Any) -> None:
         count = chosen.count()
-        done = byhand.track(chosen, actor=_actor(request), now=timezone.now(), record=record)
+        done = byhand.track(chosen, actor=actor_of(request), now=timezone.now(), record=record)
         for item in SyncItem.objects.filter(pk__in=done[:200]).defer("trace"):
             self.log_change(request, item, __("Asked to track it all the same."))
         if done:
@@ -211,7 +207,7 @@ class Untracking(Base):
         return made
 
     def _untrack(self, request: HttpRequest, email: Any, choice: Choice) -> HttpResponse:
-        actor, now = _actor(request), timezone.now()
+        actor, now = actor_of(request), timezone.now()
         if choice.item is not None:
             byhand.unlink(SyncItem.objects.filter(pk=choice.item.pk), actor=actor, now=now)
             self.log_change(request, email, __("Unlinked a copy in “%s”.") % choice.item.mailbox)

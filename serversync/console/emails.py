@@ -33,7 +33,7 @@ from activities.models import ActivityMimeAttachment, ActivityParty, Email, Queu
 from mailboxes import access
 from mailboxes.causes import cause_of
 from mailboxes.models import Organization
-from mailboxes.screens import badge
+from mailboxes.screens import actor_of, badge
 from serversync import byhand
 from serversync.console.byhand import UNTRACK, Untracking
 from serversync.console.deeds import Deed, Deeds
@@ -52,7 +52,7 @@ from serversync.console.reports import (
 )
 from serversync.console.resolving import Resolving, resolve_link
 from serversync.console.waitingmail import Waiting, undo_of
-from serversync.console.writing import Writing, actor_of
+from serversync.console.writing import Writing
 from serversync.models import Submission, SyncItem
 from serversync.outbox.waiting import why_they_wait
 from tracking.byhand import sentences_of

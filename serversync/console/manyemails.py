@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from activities.choices import EmailStatus
 from activities.models import Email
 from mailboxes import access
-from serversync.console.writing import actor_of
+from mailboxes.screens import actor_of
 from serversync.outbox import many
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access
-from mailboxes.models import Mailbox, SystemUser
-from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, moment
+from mailboxes.models import Mailbox
+from mailboxes.screens import EMPTY, ReadOnlyScreen, actor_of, badge, moment
 from serversync import replay as replays
 from serversync.choices import ReplayState, ReplayStep, Stay
 from serversync.console.deeds import Deed, Deeds
@@ -128,7 +128,7 @@ class ReplayConsole(Deeds, ReadOnlyScreen):
     def _begin(self, request: HttpRequest, form: Form) -> HttpResponse:
         now = timezone.now()
         made = replays.begin(
-            actor=_actor(request),
+            actor=actor_of(request),
             since=now - timedelta(days=form.cleaned_data["days"]),
             until=now,
             mailbox=form.cleaned_data["mailbox"],
@@ -167,7 +167,9 @@ class ReplayConsole(Deeds, ReadOnlyScreen):
         old, now = queryset.get(), timezone.now()
         if self._do(request, queryset, replays.drop, "") is None:
             return HttpResponseRedirect(reverse("admin:serversync_replay_change", args=[old.pk]))
-        made = replays.begin(actor=_actor(request), since=old.since, until=now, mailbox=old.mailbox)
+        made = replays.begin(
+            actor=actor_of(request), since=old.since, until=now, mailbox=old.mailbox
+        )
         return HttpResponseRedirect(reverse("admin:serversync_replay_change", args=[made.pk]))
 
     def _do(
@@ -179,7 +181,7 @@ class ReplayConsole(Deeds, ReadOnlyScreen):
     ) -> Replay | None:
         found = queryset.get()
         try:
-            done = deed(found, actor=_actor(request), now=timezone.now())
+            done = deed(found, actor=actor_of(request), now=timezone.now())
         except (Refused, PermissionDenied) as error:
             self.message_user(request, str(error), messages.ERROR)
             return None
@@ -222,10 +224,6 @@ class ReplayConsole(Deeds, ReadOnlyScreen):
             "is_old": found.state == ReplayState.READY and found.is_old(timezone.now()),
         }
         return super().render_change_form(request, context, *args, **kw)
-
-
-def _actor(request: HttpRequest) -> SystemUser:
-    return SystemUser.objects.get(pk=str(request.user.pk))
 
 
 def _number(text: Any) -> int:

@@ -17,12 +17,11 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from activities.models import Email
 from mailboxes import access
-from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
+from mailboxes.screens import EMPTY, ReadOnlyScreen, actor_of, badge, link, moment
 from serversync.choices import SubmissionState
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.mailboxes import MailboxFilter, OfMailbox
 from serversync.console.navigation import in_doubt
-from serversync.console.writing import actor_of
 from serversync.limits import lesson_of
 from serversync.models import LearnedLimit, Submission
 from serversync.outbox import decide_all

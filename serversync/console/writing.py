@@ -16,8 +16,8 @@ from activities.bounced import bounced
 from activities.models import Email
 from mailboxes import access
 from mailboxes.causes import cause_of
-from mailboxes.models import Organization, SystemUser
-from mailboxes.screens import badge
+from mailboxes.models import Organization
+from mailboxes.screens import actor_of, badge
 from serversync import outbox
 from serversync.console.compose import ComposeForm
 from serversync.console.path import path_of_email
@@ -231,11 +231,6 @@ class Writing(Base):
     def _refused(self, request: HttpRequest) -> HttpResponse:
         self.message_user(request, str(access.refusal(Email, "add")), messages.ERROR)
         return HttpResponseRedirect(reverse("admin:activities_email_changelist"))
-
-
-def actor_of(request: HttpRequest) -> SystemUser:
-    """The user's own row: `request.user` is a stand-in, and senders are told apart by their class."""
-    return SystemUser.objects.get(pk=str(request.user.pk))
 
 
 def _sent_words(submitted: outbox.Submitted) -> str:
