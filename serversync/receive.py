@@ -26,7 +26,7 @@ from mailboxes.connect import incoming_server
 from mailboxes.protocols.base import IncomingServer
 from mailboxes.protocols.errors import AccessDenied, FolderMissing
 from serversync import layout, linking, listing, marks
-from serversync.act import act
+from serversync.actions import act
 from serversync.choices import IMPORTED, ItemState
 from serversync.context import Context, FolderFacts, start_of
 from serversync.cycle import Clock, CycleResult, Run

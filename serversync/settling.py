@@ -15,7 +15,7 @@ from activities.models import ActivityParty, ActivityPointer, Email
 from mailboxes.alerts import raise_all
 from mailboxes.choices import Operation
 from serversync import alarms
-from serversync.act import copies_of
+from serversync.actions import copies_of
 from serversync.attempts import answers
 from serversync.choices import SendOutcome, SubmissionState
 from serversync.cycle import Run

@@ -25,7 +25,7 @@ from mailboxes import access
 from mailboxes.protocols.base import SENT
 from mailboxes.screens import link
 from serversync import sendpath
-from serversync.act import FILE_SENT
+from serversync.actions import FILE_SENT
 from serversync.attempts import answers
 from serversync.choices import ActionState, ItemState
 from serversync.console.foldernames import (

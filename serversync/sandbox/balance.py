@@ -10,7 +10,7 @@ from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, SENT
-from serversync.act import FILE_SENT
+from serversync.actions import FILE_SENT
 from serversync.choices import IMPORTED, ActionState, ItemState, SubmissionState
 from serversync.models import FolderCursor, ServerAction, Submission, SyncItem
 from serversync.sandbox.ews.ids import read_id

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes import screens
 from mailboxes.protocols.base import ActionKind
-from serversync.act import FILE_SENT
+from serversync.actions import FILE_SENT
 from serversync.choices import ItemState, counted_as
 from serversync.console import foldernames, reasons, rules
 from tracking.telling import dropped_because

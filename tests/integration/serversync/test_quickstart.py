@@ -21,7 +21,7 @@ from activities.choices import Direction, EmailStatus
 from activities.models import ActivityMimeAttachment, Contact, Email, Incident, QueueItem
 from mailboxes.choices import IncomingDeliveryMethod, ServerType
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser
-from serversync.act import FILE_SENT
+from serversync.actions import FILE_SENT
 from serversync.choices import ActionState, ItemState
 from serversync.models import ServerAction, SyncItem
 from serversync.sandbox import seeds

@@ -10,7 +10,7 @@ from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod, Operation, ServerType
 from mailboxes.models import EmailServerProfile
 from mailboxes.protocols.errors import ActionRefused, ConnectionLost, LoginRefused
-from serversync import act, engine, outbox
+from serversync import actions, engine, outbox
 from serversync.choices import ActionState
 from serversync.models import ServerAction, Submission, SyncItem, Workload
 from serversync.outbox import Draft
@@ -161,7 +161,7 @@ def test_a_failing_copy_postpones_itself_only(ada: Account, error: Exception) ->
 
     assert len(filed(ada)) == 2
     waiting = ServerAction.objects.get(state=ActionState.PENDING)
-    assert (waiting.attempts, waiting.next_attempt_at) == (1, NOW + act.gap(1))
+    assert (waiting.attempts, waiting.next_attempt_at) == (1, NOW + actions.gap(1))
     assert str(error) in waiting.last_error
 
     ada.later(hours=1)
@@ -173,12 +173,12 @@ def test_a_copy_that_is_refused_again_and_again_is_given_up(ada: Account) -> Non
     sent(ada)
     ada.prepare = lambda server: server.fail("file_sent", ActionRefused("over quota"))
 
-    for _attempt in range(act.ATTEMPTS + 1):
+    for _attempt in range(actions.ATTEMPTS + 1):
         ada.receive()
         ada.later(days=1)
 
     action = ServerAction.objects.get()
-    assert (action.state, action.attempts) == (ActionState.FAILED, act.ATTEMPTS)
+    assert (action.state, action.attempts) == (ActionState.FAILED, actions.ATTEMPTS)
 
 
 def test_a_login_that_is_refused_concerns_the_mailbox(ada: Account) -> None:
@@ -244,13 +244,13 @@ def test_one_job_sends_and_files(ada: Account, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_many_copies_cost_few_statements_and_one_cycle_files_a_page(ada: Account) -> None:
-    total = act.COPIES_PER_CYCLE + 5
+    total = actions.COPIES_PER_CYCLE + 5
     sent(ada, total)
 
     with counting() as counted:
         result = ada.receive()
 
-    assert len(filed(ada)) == act.COPIES_PER_CYCLE
+    assert len(filed(ada)) == actions.COPIES_PER_CYCLE
     assert result.more
     assert len(counted) <= 10, counted
     assert not ada.receive().more
@@ -260,7 +260,7 @@ def test_many_copies_cost_few_statements_and_one_cycle_files_a_page(ada: Account
 def test_one_cycle_files_no_more_octets_than_it_has_time_for(
     ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(act, "COPIED_BYTES", 1000)
+    monkeypatch.setattr(actions, "COPIED_BYTES", 1000)
     sent(ada, 3)
 
     cycles = 1
