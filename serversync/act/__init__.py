@@ -1,0 +1,21 @@
+"""Appointments, contacts and tasks: kept equal with Exchange, both ways (docs/behaviour, section 6).
+
+    server: changes ─┐ noting ─> link rows, cursor     (what changed; nothing is decided)
+    store:  journal ─┘                │
+                                   pending ─> read both sides ─> reconcile (pure) ─> guard (pure)
+                                                                                      │        │
+                                                          writing: store, then server <┘        └> parked batch
+
+What changed is noted on the link rows in the transaction that moves the cursor, so that a worker may be killed
+anywhere: the pairs that are still noted are read, decided and written again. Nothing is written that was not decided
+on what both sides hold at that moment: rows are locked and compared, items carry the version.
+
+    types        what is decided upon, and what comes out
+    fields       which field means which column, and which way it goes (R6.14)
+    store/       records as fields, and fields as records
+    filters/     which records take part (R6.9 to R6.13)
+    reconcile    one pair: base, store, server -> what to write where, and why (pure)
+    meetings deletes matching       the rules it draws upon (pure)
+    guard        all decisions of one cycle -> what goes, what waits for a person (pure)
+    noting pending writing cycle    the beats
+"""
