@@ -407,6 +407,98 @@ class Organization(Record, Stamped):
         help_text=_("What is personal is blanked then; state and reason stay (R3.73)."),
     )
 
+    # Appointments, contacts and tasks
+    perform_act_sync_after = models.DateTimeField(
+        _("appointments, contacts and tasks: not before"),
+        null=True,
+        blank=True,
+        help_text=_("Until then none are synchronized. Empty: no such moment."),
+    )
+    allow_save_as_draft_appointment = models.BooleanField(
+        _("appointments can be drafts"),
+        default=False,
+        help_text=_("A draft isn't synchronized, and nobody invited, until it is sent (R6.24)."),
+    )
+    sss_update_past_meetings_in_non_draft_mode = models.BooleanField(
+        _("update past meetings on the server"),
+        default=False,
+        help_text=_("May mail attendees about what is over (R6.23)."),
+    )
+    sss_propagate_appointment_cancellations_to_exchange = models.BooleanField(
+        _("cancel meetings that are canceled here"),
+        default=False,
+        help_text=_("Attendees are told, after somebody approved it (R6.45)."),
+    )
+    track_appointments_from_non_organizer = models.BooleanField(
+        _("attendees may track meetings of others"), default=True, help_text=_("R6.29")
+    )
+    use_crm_organizer_for_empty_exchange_organizer = models.BooleanField(
+        _("keep the organizer where the server names none"), default=False, help_text=_("R6.30")
+    )
+    distinct_physical_and_logical_deletes_for_exchange_sync = models.BooleanField(
+        _("only unlink what leaves a filter"),
+        default=True,
+        help_text=_(
+            "Off: what no filter matches any longer, or what its user may not read any longer, is "
+            "deleted on the server like a deleted record, which may tell attendees (R6.46)."
+        ),
+    )
+    sss_task_deletion_sync_behavior_from_exchange = models.BooleanField(
+        _("delete tasks here that are deleted on the server"),
+        default=True,
+        help_text=_("Off: they are unlinked and stay (R6.45)."),
+    )
+    ignore_copied_items_in_sss_for_mailbox = models.BooleanField(
+        _("ignore copies of linked items"), default=True, help_text=_("R6.48")
+    )
+    block_scheduling_conflicts = models.BooleanField(
+        _("ask before storing a meeting at a busy time"),
+        default=False,
+        help_text=_("Off: it is stored, with a warning (R6.26)."),
+    )
+    is_appointment_attachment_sync_enabled = models.BooleanField(
+        _("synchronize attachments of appointments"),
+        default=False,
+        help_text=_("Never those of series and of service activities (R6.34)."),
+    )
+    is_contact_mailing_address_sync_enabled = models.BooleanField(
+        _("contacts have one mailing address"),
+        default=True,
+        help_text=_("Off: the business, the home and the other address are synchronized (R6.16)."),
+    )
+    use_x_anchor_mailbox_in_exchange_request_header = models.BooleanField(
+        _("name the mailbox in Exchange requests"),
+        default=True,
+        help_text=_("The header X-AnchorMailbox, which leads to the right server (R6.62)."),
+    )
+    max_act_deletes = _seconds(
+        _("deletes in one cycle"),
+        10,
+        _("Of one mailbox, on both sides together; more wait for approval (R6.46)."),
+    )
+    max_act_deletes_percent = _seconds(
+        _("deletes in one cycle (%)"), 10, _("Of what is linked; more wait for approval (R6.46).")
+    )
+    free_act_deletes = models.PositiveIntegerField(
+        _("deletes that never wait"),
+        default=2,
+        help_text=_("Ours: a percentage of few items would park each single delete (R6.46)."),
+    )
+    max_act_invitations = _seconds(
+        _("people invited in one cycle"), 10, _("More wait for approval (R6.46).")
+    )
+    max_act_first_creations = _seconds(
+        _("items made at the first synchronization"),
+        10,
+        _("More are shown first, and wait for approval (R6.51)."),
+    )
+    max_act_attempts = _seconds(
+        _("attempts at an item"), 5, _("A change on either side begins anew (R6.54).")
+    )
+    act_items_per_cycle = _seconds(
+        _("appointments, contacts and tasks per cycle"), 500, _("Ours (R9.9).")
+    )
+
     # Engine (R9.2)
     active_mailbox_minimum_backoff = _seconds(_("active mailbox: shortest gap (s)"), 120, _("R9.1"))
     active_mailbox_maximum_backoff = _seconds(_("active mailbox: longest gap (s)"), 300, _("R9.1"))
@@ -459,6 +551,11 @@ class Organization(Record, Stamped):
         "check_token_participants": False,  # R4.13
         "link_reports": False,  # R5.21
         "one_alert_per_outage": False,  # R8.5
+        "block_scheduling_conflicts": True,  # R6.26
+        "distinct_physical_and_logical_deletes_for_exchange_sync": False,  # R6.46
+        "guard_act": False,  # R6.46
+        "ask_before_transferring_meetings": False,  # R6.32
+        "recreate_past_instances": True,  # R6.33
     }
     #: Behaviour without a column of its own: always on, but for strict parity.
     BETTER: ClassVar[dict[str, Any]] = {
@@ -467,6 +564,9 @@ class Organization(Record, Stamped):
         "references_correlate": True,
         "link_reports": True,
         "one_alert_per_outage": True,
+        "guard_act": True,
+        "ask_before_transferring_meetings": True,
+        "recreate_past_instances": False,
     }
 
     #: Settings that can be set and change nothing yet; the page says so (appendix A).

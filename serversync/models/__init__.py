@@ -3,20 +3,34 @@
 Rows here are written by the cycles only; the console shows them read-only.
 """
 
+from serversync.models.act import (
+    ActState,
+    ExchangeSyncIdMapping,
+    ItemFolderCursor,
+    ParkedBatch,
+    ParkedChange,
+    SyncRevision,
+)
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.ledger import ServerAction, SyncItem
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
 
 __all__ = [
+    "ActState",
+    "ExchangeSyncIdMapping",
     "FolderCursor",
+    "ItemFolderCursor",
     "LearnedLimit",
     "MailboxLayout",
     "MailboxStatistics",
+    "ParkedBatch",
+    "ParkedChange",
     "Replay",
     "ReplayChange",
     "ServerAction",
     "Submission",
     "SyncItem",
+    "SyncRevision",
     "Workload",
 ]

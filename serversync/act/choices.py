@@ -1,0 +1,76 @@
+"""What rows about appointments, contacts and tasks say. Values are ours, except for object type codes."""
+
+from django.db.models import IntegerChoices, TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from serversync.act.types import Question, Started, Table
+
+
+class SyncTable(IntegerChoices):
+    """exchangesyncidmapping.objecttypecode, as far as it takes part (R6.8)."""
+
+    CONTACT = Table.CONTACT.value, _("Contact")
+    APPOINTMENT = Table.APPOINTMENT.value, _("Appointment")
+    FAX = Table.FAX.value, _("Fax")
+    LETTER = Table.LETTER.value, _("Letter")
+    PHONE_CALL = Table.PHONE_CALL.value, _("Phone Call")
+    TASK = Table.TASK.value, _("Task")
+    SERVICE_APPOINTMENT = Table.SERVICE_APPOINTMENT.value, _("Service Activity")
+    RECURRING_APPOINTMENT = Table.RECURRING_APPOINTMENT.value, _("Recurring Appointment")
+
+
+class ChangeType(IntegerChoices):
+    """tocrmchangetype, fromcrmchangetype: what was seen of one side and isn't carried over yet."""
+
+    NONE = 0, _("nothing")
+    CREATED = 1, _("new")
+    UPDATED = 2, _("changed")
+    DELETED = 3, _("deleted")
+    AGAIN = 4, _("to be looked at again")
+
+
+class LinkState(TextChoices):
+    NOTED = "noted", _("Noted")
+    LINKED = "linked", _("Linked")
+    UNLINKED = "unlinked", _("Unlinked")
+
+
+class LinkStart(TextChoices):
+    FILTER = Started.FILTER.value, _("a filter")
+    CATEGORY = Started.CATEGORY.value, _("the category")
+    USER = Started.USER.value, _("a person")
+    CLIENT = Started.CLIENT.value, _("the client")
+
+
+class DecisionAnswer(IntegerChoices):
+    """userdecision (R8.17)."""
+
+    NONE = 0, _("none yet")
+    YES = 1, _("yes")
+    NO = 2, _("no")
+
+
+class SyncQuestion(TextChoices):
+    SCHEDULING_CONFLICT = Question.SCHEDULING_CONFLICT.value, _("Scheduling conflict")
+    DUPLICATE = Question.DUPLICATE.value, _("Looks like a duplicate")
+    PREVIOUSLY_LINKED = Question.PREVIOUSLY_LINKED.value, _("Was linked before")
+    ORGANIZER_CHANGED = Question.ORGANIZER_CHANGED.value, _("Another organizer")
+
+
+class BatchKind(TextChoices):
+    FIRST = "first", _("First synchronization")
+    LIMITS = "limits", _("Beyond the limits")
+    UNDO = "undo", _("Undo")
+
+
+class BatchState(TextChoices):
+    WAITING = "waiting", _("Waits for a decision")
+    APPROVED = "approved", _("Approved")
+    DROPPED = "dropped", _("Dropped")
+    OVERTAKEN = "overtaken", _("Overtaken: nothing of it is wanted any more")
+
+
+class RevisionSide(TextChoices):
+    STORE = "store", _("Here")
+    SERVER = "server", _("On the server")
+    LINK = "link", _("Link")
