@@ -14,6 +14,7 @@ from tests.contracts.inbox import (
     delete,
     message,
 )
+from tests.contracts.items import ItemsAccount, ItemsContract
 from tests.contracts.outgoing import (
     Handing,
     OutgoingAccount,
@@ -29,6 +30,8 @@ __all__ = [
     "InboxContract",
     "IncomingAccount",
     "IncomingContract",
+    "ItemsAccount",
+    "ItemsContract",
     "MaildropContract",
     "OutgoingAccount",
     "OutgoingContract",
