@@ -2,25 +2,40 @@
 
 from django.db.models import Q
 
+from activities.choices import ActivityType
 from activities.models import (
     Account,
     ActivityMimeAttachment,
     ActivityParty,
     ActivityPointer,
+    Appointment,
     BouncedAddress,
     Contact,
     Email,
     EmailHash,
     EmailSignature,
+    Fax,
     Incident,
     Lead,
+    Letter,
+    PhoneCall,
     QueueItem,
+    RecurringAppointmentMaster,
+    ServiceAppointment,
     StoredBytes,
+    Task,
     Template,
 )
 from mailboxes.access import EVERYTHING, NOTHING, Asker, by_owner, content_readers, rows
 from mailboxes.choices import Reach
 from mailboxes.models import Mailbox, Queue
+
+#: Whoever takes part in these may look at them: they stand in his calendar, too (R6.11).
+IN_CALENDARS = (
+    ActivityType.APPOINTMENT,
+    ActivityType.RECURRING_APPOINTMENT,
+    ActivityType.SERVICE_APPOINTMENT,
+)
 
 rows(Account, Contact, Lead)(by_owner)
 
@@ -53,10 +68,42 @@ def _wordings(asker: Asker) -> Q:
 
 @rows(ActivityPointer)
 def _activities(asker: Asker) -> Q:
-    """By owner; members of a queue look at what waits or waited in it."""
+    """By owner; members of a queue look at what waits or waited in it, users at meetings they take part in."""
     allowed = asker.owned()
     if asker.viewing and asker.reach not in (None, Reach.ALL):
-        allowed |= Q(pk__in=QueueItem.objects.filter(queue__in=asker.queues).values("object"))
+        allowed |= _queued(asker)
+        allowed |= Q(activity_type_code__in=IN_CALENDARS) & _taking_part(asker)
+    return allowed
+
+
+def _queued(asker: Asker) -> Q:
+    return Q(pk__in=QueueItem.objects.filter(queue__in=asker.queues).values("object"))
+
+
+def _taking_part(asker: Asker) -> Q:
+    mine = ActivityParty.objects.filter(
+        party_type__app_label="mailboxes",
+        party_type__model="systemuser",
+        party_id=str(asker.user.pk),
+    )
+    return Q(pk__in=mine.values("activity"))
+
+
+@rows(Task, PhoneCall, Letter, Fax)
+def _tasks(asker: Asker) -> Q:
+    """As their activity."""
+    allowed = asker.owned("activity__")
+    if asker.viewing and asker.reach not in (None, Reach.ALL):
+        allowed |= _queued(asker)
+    return allowed
+
+
+@rows(Appointment, RecurringAppointmentMaster, ServiceAppointment)
+def _calendar(asker: Asker) -> Q:
+    """As their activity."""
+    allowed = _tasks(asker)
+    if asker.viewing and asker.reach not in (None, Reach.ALL):
+        allowed |= _taking_part(asker)
     return allowed
 
 
@@ -66,11 +113,7 @@ def _emails(asker: Asker) -> Q:
     allowed = asker.owned("activity__")
     if asker.viewing and asker.reach not in (None, Reach.ALL):
         mine = Mailbox.objects.filter(content_readers(asker.user)).values("pk")
-        allowed |= (
-            Q(pk__in=QueueItem.objects.filter(queue__in=asker.queues).values("object"))
-            | Q(receiving_mailbox__in=mine)
-            | Q(sender_mailbox__in=mine)
-        )
+        allowed |= _queued(asker) | Q(receiving_mailbox__in=mine) | Q(sender_mailbox__in=mine)
     return allowed
 
 

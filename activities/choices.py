@@ -62,8 +62,214 @@ EMAIL_STATE = {
 }
 
 
+class AppointmentStatus(IntegerChoices):
+    """appointment.statuscode and recurringappointmentmaster.statuscode; Exchange's free/busy."""
+
+    FREE = 1, pgettext_lazy("appointment", "Free")
+    TENTATIVE = 2, _("Tentative")
+    COMPLETED = 3, _("Completed")
+    CANCELED = 4, _("Canceled")
+    BUSY = 5, _("Busy")
+    OUT_OF_OFFICE = 6, _("Out of Office")
+
+    @property
+    def state(self) -> ActivityState:
+        return APPOINTMENT_STATE[self]
+
+
+APPOINTMENT_STATE = {
+    AppointmentStatus.FREE: ActivityState.OPEN,
+    AppointmentStatus.TENTATIVE: ActivityState.OPEN,
+    AppointmentStatus.COMPLETED: ActivityState.COMPLETED,
+    AppointmentStatus.CANCELED: ActivityState.CANCELED,
+    AppointmentStatus.BUSY: ActivityState.SCHEDULED,
+    AppointmentStatus.OUT_OF_OFFICE: ActivityState.SCHEDULED,
+}
+
+
+class ServiceAppointmentStatus(IntegerChoices):
+    """serviceappointment.statuscode."""
+
+    REQUESTED = 1, _("Requested")
+    TENTATIVE = 2, _("Tentative")
+    PENDING = 3, pgettext_lazy("service activity", "Pending")
+    RESERVED = 4, _("Reserved")
+    IN_PROGRESS = 6, _("In Progress")
+    ARRIVED = 7, _("Arrived")
+    COMPLETED = 8, _("Completed")
+    CANCELED = 9, _("Canceled")
+    NO_SHOW = 10, _("No Show")
+
+    @property
+    def state(self) -> ActivityState:
+        return SERVICE_APPOINTMENT_STATE[self]
+
+
+SERVICE_APPOINTMENT_STATE = {
+    ServiceAppointmentStatus.REQUESTED: ActivityState.OPEN,
+    ServiceAppointmentStatus.TENTATIVE: ActivityState.OPEN,
+    ServiceAppointmentStatus.PENDING: ActivityState.SCHEDULED,
+    ServiceAppointmentStatus.RESERVED: ActivityState.SCHEDULED,
+    ServiceAppointmentStatus.IN_PROGRESS: ActivityState.SCHEDULED,
+    ServiceAppointmentStatus.ARRIVED: ActivityState.SCHEDULED,
+    ServiceAppointmentStatus.COMPLETED: ActivityState.COMPLETED,
+    ServiceAppointmentStatus.CANCELED: ActivityState.CANCELED,
+    ServiceAppointmentStatus.NO_SHOW: ActivityState.CANCELED,
+}
+
+
+class TaskStatus(IntegerChoices):
+    """task.statuscode; Exchange's task status."""
+
+    NOT_STARTED = 2, _("Not Started")
+    IN_PROGRESS = 3, _("In Progress")
+    WAITING = 4, _("Waiting on someone else")
+    COMPLETED = 5, _("Completed")
+    CANCELED = 6, _("Canceled")
+    DEFERRED = 7, _("Deferred")
+
+    @property
+    def state(self) -> ActivityState:
+        return TASK_STATE[self]
+
+
+TASK_STATE = {
+    TaskStatus.NOT_STARTED: ActivityState.OPEN,
+    TaskStatus.IN_PROGRESS: ActivityState.OPEN,
+    TaskStatus.WAITING: ActivityState.OPEN,
+    TaskStatus.DEFERRED: ActivityState.OPEN,
+    TaskStatus.COMPLETED: ActivityState.COMPLETED,
+    TaskStatus.CANCELED: ActivityState.CANCELED,
+}
+
+
+class PhoneCallStatus(IntegerChoices):
+    """phonecall.statuscode."""
+
+    OPEN = 1, _("Open")
+    MADE = 2, pgettext_lazy("phone call", "Made")
+    CANCELED = 3, _("Canceled")
+    RECEIVED = 4, _("Received")
+
+    @property
+    def state(self) -> ActivityState:
+        return PHONE_CALL_STATE[self]
+
+
+PHONE_CALL_STATE = {
+    PhoneCallStatus.OPEN: ActivityState.OPEN,
+    PhoneCallStatus.MADE: ActivityState.COMPLETED,
+    PhoneCallStatus.RECEIVED: ActivityState.COMPLETED,
+    PhoneCallStatus.CANCELED: ActivityState.CANCELED,
+}
+
+
+class LetterStatus(IntegerChoices):
+    """letter.statuscode."""
+
+    OPEN = 1, _("Open")
+    DRAFT = 2, _("Draft")
+    RECEIVED = 3, _("Received")
+    SENT = 4, _("Sent")
+    CANCELED = 5, _("Canceled")
+
+    @property
+    def state(self) -> ActivityState:
+        return LETTER_STATE[self]
+
+
+LETTER_STATE = {
+    LetterStatus.OPEN: ActivityState.OPEN,
+    LetterStatus.DRAFT: ActivityState.OPEN,
+    LetterStatus.RECEIVED: ActivityState.COMPLETED,
+    LetterStatus.SENT: ActivityState.COMPLETED,
+    LetterStatus.CANCELED: ActivityState.CANCELED,
+}
+
+
+class FaxStatus(IntegerChoices):
+    """fax.statuscode."""
+
+    OPEN = 1, _("Open")
+    COMPLETED = 2, _("Completed")
+    SENT = 3, _("Sent")
+    RECEIVED = 4, _("Received")
+    CANCELED = 5, _("Canceled")
+
+    @property
+    def state(self) -> ActivityState:
+        return FAX_STATE[self]
+
+
+FAX_STATE = {
+    FaxStatus.OPEN: ActivityState.OPEN,
+    FaxStatus.COMPLETED: ActivityState.COMPLETED,
+    FaxStatus.SENT: ActivityState.COMPLETED,
+    FaxStatus.RECEIVED: ActivityState.COMPLETED,
+    FaxStatus.CANCELED: ActivityState.CANCELED,
+}
+
+
+class OnlineMeetingType(IntegerChoices):
+    """appointment.onlinemeetingtype."""
+
+    TEAMS = 1, _("Teams Meeting")
+
+
+class AttachmentErrors(IntegerChoices):
+    """appointment.attachmenterrors."""
+
+    NONE = 0, _("None")
+    DROPPED = 1, _("Saved without some attachments (blocked, too large or invalid)")
+
+
+class PatternType(IntegerChoices):
+    """recurringappointmentmaster.recurrencepatterntype."""
+
+    DAILY = 0, _("Daily")
+    WEEKLY = 1, _("Weekly")
+    MONTHLY = 2, _("Monthly")
+    YEARLY = 3, _("Yearly")
+
+
+class PatternEnd(IntegerChoices):
+    """recurringappointmentmaster.patternendtype."""
+
+    NEVER = 1, _("No End Date")
+    COUNT = 2, _("Occurrences")
+    DATE = 3, _("Pattern End Date")
+
+
+class NthDay(IntegerChoices):
+    """recurringappointmentmaster.instance."""
+
+    FIRST = 1, pgettext_lazy("day of a month", "First")
+    SECOND = 2, pgettext_lazy("day of a month", "Second")
+    THIRD = 3, pgettext_lazy("day of a month", "Third")
+    FOURTH = 4, pgettext_lazy("day of a month", "Fourth")
+    LAST = 5, pgettext_lazy("day of a month", "Last")
+
+
+class Month(IntegerChoices):
+    """recurringappointmentmaster.monthofyear."""
+
+    INVALID = 0, pgettext_lazy("month", "Invalid")
+    JANUARY = 1, _("January")
+    FEBRUARY = 2, _("February")
+    MARCH = 3, _("March")
+    APRIL = 4, _("April")
+    MAY = 5, _("May")
+    JUNE = 6, _("June")
+    JULY = 7, _("July")
+    AUGUST = 8, _("August")
+    SEPTEMBER = 9, _("September")
+    OCTOBER = 10, _("October")
+    NOVEMBER = 11, _("November")
+    DECEMBER = 12, _("December")
+
+
 class Direction(IntegerChoices):
-    """email.directioncode (a yes/no column there)."""
+    """directioncode of email, phone call, letter and fax (a yes/no column there)."""
 
     INCOMING = 0, _("Incoming")
     OUTGOING = 1, _("Outgoing")

@@ -1,5 +1,10 @@
 """The business records and activities."""
 
+from activities.models.appointments import (
+    Appointment,
+    RecurringAppointmentMaster,
+    ServiceAppointment,
+)
 from activities.models.attachments import ActivityMimeAttachment
 from activities.models.bounced import BouncedAddress
 from activities.models.deleted import DeletedRecord
@@ -12,6 +17,7 @@ from activities.models.pointer import ActivityPointer
 from activities.models.queue_items import QueueItem
 from activities.models.records import Account, Contact, Lead
 from activities.models.stored_bytes import StoredBytes
+from activities.models.tasks import Fax, Letter, PhoneCall, Task
 from activities.models.templates import EmailSignature, Template, TemplateFor
 
 __all__ = [
@@ -19,17 +25,24 @@ __all__ = [
     "ActivityMimeAttachment",
     "ActivityParty",
     "ActivityPointer",
+    "Appointment",
     "BouncedAddress",
     "Contact",
     "DeletedRecord",
     "Email",
     "EmailHash",
     "EmailSignature",
+    "Fax",
     "IdempotencyKey",
     "Incident",
     "Lead",
+    "Letter",
+    "PhoneCall",
     "QueueItem",
+    "RecurringAppointmentMaster",
+    "ServiceAppointment",
     "StoredBytes",
+    "Task",
     "Template",
     "TemplateFor",
 ]

@@ -37,8 +37,17 @@ class Reachable(models.Model):
         abstract = True
 
 
+#: How long the notes on a person may be: Exchange's are as long as any body, and must not come back cut.
+LONGEST_BODY = 1_048_576
+_LINES = ("line1", "line2", "line3", "postal_code", "city", "state_or_province", "country")
+
+
 def _full_name(*names: str) -> str:
     return " ".join(name for name in names if name)
+
+
+def _address(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
 
 
 class Account(Record, Stamped, Owned, Stateful, Reachable):
@@ -144,7 +153,7 @@ class Contact(Record, Stamped, Owned, Stateful, Reachable):
     ftp_site_url = models.CharField(_("FTP site"), max_length=200, blank=True)
     government_id = models.CharField(_("government id"), max_length=50, blank=True)
     employee_id = models.CharField(_("employee id"), max_length=50, blank=True)
-    description = models.TextField(_("description"), max_length=2000, blank=True)
+    description = models.TextField(_("description"), max_length=LONGEST_BODY, blank=True)
     is_auto_create = models.BooleanField(_("created from mail"), default=False, editable=False)
     preferred_system_user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -197,6 +206,29 @@ class Contact(Record, Stamped, Owned, Stateful, Reachable):
     @property
     def full_name(self) -> str:
         return _full_name(self.first_name, self.middle_name, self.last_name)
+
+    @property
+    def yomi_full_name(self) -> str:
+        return _full_name(self.yomi_first_name, self.yomi_middle_name, self.yomi_last_name)
+
+    @property
+    def address1_composite(self) -> str:
+        return self._composite(1)
+
+    @property
+    def address2_composite(self) -> str:
+        return self._composite(2)
+
+    @property
+    def address3_composite(self) -> str:
+        return self._composite(3)
+
+    def _composite(self, number: int) -> str:
+        """One address as it stands on an envelope."""
+        said = {name: getattr(self, f"address{number}_{name}") for name in _LINES}
+        place = _full_name(said["postal_code"], said["city"])
+        streets = (said["line1"], said["line2"], said["line3"])
+        return _address(*streets, place, said["state_or_province"], said["country"])
 
 
 class Lead(Record, Stamped, Owned, Reachable):

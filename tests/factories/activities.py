@@ -1,20 +1,34 @@
 """The smallest valid business records and e-mails. A test sets what it speaks about."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 import factory
 from factory.django import DjangoModelFactory
 
-from activities.choices import ActivityType, Direction, EmailStatus, ParticipationType
+from activities.choices import (
+    ActivityState,
+    ActivityType,
+    Direction,
+    EmailStatus,
+    ParticipationType,
+    PatternType,
+)
 from activities.identity import message_key
 from activities.models import (
     Account,
     ActivityParty,
     ActivityPointer,
+    Appointment,
     Contact,
     Email,
+    Fax,
     Lead,
+    Letter,
+    PhoneCall,
     QueueItem,
+    RecurringAppointmentMaster,
+    ServiceAppointment,
+    Task,
 )
 from tests.factories.mailboxes import QueueFactory, SystemUserFactory
 
@@ -100,3 +114,80 @@ class QueueItemFactory(DjangoModelFactory):
 
     queue = factory.SubFactory(QueueFactory)
     object = factory.SubFactory(ActivityPointerFactory)
+
+
+def _pointer(kind, subject, **columns):
+    """`state_code` as that of the status that the concrete activity has by default."""
+    return factory.SubFactory(
+        ActivityPointerFactory, activity_type_code=kind, subject=subject, **columns
+    )
+
+
+class AppointmentFactory(DjangoModelFactory):
+    """An hour, busy. `AppointmentFactory(series=...)`: an exception, an hour later than it would have been."""
+
+    class Meta:
+        model = Appointment
+
+    activity = _pointer(ActivityType.APPOINTMENT, "Review", state_code=ActivityState.SCHEDULED)
+    scheduled_start = SENT
+    scheduled_end = factory.LazyAttribute(lambda item: item.scheduled_start + timedelta(hours=1))
+    time_zone = "Europe/Berlin"
+    original_start_date = factory.LazyAttribute(
+        lambda item: item.scheduled_start - timedelta(hours=1) if item.series else None
+    )
+    series = None
+
+
+class RecurringAppointmentMasterFactory(DjangoModelFactory):
+    """Every day at half past nine for half an hour, without end."""
+
+    class Meta:
+        model = RecurringAppointmentMaster
+
+    activity = _pointer(
+        ActivityType.RECURRING_APPOINTMENT, "Stand-up", state_code=ActivityState.SCHEDULED
+    )
+    recurrence_pattern_type = PatternType.DAILY
+    pattern_start_date = date(2026, 3, 2)
+    start_time = time(9, 30)
+    duration = 30
+    time_zone = "Europe/Berlin"
+
+
+class ServiceAppointmentFactory(DjangoModelFactory):
+    class Meta:
+        model = ServiceAppointment
+
+    activity = _pointer(ActivityType.SERVICE_APPOINTMENT, "Repair")
+    scheduled_start = SENT
+    scheduled_end = factory.LazyAttribute(lambda item: item.scheduled_start + timedelta(hours=1))
+    time_zone = "Europe/Berlin"
+
+
+class TaskFactory(DjangoModelFactory):
+    class Meta:
+        model = Task
+
+    activity = _pointer(ActivityType.TASK, "Prepare the offer")
+
+
+class PhoneCallFactory(DjangoModelFactory):
+    class Meta:
+        model = PhoneCall
+
+    activity = _pointer(ActivityType.PHONE_CALL, "Call back")
+
+
+class LetterFactory(DjangoModelFactory):
+    class Meta:
+        model = Letter
+
+    activity = _pointer(ActivityType.LETTER, "Contract")
+
+
+class FaxFactory(DjangoModelFactory):
+    class Meta:
+        model = Fax
+
+    activity = _pointer(ActivityType.FAX, "Order")
