@@ -419,6 +419,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundContact:
+    """A contact with an address that was asked for. `link`: "" if it carries none."""
+
+    address: str
+    id: str
+    version: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Marker:
     """Which organization this account synchronizes with (R6.60). `organization`: its id; `name`: for
     people; `synced_at`: UTC."""
@@ -451,6 +461,10 @@ class ItemsServer(Protocol):
 
     def find_uids(self, folder: str, uids: Sequence[str]) -> list[Found]:
         """Meetings of the folder with one of these uids."""
+
+    def find_addresses(self, folder: str, addresses: Sequence[str]) -> list[FoundContact]:
+        """Contacts of the folder with one of these addresses, in lower case, as any of their three
+        (R6.51). One that has several of them comes several times."""
 
     def create(self, drafts: Sequence[Draft]) -> list[WrittenItem]:
         """Silent ones together, each that tells somebody alone."""

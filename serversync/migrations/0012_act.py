@@ -83,6 +83,7 @@ class Migration(migrations.Migration):
                 ('change_key', models.CharField(blank=True, help_text="The item's version that we know (R6.52).", max_length=1024)),
                 ('uid', models.CharField(blank=True, help_text='The same in every mailbox.', max_length=512, verbose_name='meeting id')),
                 ('link_key', models.UUIDField(blank=True, help_text='Written on the item, by which it is known again (R6.48).', null=True, unique=True)),
+                ('carries', models.UUIDField(blank=True, help_text="The link that the item carries, if another row's: a copy, or that item, moved.", null=True)),
                 ('listing', models.PositiveIntegerField(default=0)),
                 ('base', models.JSONField(blank=True, help_text='What both sides held when they were last equal.', null=True)),
                 ('was_tracked', models.BooleanField(default=False, help_text='The item carried the category then (R6.49).')),

@@ -170,6 +170,13 @@ class ExchangeSyncIdMapping(Record):
         unique=True,
         help_text=_("Written on the item, by which it is known again (R6.48)."),
     )
+    carries = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text=_(
+            "The link that the item carries, if another row's: a copy, or that item, moved."
+        ),
+    )
     listing = models.PositiveIntegerField(default=0)
     base = models.JSONField(
         null=True, blank=True, help_text=_("What both sides held when they were last equal.")
