@@ -86,6 +86,7 @@ class Migration(migrations.Migration):
                 ('carries', models.UUIDField(blank=True, help_text="The link that the item carries, if another row's: a copy, or that item, moved.", null=True)),
                 ('listing', models.PositiveIntegerField(default=0)),
                 ('base', models.JSONField(blank=True, help_text='What both sides held when they were last equal.', null=True)),
+                ('item_facts', models.JSONField(blank=True, default=dict, help_text='What was last seen of the item beyond its fields: whose meeting it is, and so on.')),
                 ('was_tracked', models.BooleanField(default=False, help_text='The item carried the category then (R6.49).')),
                 ('question', models.CharField(blank=True, choices=[('scheduling_conflict', 'Scheduling conflict'), ('duplicate', 'Looks like a duplicate'), ('previously_linked', 'Was linked before'), ('organizer_changed', 'Another organizer')], max_length=20, verbose_name='question')),
                 ('question_about', models.JSONField(blank=True, default=dict, help_text='Keys of what the question is about.')),
@@ -191,7 +192,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='exchangesyncidmapping',
-            constraint=models.UniqueConstraint(condition=models.Q(('object_id__isnull', False)), fields=('mailbox', 'object_type_code', 'object_id'), name='link_record_once'),
+            constraint=models.UniqueConstraint(condition=models.Q(('object_id__isnull', False)), fields=('mailbox', 'generation', 'object_type_code', 'object_id'), name='link_record_once'),
         ),
         migrations.AddConstraint(
             model_name='exchangesyncidmapping',

@@ -181,6 +181,13 @@ class ExchangeSyncIdMapping(Record):
     base = models.JSONField(
         null=True, blank=True, help_text=_("What both sides held when they were last equal.")
     )
+    item_facts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_(
+            "What was last seen of the item beyond its fields: whose meeting it is, and so on."
+        ),
+    )
     was_tracked = models.BooleanField(
         default=False, help_text=_("The item carried the category then (R6.49).")
     )
@@ -220,7 +227,7 @@ class ExchangeSyncIdMapping(Record):
         ordering = ["-modified_on"]
         constraints = [
             models.UniqueConstraint(
-                fields=["mailbox", "object_type_code", "object_id"],
+                fields=["mailbox", "generation", "object_type_code", "object_id"],
                 condition=Q(object_id__isnull=False),
                 name="link_record_once",
             ),
