@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as __
@@ -16,20 +15,11 @@ from activities.bounced import bounced
 from activities.choices import ParticipationType, Priority
 from activities.html import html_of
 from activities.mime.message import Address
-from activities.models import (
-    Account,
-    ActivityMimeAttachment,
-    ActivityParty,
-    BouncedAddress,
-    Contact,
-    Email,
-    Incident,
-    Lead,
-)
-from mailboxes import access
+from activities.models import ActivityMimeAttachment, ActivityParty, BouncedAddress, Email
 from mailboxes.models import Organization, uuid7
 from serversync import outbox
 from serversync.console.composefields import AddressesField, FilesField, LineField
+from serversync.console.regarding import key_of, key_of_ref, record_at, regarding_choices
 from serversync.outbox.recipients import unwilling_among
 from serversync.outbox.rights import holds_override
 from serversync.wordings import (
@@ -45,8 +35,6 @@ from serversync.wordings import (
 
 #: Where the part begins that a reply or a forward took over from its parent.
 _QUOTED = re.compile(r"<br>\n(?=<p>[^<]*</p>\n<blockquote style=\"margin|<hr>\n<p><b>)")
-REGARDING = (Account, Contact, Lead, Incident)
-OFFERED = 50  # records of each kind in the chooser
 #: The button after which the e-mail leaves, if nothing is to be asked before.
 SENDS = "_send"
 
@@ -140,13 +128,14 @@ class ComposeForm(forms.Form):
         self.attached = list(email.activity.attachments.all()) if email else []
         initial = self._stored(email) if email else self._empty(actor)
         super().__init__(data, files, initial=initial | (typed or {}))
-        self.senders = {_key(sender): sender for sender in outbox.senders_for(actor)}
+        self.senders = {key_of(sender): sender for sender in outbox.senders_for(actor)}
         if self.initial.get("sender") not in self.senders:
-            self.initial["sender"] = _key(actor)
+            self.initial["sender"] = key_of(actor)
         self.templates = {str(one.pk): one for one in templates_for(actor)}
         self.signatures = {str(one.pk): one for one in signatures_for(actor)}
         self._offer("sender", list(self._sender_choices()))
-        self._offer("regarding", self._regarding_choices())
+        wanted = self.data.get("regarding") if self.is_bound else self.initial.get("regarding")
+        self._offer("regarding", regarding_choices(actor, str(wanted or "")))
         for name, offered in (("template", self.templates), ("signature", self.signatures)):
             self._offer(name, [("", "–"), *((key, one.title) for key, one in offered.items())])
 
@@ -192,11 +181,11 @@ class ComposeForm(forms.Form):
             body, is_html = as_typed(body) if body.strip() else ("", False)
         pointer = email.activity
         return {
-            "sender": _key_of(sender.party_type, sender.party_id) if sender else "",
+            "sender": key_of_ref(sender.party_type, sender.party_id) if sender else "",
             "to": _written(rows, ParticipationType.TO),
             "cc": _written(rows, ParticipationType.CC),
             "bcc": _written(rows, ParticipationType.BCC),
-            "regarding": _key_of(pointer.regarding_type, pointer.regarding_id),
+            "regarding": key_of_ref(pointer.regarding_type, pointer.regarding_id),
             "subject": pointer.subject,
             "body": body,
             "is_html": is_html,
@@ -208,36 +197,6 @@ class ComposeForm(forms.Form):
             "read_receipt": email.read_receipt_requested,
             "delivery_receipt": email.delivery_receipt_requested,
         }
-
-    # -- regarding
-
-    def _regarding_choices(self) -> list[Any]:
-        """What was changed last, and what is chosen now; all of it within the writer's sight."""
-        groups: list[Any] = [("", "–")]
-        wanted = self.data.get("regarding") if self.is_bound else self.initial.get("regarding")
-        chosen = self._record(str(wanted or ""))
-        for model in REGARDING:
-            rows = access.visible_to(self.actor, model._default_manager.all(), "view")
-            recent: list[Any] = list(rows.order_by("-modified_on")[:OFFERED])
-            if isinstance(chosen, model) and chosen not in recent:
-                recent.insert(0, chosen)
-            if recent:
-                name = str(model._meta.verbose_name_plural).capitalize()
-                groups.append((name, [(_key(row), str(row)) for row in recent]))
-        if chosen is not None and not isinstance(chosen, REGARDING):
-            groups.append((_key(chosen), str(chosen)))
-        return groups
-
-    def _record(self, key: str) -> Any:
-        """The record of a choice, if the writer may see it."""
-        label, _colon, pk = key.partition(":")
-        try:
-            model = apps.get_model(label)
-            return access.visible_to(
-                self.actor, model._default_manager.filter(pk=pk), "view"
-            ).first()
-        except (LookupError, ValueError, ValidationError):
-            return None
 
     # -- templates and signatures
 
@@ -253,7 +212,7 @@ class ComposeForm(forms.Form):
                 actor=self.actor,
                 sender=self._sender(typed),
                 to=self._first_recipient(str(typed["to"] or "")),
-                regarding=self._record(str(typed["regarding"] or "")),
+                regarding=record_at(str(typed["regarding"] or ""), self.actor),
             )
         again = self._again(typed)
         again.inserted = inserted
@@ -340,7 +299,7 @@ class ComposeForm(forms.Form):
             subject=data["subject"],
             body=body,
             is_html=is_html,
-            regarding=self._record(data["regarding"]),
+            regarding=record_at(data["regarding"], self.actor),
             importance=Priority(data["importance"]),
             delivery_priority=Priority(data["delivery_priority"]),
             read_receipt=data["read_receipt"],
@@ -383,14 +342,6 @@ def split_quoted(html: str) -> tuple[str, str]:
 
 def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _key(record: Any) -> str:
-    return f"{record._meta.app_label}.{record._meta.model_name}:{record.pk}"
-
-
-def _key_of(kind: Any, pk: str) -> str:
-    return f"{kind.app_label}.{kind.model}:{pk}" if kind else ""
 
 
 def _written(rows: Iterable[ActivityParty], role: ParticipationType) -> str:
