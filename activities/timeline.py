@@ -1,16 +1,18 @@
 """What happened with a record: one page of pointers, then each type of activity once."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q
 from django.urls import NoReverseMatch, reverse
 from django.utils.dateparse import parse_datetime
 
-from activities.choices import ActivityType
+from activities.choices import ActivityType, ParticipationType
 from activities.models import (
     ActivityParty,
     ActivityPointer,
@@ -23,6 +25,7 @@ from activities.models import (
     ServiceAppointment,
     Task,
 )
+from activities.private import HIDDEN, hidden_among
 from mailboxes import access
 
 PAGE = 25
@@ -39,12 +42,27 @@ CONCRETE: dict[int, type[Model]] = {
 }
 
 
+FROM = (ParticipationType.SENDER, ParticipationType.ORGANIZER, ParticipationType.RESOURCE)
+FOR = (
+    *(ParticipationType.TO, ParticipationType.CC),
+    *(ParticipationType.REQUIRED_ATTENDEE, ParticipationType.OPTIONAL_ATTENDEE),
+    ParticipationType.CUSTOMER,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`detail`: the concrete activity, or None where it is missing."""
 
     activity: ActivityPointer
     detail: Any
+    sender: str = ""
+    recipients: str = ""
+    hidden: bool = False  # private, and not the reader's (R6.36)
+
+    @property
+    def subject(self) -> str:
+        return str(HIDDEN) if self.hidden else self.activity.subject
 
     @property
     def url(self) -> str:
@@ -81,11 +99,43 @@ def timeline_of(record: Model, reader: Any, before: str | None = None) -> Timeli
         pointers = pointers.filter(sort_date__lt=limit)
     page = list(pointers.order_by("-sort_date")[: PAGE + 1])
     more, page = len(page) > PAGE, page[:PAGE]
+    return Timeline(_entries(page, reader), page[-1].sort_date if more else None)
+
+
+def _entries(page: Sequence[ActivityPointer], reader: Any) -> list[Entry]:
     details = details_of(page)
-    return Timeline(
-        [Entry(pointer, details.get(pointer.pk)) for pointer in page],
-        page[-1].sort_date if more else None,
+    hidden = hidden_among(details.values(), reader)
+    others = {key for key, one in details.items() if not isinstance(one, Email)}
+    people = _people_of(others - hidden)
+    return [
+        _entry(pointer, details.get(pointer.pk), people, hidden=pointer.pk in hidden)
+        for pointer in page
+    ]
+
+
+def _entry(
+    pointer: ActivityPointer, detail: Any, people: Mapping[UUID, tuple[str, str]], *, hidden: bool
+) -> Entry:
+    """An email says itself who it is from, and for whom."""
+    if isinstance(detail, Email):
+        sender, recipients = detail.sender, detail.to_recipients
+    else:
+        sender, recipients = people.get(pointer.pk, ("", ""))
+    return Entry(pointer, detail, sender, recipients, hidden)
+
+
+def _people_of(activities: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
+    """Activity -> who it is from, and for whom, in words."""
+    if not activities:
+        return {}
+    rows = ActivityParty.objects.filter(
+        activity__in=activities, participation_type_mask__in=[*FROM, *FOR]
     )
+    said: dict[UUID, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for row in rows:
+        words = row.address_used or row.unresolved_party_name
+        said[row.activity_id][row.participation_type_mask in FOR].append(words)
+    return {key: ("; ".join(one), "; ".join(others)) for key, (one, others) in said.items()}
 
 
 def details_of(pointers: Sequence[ActivityPointer]) -> dict[Any, Any]:
