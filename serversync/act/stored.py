@@ -169,6 +169,7 @@ def write_data(write: Write, before: Side | None = None) -> Data:
     told = _whole(write.fields, write.occurrences) | {
         "verb": write.verb.value,
         "tell": str(write.tell),
+        "tells": {at.isoformat(): str(tell) for at, tell in sorted(write.tells.items())},
         "told": sorted(write.told),
         "lifecycle": str(write.lifecycle) if write.lifecycle else "",
     }
@@ -184,6 +185,9 @@ def write_of(kind: ItemKind, data: Mapping[str, Any]) -> Write:
         fields=side.fields,
         occurrences=side.occurrences,
         tell=Tell(data["tell"]),
+        tells={
+            datetime.fromisoformat(at): Tell(tell) for at, tell in data.get("tells", {}).items()
+        },
         told=tuple(data["told"]),
         lifecycle=Lifecycle(data["lifecycle"]) if data["lifecycle"] else None,
     )

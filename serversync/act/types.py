@@ -120,8 +120,10 @@ class RecordFacts:
 
     `matches`: one of the user's active filters matches it. `readable`, `writable`: by the mailbox's user
     (R6.7). `owned`: he owns it. `organizes`: he is its organizer; `has_organizer`: there is one.
-    `organizer_before`: he was when both sides were last equal. `draft`: not sent to attendees yet (R6.24).
-    `busy`: names of parties that have something else at that time (R6.26). `attendees`: number of them.
+    `organizer_before`: he was when both sides were last equal. `organizer_elsewhere`: another mailbox's link
+    holds the meeting as its organizer's, so that a second one must not be made (R6.32). `draft`: not sent to
+    attendees yet (R6.24). `busy`: names of parties that have something else at that time (R6.26).
+    `attendees`: number of them. Of a record that was deleted: as it was last.
     """
 
     lifecycle: Lifecycle = Lifecycle.OPEN
@@ -132,6 +134,7 @@ class RecordFacts:
     organizes: bool = True
     has_organizer: bool = True
     organizer_before: bool = False
+    organizer_elsewhere: bool = False
     draft: bool = False
     busy: tuple[str, ...] = ()
     attendees: int = 0
@@ -165,7 +168,7 @@ class LinkFacts:
     `linked`: both sides belonged together; False: only noted, or unlinked before. `unlinked`: by a
     decision, so that it isn't made again by itself. `declined`: digests of what a person has said no to.
     `question`, `answer`: what was asked, and what came of it. `was_tracked`: the item carried the category
-    when both were last equal. `to_server_unknown`: a write left and no answer came.
+    when the pair was last decided. `to_server_unknown`: a write left and no answer came.
     """
 
     linked: bool = False
@@ -237,17 +240,26 @@ class Verb(Enum):
 class Write:
     """What to do on one side.
 
-    `fields`: only those that change. `occurrences`: of a series, likewise. `tell`: whom the server mails;
-    NOBODY on the store's side. `told`: their addresses, as far as known. `completes`, `cancels`: the
-    record's state changes with it.
+    `fields`: only those that change; of a creation all that reach this side. `occurrences`: of a series,
+    likewise; None deletes one. Where `when` or `recurrence` change, every exception is told again, for
+    servers drop them with the old pattern: write the series first, then these. `tell`: whom the server mails
+    about `fields`, about a creation or a deletion; NOBODY on the store's side. `tells`: about single
+    occurrences; NOBODY about those it lacks. `told`: everybody who would be mailed, as far as known.
+    `lifecycle`: what becomes of the record's state, None if nothing.
     """
 
     verb: Verb
     fields: Fields = field(default_factory=dict)
     occurrences: Occurrences = field(default_factory=dict)
     tell: Tell = Tell.NOBODY
+    tells: Mapping[datetime, Tell] = field(default_factory=dict)
     told: tuple[str, ...] = ()
     lifecycle: Lifecycle | None = None
+
+    @property
+    def mails(self) -> bool:
+        """Somebody is mailed about it."""
+        return any(tell is not Tell.NOBODY for tell in (self.tell, *self.tells.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""PURE  The guard: what one cycle decided, and what of it waits for a person (R6.46, R6.51).
+
+    every decision alone   would call a meeting off and mail it            waits, whatever the numbers
+    all of a cycle         deletes and cancellations, both sides together  more than allowed: all of them wait
+                           people whom the server would mail               more than allowed: all that mail wait
+                           creations at the first synchronization          more than allowed: everything waits
+
+Harmless changes of the same cycle go on. What a person approved goes, and is not counted again; an approval holds
+for exactly what was shown, by its digest. Strict parity has no guard.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from serversync.act import stored
+from serversync.act.types import Decision, Reason, Verb, Write
+
+K = TypeVar("K")
+
+STOPPED = "MassDeleteStopped"  # the condition of R8.20
+TOO_MANY_DELETES = "too_many_deletes"
+PATTERN = {"when", "recurrence"}
+_ENDINGS = (Verb.DELETE, Verb.CANCEL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The organization's numbers. `max_deletes`: never more, however much is linked; `percent` of what is
+    linked, but `free` are always allowed. `max_people`: mailed in one cycle. `first_free`: creations on one
+    side that the first synchronization makes without being asked. `guarded`: False under strict parity."""
+
+    max_deletes: int = 10
+    percent: int = 10
+    free: int = 2
+    max_people: int = 10
+    first_free: int = 10
+    guarded: bool = True
+
+    def deletes_allowed(self, linked: int) -> int:
+        return min(self.max_deletes, max(self.free, linked * self.percent // 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[K]):
+    """`go`: to be carried out, in the order given; `parked`: why each of the others waits. `alert`: a
+    condition of R8.20 to raise, "" for none."""
+
+    go: tuple[K, ...]
+    parked: Mapping[K, tuple[Reason, ...]]
+    alert: str = ""
+
+
+def digest(decision: Decision) -> str:
+    """Of what it would do, and to whom: the same only while exactly that would be done."""
+    return stored.digest_of(decision.to_store, decision.to_server)
+
+
+def judge(
+    decisions: Mapping[K, Decision],
+    linked: int,
+    limits: Limits,
+    *,
+    first: bool = False,
+    approved: Mapping[K, str] | None = None,
+) -> Verdict[K]:
+    """All decisions of one cycle. `linked`: pairs of this mailbox; `first`: its first synchronization.
+    `approved`: digest of what a person agreed to."""
+    agreed = approved or {}
+    asking = {
+        key: decision
+        for key, decision in decisions.items()
+        if limits.guarded and decision.writes and agreed.get(key) != digest(decision)
+    }
+    parked: dict[K, list[Reason]] = {}
+    for concerns, reason in _stops(list(asking.values()), linked, limits, first):
+        for key, decision in asking.items():
+            if concerns(decision):
+                parked.setdefault(key, []).append(reason)
+    codes = {reason.code for reasons in parked.values() for reason in reasons}
+    return Verdict(
+        go=tuple(key for key in decisions if key not in parked),
+        parked={key: tuple(reasons) for key, reasons in parked.items()},
+        alert=STOPPED if TOO_MANY_DELETES in codes else "",
+    )
+
+
+# -- what stops a cycle, and whom it concerns --------------------------------------------------------
+
+Stop = tuple[Callable[[Decision], bool], Reason]
+
+
+def _stops(asking: list[Decision], linked: int, limits: Limits, first: bool) -> Iterator[Stop]:
+    yield _must_wait, Reason("cancellation_waits")
+    deletes, allowed = sum(map(deletions, asking)), limits.deletes_allowed(linked)
+    if deletes > allowed:
+        told = {"count": deletes, "allowed": allowed, "linked": linked}
+        yield _deletes, Reason(TOO_MANY_DELETES, told)
+    people = len(mailed(asking))
+    if people > limits.max_people:
+        yield _mails, Reason("too_many_people", {"count": people, "allowed": limits.max_people})
+    here, there = _creations(asking)
+    if first and max(here, there) > limits.first_free:
+        yield _always, Reason("first_look", {"store": here, "server": there})
+
+
+def deletions(decision: Decision) -> int:
+    """Records, items and single occurrences that it would delete or call off, both sides together."""
+    return sum(map(_endings, _writes(decision)))
+
+
+def mailed(decisions: Iterable[Decision]) -> frozenset[str]:
+    """Everybody whom the server would mail."""
+    return frozenset(
+        address
+        for decision in decisions
+        for write in _writes(decision)
+        if write.mails
+        for address in write.told
+    )
+
+
+def _endings(write: Write) -> int:
+    if write.verb in _ENDINGS:
+        return 1
+    if not write.fields.keys().isdisjoint(PATTERN):
+        return 0  # exceptions are written anew with the pattern: none of them is lost by it
+    return sum(own is None for own in write.occurrences.values())
+
+
+def _creations(decisions: Iterable[Decision]) -> tuple[int, int]:
+    made = [(d.to_store, d.to_server) for d in decisions]
+    here = sum(1 for write, _ in made if write and write.verb is Verb.CREATE)
+    return here, sum(1 for _, write in made if write and write.verb is Verb.CREATE)
+
+
+def _writes(decision: Decision) -> tuple[Write, ...]:
+    return tuple(write for write in (decision.to_store, decision.to_server) if write)
+
+
+def _must_wait(decision: Decision) -> bool:
+    return decision.must_wait
+
+
+def _deletes(decision: Decision) -> bool:
+    return deletions(decision) > 0
+
+
+def _mails(decision: Decision) -> bool:
+    return any(write.mails for write in _writes(decision))
+
+
+def _always(_decision: Decision) -> bool:
+    return True
