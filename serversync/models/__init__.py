@@ -12,6 +12,7 @@ from serversync.models.act import (
     SyncRevision,
 )
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
+from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
 from serversync.models.ledger import ServerAction, SyncItem
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
@@ -19,6 +20,7 @@ from serversync.models.sending import LearnedLimit, Submission
 __all__ = [
     "ActState",
     "ExchangeSyncIdMapping",
+    "FilterSetup",
     "FolderCursor",
     "ItemFolderCursor",
     "LearnedLimit",
@@ -28,9 +30,11 @@ __all__ = [
     "ParkedChange",
     "Replay",
     "ReplayChange",
+    "SavedQuery",
     "ServerAction",
     "Submission",
     "SyncItem",
     "SyncRevision",
+    "UserQuery",
     "Workload",
 ]
