@@ -4,7 +4,7 @@ import base64
 
 from lxml import etree
 
-from serversync.sandbox.ews import mimes, paths, soap
+from serversync.sandbox.ews import mimes, occurrences, paths, soap
 from serversync.sandbox.ews.call import Call, ids, operation
 from serversync.sandbox.ews.ids import Kind, RemoteId
 from serversync.sandbox.ews.properties import shown_attachment
@@ -69,6 +69,10 @@ def create_attachment(call: Call) -> Element:
 
     def create(given: Element) -> list[Element]:
         item = call.item(parent, Right.WRITE)
+        if isinstance(item, occurrences.Occurrence):
+            raise Refusal(
+                "ErrorInvalidOperation", "Occurrences have the attachments of the series."
+            )
         attachment = read_attachment(call, given)
         owner = call.store.account_of(item.account)
         assert owner is not None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from serversync.sandbox.ews import rights, soap, versions
+from serversync.sandbox.ews import occurrences, rights, soap, versions
 from serversync.sandbox.ews.authentication import Principal
 from serversync.sandbox.ews.ids import Kind, RemoteId, read_change_key, read_id
 from serversync.sandbox.ews.quirks import Quirks
@@ -115,20 +115,44 @@ class Call:
         return self.folder(inside[0], right)
 
     def item(self, wanted: Element, right: rights.Right = rights.Right.READ) -> Item:
-        """Of a t:ItemId. Raises Refusal."""
-        if wanted.tag in (f"{T}OccurrenceItemId", f"{T}RecurringMasterItemId"):
-            raise Refusal(
-                "ErrorCalendarCannotUseIdForOccurrenceId", "Occurrences aren't kept here."
-            )
-        remote = self.read_id(wanted)
-        if remote.kind is Kind.FOLDER:
-            raise Refusal("ErrorCannotUseFolderIdForItemId", "Folder ID cannot be used here.")
-        item = self.store.item(remote.number) if remote.kind is Kind.ITEM else None
-        if item is None or item.account != remote.account:
-            raise Refusal("ErrorItemNotFound")
+        """Of a t:ItemId, t:OccurrenceItemId or t:RecurringMasterItemId. Raises Refusal."""
+        item = self._item(wanted)
         folder = self.store.folder(item.folder)
         assert folder is not None
         rights.require(self, folder, right, item_error=True)
+        return item
+
+    def _item(self, wanted: Element) -> Item:
+        if wanted.tag == f"{T}OccurrenceItemId":
+            master = self._stored(self.read_id(wanted, "RecurringMasterId"))
+            if isinstance(master, occurrences.Occurrence):
+                raise Refusal("ErrorCalendarCannotUseIdForOccurrenceId")
+            index = soap.whole_text(soap.attribute(wanted, "InstanceIndex"), wanted, -(2**31))
+            return occurrences.by_index(self.store, master, index)
+        if wanted.tag == f"{T}RecurringMasterItemId":
+            found = self._stored(self.read_id(wanted, "OccurrenceId"))
+            if not isinstance(found, occurrences.Occurrence):
+                raise Refusal("ErrorCalendarCannotUseIdForRecurringMasterId")
+            return self._row(found.id, found.account)
+        return self._stored(self.read_id(wanted))
+
+    def _stored(self, remote: RemoteId) -> Item:
+        if remote.kind is Kind.FOLDER:
+            raise Refusal("ErrorCannotUseFolderIdForItemId", "Folder ID cannot be used here.")
+        if remote.kind is Kind.ATTACHMENT:
+            raise Refusal("ErrorItemNotFound")
+        item = self._row(remote.number, remote.account)
+        if remote.kind is Kind.ITEM:
+            return item
+        found = occurrences.by_original(self.store, item, remote.original)
+        if found is None:
+            raise Refusal("ErrorItemNotFound")
+        return found
+
+    def _row(self, number: int, account: bytes) -> Item:
+        item = self.store.item(number)
+        if item is None or item.account != account:
+            raise Refusal("ErrorItemNotFound")
         return item
 
     def attachment(
@@ -148,9 +172,9 @@ class Call:
         rights.require(self, folder, right, item_error=True)
         return item, attachment
 
-    def read_id(self, wanted: Element) -> RemoteId:
+    def read_id(self, wanted: Element, attribute: str = "Id") -> RemoteId:
         try:
-            return read_id(wanted.get("Id"))
+            return read_id(wanted.get(attribute))
         except Refusal as refusal:
             if self.quirks.malformed_id_fails_batch:
                 raise SoapFault(refusal.code) from refusal

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from serversync.sandbox.ews.appointments import goid_value
 from serversync.sandbox.ews.soap import (
     Element,
     Refusal,
@@ -163,6 +164,11 @@ MEANINGS: dict[str, Callable[[Item], list[str]]] = {
     # What gateways to IMAP ask for: the article number, which is their UID, and the record key.
     "tag/0x0e23": lambda item: [str(item.id)],
     "tag/0x0ff9": lambda item: [item.remote_id],
+    # PidLidGlobalObjectId, PidLidCleanGlobalObjectId, PidLidReminderSet, PidLidTaskComplete
+    f"{SETS['Meeting']}/#3": goid_value,
+    f"{SETS['Meeting']}/#35": lambda item: goid_value(item, clean=True),
+    f"{SETS['Common']}/#34051": lambda item: [item.text("ReminderIsSet") or "false"],
+    f"{SETS['Task']}/#33052": _text("IsComplete"),
 }
 
 

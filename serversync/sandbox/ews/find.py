@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 
-from serversync.sandbox.ews import paths, soap
+from serversync.sandbox.ews import occurrences, paths, soap
 from serversync.sandbox.ews.call import Call, ids, operation
 from serversync.sandbox.ews.extended import ExtendedPath, read_extended_path
 from serversync.sandbox.ews.paging import paged, read_page, unpaged
@@ -49,6 +49,7 @@ CONTAINMENTS: dict[str, Callable[[str, str], bool]] = {
     "ExactPhrase": lambda text, part: part in text,
 }
 IGNORES_CASE = ("IgnoreCase", "IgnoreCaseAndNonSpacingCharacters", "Loose", "LooseAndIgnoreCase", "LooseAndIgnoreNonSpace")  # fmt: skip
+LONGEST_VIEW = timedelta(days=2 * 366)
 #: Not searchable on real servers.
 UNSEARCHABLE = frozenset(
     ["item:MimeContent", "item:InternetMessageHeaders", "item:Attachments", "item:UniqueBody"]
@@ -274,12 +275,15 @@ def _view(call: Call, folder: Folder, items: list[Item], shape: Shape) -> Elemen
         raise schema("The dates of the calendar view are invalid.", view)
     if end < start:
         raise Refusal("ErrorCalendarEndDateIsEarlierThanStartDate")
+    if end - start > LONGEST_VIEW:
+        raise Refusal("ErrorCalendarViewRangeTooBig")
     most = view.get("MaxEntriesReturned")
-    inside = [item for item in items if _overlaps(item, start, end)]
+    inside = [one for item in items for one in _expanded(call, item, start, end)]
     inside.sort(key=lambda item: item.text("Start"))
     return unpaged(inside, f"{T}Items", show, None if most is None else int(most))
 
 
-def _overlaps(item: Item, start: datetime, end: datetime) -> bool:
-    begins, ends = moment(item.text("Start")), moment(item.text("End"))
-    return begins is not None and ends is not None and begins < end and ends > start
+def _expanded(call: Call, item: Item, start: datetime, end: datetime) -> Sequence[Item]:
+    if item.element.find(f"{T}Recurrence") is not None and item.tag == "CalendarItem":
+        return occurrences.between(call.store, item, start, end)
+    return [item] if occurrences.overlaps(item, start, end) else []

@@ -28,16 +28,23 @@ class Kind(IntEnum):
     FOLDER = 1
     ITEM = 2
     ATTACHMENT = 3
+    OCCURRENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteId:
+    """`number`: of the row; of an occurrence that of its series, and `original` when it would have begun
+    (seconds since 1970)."""
+
     kind: Kind
     account: bytes
     number: int
+    original: int = 0
 
     def __str__(self) -> str:
         filler = zlib.crc32(self.account + bytes([self.kind])).to_bytes(4) * 3
+        if self.kind is Kind.OCCURRENCE:
+            filler = filler[:4] + self.original.to_bytes(8, signed=True)
         return _sealed(_ID, ID_MARK, int(self.kind), self.account, self.number, filler)
 
 
@@ -48,7 +55,9 @@ def read_id(text: str | None) -> RemoteId:
     values = _opened(_ID, text)
     if values is None or values[0] != ID_MARK or values[1] not in tuple(Kind):
         raise Refusal("ErrorInvalidIdMalformed")
-    return RemoteId(Kind(values[1]), values[2], values[3])
+    kind = Kind(values[1])
+    original = int.from_bytes(values[4][4:], signed=True) if kind is Kind.OCCURRENCE else 0
+    return RemoteId(kind, values[2], values[3], original)
 
 
 def change_key(number: int, changed: int) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
-from serversync.sandbox.ews import meetings, soap
+from serversync.sandbox.ews import meetings, occurrences, soap, tasks
 from serversync.sandbox.ews.call import Call, ids, operation
 from serversync.sandbox.ews.properties import only_id, read_shape, shown
 from serversync.sandbox.ews.rights import Right, require_room
-from serversync.sandbox.ews.soap import Element, M, Refusal, make
+from serversync.sandbox.ews.soap import Element, M, Refusal, T, make
 from serversync.sandbox.ews.store import Folder, Item
 
 CANCELLATIONS = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
+AFFECTED = ("AllOccurrences", "SpecifiedOccurrenceOnly")
 DELETE_TYPES = ("HardDelete", "SoftDelete", "MoveToDeletedItems")
 
 
@@ -30,7 +31,8 @@ def delete_item(call: Call) -> Element:
     def delete(wanted: Element) -> list[Element]:
         item = call.item(wanted, Right.WRITE)
         _require_affected(call, item)
-        remove(call, item, kind)
+        if not _is_advanced(call, item):
+            remove(call, item, kind)
         return []
 
     return call.each(ids(call.request), delete)
@@ -45,8 +47,24 @@ def _require_affected(call: Call, item: Item) -> None:
         raise Refusal("ErrorAffectedTaskOccurrencesRequired")
 
 
+def _is_advanced(call: Call, item: Item) -> bool:
+    """Deleting one occurrence of a recurring task makes the next one of it. Raises Refusal for the last."""
+    wanted = call.request.get("AffectedTaskOccurrences", AFFECTED[0])
+    if item.tag != "Task" or item.element.find(f"{T}Recurrence") is None:
+        return False
+    if soap.attribute(call.request, "AffectedTaskOccurrences", AFFECTED, wanted) == AFFECTED[0]:
+        return False
+    if not tasks.advance(item):
+        raise Refusal("ErrorCannotDeleteTaskOccurrence")
+    call.store.change_item(item, paths=["task:DueDate", "task:StartDate"])
+    return True
+
+
 def remove(call: Call, item: Item, kind: str) -> None:
     """For good, or into the folder that this way of deleting leads to."""
+    if isinstance(item, occurrences.Occurrence):
+        occurrences.delete(call.store, item)
+        return
     target: Folder | None = None
     if kind == "MoveToDeletedItems":
         target = call.store.distinguished(item.account, "deleteditems")
@@ -74,6 +92,8 @@ def copy_item(call: Call) -> Element:
 def _relocate(call: Call, act: Callable[[Item, Folder], Item], right: Right) -> Element:
     def relocate(wanted: Element) -> list[Element]:
         item = call.item(wanted, right)
+        if isinstance(item, occurrences.Occurrence):
+            raise Refusal("ErrorCalendarCannotMoveOrCopyOccurrence")
         target = target_folder(call)
         if target.account != item.account:
             owner = call.store.account_of(target.account)

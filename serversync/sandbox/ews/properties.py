@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from serversync.sandbox.ews import mimes, paths, rights, versions
+from serversync.sandbox.ews import appointments, mimes, occurrences, paths, rights, versions
 from serversync.sandbox.ews.call import Call
 from serversync.sandbox.ews.extended import (
     SETS,
@@ -35,7 +35,7 @@ from serversync.sandbox.ews.soap import (
     schema,
     stamp,
 )
-from serversync.sandbox.ews.store import Attachment, Item
+from serversync.sandbox.ews.store import Attachment, Item, Store
 
 
 @dataclass
@@ -347,6 +347,25 @@ def _preview(call: Call, item: Item, _: Shape) -> list[Element]:
     return [make(f"{T}Preview", " ".join(text.split())[:255])]
 
 
+def _of_series(tell: Callable[[Store, Item], list[Element]]) -> WorkOut:
+    """What only a series has."""
+
+    def work_out(call: Call, item: Item, _: Shape) -> list[Element]:
+        is_series = item.tag == "CalendarItem" and item.element.find(f"{T}Recurrence") is not None
+        return tell(call.store, item) if is_series else []
+
+    return work_out
+
+
+def _duration(call: Call, item: Item, _: Shape) -> list[Element]:
+    found = appointments.duration(item)
+    return [make(f"{T}Duration", found)] if found else []
+
+
+def _is_organizer(call: Call, item: Item, _: Shape) -> list[Element]:
+    return [make(f"{T}IsOrganizer", boolean(appointments.is_organizers(item)))]
+
+
 WORKED_OUT: Mapping[str, WorkOut] = {
     "item:ParentFolderId": _parent,
     "item:ItemClass": lambda call, item, _: [make(f"{T}ItemClass", item.item_class)],
@@ -377,6 +396,12 @@ WORKED_OUT: Mapping[str, WorkOut] = {
     "item:ConversationId": _conversation_id,
     "item:Flag": _flag_status,
     "item:Preview": _preview,
+    "calendar:Duration": _duration,
+    "calendar:IsOrganizer": _is_organizer,
+    "calendar:FirstOccurrence": _of_series(occurrences.shown_first),
+    "calendar:LastOccurrence": _of_series(occurrences.shown_last),
+    "calendar:ModifiedOccurrences": _of_series(occurrences.shown_modified),
+    "calendar:DeletedOccurrences": _of_series(occurrences.shown_deleted),
     "message:From": _person("From"),
     "message:Sender": _person("Sender"),
     "message:IsRead": _flag("IsRead", lambda call, item: item.is_read),

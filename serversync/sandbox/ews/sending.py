@@ -74,7 +74,7 @@ def _save(call: Call, item: NewItem) -> Item:
     owner = call.store.account_of(folder.account)
     assert owner is not None
     require_fitting(folder, item)
-    complete(call, item, owner.address)
+    complete(call, item, owner)
     require_size(call, item.size)
     require_room(call, owner, item.size)
     return call.store.add_item(folder, item)
@@ -92,7 +92,7 @@ def _send_new(call: Call, item: NewItem, disposition: str) -> None:
     if disposition == "SendAndSaveCopy" and folder is None:
         folder = call.store.distinguished(owner.guid, "sentitems")
     changed = prepare(call, item, owner)
-    complete(call, item, owner.address)
+    complete(call, item, owner)
     mime = mimes.rewritten(composed(item), item.element, changed)
     submit(call, item, mime, owner)
     if folder is None or call.quirks.no_sent_copy:

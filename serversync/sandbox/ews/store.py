@@ -21,6 +21,8 @@ from lxml import etree
 
 from serversync.sandbox.ews.ids import Kind, RemoteId, change_key
 from serversync.sandbox.ews.soap import Element, T, make
+from serversync.sandbox.ews.tables import SCHEMA as MORE_TABLES
+from serversync.sandbox.ews.tables import Exceptional, Tables
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS account (
@@ -254,7 +256,7 @@ class Event:
     old_id: int | None
 
 
-class Store:
+class Store(Tables):
     """`path`: a file in which everything outlives this process, or None for memory. Any thread may call."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -269,7 +271,7 @@ class Store:
         if path is not None:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(SCHEMA)
+        self._database.executescript(SCHEMA + MORE_TABLES)
 
     def close(self) -> None:
         with self._lock:
@@ -574,6 +576,15 @@ class Store:
         rows = self._rows(f"SELECT {ITEM_COLUMNS} {FROM_ITEM} WHERE item.id = ?", number)
         return _item(rows[0]) if rows else None
 
+    def items_with(self, folder: int, text: str) -> list[Item]:
+        """Whose properties hold this text somewhere."""
+        query = (
+            f"SELECT {ITEM_COLUMNS} {FROM_ITEM} WHERE item.folder = ? AND instr(item.properties, ?)"
+        )
+        return [
+            _item(row) for row in self._rows(f"{query} ORDER BY item.id", folder, text.encode())
+        ]
+
     def mime(self, number: int) -> bytes | None:
         rows = self._rows("SELECT mime FROM item WHERE id = ?", number)
         return bytes(rows[0][0]) if rows and rows[0][0] is not None else None
@@ -612,6 +623,7 @@ class Store:
             assert number is not None
             for attachment in draft.attachments:
                 self._insert_attachment(number, attachment)
+            self.write_exceptions(number, draft.exceptions)
             self._tell(
                 folder.account, change, event, False, folder.id, number,
                 old.folder if old else None, old.id if old else None,
@@ -701,6 +713,7 @@ class Store:
             mime=self.mime(item.id),
             mime_is_current=item.mime_is_current,
             attachments=self.attachments(item.id),
+            exceptions=self.exceptions(item.id),
         )
 
     def remove_item(self, item: Item, *, told: bool = True) -> None:
@@ -863,6 +876,7 @@ class NewItem:
     mime: bytes | None = None
     mime_is_current: bool = True
     attachments: list[Attachment] = field(default_factory=list)
+    exceptions: list[Exceptional] = field(default_factory=list)
 
 
 def _account(row: sqlite3.Row) -> Account:

@@ -1,6 +1,10 @@
 """The time zones of the server, by their Windows ids."""
 
 from dataclasses import dataclass
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from exchangelib.winzone import MS_TIMEZONE_TO_IANA_MAP
 
 from serversync.sandbox.ews.soap import Element, T, make
 
@@ -55,6 +59,19 @@ ZONES = (
     Zone("Mountain Standard Time", "(UTC-07:00) Mountain Time", 420, *_AMERICA),
     Zone("Pacific Standard Time", "(UTC-08:00) Pacific Time", 480, *_AMERICA),
 )
+
+
+UTC_ID = "UTC"
+
+
+def rules(windows_id: str) -> tzinfo | None:
+    """The clock of a zone, by CLDR's table of names. None: no such zone."""
+    name = MS_TIMEZONE_TO_IANA_MAP.get(windows_id)
+    return ZoneInfo(name) if name and "://" not in windows_id else None
+
+
+def shown_name(windows_id: str) -> str:
+    return next((zone.name for zone in ZONES if zone.windows_id == windows_id), windows_id)
 
 
 def definition(zone: Zone, full: bool) -> Element:

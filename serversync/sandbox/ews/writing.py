@@ -6,7 +6,19 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from serversync.sandbox.ews import extended, meetings, mimes, paths, soap, versions
+from serversync.sandbox.ews import (
+    appointments,
+    contacts,
+    extended,
+    meetings,
+    mimes,
+    occurrences,
+    paths,
+    soap,
+    tasks,
+    timezones,
+    versions,
+)
 from serversync.sandbox.ews.call import Call, operation
 from serversync.sandbox.ews.ids import read_change_key
 from serversync.sandbox.ews.properties import WITH_MIME, mime_of, only_id, read_field, read_indexed
@@ -23,7 +35,7 @@ from serversync.sandbox.ews.soap import (
     stamp,
     truth,
 )
-from serversync.sandbox.ews.store import Attachment, Folder, Item, NewItem
+from serversync.sandbox.ews.store import Account, Attachment, Folder, Item, NewItem
 
 #: Only the server writes these.
 READ_ONLY = frozenset(
@@ -31,7 +43,19 @@ READ_ONLY = frozenset(
     ItemId ParentFolderId Size DateTimeReceived DateTimeSent DateTimeCreated LastModifiedTime LastModifiedName
     HasAttachments DisplayTo DisplayCc ConversationId EffectiveRights IsSubmitted IsDraft IsFromMe IsResend
     IsUnmodified InternetMessageHeaders ResponseObjects ReceivedBy ReceivedRepresenting UniqueBody TextBody
-    CompleteName
+    CompleteName IsMeeting IsCancelled IsRecurring MeetingRequestWasSent CalendarItemType MyResponseType Organizer
+    OriginalStart RecurrenceId DateTimeStamp AppointmentReplyTime AppointmentSequenceNumber AppointmentState
+    Duration FirstOccurrence LastOccurrence ModifiedOccurrences DeletedOccurrences IsOnlineMeeting
+    JoinOnlineMeetingUrl OnlineMeetingSettings IsOrganizer ConflictingMeetingCount AdjacentMeetingCount
+    ConflictingMeetings AdjacentMeetings AssignedTime ChangeCount DelegationState Delegator
+    IsAssignmentEditable IsComplete IsTeamTask Owner StatusDescription ContactSource HasPicture Notes Photo
+    """.split()  # noqa: SIM905
+)
+#: Clients write these as 0 and 1, too; they are told as true and false.
+BOOLEANS = frozenset(
+    """
+    IsReadReceiptRequested IsDeliveryReceiptRequested IsResponseRequested ReminderIsSet IsAllDayEvent
+    AllowNewTimeProposal
     """.split()  # noqa: SIM905
 )
 #: Changes that leave the MIME as true as it was.
@@ -137,6 +161,8 @@ def set_property(call: Call, item: Item | NewItem, given: Element) -> None:
     special = SPECIAL.get(name)
     if special is not None:
         special(call, item, given)
+    elif name in BOOLEANS:
+        replace(item.element, make(given.tag, soap.boolean(truth(given.text))))
     else:
         replace(item.element, given)
 
@@ -187,6 +213,11 @@ def _set_attachments(call: Call, item: Item | NewItem, given: Element) -> None:
     item.mime_is_current = False
 
 
+def _set_attendees(call: Call, item: Item | NewItem, given: Element) -> None:
+    """What they answered is the server's to say."""
+    appointments.set_attendees(item, given)
+
+
 def _ignore(call: Call, item: Item | NewItem, given: Element) -> None:
     """The server knows better."""
 
@@ -199,6 +230,7 @@ SPECIAL: dict[str, Callable[[Call, Item | NewItem, Element], None]] = {
     "Attachments": _set_attachments,
     "DateTimeReceived": _ignore,
     "DateTimeSent": _ignore,
+    **dict.fromkeys(appointments.ATTENDEES, _set_attendees),
 }
 
 
@@ -237,66 +269,58 @@ def _item_attachment(call: Call, name: str, element: Element) -> Attachment:
     )
 
 
-def complete(call: Call, item: NewItem, owner_address: str) -> None:
-    """Give a message what every stored one has: ids, sender, times, a size."""
-    now = datetime.now(UTC)
-    if item.tag in (
-        "Message",
-        "PostItem",
-        "MeetingRequest",
-        "MeetingResponse",
-        "MeetingCancellation",
-    ):
-        _give(item, "InternetMessageId", lambda: mimes.new_message_id(owner_address))
-        _give(
-            item,
-            "ConversationTopic",
-            lambda: mimes.topic(item.element.findtext(f"{T}Subject") or ""),
-        )
-        _give(item, "ConversationIndex", lambda: mimes.new_conversation_index(now))
-        _give(item, "DateTimeSent", lambda: stamp(now))
-        if item.received_at is None and not call.quirks.no_received_time:
-            item.received_at = now
-        if item.mime is not None:
-            item.mime = mimes.completed(item.mime, item.element)
-    elif item.tag == "CalendarItem":
-        _give(
-            item,
-            "UID",
-            lambda: f"040000008200E00074C5B7101A82E008{mimes.new_message_id('x@x')[1:33].upper()}",
-        )
-    elif item.tag == "Task":
-        settle_task(item)
+def complete(call: Call, item: NewItem, owner: Account) -> None:
+    """Give an item what every stored one of its kind has: ids, sender, times, a size. Raises Refusal."""
+    if item.tag in WITH_MIME:
+        _complete_message(call, item, owner)
+    else:
+        settle(item, owner, _order(item), appointments.context_zone(call.request))
     if not item.size:
         item.size = len(etree.tostring(item.element)) + sum(
             len(one.content) for one in item.attachments
         )
 
 
+def _order(item: NewItem) -> list[str]:
+    """The paths of what it was given, as they came."""
+    return [path for child in item.element if (path := path_of(item.tag, soap.local(child)))]
+
+
+def settle(
+    item: Item | NewItem,
+    owner: Account,
+    changed: Sequence[str] = (),
+    default_zone: str = timezones.UTC_ID,
+) -> None:
+    """What the server makes of an item after each write; `changed`: paths, in their order.
+    Raises Refusal, SoapFault."""
+    if item.tag == "CalendarItem":
+        appointments.settle(item, owner, default_zone)
+    elif item.tag == "Task":
+        tasks.settle(item, owner, changed)
+    elif item.tag == "Contact":
+        contacts.settle(item)
+
+
+def _complete_message(call: Call, item: NewItem, owner: Account) -> None:
+    now = datetime.now(UTC)
+    _give(item, "InternetMessageId", lambda: mimes.new_message_id(owner.address))
+    _give(
+        item,
+        "ConversationTopic",
+        lambda: mimes.topic(item.element.findtext(f"{T}Subject") or ""),
+    )
+    _give(item, "ConversationIndex", lambda: mimes.new_conversation_index(now))
+    _give(item, "DateTimeSent", lambda: stamp(now))
+    if item.received_at is None and not call.quirks.no_received_time:
+        item.received_at = now
+    if item.mime is not None:
+        item.mime = mimes.completed(item.mime, item.element)
+
+
 def _give(item: NewItem, name: str, make_value: Callable[[], str]) -> None:
     if not item.element.findtext(T + name):
         replace(item.element, make(T + name, make_value()))
-
-
-def settle_task(item: Item | NewItem, changed: Sequence[str] = ()) -> None:
-    """Status, percentage and date of completion say the same; the one that was changed leads."""
-    status = item.element.findtext(f"{T}Status") or "NotStarted"
-    percent = float(item.element.findtext(f"{T}PercentComplete") or 0)
-    if "task:PercentComplete" in changed and "task:Status" not in changed:
-        status = "Completed" if percent >= 100 else ("InProgress" if percent else "NotStarted")
-    elif status == "Completed":
-        percent = 100
-    elif percent >= 100:
-        percent = 0
-    done = status == "Completed"
-    replace(item.element, make(f"{T}Status", status))
-    replace(item.element, make(f"{T}PercentComplete", f"{percent:g}"))
-    replace(item.element, make(f"{T}IsComplete", soap.boolean(done)))
-    date = item.element.find(f"{T}CompleteDate")
-    if done and date is None:
-        replace(item.element, make(f"{T}CompleteDate", stamp(datetime.now(UTC))))
-    elif not done and date is not None:
-        item.element.remove(date)
 
 
 def require_fitting(folder: Folder, item: NewItem) -> None:
@@ -352,36 +376,55 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
     updates = children(element.find(f"{T}Updates"))
     if not updates:
         raise schema("'Updates' is empty.", element)
-    if item.tag == "CalendarItem":
-        if call.request.get("SendMeetingInvitationsOrCancellations") is None:
-            raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
-        told = soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", TOLD)
-        meetings.tell(item, told)
+    told = _told(call) if item.tag == "CalendarItem" else meetings.NOBODY
     if item.tag == "Message" and call.request.get("MessageDisposition") is None:
         raise Refusal("ErrorMessageDispositionRequired")
     if call.request.get("MessageDisposition", "SaveOnly") != "SaveOnly":
         raise Refusal("ErrorInvalidOperation", "A message is sent by SendItem or CreateItem.")
     changes = [_read_change(call, item, update) for update in updates]
     _require_no_conflict(call, item, children(element)[0], changes, resolution)
+    before = etree.fromstring(etree.tostring(item.element))
     for change in changes:
         if not item.is_draft and item.tag == "Message" and change.path in FIXED_AFTER_SENDING:
             raise Refusal("ErrorInvalidPropertyUpdateSentMessage")
         change.apply(item)
-    return _stored(call, item, [change.path for change in changes])
+    stored = _stored(call, item, [change.path for change in changes], before)
+    meetings.tell(stored, told)
+    return stored
 
 
-def _stored(call: Call, item: Item, changed: list[str]) -> Item:
-    if item.tag == "Task":
-        settle_task(item, changed)
+def _told(call: Call) -> str:
+    if call.request.get("SendMeetingInvitationsOrCancellations") is None:
+        raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
+    return soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", TOLD)
+
+
+def _stored(call: Call, item: Item, changed: list[str], before: Element) -> Item:
+    owner = call.store.account_of(item.account)
+    assert owner is not None
+    settle(item, owner, changed, appointments.context_zone(call.request))
+    if isinstance(item, occurrences.Occurrence):
+        return _stored_occurrence(call, item, changed, before)
+    if item.tag == "CalendarItem" and appointments.is_moved(before, item.element):
+        call.store.drop_exceptions(item.id)
+    if item.tag == "Task" and (done := tasks.begin_again(item)) is not None:
+        tasks.keep_done(call.store, item, done)
     touching = [path for path in changed if not _is_beside_mime(path)]
     if touching and "item:MimeContent" not in changed:
         _update_mime(call, item, [path.partition(":")[2] for path in touching])
-        owner = call.store.account_of(item.account)
-        assert owner is not None
         require_room(call, owner, 0)
     return call.store.change_item(
         item, paths=changed, only_read_flag=set(changed) == {"message:IsRead"}
     )
+
+
+def _stored_occurrence(
+    call: Call, item: occurrences.Occurrence, changed: list[str], before: Element
+) -> Item:
+    same_uid = item.element.findtext(f"{T}UID") == before.findtext(f"{T}UID")
+    if not same_uid or item.element.find(f"{T}Recurrence") is not None:
+        raise Refusal("ErrorInvalidPropertySet", "An occurrence has this of its series.")
+    return occurrences.keep(call.store, item, changed)
 
 
 def _update_mime(call: Call, item: Item, names: list[str]) -> None:

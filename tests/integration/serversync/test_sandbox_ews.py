@@ -12,28 +12,23 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-import requests.adapters
 from exchangelib import (
     BASIC,
     DELEGATE,
     IMPERSONATION,
     Account,
-    Build,
     CalendarItem,
     Configuration,
     Contact,
     Credentials,
     EWSDateTime,
-    EWSTimeZone,
     ExtendedProperty,
-    FailFast,
     FileAttachment,
     HTMLBody,
     ItemAttachment,
     Mailbox,
     Message,
     Task,
-    Version,
     errors,
 )
 from exchangelib.folders import Folder, Inbox
@@ -49,16 +44,21 @@ from serversync.sandbox.faults import Fault, Kind
 from serversync.sandbox.outside import Manner, Person
 from serversync.sandbox.servers import Sandbox, running_sandbox
 from serversync.sandbox.store import INBOX
+from tests.integration.serversync.ews_clients import (
+    ADA,
+    BEN,
+    BUILD_2019,
+    PASSWORD,
+    account,
+    trusting,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
-ADA, BEN = "ada@exchange.example", "ben@exchange.example"
 SERVICE = "service@exchange.example"
 RITA = "rita@customer.example"
 IMAP_USER = "chloe@sandbox.example"
-PASSWORD = "quite a secret"
 MESSAGES = Path(__file__).parents[2] / "messages"
-BUILD_2019 = Build(15, 2, 1118, 7)
 MIME = (
     b"From: Rita <rita@customer.example>\r\nTo: ada@exchange.example\r\nSubject: An order\r\n"
     b"Message-ID: <order@customer.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n"
@@ -90,37 +90,6 @@ def sandbox(server, monkeypatch):
     server.exchange.forget_subscriptions()
     server.faults.clear()
     server.sent.clear()
-
-
-def trusting(sandbox: Sandbox) -> type[requests.adapters.HTTPAdapter]:
-    """An adapter that trusts the sandbox's authority and nobody else."""
-    path = sandbox.folder / "trusted.pem"
-    path.write_text(sandbox.ca_pem)
-
-    class Adapter(requests.adapters.HTTPAdapter):
-        def send(self, request, **options):
-            return super().send(request, **{**options, "verify": str(path)})
-
-    return Adapter
-
-
-def account(
-    sandbox: Sandbox, address: str = ADA, *, user: str = "", access: str = DELEGATE
-) -> Account:
-    configuration = Configuration(
-        service_endpoint=sandbox.exchange.url,
-        credentials=Credentials(user or address, PASSWORD),
-        auth_type=BASIC,
-        version=Version(build=BUILD_2019),
-        retry_policy=FailFast(),
-    )
-    return Account(
-        address,
-        config=configuration,
-        autodiscover=False,
-        access_type=access,
-        default_timezone=EWSTimeZone("UTC"),
-    )
 
 
 def operations(sandbox: Sandbox) -> list[str]:
