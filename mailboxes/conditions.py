@@ -975,6 +975,25 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("The synchronization would delete or cancel unusually much and was stopped (R6.46)."),
         _("Look at the list, then confirm or cancel."),
     ),
+    (
+        "ActWaitsForApproval",
+        808,
+        P,
+        MAILBOX,
+        _(
+            "%(count)s changes of appointments, contacts and tasks wait for somebody to approve them; "
+            "%(people)s people would be mailed (R6.46, R6.51)."
+        ),
+        _("Look at what would happen, then approve it or drop it. Everything else goes on."),
+    ),
+    (
+        "ActOrganizerChanged",
+        809,
+        E,
+        ITEM,
+        _("Somebody else organizes the meeting now (R6.32)."),
+        _("Decide whether it is handed over, which calls the former meeting off."),
+    ),
     # -- 9xx what only informs
     (
         "AddressMovedToOtherMailbox",

@@ -9,21 +9,30 @@ from mailboxes.access import EVERYTHING, NOTHING, Asker, content_readers, rows
 from mailboxes.choices import Reach
 from mailboxes.models import EmailServerProfile, Mailbox
 from serversync.models import (
+    ActState,
+    ExchangeSyncIdMapping,
+    FilterSetup,
     FolderCursor,
+    ItemFolderCursor,
     LearnedLimit,
     MailboxStatistics,
+    ParkedBatch,
+    ParkedChange,
     Replay,
     ReplayChange,
+    SavedQuery,
     ServerAction,
     Submission,
     SyncItem,
+    SyncRevision,
+    UserQuery,
     Workload,
 )
 
 TRACK = "track_syncitem"
 
 
-@rows(Workload, FolderCursor, MailboxStatistics, ServerAction)
+@rows(Workload, FolderCursor, MailboxStatistics, ServerAction, ActState, ItemFolderCursor)
 def _of_a_mailbox(asker: Asker) -> Q:
     """They explain their mailbox: who may look at it may look at them. Nobody changes them."""
     return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else NOTHING
@@ -37,6 +46,22 @@ def _items(asker: Asker) -> Q:
         readable = Mailbox.objects.filter(content_readers(asker.user))
         return NOTHING if asker.reach is None else Q(mailbox__in=readable)
     return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else asker.owned("mailbox__")
+
+
+@rows(ExchangeSyncIdMapping, ParkedBatch, SyncRevision)
+def _of_pairs(asker: Asker) -> Q:
+    """Looking goes with the mailbox (what is in them is guarded apart, R8.30). Deciding is the business of whose
+    mailbox it is, and of whom a permission lets (R6.46, R8.17)."""
+    if asker.viewing:
+        return Q(mailbox__in=asker.seen(Mailbox))
+    mine = Q(mailbox__owning_user=asker.user.pk) | Q(mailbox__regarding_user=asker.user.pk)
+    allowed = asker.owned("mailbox__")
+    return allowed | mine if allowed else allowed
+
+
+@rows(ParkedChange)
+def _parked_changes(asker: Asker) -> Q:
+    return Q(batch__in=asker.seen(ParkedBatch)) if asker.viewing else NOTHING
 
 
 @rows(Submission)
@@ -55,6 +80,26 @@ def _learned_limits(asker: Asker) -> Q:
     return Q(mailbox__in=asker.seen(Mailbox)) | Q(
         email_server_profile__in=asker.seen(EmailServerProfile)
     )
+
+
+@rows(UserQuery)
+def _filters(asker: Asker) -> Q:
+    """Own ones need no permission (R6.12); with one, also those of whom its reach covers."""
+    if asker.reach == Reach.ALL:
+        return EVERYTHING
+    mine = Q(owning_user=asker.user.pk)
+    return mine | Q(owning_user__in=asker.teammates) if asker.reach == Reach.TEAM else mine
+
+
+@rows(SavedQuery)
+def _filter_templates(asker: Asker) -> Q:
+    """They belong to nobody and tell nothing of anybody."""
+    return EVERYTHING if asker.viewing or asker.reach is not None else NOTHING
+
+
+@rows(FilterSetup)
+def _filter_setups(asker: Asker) -> Q:
+    return EVERYTHING if asker.viewing and asker.reach == Reach.ALL else NOTHING
 
 
 @rows(Replay)
