@@ -10,6 +10,7 @@ from activities.models import (
     ActivityPointer,
     Appointment,
     BouncedAddress,
+    ChangeCounter,
     Contact,
     Email,
     EmailHash,
@@ -20,6 +21,7 @@ from activities.models import (
     Letter,
     PhoneCall,
     QueueItem,
+    RecordChange,
     RecurringAppointmentMaster,
     ServiceAppointment,
     StoredBytes,
@@ -141,7 +143,7 @@ def _bounced(asker: Asker) -> Q:
     return EVERYTHING if asker.reach == Reach.ALL else Q(email__in=asker.seen(Email))
 
 
-@rows(EmailHash, StoredBytes)
+@rows(EmailHash, StoredBytes, RecordChange, ChangeCounter)
 def _stored_bytes(asker: Asker) -> Q:
-    """Sizes and digests of everybody's files and words: only reach over all rows opens the table."""
+    """Sizes, digests and keys of everybody's files, words and records: only reach over all rows opens the table."""
     return EVERYTHING if asker.reach == Reach.ALL else NOTHING

@@ -24,7 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 FOLDER = settings.BASE_DIR / "var" / "test-databases"
 PREFIX = "serversync_tests_"
-SOURCES = ("migrations/*.py", "models.py", "models/*.py", "fields.py", "choices.py")
+SOURCES = ("migrations/*.py", "models.py", "models/*.py", "fields.py", "choices.py", "triggers.py")
 UNUSED_DAYS = 2
 
 

@@ -7,6 +7,7 @@ from activities.models.appointments import (
 )
 from activities.models.attachments import ActivityMimeAttachment
 from activities.models.bounced import BouncedAddress
+from activities.models.changes import ChangeCounter, RecordChange
 from activities.models.deleted import DeletedRecord
 from activities.models.emails import Email
 from activities.models.hashes import EmailHash
@@ -27,6 +28,7 @@ __all__ = [
     "ActivityPointer",
     "Appointment",
     "BouncedAddress",
+    "ChangeCounter",
     "Contact",
     "DeletedRecord",
     "Email",
@@ -39,6 +41,7 @@ __all__ = [
     "Letter",
     "PhoneCall",
     "QueueItem",
+    "RecordChange",
     "RecurringAppointmentMaster",
     "ServiceAppointment",
     "StoredBytes",
