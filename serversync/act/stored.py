@@ -2,8 +2,8 @@
 
     fields       {"subject": "Plan", "when": {"start": …, "end": …, "all_day": false, "zone": "Europe/Berlin"}}
     side         {"fields": {…}, "occurrences": {"2026-03-09T08:00:00+00:00": {…} or null}}
-    write        a side of what changes, with "verb", "tell", "told", "lifecycle" and, under "before", a side of what is
-                 there now, so that a person can see both next to each other
+    write        a side of what changes, with "verb", "tell", "tells", "told", "lifecycle" and, under "before", a side
+                 of what is there now, so that a person can see both next to each other
     reason       {"code": …, "parameters": {…}}
     lost         {"name": …, "value": …, "kept": …, "side": …, "original": …}
 
@@ -173,6 +173,8 @@ def write_data(write: Write, before: Side | None = None) -> Data:
         "told": sorted(write.told),
         "lifecycle": str(write.lifecycle) if write.lifecycle else "",
     }
+    if write.tells:
+        told["tells"] = {at.isoformat(): str(tell) for at, tell in sorted(write.tells.items())}
     if before is not None:
         told["before"] = side_data(before if _takes_all(write) else _only(before, write))
     return told

@@ -71,7 +71,7 @@ def test_occurrences_come_back_with_those_that_were_deleted():
 def test_a_write_comes_back_and_keeps_what_it_replaces():
     write = Write(
         verb=Verb.UPDATE, fields={"subject": "New"}, tell=Tell.ALL, told=("ben@example.com",),
-        lifecycle=Lifecycle.COMPLETED,
+        lifecycle=Lifecycle.COMPLETED, tells={MOMENT: Tell.CHANGED},
     )  # fmt: skip
     told = stored.write_data(write, Side({"subject": "Old", "location": "Here"}))
     assert stored.write_of(ItemKind.APPOINTMENT, json.loads(json.dumps(told))) == write
