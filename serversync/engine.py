@@ -389,10 +389,13 @@ class _Run:
 
     def limits(self) -> Limits:
         organization = self.organization
+        failures = "max_mailbox_transient_failures"
+        if self.claim.operation == Operation.ACT:
+            failures = "maximum_mailbox_transient_failures_for_act"
         return Limits(
-            max_transient=organization.max_mailbox_transient_failures,
-            on_transient=organization.mailbox_backoff_on_transient_error,
-            on_timeout=organization.mailbox_backoff_on_timeout,
+            max_transient=getattr(organization, failures),
+            on_transient=self._setting("mailbox_backoff_on_transient_error"),
+            on_timeout=self._setting("mailbox_backoff_on_timeout"),
             pause=bool(organization.effective("pause_instead_of_disable")),
         )
 
@@ -549,16 +552,20 @@ class _Run:
         )
 
     def _gaps(self) -> Gaps:
-        organization = self.organization
         return Gaps(
-            active_min=organization.active_mailbox_minimum_backoff,
-            active_max=organization.active_mailbox_maximum_backoff,
-            idle_min=organization.idle_mailbox_minimum_backoff,
-            idle_max=organization.idle_mailbox_maximum_backoff,
+            active_min=self._setting("active_mailbox_minimum_backoff"),
+            active_max=self._setting("active_mailbox_maximum_backoff"),
+            idle_min=self._setting("idle_mailbox_minimum_backoff"),
+            idle_max=self._setting("idle_mailbox_maximum_backoff"),
         )
 
+    def _setting(self, name: str) -> int:
+        """Appointments, contacts and tasks have their own (R9.4)."""
+        suffix = "_for_act" if self.claim.operation == Operation.ACT else ""
+        return int(getattr(self.organization, name + suffix))
+
     def _longest_gap(self) -> timedelta:
-        return timedelta(seconds=self.organization.idle_mailbox_maximum_backoff)
+        return timedelta(seconds=self._setting("idle_mailbox_maximum_backoff"))
 
     def _polling_floor(self) -> int:
         profile = self.mailbox.email_server_profile

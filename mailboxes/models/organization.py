@@ -492,7 +492,7 @@ class Organization(Record, Stamped):
         10,
         _("More are shown first, and wait for approval (R6.51)."),
     )
-    max_act_attempts = _seconds(
+    maximum_synchronization_attempts_for_act = _seconds(
         _("attempts at an item"), 5, _("A change on either side begins anew (R6.54).")
     )
     act_items_per_cycle = _seconds(
@@ -504,6 +504,27 @@ class Organization(Record, Stamped):
     active_mailbox_maximum_backoff = _seconds(_("active mailbox: longest gap (s)"), 300, _("R9.1"))
     idle_mailbox_minimum_backoff = _seconds(_("idle mailbox: shortest gap (s)"), 300, _("R9.1"))
     idle_mailbox_maximum_backoff = _seconds(_("idle mailbox: longest gap (s)"), 720, _("R9.1"))
+    active_mailbox_minimum_backoff_for_act = _seconds(
+        _("appointments and the like, active mailbox: shortest gap (s)"), 300, _("R9.1")
+    )
+    active_mailbox_maximum_backoff_for_act = _seconds(
+        _("appointments and the like, active mailbox: longest gap (s)"), 720, _("R9.1")
+    )
+    idle_mailbox_minimum_backoff_for_act = _seconds(
+        _("appointments and the like, idle mailbox: shortest gap (s)"), 720, _("R9.1")
+    )
+    idle_mailbox_maximum_backoff_for_act = _seconds(
+        _("appointments and the like, idle mailbox: longest gap (s)"), 900, _("R9.1")
+    )
+    mailbox_backoff_on_transient_error_for_act = _seconds(
+        _("appointments and the like: pause after a transient error (s)"), 300, _("R9.5")
+    )
+    mailbox_backoff_on_timeout_for_act = _seconds(
+        _("appointments and the like: pause after a time-out (s)"), 300, _("R9.5")
+    )
+    maximum_mailbox_transient_failures_for_act = _seconds(
+        _("appointments and the like: transient failures in a row"), 10, _("R8.3, R8.5")
+    )
     mailbox_backoff_on_transient_error = _seconds(
         _("pause after a transient error (s)"), 300, _("Grows with each failure in a row (R9.5).")
     )

@@ -74,3 +74,20 @@ class RevisionSide(TextChoices):
     STORE = "store", _("Here")
     SERVER = "server", _("On the server")
     LINK = "link", _("Link")
+
+
+class ActOutcome(TextChoices):
+    """What a cycle did to one pair, as it is counted."""
+
+    STORE_CREATED = "store_created", _("created here")
+    STORE_UPDATED = "store_updated", _("changed here")
+    STORE_DELETED = "store_deleted", _("deleted here")
+    SERVER_CREATED = "server_created", _("created on the server")
+    SERVER_UPDATED = "server_updated", _("changed on the server")
+    SERVER_DELETED = "server_deleted", _("deleted on the server")
+    SERVER_CANCELED = "server_canceled", _("canceled on the server")
+    LINKED = "linked", _("linked")
+    UNLINKED = "unlinked", _("unlinked")
+    PARKED = "parked", _("waiting for approval")
+    ASKED = "asked", _("waiting for an answer")
+    FAILED = "failed", _("failed")

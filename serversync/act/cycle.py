@@ -1,0 +1,129 @@
+"""One cycle of appointments, contacts and tasks: note, read, decide, guard, write, tell.
+
+    folders ─> server's changes ─┐
+               store's journal ──┴─> due pairs ─> decisions ─> guard ─> store, then server
+                                     (pending)    (reconcile)  (parking)      (writing)
+
+Called by the engine with a claimed lease; it alone catches what escapes here. A mailbox that never was synchronized
+is read whole, and nothing is written before its first batch was approved, unless it is small (R6.51).
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from mailboxes.connect import items_server
+from mailboxes.protocols.items import MAIN_FOLDERS, ItemFolder, ItemsServer
+from serversync.act import marker, noting, parking, pending, writing
+from serversync.act.run import FOLDERS_EVERY, ActRun, begin
+from serversync.context import Context
+from serversync.cycle import Clock, CycleResult
+from serversync.leases import renew
+from serversync.models import ActState, ItemFolderCursor
+
+Connect = Callable[..., ItemsServer]
+
+
+def synchronize(
+    context: Context,
+    token: UUID,
+    *,
+    clock: Clock = timezone.now,
+    connect: Connect = items_server,
+) -> CycleResult:
+    """Run one cycle. Raises ServerError (the server), LeaseLost (somebody else has the mailbox)."""
+    run = begin(context, token, clock)
+    not_before = context.organization.perform_act_sync_after
+    if not_before is not None and clock() < not_before:
+        return run.result
+    server = connect(context.mailbox, context.organization)
+    try:
+        with run.timed("open"):
+            run.server = server.open()
+        _cycle(run)
+    finally:
+        server.close()
+    return run.result
+
+
+def _cycle(run: ActRun) -> None:
+    if _folders_are_due(run):
+        _read_folders(run)
+    if marker.is_due(run):
+        marker.check(run)
+    noting.read_server(run)
+    noting.read_store(run)
+    if run.pending:
+        _work(run)
+    elif run.is_first:
+        _begin(run)
+
+
+def _work(run: ActRun) -> None:
+    """As many pairs as a cycle may take; what is left runs at once."""
+    works = pending.decided(run, pending.due(run, run.organization.act_items_per_cycle))
+    go = parking.sorted_out(run, works)
+    if any(work.decision.to_server for work in go):
+        marker.check_before_writing(run)
+    writing.carry_out(run, go)
+    if run.is_first and len(go) == len(works) and not run.result.more and not _waits(run):
+        _begin(run)
+
+
+def _waits(run: ActRun) -> bool:
+    return run.links().filter(batch__isnull=False).exists()
+
+
+def _begin(run: ActRun) -> None:
+    """There was nothing to ask, or it was approved."""
+    run.state.began_at = run.clock()
+    run.state.save(update_fields=["began_at"])
+
+
+# -- folders ---------------------------------------------------------------------------------------
+
+
+def _folders_are_due(run: ActRun) -> bool:
+    read_at = run.state.folders_read_at
+    return not run.folders or read_at is None or read_at + FOLDERS_EVERY <= run.clock()
+
+
+def _read_folders(run: ActRun) -> None:
+    """The three main ones and calendars below the main one (R6.5). A folder that is gone is forgotten;
+    what was in it has left, and is found out to have moved or to be deleted."""
+    with run.timed("folders"):
+        there = {folder.folder: folder for folder in run.connected.folders()}
+    now = run.clock()
+    with transaction.atomic():
+        renew(run.token, now)
+        known = {row.folder: row for row in run.folders}
+        ItemFolderCursor.objects.bulk_create(
+            [_cursor(run, folder) for key, folder in there.items() if key not in known],
+            ignore_conflicts=True,
+        )
+        for key, row in known.items():
+            if key not in there and key not in MAIN_FOLDERS:
+                noting.note_folder_gone(run, row)
+        run.state.folders_read_at = now
+        run.state.save(update_fields=["folders_read_at"])
+    run.folders = _ordered(run)
+
+
+def _cursor(run: ActRun, folder: ItemFolder) -> ItemFolderCursor:
+    return ItemFolderCursor(
+        mailbox=run.mailbox,
+        generation=run.mailbox.account_generation,
+        folder=folder.folder,
+        holds=folder.holds,
+        name=folder.name[:255],
+    )
+
+
+def _ordered(run: ActRun) -> list[ItemFolderCursor]:
+    rows = ItemFolderCursor.objects.filter(
+        mailbox=run.mailbox, generation=run.mailbox.account_generation
+    )
+    return list(rows.order_by("pk"))

@@ -1,0 +1,157 @@
+"""What one cycle may not do by itself waits in a batch, and what of it isn't wanted any more leaves (R6.46, R6.51).
+
+A mailbox has one batch that waits. Its pairs stay noted, and are decided anew when a side changes, when somebody
+approves, and once a day: what is still the same goes on waiting without a word, anything else is shown again.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
+from serversync.act import batches, guard
+from serversync.act.choices import ActOutcome, BatchKind, BatchState
+from serversync.act.pending import Work
+from serversync.act.run import ActRun, count
+from serversync.act.stored import reasons_data, write_data
+from serversync.act.types import Reason
+from serversync.leases import renew
+from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange
+
+LOOK_AGAIN = timedelta(days=1)
+
+
+def limits_of(run: ActRun) -> guard.Limits:
+    organization = run.organization
+    return guard.Limits(
+        max_deletes=organization.max_act_deletes,
+        percent=organization.max_act_deletes_percent,
+        free=organization.free_act_deletes,
+        max_people=organization.max_act_invitations,
+        first_free=organization.max_act_first_creations,
+        guarded=bool(organization.effective("guard_act")),
+    )
+
+
+def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:
+    """Those that may go on; the others are parked."""
+    approved = _approved(works)
+    verdict = guard.judge(
+        {work.link.pk: work.decision for work in works},
+        run.linked,
+        limits_of(run),
+        first=run.is_first,
+        approved=approved,
+    )
+    by_key = {work.link.pk: work for work in works}
+    with transaction.atomic():
+        renew(run.token, run.clock())
+        parked = {key: (by_key[key], reasons) for key, reasons in verdict.parked.items()}
+        _park(run, parked)
+        _take_out(run, [by_key[key] for key in verdict.go])
+    return [by_key[key] for key in verdict.go]
+
+
+def _approved(works: Sequence[Work]) -> dict[UUID, str]:
+    """Link -> digest of what somebody agreed to."""
+    keys = [work.link.pk for work in works]
+    rows = ParkedChange.objects.filter(
+        # An approval is used up by what it allowed.
+        Q(link__synced_on=None)
+        | Q(batch__ended_on=None)
+        | Q(link__synced_on__lt=F("batch__ended_on")),
+        link__in=keys,
+        approved=True,
+    ).order_by("pk")
+    return dict(rows.values_list("link_id", "digest"))
+
+
+def _park(run: ActRun, parked: Mapping[UUID, tuple[Work, Sequence[Reason]]]) -> None:
+    if not parked:
+        return
+    now = run.clock()
+    batch = _waiting(run)
+    known = {change.link_id: change for change in batch.changes.all()}
+    wanted = [_change(batch, work, reasons) for work, reasons in parked.values()]
+    news = [new for new in wanted if _is_news(known.get(new.link_id), new)]
+    ParkedChange.objects.filter(batch=batch, link__in=[new.link_id for new in news]).delete()
+    ParkedChange.objects.bulk_create(news, batch_size=200)
+    ExchangeSyncIdMapping.objects.filter(pk__in=list(parked)).update(
+        batch=batch, next_attempt_at=now + LOOK_AGAIN, modified_on=now
+    )
+    if news:
+        count(run.result, ActOutcome.PARKED, len(news))
+        _refresh(run, batch)
+
+
+def _waiting(run: ActRun) -> ParkedBatch:
+    kind = BatchKind.FIRST if run.is_first else BatchKind.LIMITS
+    made, _new = ParkedBatch.objects.get_or_create(
+        mailbox=run.mailbox,
+        state=BatchState.WAITING,
+        defaults={"kind": kind, "created_on": run.clock()},
+    )
+    return made
+
+
+def _change(batch: ParkedBatch, work: Work, reasons: Sequence[Reason]) -> ParkedChange:
+    decision = work.decision
+    to_store, to_server = decision.to_store, decision.to_server
+    told = to_server.told if to_server and to_server.mails else ()
+    return ParkedChange(
+        batch=batch,
+        link=work.link,
+        digest=guard.digest(decision),
+        to_store=write_data(to_store, work.store) if to_store else None,
+        to_server=write_data(to_server, work.server) if to_server else None,
+        told=sorted(told),
+        reasons=reasons_data([*reasons, *decision.reasons]),
+    )
+
+
+def _is_news(known: ParkedChange | None, new: ParkedChange) -> bool:
+    return known is None or known.digest != new.digest
+
+
+def _refresh(run: ActRun, batch: ParkedBatch) -> None:
+    """Counts and reasons of all that waits, and the alert."""
+    rows = list(batch.changes.values_list("to_store", "to_server", "told", "reasons"))
+    counts: Counter[str] = Counter()
+    people: set[str] = set()
+    reasons: dict[str, Any] = {}
+    for to_store, to_server, told, because in rows:
+        for side, write in (("store", to_store), ("server", to_server)):
+            if write:
+                counts[f"{side}_{write['verb']}"] += 1
+        people |= set(told)
+        reasons |= {one["code"]: one for one in because if one["code"] in guard.STOPS}
+    batch.counts = dict(counts) | {"people": len(people)}
+    batch.reasons = list(reasons.values())
+    batch.changed_on = run.clock()
+    batch.save(update_fields=["counts", "reasons", "changed_on"])
+    batches.announce(batch, run.clock(), run.organization)
+
+
+def _take_out(run: ActRun, works: Sequence[Work]) -> None:
+    """What waited and is wanted no more, or is something harmless by now."""
+    waited = [work.link.pk for work in works if work.link.batch_id]
+    if not waited:
+        return
+    left = ParkedChange.objects.filter(
+        link__in=waited, approved=False, batch__state=BatchState.WAITING
+    )
+    touched = set(left.values_list("batch_id", flat=True))
+    left.delete()
+    ExchangeSyncIdMapping.objects.filter(pk__in=waited).update(batch=None)
+    for batch in ParkedBatch.objects.filter(pk__in=touched):
+        if batch.changes.exists():
+            _refresh(run, batch)
+        else:
+            batch.state, batch.ended_on = BatchState.OVERTAKEN, run.clock()
+            batch.save(update_fields=["state", "ended_on"])
+            batches.settle(run.mailbox, run.clock())

@@ -1,0 +1,370 @@
+"""The pairs that something is noted of: both sides read, and one decision each. Nothing is written.
+
+    due links ─> items that left: moved? a copy?  ─> both sides ─> look-alikes ─> reconcile
+                 (find, by what is written on them)   (fetch, rows)   (R6.51)
+
+What only the store has changed isn't fetched: the item is what it was when both were last equal, and its version
+protects the write. So 500 changed records cost the writing, and no reading.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from mailboxes.models import Mailbox
+from mailboxes.choices import ActDeliveryMethod
+from mailboxes.protocols.errors import MessageError
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, ServerItem
+from serversync.act import filters, store
+from serversync.act.choices import ChangeType, LinkState
+from serversync.act.reconcile import reconcile
+from serversync.act.run import ActRun, is_due
+from serversync.act.stored import side_of
+from serversync.act.types import (
+    Answer,
+    Decision,
+    ItemFacts,
+    LinkFacts,
+    Pair,
+    Question,
+    RecordFacts,
+    Side,
+    Started,
+    Table,
+)
+from serversync.models import ExchangeSyncIdMapping
+
+Link = ExchangeSyncIdMapping
+
+FOLDER_OF = {
+    ItemKind.APPOINTMENT: CALENDAR,
+    ItemKind.SERIES: CALENDAR,
+    ItemKind.CONTACT: CONTACTS,
+    ItemKind.TASK: TASKS,
+}
+TABLE_OF = {
+    ItemKind.APPOINTMENT: Table.APPOINTMENT,
+    ItemKind.SERIES: Table.RECURRING_APPOINTMENT,
+    ItemKind.CONTACT: Table.CONTACT,
+    ItemKind.TASK: Table.TASK,
+}
+
+
+@dataclass(slots=True)
+class Work:
+    """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
+    be. `about`: keys of what a question would be about."""
+
+    link: Link
+    table: Table
+    store: Side | None = None
+    server: Side | None = None
+    record: RecordFacts = field(default_factory=RecordFacts)
+    facts: ItemFacts = field(default_factory=ItemFacts)
+    item: ServerItem | None = None
+    unreadable: MessageError | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    pair: Pair | None = None
+    decision: Decision = field(default_factory=Decision)
+
+
+def due(run: ActRun, limit: int) -> list[Link]:
+    """Oldest notes first. `result.more` where there are others."""
+    rows = list(run.links().filter(is_due(run.clock())).order_by("modified_on", "pk")[: limit + 1])
+    run.result.more |= len(rows) > limit
+    return rows[:limit]
+
+
+def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
+    """Read both sides of these, and decide each."""
+    with run.timed("fetch"):
+        links = _without_copies(run, links)
+        _follow(run, [link for link in links if link.is_deleted_in_exchange])
+        _look_for_lost(run, [link for link in links if link.sending and not link.exchange_entry_id])
+        items = _fetched(run, links)
+    works = [work for link in links if (work := _work(link, items)) is not None]
+    with run.timed("read"):
+        _read_records(run, works)
+        _read_items(run, works)
+    with run.timed("decide"):
+        for work in works:
+            work.pair = _pair(run, work)
+            work.decision = reconcile(work.pair, run.clock())
+    return works
+
+
+# -- items that moved, were copied, or whose creation was never answered -----------------------------
+
+
+def _without_copies(run: ActRun, links: Sequence[Link]) -> list[Link]:
+    """An item that carries another pair's link is that pair's item, moved, or a copy of it (R6.48)."""
+    suspects = [link for link in links if link.carries]
+    if not suspects:
+        return list(links)
+    keys = {link.carries for link in suspects if link.carries}
+    owners = {owner.link_key: owner for owner in run.links().filter(link_key__in=keys)}
+    places = _places(run, owners.values())
+    left = {link.pk: link for link in links}
+    for link in suspects:
+        owner = owners.get(link.carries)
+        if owner is None:
+            link.carries = None  # whose it was is forgotten; it counts as any other
+        elif owner.exchange_entry_id in places[owner.pk]:
+            if run.settings.ignore_copies:
+                link.delete()
+                left.pop(link.pk)
+        else:
+            link.delete()
+            left.pop(link.pk)
+            _adopt(owner, link.exchange_entry_id, link.folder)
+            left[owner.pk] = owner
+    return list(left.values())
+
+
+def _follow(run: ActRun, links: Sequence[Link]) -> None:
+    """Items that left their folder: those that are in another one have moved."""
+    places = _places(run, links)
+    for link in links:
+        for identifier, folder in places[link.pk].items():
+            _adopt(link, identifier, folder)
+            break
+
+
+def _look_for_lost(run: ActRun, links: Sequence[Link]) -> None:
+    """Creations that were never answered. What isn't there was not done."""
+    places = _places(run, links)
+    for link in links:
+        found = places[link.pk]
+        for identifier, folder in found.items():
+            _adopt(link, identifier, folder)
+            break
+        else:
+            link.sending = None
+            link.save(update_fields=["sending"])
+
+
+def _places(run: ActRun, links: Iterable[Link]) -> Mapping[UUID, dict[str, str]]:
+    """Link -> items that carry it, with the folder that each lies in. One request for each folder that may
+    hold such an item."""
+    found: dict[UUID, dict[str, str]] = defaultdict(dict)
+    by_key = {str(link.link_key): link for link in links if link.link_key}
+    for folder in run.folders:
+        keys = [key for key, link in by_key.items() if _may_lie_in(link, folder.holds)]
+        if keys:
+            for place in run.connected.find(folder.folder, keys):
+                found[by_key[place.link].pk][place.id] = folder.folder
+    return found
+
+
+def _may_lie_in(link: Link, holds: str) -> bool:
+    code = link.object_type_code
+    return code is None or FOLDER_OF[Table(code).kind] == holds
+
+
+def _adopt(link: Link, identifier: str, folder: str) -> None:
+    link.exchange_entry_id, link.folder = identifier, folder
+    link.is_deleted_in_exchange = False
+    link.to_crm_change_type = ChangeType.UPDATED
+    link.save(
+        update_fields=[
+            "exchange_entry_id",
+            "folder",
+            "is_deleted_in_exchange",
+            "to_crm_change_type",
+        ]
+    )
+
+
+# -- both sides ------------------------------------------------------------------------------------
+
+
+def _fetched(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
+    """Item id -> the answer to fetching it. What is gone is looked for elsewhere once more."""
+    wanted = [link for link in links if _needs_fetching(link)]
+    found = _fetch(run, wanted)
+    gone = [link for link in wanted if _is_gone(found[link.exchange_entry_id])]
+    for link in gone:
+        link.is_deleted_in_exchange = True
+    _follow(run, gone)
+    again = [link for link in gone if not link.is_deleted_in_exchange]
+    return found | _fetch(run, again)
+
+
+def _needs_fetching(link: Link) -> bool:
+    if not link.exchange_entry_id or link.is_deleted_in_exchange:
+        return False
+    untouched = link.to_crm_change_type == ChangeType.NONE and link.sending is None
+    sure = untouched and link.from_crm_change_type != ChangeType.AGAIN and not link.retries
+    return link.base is None or not sure
+
+
+def _fetch(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
+    if not links:
+        return {}
+    asked = [link.exchange_entry_id for link in links]
+    return {answer.id: answer for answer in run.connected.fetch(asked)}
+
+
+def _is_gone(answer: Any) -> bool:
+    return answer.item is None and answer.error is None
+
+
+def _work(link: Link, items: Mapping[str, Any]) -> Work | None:
+    """None: there is nothing on either side, and never was."""
+    answer = items.get(link.exchange_entry_id) if not link.is_deleted_in_exchange else None
+    item = answer.item if answer else None
+    if item is not None:
+        _follow_kind(link, item)
+    if link.object_type_code is None:
+        if answer is None or answer.error is None:
+            link.delete()
+            return None
+        return Work(link, Table.APPOINTMENT, unreadable=answer.error)
+    work = Work(link, Table(link.object_type_code), item=item)
+    work.unreadable = answer.error if answer else None
+    return work
+
+
+def _follow_kind(link: Link, item: ServerItem) -> None:
+    """Somebody made a series of a single meeting, or the other way round. The record here stays as it is,
+    unlinked; the item is taken up as what it is now."""
+    known = link.object_type_code
+    if known is not None and Table(known).kind is item.kind:
+        return
+    link.object_type_code = TABLE_OF[item.kind]
+    if known is not None:
+        link.object_id = link.base = None
+
+
+def _read_records(run: ActRun, works: Sequence[Work]) -> None:
+    by_table: dict[Table, list[Work]] = defaultdict(list)
+    for work in works:
+        if work.link.object_id is not None:
+            by_table[work.table].append(work)
+    for table, some in by_table.items():
+        keys = [work.link.object_id for work in some]
+        sides = store.sides(table, keys)
+        facts = store.record_facts(table, keys, run.user, run.clock())
+        matched = set(filters.matching(run.user, table, keys))
+        for work in some:
+            key = work.link.object_id
+            work.store = sides.get(key)
+            work.record = replace(facts.get(key, work.record), matches=key in matched)
+
+
+def _read_items(run: ActRun, works: Sequence[Work]) -> None:
+    organizers = _organizers([work.item for work in works if work.item])
+    for work in works:
+        if work.item is not None:
+            work.server = side_of_item(work.item)
+            work.facts = _facts_of(run, work.item, organizers)
+            work.link.item_facts = remembered(work.facts)
+        elif work.link.exchange_entry_id and not work.link.is_deleted_in_exchange:
+            work.server = _remembered_side(work)
+            work.facts = _remembered_facts(work.link)
+
+
+def side_of_item(item: ServerItem) -> Side:
+    return Side(
+        fields=item.fields,
+        occurrences={each.original: each.fields for each in item.occurrences},
+        version=item.version,
+        modified_at=item.modified_at,
+    )
+
+
+def _remembered_side(work: Work) -> Side | None:
+    """It hasn't changed since both were equal, so it is what it was then."""
+    if work.link.base is None:
+        return None
+    return replace(side_of(work.table.kind, work.link.base), version=work.link.change_key)
+
+
+def _facts_of(
+    run: ActRun, item: ServerItem, organizers: Mapping[str, tuple[UUID, bool]]
+) -> ItemFacts:
+    address = _organizer(item)
+    user, syncs = organizers.get(address, (None, True))
+    categories = item.fields.get("categories") or frozenset()
+    assert isinstance(categories, frozenset)
+    return ItemFacts(
+        tracked=bool(run.category) and run.category in map(str.casefold, categories),
+        organizes=item.is_organizer,
+        is_meeting=item.is_meeting,
+        organizer_user=user,
+        organizer_syncs=syncs,
+    )
+
+
+def _organizer(item: ServerItem) -> str:
+    organizer = item.fields.get("organizer")
+    return str(getattr(organizer, "address", ""))
+
+
+def _organizers(items: Iterable[ServerItem]) -> dict[str, tuple[UUID, bool]]:
+    """Address -> the user, and whether his mailbox synchronizes by this product (R6.29)."""
+    asked = {_organizer(item) for item in items} - {""}
+    if not asked:
+        return {}
+    rows = Mailbox.objects.filter(email_address__in=asked, regarding_user__isnull=False)
+    told = rows.values_list("email_address", "regarding_user_id", "act_delivery_method")
+    return {
+        address.lower(): (user, method == ActDeliveryMethod.SERVER_SIDE_SYNC)
+        for address, user, method in told
+    }
+
+
+def remembered(facts: ItemFacts) -> dict[str, Any]:
+    """For the link row, so that a pair whose item didn't change needs no fetching."""
+    return {
+        "tracked": facts.tracked,
+        "organizes": facts.organizes,
+        "is_meeting": facts.is_meeting,
+        "organizer_syncs": facts.organizer_syncs,
+        "organizer_user": str(facts.organizer_user) if facts.organizer_user else "",
+    }
+
+
+def _remembered_facts(link: Link) -> ItemFacts:
+    told = link.item_facts
+    user = told.get("organizer_user")
+    return ItemFacts(
+        tracked=bool(told.get("tracked")),
+        organizes=bool(told.get("organizes", True)),
+        is_meeting=bool(told.get("is_meeting")),
+        organizer_syncs=bool(told.get("organizer_syncs", True)),
+        organizer_user=UUID(user) if user else None,
+    )
+
+
+# -- the pair --------------------------------------------------------------------------------------
+
+
+def _pair(run: ActRun, work: Work) -> Pair:
+    link = work.link
+    base = side_of(work.table.kind, link.base) if link.base is not None else None
+    return Pair(
+        table=work.table,
+        link=LinkFacts(
+            linked=link.state == LinkState.LINKED,
+            unlinked=link.is_unlinked_in_crm,
+            started=Started(link.started),
+            declined=frozenset(link.declined),
+            question=Question(link.question) if link.question else None,
+            answer=Answer(link.user_decision),
+            was_tracked=link.was_tracked,
+            to_server_unknown=link.sending is not None,
+        ),
+        base=base,
+        store=work.store,
+        server=work.server,
+        record=work.record,
+        item=work.facts,
+        directions=run.directions(work.table),
+        settings=run.settings,
+    )

@@ -1,0 +1,460 @@
+"""Carry decisions out: what the store gets, then what the server gets, and what became of each.
+
+    one page ─> transaction: lease, links locked, records, revisions, and what is about to leave (`sending`)
+             ─> server: creations, changes, deletions; silent ones together, each that mails somebody alone
+             ─> transaction: lease, ids and versions, revisions, what both hold now (`base`)
+
+Killed before the last one, the pair is still noted: both sides are read again, and what was written is no change
+any more. A creation without an answer is looked for by the key that is written on it, before it is made again.
+A link that a person touched meanwhile keeps his word: what was written is noted, and the pair is decided anew.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from mailboxes.conditions import explain
+from mailboxes.models.base import uuid7
+from mailboxes.protocols.items import Change, Deletion, Draft, Outcome, Tell, WrittenItem
+from serversync.act import answers, store
+from serversync.act.choices import (
+    ActOutcome,
+    ChangeType,
+    DecisionAnswer,
+    LinkState,
+    RevisionSide,
+)
+from serversync.act.pending import FOLDER_OF, Work
+from serversync.act.run import ActRun, count
+from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+from serversync.act.stored import lost_data, reasons_data, side_data, write_data
+from serversync.act.types import LinkTo, Side, Table, Verb, Write
+from serversync.leases import renew
+from serversync.models import ExchangeSyncIdMapping, SyncRevision
+
+Link = ExchangeSyncIdMapping
+
+PAGE = 50
+RETRY = timedelta(minutes=5)
+#: After a creation without an answer: a server may take its time until it finds it.
+LOOK_FOR_IT = timedelta(minutes=5)
+SAVED = [
+    column.name
+    for column in Link._meta.concrete_fields
+    if column.name not in ("id", "mailbox", "owner", "created_on", "batch")
+]
+#: Of a link that a person touched while its item was written: only what the server said.
+ANSWERED = [
+    "exchange_entry_id", "folder", "change_key", "uid", "sending", "object_id", "modified_on",
+]  # fmt: skip
+
+
+def carry_out(run: ActRun, works: Sequence[Work]) -> None:
+    for start in range(0, len(works), PAGE):
+        _Page(run, works[start : start + PAGE]).carry_out()
+
+
+@dataclass(slots=True)
+class _Page:
+    run: ActRun
+    works: Sequence[Work]
+    revisions: list[SyncRevision] = field(default_factory=list)
+    asked: list[Link] = field(default_factory=list)
+
+    def carry_out(self) -> None:
+        with self.run.timed("store"), transaction.atomic():
+            renew(self.run.token, self.run.clock())
+            works = self._untouched(self.works)
+            leaving = self._store(works)
+            self._save(works)
+            self._tell()
+        if leaving:
+            with self.run.timed("write"):
+                answers = list(self._server(leaving))
+            with self.run.timed("note"), transaction.atomic():
+                renew(self.run.token, self.run.clock())
+                self._settle(answers)
+
+    # -- links and the people who touch them
+
+    def _untouched(self, works: Sequence[Work]) -> list[Work]:
+        """Locked, and as they were read. What somebody touched is noted again by whoever did."""
+        keys = [work.link.pk for work in works if not work.link._state.adding]
+        rows = Link.objects.filter(pk__in=keys).select_for_update().order_by("pk")
+        now_on = dict(rows.values_list("pk", "modified_on"))
+        return [work for work in works if now_on.get(work.link.pk) == work.link.modified_on]
+
+    def _save(self, works: Iterable[Work], columns: Sequence[str] = SAVED) -> None:
+        now = self.run.clock()
+        links = [work.link for work in works if work.decision.link is not LinkTo.FORGET]
+        forgotten = [work.link.pk for work in works if work.decision.link is LinkTo.FORGET]
+        for link in links:
+            link.modified_on = now
+        Link.objects.bulk_update(links, columns, batch_size=PAGE)
+        SyncRevision.objects.bulk_create(self.revisions)
+        self.revisions.clear()
+        if forgotten:
+            Link.objects.filter(pk__in=forgotten).delete()
+
+    def _tell(self) -> None:
+        """Of questions; of what was done although somebody may not like it (R6.26)."""
+        run = self.run
+        if self.asked:
+            answers.announce(run.mailbox, self.asked, run.clock(), run.organization)
+
+    # -- the store
+
+    def _store(self, works: Sequence[Work]) -> list[Work]:
+        """Returns those that the server has to hear of, with what is about to leave noted on their links."""
+        ready = [work for work in works if not self._is_hindered(work)]
+        for work, stored in zip(*self._written(ready), strict=True):
+            self._note_stored(work, stored)
+            if stored.outcome is not StoreOutcome.DONE:
+                ready.remove(work)
+        leaving = []
+        for work in ready:
+            if self._prepare(work):
+                leaving.append(work)
+            else:
+                _know(work)
+                self._finish(work)
+        return leaving
+
+    def _is_hindered(self, work: Work) -> bool:
+        """Nothing can be done with it now; its link says why."""
+        decision = work.decision
+        if work.unreadable is not None:
+            self._fail(work, work.unreadable.code, str(work.unreadable))
+        elif decision.error:
+            self._fail(work, decision.error, explain(decision.error).sentence())
+        elif decision.question is not None:
+            self._ask(work)
+        else:
+            return False
+        return True
+
+    def _written(self, works: Sequence[Work]) -> tuple[list[Work], list[StoredRecord]]:
+        wanted = [work for work in works if work.decision.to_store is not None]
+        if not wanted:
+            return [], []
+        now = self.run.clock()
+        return wanted, store.write(self.run.user, [_store_write(work) for work in wanted], now)
+
+    def _note_stored(self, work: Work, stored: StoredRecord) -> None:
+        write = work.decision.to_store
+        assert write is not None
+        if stored.outcome is StoreOutcome.REFUSED:
+            self._fail(work, stored.code, stored.error)
+        elif stored.outcome is not StoreOutcome.DONE:
+            self._again(work)
+        else:
+            if write.verb is Verb.CREATE:
+                work.link.object_id = stored.key
+            self._count(STORED[write.verb])
+            self._revise(work, write, RevisionSide.STORE, work.store, stored.deleted)
+
+    # -- the server
+
+    def _prepare(self, work: Work) -> bool:
+        """Is there something to say to the server? What is noted before it leaves can't be forgotten."""
+        link, write = work.link, work.decision.to_server
+        if write is None and not _needs_mark(work):
+            return False
+        link.link_key = link.link_key or uuid7()
+        link.sending = write_data(write) if write else {}
+        return True
+
+    def _server(self, works: Sequence[Work]) -> Iterator[tuple[Work, WrittenItem]]:
+        """One answer each. What belongs to single occurrences of a series follows its head."""
+        server = self.run.connected
+        groups: list[tuple[list[Work], Callable[[Any], list[WrittenItem]], Callable[[Work], Any]]]
+        groups = [
+            ([work for work in works if _verb(work) is Verb.CREATE], server.create, _draft),
+            (
+                [work for work in works if _verb(work) in (Verb.UPDATE, None)],
+                server.update,
+                _change,
+            ),
+            ([work for work in works if _verb(work) in _ENDS], server.delete, _deletion),
+        ]
+        for some, write, order in groups:
+            if not some:
+                continue
+            for work, answer in zip(some, write([order(one) for one in some]), strict=True):
+                if answer.outcome is Outcome.DONE:
+                    answer = self._occurrences(work, answer)
+                yield work, answer
+
+    def _occurrences(self, work: Work, head: WrittenItem) -> WrittenItem:
+        """Each alone: it changes the version of the series. What fails is decided again."""
+        write = work.decision.to_server
+        answer = head
+        for original, fields in sorted(write.occurrences.items()) if write else ():
+            assert write is not None
+            identity = {"id": head.id, "version": answer.version, "kind": work.table.kind}
+            identity |= {"original": original, "tell": write.tell}
+            if fields is None:
+                done = self.run.connected.delete([Deletion(**identity)])[0]
+            else:
+                done = self.run.connected.update([Change(fields=fields, **identity)])[0]
+            if done.outcome is not Outcome.DONE:
+                return replace(done, id=head.id, uid=head.uid)
+            answer = replace(head, version=done.version)
+        return answer
+
+    def _settle(self, answers: Sequence[tuple[Work, WrittenItem]]) -> None:
+        touched = self._touched([work for work, _ in answers])
+        for work, answer in answers:
+            _remember(work.link, answer)
+            self._note_answer(work, answer)
+        theirs = [work for work, _ in answers if work.link.pk in touched]
+        self._save([work for work, _ in answers if work.link.pk not in touched])
+        self._save(theirs, ANSWERED)
+
+    def _touched(self, works: Sequence[Work]) -> set[UUID]:
+        """By a person, meanwhile. Whoever did has noted them again, or unlinked them."""
+        known = {work.link.pk: work.link.modified_on for work in works}
+        rows = Link.objects.filter(pk__in=list(known)).select_for_update().order_by("pk")
+        return {key for key, on in rows.values_list("pk", "modified_on") if known[key] != on}
+
+    def _note_answer(self, work: Work, answer: WrittenItem) -> None:
+        link, write = work.link, work.decision.to_server
+        if answer.outcome is Outcome.DONE:
+            link.sending = None
+            if write is not None:
+                self._count(WRITTEN[write.verb])
+                self._revise(work, write, RevisionSide.SERVER, work.server)
+            self._finish(work)
+        elif answer.outcome is Outcome.STALE:
+            link.sending = None
+            self._again(work)
+        elif answer.outcome is Outcome.GONE:
+            link.sending = None
+            link.is_deleted_in_exchange = True
+            self._again(work)
+        elif answer.outcome is Outcome.REFUSED:
+            link.sending = None
+            self._fail(work, _code_of(answer), str(answer.error or ""))
+        else:
+            self._fail(work, _code_of(answer), str(answer.error or ""))
+            link.to_crm_change_type = ChangeType.AGAIN
+            link.next_attempt_at = self.run.clock() + LOOK_FOR_IT
+
+    # -- what becomes of the link
+
+    def _finish(self, work: Work) -> None:
+        """Both sides hold what was decided."""
+        link, decision, now = work.link, work.decision, self.run.clock()
+        _forget_trouble(link)
+        _forget_question(link)
+        if decision.link is LinkTo.UNLINK:
+            self._count(ActOutcome.UNLINKED)
+            link.state, link.is_unlinked_in_crm, link.base = LinkState.UNLINKED, True, None
+            self._revise_link(work, "unlink")
+            return
+        if decision.link is LinkTo.FORGET:
+            return
+        if decision.base is not None:
+            if link.state != LinkState.LINKED:
+                self._count(ActOutcome.LINKED)
+                self._revise_link(work, "link")
+            link.state, link.is_unlinked_in_crm = LinkState.LINKED, False
+            link.base = side_data(decision.base)
+            link.synced_on = now
+            link.was_tracked = work.facts.tracked
+            link.item_subject = str(decision.base.fields.get("subject") or "")[:2048]
+
+    def _again(self, work: Work) -> None:
+        """Something changed between reading and writing: decide anew."""
+        link = work.link
+        link.from_crm_change_type = link.to_crm_change_type = ChangeType.AGAIN
+        link.next_attempt_at = None
+        self.run.result.soon = True
+
+    def _fail(self, work: Work, code: str, text: str) -> None:
+        """R6.54: after some attempts it stays in the item monitor until a side changes."""
+        link, now = work.link, self.run.clock()
+        self._count(ActOutcome.FAILED)
+        link.retries += 1
+        link.last_sync_error, link.last_sync_error_code = text[:2048], code
+        link.last_sync_error_occurred_on = now
+        if link.retries >= self.run.settings.max_attempts:
+            link.from_crm_change_type = link.to_crm_change_type = ChangeType.NONE
+            link.next_attempt_at = None
+        else:
+            link.next_attempt_at = now + RETRY * 2 ** (link.retries - 1)
+
+    def _ask(self, work: Work) -> None:
+        link, question = work.link, work.decision.question
+        assert question is not None
+        _forget_trouble(link)
+        self._count(ActOutcome.ASKED)
+        if link.question != question.value:
+            link.question, link.asked_on = question.value, self.run.clock()
+            link.question_about = work.about
+            self.asked.append(link)
+
+    # -- history
+
+    def _revise(
+        self,
+        work: Work,
+        write: Write,
+        side: RevisionSide,
+        before: Side | None,
+        deleted: UUID | None = None,
+    ) -> None:
+        told = write_data(write, before)
+        self.revisions.append(
+            SyncRevision(
+                link=work.link if work.decision.link is not LinkTo.FORGET else None,
+                mailbox=self.run.mailbox,
+                object_type_code=work.table,
+                object_id=work.link.object_id,
+                made_on=self.run.clock(),
+                side=side,
+                verb=write.verb.value,
+                before=told.pop("before", None),
+                after=told,
+                lost=lost_data(work.decision.lost),
+                told=sorted(write.told),
+                reasons=reasons_data(work.decision.reasons),
+                deleted_id=deleted,
+            )
+        )
+
+    def _revise_link(self, work: Work, verb: str) -> None:
+        self.revisions.append(
+            SyncRevision(
+                link=work.link,
+                mailbox=self.run.mailbox,
+                object_type_code=work.table,
+                object_id=work.link.object_id,
+                made_on=self.run.clock(),
+                side=RevisionSide.LINK,
+                verb=verb,
+                reasons=reasons_data(work.decision.reasons),
+            )
+        )
+
+    def _count(self, outcome: ActOutcome) -> None:
+        count(self.run.result, outcome)
+
+
+# -- orders ----------------------------------------------------------------------------------------
+
+STORED = {
+    Verb.CREATE: ActOutcome.STORE_CREATED,
+    Verb.UPDATE: ActOutcome.STORE_UPDATED,
+    Verb.DELETE: ActOutcome.STORE_DELETED,
+    Verb.CANCEL: ActOutcome.STORE_UPDATED,
+}
+WRITTEN = {
+    Verb.CREATE: ActOutcome.SERVER_CREATED,
+    Verb.UPDATE: ActOutcome.SERVER_UPDATED,
+    Verb.DELETE: ActOutcome.SERVER_DELETED,
+    Verb.CANCEL: ActOutcome.SERVER_CANCELED,
+}
+_ENDS = (Verb.DELETE, Verb.CANCEL)
+
+
+def _verb(work: Work) -> Verb | None:
+    """None: only our key is to be written on the item."""
+    return work.decision.to_server.verb if work.decision.to_server else None
+
+
+def _needs_mark(work: Work) -> bool:
+    """A linked item carries our key, by which copies and moves are told apart (R6.48)."""
+    stays = work.decision.base is not None and work.decision.link is not LinkTo.UNLINK
+    if not stays or work.item is None:
+        return False
+    return work.item.link != str(work.link.link_key)
+
+
+def _store_write(work: Work) -> StoreWrite:
+    write = work.decision.to_store
+    assert write is not None
+    return StoreWrite(
+        table=work.table,
+        write=write,
+        key=work.link.object_id if write.verb is not Verb.CREATE else None,
+        expected=work.store,
+        uid=work.item.uid if work.item else work.link.uid,
+        organizer_user=work.facts.organizer_user,
+        why=", ".join(reason.code for reason in work.decision.reasons),
+    )
+
+
+def _draft(work: Work) -> Draft:
+    write = work.decision.to_server
+    assert write is not None
+    kind = work.table.kind
+    return Draft(
+        folder=FOLDER_OF[kind],
+        kind=kind,
+        fields=write.fields,
+        link=str(work.link.link_key),
+        tell=write.tell,
+        uid=work.link.uid,
+    )
+
+
+def _change(work: Work) -> Change:
+    write = work.decision.to_server
+    return Change(
+        id=work.link.exchange_entry_id,
+        version=work.server.version if work.server else "",
+        kind=work.table.kind,
+        fields=write.fields if write else {},
+        tell=write.tell if write else Tell.NOBODY,
+        link=str(work.link.link_key) if _needs_mark(work) else None,
+    )
+
+
+def _deletion(work: Work) -> Deletion:
+    write = work.decision.to_server
+    assert write is not None
+    return Deletion(
+        id=work.link.exchange_entry_id,
+        version=work.server.version if work.server else "",
+        kind=work.table.kind,
+        tell=write.tell,
+        cancel_only=write.verb is Verb.CANCEL,
+    )
+
+
+def _remember(link: Link, answer: WrittenItem) -> None:
+    """What the server says of the item, whatever else became of the request."""
+    if answer.id:
+        link.exchange_entry_id = answer.id
+        link.folder = link.folder or FOLDER_OF[Table(link.object_type_code).kind]
+    if answer.outcome is Outcome.DONE and answer.version:
+        link.change_key = answer.version
+    link.uid = answer.uid or link.uid
+
+
+def _forget_trouble(link: Link) -> None:
+    link.from_crm_change_type = link.to_crm_change_type = ChangeType.NONE
+    link.retries, link.next_attempt_at = 0, None
+    link.last_sync_error = link.last_sync_error_code = ""
+    link.last_sync_error_occurred_on = None
+
+
+def _forget_question(link: Link) -> None:
+    link.question, link.question_about, link.asked_on = "", {}, None
+    link.user_decision = DecisionAnswer.NONE
+
+
+def _know(work: Work) -> None:
+    """The item as it was fetched is the one that both agree on."""
+    if work.item is not None:
+        work.link.change_key = work.item.version
+        work.link.uid = work.item.uid or work.link.uid
+
+
+def _code_of(answer: WrittenItem) -> str:
+    return answer.error.code if answer.error else "Unknown"
