@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from activities.bounced import bounced
@@ -11,6 +12,22 @@ from activities.timeline import timeline_of
 from mailboxes.screens import EMPTY, OWNER, Screen
 
 ADDRESSES = ("email_address1", "email_address2", "email_address3", "email_address")
+PLACES = ("address1", "address2", "address3")
+#: Which of the addresses a field is of, the heading says.
+_LABELS = {
+    "line1": _("street"),
+    "line2": _("street, second line"),
+    "line3": _("street, third line"),
+    "city": _("city"),
+    "state_or_province": _("state or province"),
+    "postal_code": _("postal code"),
+    "country": _("country"),
+    "post_office_box": _("PO box"),
+    "county": _("county"),
+    "name": _("name of the address"),
+    "telephone1": _("phone of the address"),
+}
+_LINES = ("line1", "line2", "line3", "postal_code", "city", "state_or_province", "country")
 
 
 class RecordScreen(Screen):
@@ -22,6 +39,12 @@ class RecordScreen(Screen):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"owning_user": request.user.pk, **initial}
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        place, _line, name = db_field.name.partition("_")
+        if place in PLACES and name in _LABELS:
+            kwargs["label"] = capfirst(_LABELS[name])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.modified_by = request.user
@@ -52,12 +75,15 @@ _REACHABLE: Any = (
         ],
     },
 )
-_STREET: Any = [
-    "address1_line1",
-    "address1_line2",
-    ("address1_postal_code", "address1_city"),
-    ("address1_state_or_province", "address1_country"),
-]
+
+
+def _address(number: int) -> list[Any]:
+    """Fields of one of the addresses of a record."""
+    line1, line2, line3, code, city, state, country = (f"address{number}_{name}" for name in _LINES)
+    return [line1, line2, line3, (code, city), (state, country)]
+
+
+_STREET: Any = _address(1)
 
 
 class AccountScreen(RecordScreen):
@@ -86,29 +112,87 @@ class AccountScreen(RecordScreen):
 
 
 class ContactScreen(RecordScreen):
+    """All that a contact on a server can have (R6.14), grouped as people look for it."""
+
     search_fields = [
         "first_name", "last_name", "email_address1", "email_address2", "email_address3",
     ]  # fmt: skip
     list_display = ["name", "email_address1", "parent_account", "telephone1", "owner_words"]
     list_filter = ["is_auto_create"]
     list_select_related = ["owning_user", "owning_team", "parent_account"]
-    autocomplete_fields = ["parent_account", "owning_user", "owning_team"]
+    autocomplete_fields = [
+        "parent_account", "parent_contact", "preferred_system_user", "owning_user", "owning_team",
+    ]  # fmt: skip
     fieldsets = [
         (
-            _("Contact"),
+            _("Name"),
             {
                 "description": _("A person."),
                 "fields": [
                     ("first_name", "last_name"),
-                    ("salutation", "job_title"),
-                    "parent_account",
-                    ("telephone1", "mobile_phone"),
-                    "description",
+                    ("middle_name", "suffix"),
+                    ("salutation", "nickname"),
+                    ("job_title", "department"),
+                    ("parent_account", "parent_contact"),
+                    ("yomi_first_name", "yomi_middle_name", "yomi_last_name"),
                 ],
             },
         ),
         _REACHABLE,
-        (_("Address"), {"classes": ["collapse"], "fields": _STREET}),
+        (
+            _("Phones"),
+            {
+                "fields": [
+                    ("telephone1", "business2"),
+                    ("mobile_phone", "fax"),
+                    ("telephone2", "home2"),
+                    ("telephone3", "callback"),
+                    ("company", "pager"),
+                    ("assistant_name", "assistant_phone"),
+                    ("manager_name", "manager_phone"),
+                    ("do_not_phone", "do_not_fax", "do_not_postal_mail"),
+                ],
+            },
+        ),
+        (
+            _("Address"),
+            {
+                "description": _("The one that is synchronized, unless all three are (R6.16)."),
+                "fields": [
+                    *_address(1),
+                    ("address1_post_office_box", "address1_county"),
+                    ("address1_name", "address1_telephone1"),
+                ],
+            },
+        ),
+        (_("Second address"), {"classes": ["collapse"], "fields": _address(2)}),
+        (_("Third address"), {"classes": ["collapse"], "fields": _address(3)}),
+        (
+            _("Personal"),
+            {
+                "classes": ["collapse"],
+                "fields": [
+                    ("birth_date", "anniversary"),
+                    ("family_status_code", "spouses_name"),
+                    ("childrens_names", "number_of_children"),
+                    "gender_code",
+                    ("website_url", "ftp_site_url"),
+                ],
+            },
+        ),
+        (
+            _("Private"),
+            {
+                "description": _(
+                    "Notes can be kept from the server; see the directions of fields."
+                ),
+                "fields": [
+                    ("government_id", "employee_id"),
+                    "preferred_system_user",
+                    "description",
+                ],
+            },
+        ),
         OWNER,
     ]
 
