@@ -36,6 +36,7 @@ from mailboxes.conditions import TABLE, Nature, Scope, explain, nature_of
 from mailboxes.eligibility import PROFILE_CODES, Verdict, eligible, facts_of
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.protocols.errors import ServerError, SocketTimedOut
+from serversync.cadence import gaps_of, limits_of
 from serversync.choices import SubmissionState, WorkloadState
 from serversync.context import Context, load
 from serversync.cycle import Clock, CycleResult
@@ -388,16 +389,7 @@ class _Run:
     # -- failed
 
     def limits(self) -> Limits:
-        organization = self.organization
-        failures = "max_mailbox_transient_failures"
-        if self.claim.operation == Operation.ACT:
-            failures = "maximum_mailbox_transient_failures_for_act"
-        return Limits(
-            max_transient=getattr(organization, failures),
-            on_transient=self._setting("mailbox_backoff_on_transient_error"),
-            on_timeout=self._setting("mailbox_backoff_on_timeout"),
-            pause=bool(organization.effective("pause_instead_of_disable")),
-        )
+        return limits_of(self.organization, self.claim.operation)
 
     def is_exhausted(self) -> bool:
         paused = self.workload.state == WorkloadState.PAUSED
@@ -552,20 +544,10 @@ class _Run:
         )
 
     def _gaps(self) -> Gaps:
-        return Gaps(
-            active_min=self._setting("active_mailbox_minimum_backoff"),
-            active_max=self._setting("active_mailbox_maximum_backoff"),
-            idle_min=self._setting("idle_mailbox_minimum_backoff"),
-            idle_max=self._setting("idle_mailbox_maximum_backoff"),
-        )
-
-    def _setting(self, name: str) -> int:
-        """Appointments, contacts and tasks have their own (R9.4)."""
-        suffix = "_for_act" if self.claim.operation == Operation.ACT else ""
-        return int(getattr(self.organization, name + suffix))
+        return gaps_of(self.organization, self.claim.operation)
 
     def _longest_gap(self) -> timedelta:
-        return timedelta(seconds=self._setting("idle_mailbox_maximum_backoff"))
+        return timedelta(seconds=self._gaps().idle_max)
 
     def _polling_floor(self) -> int:
         profile = self.mailbox.email_server_profile

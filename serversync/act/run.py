@@ -147,23 +147,25 @@ def _state_of(mailbox: Mailbox) -> ActState:
 
 def settings_of(organization: Organization) -> ActSettings:
     """The switches as they act (appendix C)."""
-    get = organization.effective
+    acts = organization
     return ActSettings(
-        update_past_meetings=get("sss_update_past_meetings_in_non_draft_mode"),
-        drafts=get("allow_save_as_draft_appointment"),
-        block_on_conflict=get("block_scheduling_conflicts"),
-        track_from_non_organizer=get("track_appointments_from_non_organizer"),
-        keep_organizer_if_empty=get("use_crm_organizer_for_empty_exchange_organizer"),
-        transfer_organizer=not get("ask_before_transferring_meetings"),
-        recreate_past_instances=get("recreate_past_instances"),
-        attachments=get("is_appointment_attachment_sync_enabled"),
-        propagate_cancellations=get("sss_propagate_appointment_cancellations_to_exchange"),
-        distinct_logical_deletes=get("distinct_physical_and_logical_deletes_for_exchange_sync"),
-        ask_before_cancelling=get("guard_act"),
-        delete_tasks_from_server=get("sss_task_deletion_sync_behavior_from_exchange"),
-        ignore_copies=get("ignore_copied_items_in_sss_for_mailbox"),
-        all_addresses=not get("is_contact_mailing_address_sync_enabled"),
-        max_attempts=get("maximum_synchronization_attempts_for_act"),
+        update_past_meetings=acts.sss_update_past_meetings_in_non_draft_mode,
+        drafts=acts.allow_save_as_draft_appointment,
+        block_on_conflict=acts.effective("block_scheduling_conflicts"),
+        track_from_non_organizer=acts.track_appointments_from_non_organizer,
+        keep_organizer_if_empty=acts.use_crm_organizer_for_empty_exchange_organizer,
+        transfer_organizer=not acts.effective("ask_before_transferring_meetings"),
+        recreate_past_instances=acts.effective("recreate_past_instances"),
+        attachments=acts.is_appointment_attachment_sync_enabled,
+        propagate_cancellations=acts.sss_propagate_appointment_cancellations_to_exchange,
+        distinct_logical_deletes=acts.effective(
+            "distinct_physical_and_logical_deletes_for_exchange_sync"
+        ),
+        ask_before_cancelling=acts.effective("guard_act"),
+        delete_tasks_from_server=acts.sss_task_deletion_sync_behavior_from_exchange,
+        ignore_copies=acts.ignore_copied_items_in_sss_for_mailbox,
+        all_addresses=not acts.is_contact_mailing_address_sync_enabled,
+        max_attempts=acts.maximum_synchronization_attempts_for_act,
     )
 
 
