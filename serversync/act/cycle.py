@@ -9,7 +9,6 @@ is read whole, and nothing is written before its first batch was approved, unles
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -22,7 +21,7 @@ from serversync.act.run import FOLDERS_EVERY, ActRun, begin
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.leases import renew
-from serversync.models import ActState, ItemFolderCursor
+from serversync.models import ItemFolderCursor
 
 Connect = Callable[..., ItemsServer]
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils.translation import gettext as _
 
 from serversync.act import batches, guard
 from serversync.act.choices import ActOutcome, BatchKind, BatchState

@@ -10,14 +10,11 @@ protects the write. So 500 changed records cost the writing, and no reading.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-
-from mailboxes.models import Mailbox
 from mailboxes.choices import ActDeliveryMethod
+from mailboxes.models import Mailbox
 from mailboxes.protocols.errors import MessageError
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, ServerItem
 from serversync.act import filters, store
@@ -29,6 +26,7 @@ from serversync.act.types import (
     Answer,
     Decision,
     ItemFacts,
+    Lifecycle,
     LinkFacts,
     Pair,
     Question,
@@ -185,7 +183,7 @@ def _adopt(link: Link, identifier: str, folder: str) -> None:
 
 def _fetched(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
     """Item id -> the answer to fetching it. What is gone is looked for elsewhere once more."""
-    wanted = [link for link in links if _needs_fetching(link)]
+    wanted = [link for link in links if _needs_fetching(run, link)]
     found = _fetch(run, wanted)
     gone = [link for link in wanted if _is_gone(found[link.exchange_entry_id])]
     for link in gone:
@@ -195,12 +193,18 @@ def _fetched(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
     return found | _fetch(run, again)
 
 
-def _needs_fetching(link: Link) -> bool:
+def _needs_fetching(run: ActRun, link: Link) -> bool:
     if not link.exchange_entry_id or link.is_deleted_in_exchange:
         return False
     untouched = link.to_crm_change_type == ChangeType.NONE and link.sending is None
     sure = untouched and link.from_crm_change_type != ChangeType.AGAIN and not link.retries
-    return link.base is None or not sure
+    return not sure or link.base is None or _is_partial(run, link)
+
+
+def _is_partial(run: ActRun, link: Link) -> bool:
+    """The base lacks a field that is synchronized by now: a direction changed, or something was held back."""
+    ways = run.directions(Table(link.object_type_code))
+    return any(way and name not in link.base["fields"] for name, way in ways.items())
 
 
 def _fetch(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
@@ -251,10 +255,53 @@ def _read_records(run: ActRun, works: Sequence[Work]) -> None:
         sides = store.sides(table, keys)
         facts = store.record_facts(table, keys, run.user, run.clock())
         matched = set(filters.matching(run.user, table, keys))
+        elsewhere = _organized_elsewhere(run, table, keys)
         for work in some:
             key = work.link.object_id
             work.store = sides.get(key)
-            work.record = replace(facts.get(key, work.record), matches=key in matched)
+            work.record = replace(
+                facts.get(key) or _as_it_was(work.link),
+                matches=key in matched,
+                organizer_before=_organized(run, work.link),
+                organizer_elsewhere=key in elsewhere,
+            )
+            if work.store is not None:
+                work.link.item_facts["record"] = _kept(work.record)
+
+
+def _organized_elsewhere(run: ActRun, table: Table, keys: Sequence[UUID]) -> set[UUID]:
+    """Meetings that another mailbox's link holds as its organizer's (R6.32)."""
+    if not table.is_meeting:
+        return set()
+    others = Link.objects.filter(
+        object_id__in=keys, state=LinkState.LINKED, item_facts__organizes=True
+    ).exclude(mailbox=run.mailbox)
+    return set(others.values_list("object_id", flat=True))
+
+
+def _organized(run: ActRun, link: Link) -> bool:
+    """Was the user the organizer when both were last equal?"""
+    told = ((link.base or {}).get("fields") or {}).get("organizer") or {}
+    return bool(told) and told["address"] == (run.mailbox.email_address or "").lower()
+
+
+def _kept(record: RecordFacts) -> dict[str, Any]:
+    """For the day when it is deleted: what the rules then ask of it."""
+    return {
+        "lifecycle": record.lifecycle.value,
+        "owned": record.owned,
+        "organizes": record.organizes,
+        "has_organizer": record.has_organizer,
+        "attendees": record.attendees,
+        "draft": record.draft,
+    }
+
+
+def _as_it_was(link: Link) -> RecordFacts:
+    told = link.item_facts.get("record")
+    if not told:
+        return RecordFacts()
+    return RecordFacts(**told | {"lifecycle": Lifecycle(told["lifecycle"])})
 
 
 def _read_items(run: ActRun, works: Sequence[Work]) -> None:
@@ -263,7 +310,7 @@ def _read_items(run: ActRun, works: Sequence[Work]) -> None:
         if work.item is not None:
             work.server = side_of_item(work.item)
             work.facts = _facts_of(run, work.item, organizers)
-            work.link.item_facts = remembered(work.facts)
+            work.link.item_facts |= remembered(work.facts)
         elif work.link.exchange_entry_id and not work.link.is_deleted_in_exchange:
             work.server = _remembered_side(work)
             work.facts = _remembered_facts(work.link)

@@ -196,7 +196,7 @@ class _Page:
         for original, fields in sorted(write.occurrences.items()) if write else ():
             assert write is not None
             identity = {"id": head.id, "version": answer.version, "kind": work.table.kind}
-            identity |= {"original": original, "tell": write.tell}
+            identity |= {"original": original, "tell": write.tells.get(original, Tell.NOBODY)}
             if fields is None:
                 done = self.run.connected.delete([Deletion(**identity)])[0]
             else:
@@ -295,7 +295,7 @@ class _Page:
         self._count(ActOutcome.ASKED)
         if link.question != question.value:
             link.question, link.asked_on = question.value, self.run.clock()
-            link.question_about = work.about
+            link.question_about = work.about | answers.shown(work.server)
             self.asked.append(link)
 
     # -- history
