@@ -159,8 +159,9 @@ class Field:
         return (*_OPERATORS[self.kind], *added)
 
 
-def _field(name: str, label: Any, kind: Kind, path: str = "", **more: Any) -> Field:
-    return Field(name, label, kind, path or name, **{"logical": name.replace("_", ""), **more})
+def _field(name: str, label: Any, kind: Kind, path: str | None = None, **more: Any) -> Field:
+    path = name if path is None else path
+    return Field(name, label, kind, path, **{"logical": name.replace("_", ""), **more})
 
 
 def _texts(*pairs: tuple[str, Any]) -> list[Field]:

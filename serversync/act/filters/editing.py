@@ -25,7 +25,10 @@ def save(*, query: UserQuery | SavedQuery, actor: SystemUser, now: datetime) -> 
     """A new or edited filter or template. Raises ValidationError and PermissionDenied."""
     adding = query._state.adding
     before = None if adding else type(query)._default_manager.get(pk=query.pk)
-    require(actor, "add" if adding else "change", query if adding else before)
+    if before is not None:
+        require(actor, "change", before)
+    if before is None or _changes_hands(before, query):
+        require(actor, "add", query)
     if found := faults(query.table, query.conditions):
         raise ValidationError({"conditions": found})
     if adding:
@@ -41,8 +44,7 @@ def set_active(*, queries: "QuerySet[Q]", active: bool, actor: SystemUser, now: 
     """How many changed (R6.12). Raises PermissionDenied."""
     state = StateCode.ACTIVE if active else StateCode.INACTIVE
     chosen = list(queries.select_for_update().exclude(state_code=state))
-    for query in chosen:
-        require(actor, "change", query)
+    _require_all(actor, "change", queries.model, chosen)
     queries.model._default_manager.filter(pk__in=[query.pk for query in chosen]).update(
         state_code=state, modified_by=actor, modified_on=now
     )
@@ -54,8 +56,8 @@ def set_active(*, queries: "QuerySet[Q]", active: bool, actor: SystemUser, now: 
 def delete(*, queries: "QuerySet[Q]", actor: SystemUser, now: datetime) -> int:
     """Raises PermissionDenied, and ValidationError for what the product brings along."""
     chosen = list(queries.select_for_update())
+    _require_all(actor, "delete", queries.model, chosen)
     for query in chosen:
-        require(actor, "delete", query)
         if isinstance(query, SavedQuery) and is_ours(query):
             raise ValidationError(
                 _(
@@ -69,10 +71,23 @@ def delete(*, queries: "QuerySet[Q]", actor: SystemUser, now: datetime) -> int:
     return len(chosen)
 
 
-def require(actor: SystemUser, action: str, query: Query | None) -> None:
+def require(actor: SystemUser, action: str, query: Query) -> None:
     """Own filters are everybody's own business (R6.12)."""
-    if query is None or not may(actor, action, query):
-        raise access.refusal(type(query) if query is not None else UserQuery, action)
+    if not may(actor, action, query):
+        raise access.refusal(type(query), action)
+
+
+def _require_all(actor: SystemUser, action: str, model: type[Q], chosen: Iterable[Q]) -> None:
+    keys = {query.pk for query in chosen}
+    rows = model._default_manager.filter(pk__in=keys)
+    if keys - set(access.visible_to(actor, rows, action).values_list("pk", flat=True)):
+        raise access.refusal(model, action)
+
+
+def _changes_hands(before: Query, query: Query) -> bool:
+    if not isinstance(before, UserQuery) or not isinstance(query, UserQuery):
+        return False
+    return before.owning_user_id != query.owning_user_id
 
 
 def may(actor: SystemUser, action: str, query: Query) -> bool:

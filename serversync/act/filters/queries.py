@@ -102,6 +102,9 @@ def _compared(field: Field, operator: Operator, value: Any) -> Q:
     if field.kind == Kind.CHOICE:
         found = Q(**{f"{path}__in": value})
         return ~found if operator == Operator.NONE_OF else found
-    lookups = {Operator.AT_LEAST: "gte", Operator.AT_MOST: "lte"}
-    found = Q(**{f"{path}__{lookups.get(operator, 'exact')}": value})
+    if operator in (Operator.AT_LEAST, Operator.AT_MOST):
+        way = "gte" if operator == Operator.AT_LEAST else "lte"
+        # Django takes what no such column can hold for true, even of an empty one.
+        return Q(**{f"{path}__isnull": False}) & Q(**{f"{path}__{way}": value})
+    found = Q(**{path: value})
     return ~found if operator == Operator.DIFFERS else found
