@@ -23,6 +23,7 @@ from serversync.models import (
     SavedQuery,
     ServerAction,
     Submission,
+    SyncAttributeMapping,
     SyncItem,
     SyncRevision,
     UserQuery,
@@ -94,6 +95,12 @@ def _filters(asker: Asker) -> Q:
 @rows(SavedQuery)
 def _filter_templates(asker: Asker) -> Q:
     """They belong to nobody and tell nothing of anybody."""
+    return EVERYTHING if asker.viewing or asker.reach is not None else NOTHING
+
+
+@rows(SyncAttributeMapping)
+def _directions(asker: Asker) -> Q:
+    """Everybody may look which way fields go; changing it needs the permission (R6.14)."""
     return EVERYTHING if asker.viewing or asker.reach is not None else NOTHING
 
 

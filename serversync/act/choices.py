@@ -3,7 +3,7 @@
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
 
-from serversync.act.types import Question, Started, Table
+from serversync.act.types import Direction, Question, Started, Table
 
 
 class SyncTable(IntegerChoices):
@@ -91,3 +91,12 @@ class ActOutcome(TextChoices):
     PARKED = "parked", _("waiting for approval")
     ASKED = "asked", _("waiting for an answer")
     FAILED = "failed", _("failed")
+
+
+class SyncDirection(IntegerChoices):
+    """syncattributemapping.syncdirection."""
+
+    NONE = Direction.NONE.value, _("not at all")
+    TO_SERVER = Direction.TO_SERVER.value, _("to the server")
+    TO_STORE = Direction.TO_STORE.value, _("from the server")
+    BOTH = Direction.BOTH.value, _("both ways")

@@ -11,6 +11,7 @@ from serversync.models.act import (
     ParkedChange,
     SyncRevision,
 )
+from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
 from serversync.models.ledger import ServerAction, SyncItem
@@ -33,6 +34,7 @@ __all__ = [
     "SavedQuery",
     "ServerAction",
     "Submission",
+    "SyncAttributeMapping",
     "SyncItem",
     "SyncRevision",
     "UserQuery",

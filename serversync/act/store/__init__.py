@@ -1,0 +1,23 @@
+"""Records as fields, and fields as records.
+
+rows        what is loaded, for any number of keys at once
+reading     rows -> Side
+facts       whose they are, who may do what, who is busy
+types       what can be asked to be written
+writing     what is asked -> rows; contacts, todos, meetings: the columns of each
+people      addresses -> parties
+"""
+
+from serversync.act.store.facts import busy_at, record_facts
+from serversync.act.store.reading import not_invited, sides
+from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+
+__all__ = [
+    "StoreOutcome",
+    "StoreWrite",
+    "StoredRecord",
+    "busy_at",
+    "not_invited",
+    "record_facts",
+    "sides",
+]
