@@ -1,6 +1,7 @@
 """Appointment, RecurringAppointmentMaster and ServiceAppointment: what stands in a calendar."""
 
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -22,8 +23,9 @@ from activities.choices import (
 )
 from activities.models.pointer import ActivityPointer
 from activities.models.records import LONGEST_BODY
+from mailboxes import recurrence as patterns
 from mailboxes.recurrence import WEEKDAYS, Nth, Pattern, Recurrence, Weekday
-from mailboxes.timezones import check_zone
+from mailboxes.timezones import check_zone, zone
 
 DAY = timedelta(days=1)
 
@@ -242,10 +244,47 @@ class RecurringAppointmentMaster(Meeting):
             setattr(self, name, said)
 
     @property
-    def end_time(self) -> Any:
+    def end_time(self) -> time:
         """On the clock, perhaps of a later day."""
         begins = datetime.combine(self.pattern_start_date, self.start_time)
-        return (begins + timedelta(minutes=self.duration)).time()
+        return (begins + self.length).time()
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(minutes=self.duration)
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where its clock hangs; UTC for what lasts all day, and where nothing is said."""
+        return UTC if self.is_all_day_event else zone(self.time_zone) or UTC
+
+    @property
+    def effective_start_date(self) -> datetime | None:
+        """When the first occurrence of its pattern begins."""
+        return patterns.first(self.recurrence, self.start_time, self.zone)
+
+    @property
+    def effective_end_date(self) -> datetime | None:
+        """When the last occurrence of its pattern ends; None if it goes on for ever."""
+        begins = patterns.last(self.recurrence, self.start_time, self.zone)
+        return begins + self.length if begins else None
+
+    @property
+    def scheduled_start(self) -> datetime | None:
+        return self.effective_start_date
+
+    @property
+    def scheduled_end(self) -> datetime | None:
+        """When the first occurrence of its pattern ends."""
+        begins = self.effective_start_date
+        return begins + self.length if begins else None
+
+    def ordinary(self, since: datetime, until: datetime) -> Iterator[datetime]:
+        """When those of its occurrences begin that are neither deleted nor rows of their own, in UTC. One
+        statement, unless `exceptions` were prefetched."""
+        replaced = {one.original_start_date for one in self.exceptions.all()} | self.deleted_starts
+        found = patterns.occurrences(self.recurrence, self.start_time, self.zone, since, until)
+        return (begins for begins in found if begins not in replaced)
 
     @property
     def deleted_starts(self) -> frozenset[datetime]:

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, time
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from activities.choices import (
     AppointmentStatus,
@@ -17,51 +16,8 @@ from activities.choices import (
 )
 from activities.models import Appointment, RecurringAppointmentMaster
 from activities.models.appointments import days_of, mask_of
-from mailboxes.recurrence import EVERY_DAY, WEEKDAYS, WEEKEND, Nth, Pattern, Recurrence, Weekday
-
-DATES = st.dates(date(2000, 1, 1), date(2100, 12, 31))
-SETS = st.frozensets(st.sampled_from(Weekday), min_size=1)
-INTERVALS = st.integers(1, 1000)
-FIRST_DAYS = st.sampled_from(Weekday)
-
-
-def ranges():
-    return st.one_of(
-        st.just({}),
-        st.builds(lambda until: {"until": until}, DATES),
-        st.builds(lambda count: {"count": count}, st.integers(1, 999)),
-    )
-
-
-def places():
-    """Where in a month: a day, or the n-th of certain days."""
-    some = st.one_of(
-        st.sampled_from(Weekday).map(lambda day: frozenset({day})),
-        st.sampled_from([WEEKDAYS, WEEKEND, EVERY_DAY]),
-    )
-    return st.one_of(
-        st.builds(lambda day: {"day_of_month": day}, st.integers(1, 31)),
-        st.builds(lambda nth, days: {"nth": nth, "days": days}, st.sampled_from(Nth), some),
-    )
-
-
-@st.composite
-def recurrences(draw):
-    pattern = draw(st.sampled_from(Pattern))
-    said = {
-        "pattern": pattern,
-        "start": draw(DATES),
-        "interval": draw(INTERVALS),
-        "first_day_of_week": draw(FIRST_DAYS),
-        **draw(ranges()),
-    }
-    if pattern == Pattern.WEEKLY:
-        said["days"] = draw(SETS)
-    if pattern in (Pattern.MONTHLY, Pattern.YEARLY):
-        said |= draw(places())
-    if pattern == Pattern.YEARLY:
-        said["month"] = draw(st.integers(1, 12))
-    return Recurrence(**said)
+from mailboxes.recurrence import WEEKDAYS, Pattern, Recurrence, Weekday
+from tests.recurrences import recurrences
 
 
 @given(recurrences(), recurrences())
@@ -127,6 +83,27 @@ def test_an_item_that_lasts_all_day_ends_the_day_before_its_end(end, last):
     )
 
     assert (item.first_day, item.last_day) == (date(2026, 3, 2), last)
+
+
+@pytest.mark.rule("R6.35")
+def test_a_series_begins_and_ends_by_the_clocks_of_its_zone():
+    series = RecurringAppointmentMaster(start_time=time(9), duration=90, time_zone="Europe/Berlin")
+    series.recurrence = Recurrence(pattern=Pattern.DAILY, start=date(2026, 3, 28), count=2)
+
+    assert series.effective_start_date == datetime(2026, 3, 28, 8, tzinfo=UTC)
+    assert series.scheduled_end == datetime(2026, 3, 28, 9, 30, tzinfo=UTC)
+    assert series.effective_end_date == datetime(2026, 3, 29, 8, 30, tzinfo=UTC)
+
+
+@pytest.mark.rule("R6.35")
+def test_a_series_of_whole_days_has_no_zone():
+    series = RecurringAppointmentMaster(
+        is_all_day_event=True, start_time=time(), duration=1440, time_zone="Europe/Berlin"
+    )
+    series.recurrence = Recurrence(pattern=Pattern.DAILY, start=date(2026, 3, 28))
+
+    assert series.scheduled_start == datetime(2026, 3, 28, tzinfo=UTC)
+    assert series.effective_end_date is None
 
 
 def test_a_series_that_passes_midnight_ends_on_the_clock():
