@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from serversync.sandbox.ews import meetings, occurrences, soap, tasks
 from serversync.sandbox.ews.call import Call, ids, operation
+from serversync.sandbox.ews.meetings import organizing, responding
 from serversync.sandbox.ews.properties import only_id, read_shape, shown
 from serversync.sandbox.ews.rights import Right, require_room
 from serversync.sandbox.ews.soap import Element, M, Refusal, T, make
 from serversync.sandbox.ews.store import Folder, Item
 
-CANCELLATIONS = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
 AFFECTED = ("AllOccurrences", "SpecifiedOccurrenceOnly")
 DELETE_TYPES = ("HardDelete", "SoftDelete", "MoveToDeletedItems")
 
@@ -39,10 +39,13 @@ def delete_item(call: Call) -> Element:
 
 
 def _require_affected(call: Call, item: Item) -> None:
+    """Whoever is to hear of it hears of it. Raises Refusal."""
     if item.tag == "CalendarItem":
         if call.request.get("SendMeetingCancellations") is None:
             raise Refusal("ErrorSendMeetingCancellationsRequired")
-        meetings.tell(item, soap.attribute(call.request, "SendMeetingCancellations", CANCELLATIONS))
+        whom = soap.attribute(call.request, "SendMeetingCancellations", meetings.CANCELLATIONS)
+        organizing.called_off(call.site, item, organizing.Said(whom))
+        responding.declined_by_deleting(call.site, item, whom)
     if item.tag == "Task" and call.request.get("AffectedTaskOccurrences") is None:
         raise Refusal("ErrorAffectedTaskOccurrencesRequired")
 

@@ -261,13 +261,18 @@ def compose(
     *,
     categories: Sequence[str] = (),
     headers: Sequence[tuple[str, str]] = (),
+    calendar: tuple[str, str] | None = None,
 ) -> bytes:
-    """MIME of an item's properties. `headers`: besides those that the properties give."""
+    """MIME of an item's properties. `headers`: besides those that the properties give; `calendar`: the
+    method and the text of an iCalendar part."""
     content = EmailMessage(policy=SMTP)
     body = element.find(f"{T}Body")
     text = (body is not None and body.text) or ""
     subtype = "html" if body is not None and body.get("BodyType") == "HTML" else "plain"
     content.set_content(text.encode("utf-8", "replace").decode(), subtype=subtype)
+    if calendar is not None:
+        method, written = calendar
+        content.add_alternative(written, subtype="calendar", params={"method": method})
     for attachment in attachments:
         _attach(content, attachment)
     lines = [_header_line(*pair) for pair in [*_headers(element, categories), *headers] if pair[1]]

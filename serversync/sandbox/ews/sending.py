@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 from serversync.sandbox.ews import meetings, mimes, soap
 from serversync.sandbox.ews.call import Call, ids, operation
+from serversync.sandbox.ews.meetings import organizing, responding
 from serversync.sandbox.ews.properties import mime_of, named_headers, only_id
 from serversync.sandbox.ews.rights import Right, require_room, require_sender
 from serversync.sandbox.ews.soap import (
@@ -25,7 +26,6 @@ from serversync.sandbox.ews.store import Account, Folder, Item, NewItem
 from serversync.sandbox.ews.writing import complete, default_folder, given, replace, require_fitting
 
 DISPOSITIONS = ("SaveOnly", "SendOnly", "SendAndSaveCopy")
-INVITATIONS = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
 
 
 @operation("CreateItem")
@@ -35,10 +35,12 @@ def create_item(call: Call) -> Element:
         attribute(call.request, "MessageDisposition", DISPOSITIONS)
 
     def create(element: Element) -> list[Element]:
+        if responding.is_reply(element):
+            return responding.reply(call, element, disposition or "SendAndSaveCopy")
         item = given(call, element)
         if item.tag == "CalendarItem":
-            meetings.tell(item, _invited(call))
-        elif item.tag == "Message":
+            return [make(f"{M}Items", only_id(_save_appointment(call, item, _invited(call))))]
+        if item.tag == "Message":
             if disposition is None:
                 raise Refusal("ErrorMessageDispositionRequired")
             if disposition != "SaveOnly":
@@ -49,10 +51,17 @@ def create_item(call: Call) -> Element:
     return call.each(children(soap.required(call.request, f"{M}Items")), create, f"{M}Items")
 
 
+def _save_appointment(call: Call, item: NewItem, whom: str) -> Item:
+    organizing.prepare_new(item, whom)
+    saved = _save(call, item)
+    organizing.created(call.site, saved, whom)
+    return saved
+
+
 def _invited(call: Call) -> str:
     if call.request.get("SendMeetingInvitations") is None:
         raise Refusal("ErrorSendMeetingInvitationsRequired")
-    return attribute(call.request, "SendMeetingInvitations", INVITATIONS)
+    return attribute(call.request, "SendMeetingInvitations", meetings.INVITATIONS)
 
 
 def saved_folder(call: Call) -> Folder | None:

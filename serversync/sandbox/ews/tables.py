@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS meeting_mail (
     recipient TEXT NOT NULL, kind TEXT NOT NULL, uid TEXT NOT NULL, sequence INTEGER NOT NULL,
     original INTEGER NOT NULL, at REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS meeting_mail_uid ON meeting_mail (uid);
 """
 
 
@@ -117,27 +118,32 @@ class Tables:
 
     def meeting_mail(self) -> list[MeetingMail]:
         """All of it, oldest first."""
-        query = (
-            "SELECT organizer, sender, recipient, kind, uid, sequence, original, at FROM meeting_mail"
-            " ORDER BY id"
-        )
-        return [
-            MeetingMail(
-                organizer=row[0],
-                sender=row[1],
-                recipient=row[2],
-                kind=row[3],
-                uid=row[4],
-                sequence=row[5],
-                original=row[6],
-                at=datetime.fromtimestamp(row[7], UTC),
-            )
-            for row in self._rows(query)
-        ]
+        return [_mail(row) for row in self._rows(f"{MEETING_MAIL} ORDER BY id")]
+
+    def meeting_mail_of(self, uid: str) -> list[MeetingMail]:
+        return [_mail(row) for row in self._rows(f"{MEETING_MAIL} WHERE uid = ? ORDER BY id", uid)]
 
     def forget_meeting_mail(self) -> None:
         with self.writing() as database:
             database.execute("DELETE FROM meeting_mail")
+
+
+MEETING_MAIL = (
+    "SELECT organizer, sender, recipient, kind, uid, sequence, original, at FROM meeting_mail"
+)
+
+
+def _mail(row: sqlite3.Row) -> MeetingMail:
+    return MeetingMail(
+        organizer=row["organizer"],
+        sender=row["sender"],
+        recipient=row["recipient"],
+        kind=row["kind"],
+        uid=row["uid"],
+        sequence=row["sequence"],
+        original=row["original"],
+        at=datetime.fromtimestamp(row["at"], UTC),
+    )
 
 
 def _exceptional(row: sqlite3.Row) -> Exceptional:

@@ -21,6 +21,7 @@ from serversync.sandbox.ews import (
 )
 from serversync.sandbox.ews.call import Call, operation
 from serversync.sandbox.ews.ids import read_change_key
+from serversync.sandbox.ews.meetings import organizing
 from serversync.sandbox.ews.properties import WITH_MIME, mime_of, only_id, read_field, read_indexed
 from serversync.sandbox.ews.rights import Right, require_room
 from serversync.sandbox.ews.soap import (
@@ -72,14 +73,6 @@ FIXED_AFTER_SENDING = frozenset(
     message:ReplyTo message:InternetMessageId message:IsReadReceiptRequested
     message:IsDeliveryReceiptRequested message:ConversationIndex
     """.split()  # noqa: SIM905
-)
-#: Which attendees hear of a change.
-TOLD = (
-    "SendToNone",
-    "SendOnlyToAll",
-    "SendOnlyToChanged",
-    "SendToAllAndSaveCopy",
-    "SendToChangedAndSaveCopy",
 )
 WRONG_FOLDER = {
     "CalendarItem": "ErrorCannotCreateCalendarItemInNonCalendarFolder",
@@ -388,21 +381,24 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
         if not item.is_draft and item.tag == "Message" and change.path in FIXED_AFTER_SENDING:
             raise Refusal("ErrorInvalidPropertyUpdateSentMessage")
         change.apply(item)
-    stored = _stored(call, item, [change.path for change in changes], before)
-    meetings.tell(stored, told)
+    stored = _stored(call, item, [change.path for change in changes], before, told)
+    if item.tag == "CalendarItem":
+        organizing.changed(call.site, stored, before, told)
     return stored
 
 
 def _told(call: Call) -> str:
     if call.request.get("SendMeetingInvitationsOrCancellations") is None:
         raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
-    return soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", TOLD)
+    return soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", meetings.UPDATES)
 
 
-def _stored(call: Call, item: Item, changed: list[str], before: Element) -> Item:
+def _stored(call: Call, item: Item, changed: list[str], before: Element, told: str) -> Item:
     owner = call.store.account_of(item.account)
     assert owner is not None
     settle(item, owner, changed, appointments.context_zone(call.request))
+    if item.tag == "CalendarItem":
+        organizing.prepare_changed(item, before, told)
     if isinstance(item, occurrences.Occurrence):
         return _stored_occurrence(call, item, changed, before)
     if item.tag == "CalendarItem" and appointments.is_moved(before, item.element):

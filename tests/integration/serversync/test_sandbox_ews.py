@@ -565,18 +565,6 @@ class TestItems:
         assert [type(item) for item in ada.inbox.all()] == [PostItem]
         assert [item.subject for item in ada.calendar.view(start=start, end=end)] == ["Visit"]
 
-    def test_nobody_is_invited_behind_the_clients_back(self, sandbox):
-        ada = account(sandbox)
-        start = EWSDateTime(2026, 12, 1, 9, tzinfo=ada.default_timezone)
-        visit = CalendarItem(account=ada, folder=ada.calendar, subject="x", start=start, end=start)
-        visit.required_attendees = [BEN]
-        with pytest.raises(errors.ErrorInvalidOperation):
-            visit.save(send_meeting_invitations="SendToAllAndSaveCopy")
-        visit.save()
-        with pytest.raises(errors.ErrorInvalidOperation):
-            visit.delete(send_meeting_cancellations="SendOnlyToAll")
-        assert sandbox.sent == []
-
     def test_an_item_has_its_place(self, sandbox):
         ada = account(sandbox)
         start = EWSDateTime(2026, 12, 1, 9, tzinfo=ada.default_timezone)
