@@ -18,6 +18,8 @@ from mailboxes.alerts import Alert
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.act.byhand import ALERTS, Links, Refused, clear_alerts, note_again, reached
 from serversync.act.choices import DecisionAnswer, SyncQuestion
+from serversync.act.stored import side_data
+from serversync.act.types import Side
 from serversync.models import ExchangeSyncIdMapping
 
 ANSWERED = frozenset({DecisionAnswer.YES, DecisionAnswer.NO})
@@ -32,6 +34,11 @@ def announce(
     """Tell the mailbox's owner, once for each pair, as long as it is asked."""
     wanted = [Alert(ALERTS[SyncQuestion(link.question)], str(link.pk)) for link in links]
     alerts.raise_all(mailbox, wanted, now=now, organization=organization)
+
+
+def shown(server: Side | None) -> dict[str, Any]:
+    """For `question_about`: the item as it was when it was asked about, for a page reaches no server."""
+    return {} if server is None else {"server": side_data(server)}
 
 
 def open_questions(user: Any) -> "QuerySet[ExchangeSyncIdMapping]":
