@@ -11,13 +11,16 @@ from itertools import islice, pairwise
 
 from mailboxes.recurrence import (
     EVERY_DAY,
+    LAST_DAY,
     WEEKDAYS,
     WEEKEND,
     Nth,
     Pattern,
     Recurrence,
     Weekday,
+    days,
 )
+from mailboxes.recurrence import moment as clock_moment
 from serversync.sandbox.ews import soap, timezones
 from serversync.sandbox.ews.soap import Element, Refusal, T, children, moment, schema
 
@@ -43,7 +46,6 @@ PATTERNS = {
 RANGES = ("NoEndRecurrence", "EndDateRecurrence", "NumberedRecurrence")
 MOST_INTERVAL = {Pattern.DAILY: 999, Pattern.WEEKLY: 99, Pattern.MONTHLY: 99, Pattern.YEARLY: 1}
 MOST_OCCURRENCES = 999
-LAST_DAY = date(4500, 8, 31)
 LOOKED_AT = 60  # occurrences, for one that lasts until the next
 
 
@@ -73,10 +75,12 @@ class Series:
         """In order; without an end if the series has none."""
         for index, day in enumerate(days(self.recurrence), start=1):
             start = datetime.combine(day, self.first.time())
-            yield Slot(index, self._utc(start), self._utc(start + self.length))
-
-    def _utc(self, local: datetime) -> datetime:
-        return local.replace(tzinfo=self.zone).astimezone(UTC)
+            end = start + self.length
+            yield Slot(
+                index,
+                clock_moment(start.date(), start.time(), self.zone),
+                clock_moment(end.date(), end.time(), self.zone),
+            )
 
     def slot(self, index: int) -> Slot | None:
         return next(islice(self.slots(), index - 1, index), None) if index > 0 else None
@@ -224,54 +228,3 @@ def _first_day(pattern: Element) -> Weekday:
         return Weekday.SUNDAY
     (found,) = DAYS[_one_of(pattern, "FirstDayOfWeek", [day.name.title() for day in Weekday])]
     return found
-
-
-# -- the arithmetic ---------------------------------------------------------------------------------
-
-
-def days(recurrence: Recurrence) -> Iterator[date]:
-    """On which days it occurs, in order."""
-    found = (one for one in _matching(recurrence) if one >= recurrence.start)
-    if recurrence.count is not None:
-        found = islice(found, recurrence.count)  # type: ignore[assignment]
-    for one in found:
-        if one > (recurrence.until or LAST_DAY):
-            return
-        yield one
-
-
-def _matching(recurrence: Recurrence) -> Iterator[date]:
-    start, interval = recurrence.start, recurrence.interval
-    if recurrence.pattern is Pattern.DAILY:
-        at = start
-        while at <= LAST_DAY:
-            yield at
-            at += timedelta(days=interval)
-    elif recurrence.pattern is Pattern.WEEKLY:
-        week = start - timedelta(days=(start.weekday() - recurrence.first_day_of_week) % 7)
-        while week <= LAST_DAY:
-            in_week = (week + timedelta(days=number) for number in range(7))
-            yield from (one for one in in_week if one.weekday() in recurrence.days)
-            week += timedelta(weeks=interval)
-    else:
-        yield from _in_months(recurrence)
-
-
-def _in_months(recurrence: Recurrence) -> Iterator[date]:
-    yearly = recurrence.pattern is Pattern.YEARLY
-    step = 12 * recurrence.interval if yearly else recurrence.interval
-    number = recurrence.start.year * 12 + (recurrence.month or recurrence.start.month) - 1
-    while number < LAST_DAY.year * 12:
-        year, month = divmod(number, 12)
-        yield _in_month(recurrence, date(year, month + 1, 1))
-        number += step
-
-
-def _in_month(recurrence: Recurrence, first: date) -> date:
-    following = (first + timedelta(days=31)).replace(day=1)
-    length = (following - first).days
-    if recurrence.nth is None:
-        return first.replace(day=min(recurrence.day_of_month or 1, length))
-    every = (first + timedelta(days=number) for number in range(length))
-    fitting = [one for one in every if one.weekday() in recurrence.days]
-    return fitting[-1] if recurrence.nth is Nth.LAST else fitting[recurrence.nth - 1]

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from lxml import etree
 
-from mailboxes.recurrence import Pattern, Recurrence
+from mailboxes.recurrence import Pattern, Recurrence, days
 from serversync.sandbox.ews.occurrences import put
-from serversync.sandbox.ews.series import days, read_range, read_recurrence
+from serversync.sandbox.ews.series import read_range, read_recurrence
 from serversync.sandbox.ews.soap import (
     Element,
     Refusal,
