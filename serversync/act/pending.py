@@ -35,6 +35,7 @@ from serversync.act.types import (
     Started,
     Table,
 )
+from serversync.act.undoing import adjusted
 from serversync.models import ExchangeSyncIdMapping
 
 Link = ExchangeSyncIdMapping
@@ -92,7 +93,8 @@ def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
     with run.timed("decide"):
         for work in works:
             work.pair = _pair(run, work)
-            work.decision = reconcile(work.pair, run.clock())
+            decision = reconcile(work.pair, run.clock())
+            work.decision = adjusted(decision, work.link.undoing, work.pair)
     return works
 
 

@@ -251,6 +251,7 @@ class _Page:
         link, decision, now = work.link, work.decision, self.run.clock()
         _forget_trouble(link)
         _forget_question(link)
+        link.undoing = None
         if decision.link is LinkTo.UNLINK:
             self._count(ActOutcome.UNLINKED)
             link.state, link.is_unlinked_in_crm, link.base = LinkState.UNLINKED, True, None

@@ -210,6 +210,13 @@ class ExchangeSyncIdMapping(Record):
             "A write that is about to leave, stored before; empty once its outcome is known."
         ),
     )
+    undoing = models.JSONField(
+        null=True,
+        blank=True,
+        help_text=_(
+            "Something was undone, and isn't carried over yet: what would mail anybody waits."
+        ),
+    )
     next_attempt_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     batch = models.ForeignKey(
         "ParkedBatch",
