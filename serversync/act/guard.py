@@ -20,6 +20,8 @@ K = TypeVar("K")
 
 STOPPED = "MassDeleteStopped"  # the condition of R8.20
 TOO_MANY_DELETES = "too_many_deletes"
+#: Codes of all that can stop a change here.
+STOPS = frozenset({"cancellation_waits", TOO_MANY_DELETES, "too_many_people", "first_look"})
 PATTERN = {"when", "recurrence"}
 _ENDINGS = (Verb.DELETE, Verb.CANCEL)
 

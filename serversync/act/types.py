@@ -70,6 +70,9 @@ class Lifecycle(StrEnum):
     CANCELED = "canceled"
 
 
+DONE = frozenset({Lifecycle.COMPLETED, Lifecycle.CANCELED})
+
+
 class Started(StrEnum):
     """What made the link (R6.4)."""
 
