@@ -322,6 +322,16 @@ class ParticipationType(IntegerChoices):
     RELATED = 13, _("Related")
 
 
+class AttendeeResponse(TextChoices):
+    """Ours: what an attendee said to the invitation; the values are those of mailboxes.protocols.items.Response."""
+
+    NONE = "none", pgettext_lazy("attendee", "No answer")
+    ORGANIZER = "organizer", pgettext_lazy("attendee", "Organizes it")
+    TENTATIVE = "tentative", pgettext_lazy("attendee", "Perhaps")
+    ACCEPTED = "accepted", pgettext_lazy("attendee", "Accepted")
+    DECLINED = "declined", pgettext_lazy("attendee", "Declined")
+
+
 RECIPIENTS = (ParticipationType.TO, ParticipationType.CC, ParticipationType.BCC)
 
 

@@ -16,7 +16,13 @@ from django.db.models import Q
 
 from activities.blobs import Staged
 from activities.blobs import save as save_bytes
-from activities.choices import ActivityType, EmailStatus, HashType, ParticipationType
+from activities.choices import (
+    ActivityType,
+    AttendeeResponse,
+    EmailStatus,
+    HashType,
+    ParticipationType,
+)
 from activities.mime.message import Attachment
 from activities.models import (
     ActivityMimeAttachment,
@@ -41,6 +47,8 @@ class NewParty:
     record_id: str = ""
     column: int | None = None
     do_not_email: bool = False
+    response: str = AttendeeResponse.NONE
+    responded_on: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +250,8 @@ def party_row(activity_id: UUID, party: NewParty) -> ActivityParty:
         party_id=party.record_id,
         address_used_email_column_number=party.column,
         do_not_email=party.do_not_email,
+        response=party.response,
+        responded_on=party.responded_on,
     )
 
 

@@ -4,7 +4,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from activities.choices import DeliveryResult, InstanceType, ParticipationType
+from activities.choices import AttendeeResponse, DeliveryResult, InstanceType, ParticipationType
 from activities.models.pointer import ActivityPointer
 from mailboxes.models import Record
 
@@ -40,6 +40,14 @@ class ActivityParty(Record):
         _("delivery"), choices=DeliveryResult.choices, default=DeliveryResult.NONE
     )
     delivery_detail = models.CharField(_("server's answer"), max_length=500, blank=True)
+    response = models.CharField(
+        _("answer"),
+        max_length=10,
+        choices=AttendeeResponse.choices,
+        default=AttendeeResponse.NONE,
+        help_text=_("What an attendee said to the invitation."),
+    )
+    responded_on = models.DateTimeField(_("answered"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("activity party")
