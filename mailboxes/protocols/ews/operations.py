@@ -19,6 +19,7 @@ from lxml import etree
 
 from mailboxes.protocols.base import INBOX, SENT
 from mailboxes.protocols.errors import AccessDenied, FolderMissing, PermanentError, ServerError
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS
 
 type_space = f"{{{TNS}}}"
 message_space = f"{{{MNS}}}"
@@ -52,7 +53,13 @@ M = Space(MNS)
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: Our names of folders, and the names that every mailbox has for them in every language.
-DISTINGUISHED = {INBOX: "inbox", SENT: "sentitems"}
+DISTINGUISHED = {
+    INBOX: "inbox",
+    SENT: "sentitems",
+    CALENDAR: "calendar",
+    CONTACTS: "contacts",
+    TASKS: "tasks",
+}
 
 #: Answers to one thing of several that are true of all of them.
 CONCERNS_ALL = (
@@ -267,7 +274,7 @@ def distinguished(name: str, address: str) -> Element:
 
 
 def folder_id(folder: str, address: str) -> Element:
-    """`folder`: INBOX, SENT, or a folder's own id."""
+    """`folder`: one of DISTINGUISHED, or a folder's own id."""
     if folder in DISTINGUISHED:
         return distinguished(DISTINGUISHED[folder], address)
     return T.FolderId(Id=clean(folder))
