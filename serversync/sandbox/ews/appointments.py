@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from lxml import etree
 
 from serversync.sandbox.ews import mimes, timezones
+from serversync.sandbox.ews.differences import text_of
 from serversync.sandbox.ews.occurrences import Occurrence, put
 from serversync.sandbox.ews.series import read_recurrence, require_sound, series_of, zone_of
 from serversync.sandbox.ews.soap import (
@@ -112,12 +113,7 @@ def attendee(name: str, address: str, response: str = "Unknown", at: str = "") -
 
 def is_moved(before: Element, after: Element) -> bool:
     """Has it another time, or another pattern?"""
-    return any(_text_of(before, name) != _text_of(after, name) for name in TIMES)
-
-
-def _text_of(element: Element, name: str) -> bytes:
-    found = element.find(T + name)
-    return b"" if found is None else etree.tostring(found, with_tail=False, method="c14n")
+    return any(text_of(before.find(T + name)) != text_of(after.find(T + name)) for name in TIMES)
 
 
 def _settle_state(item: Item | NewItem) -> None:

@@ -9,6 +9,7 @@ from serversync.sandbox.ews import mimes
 from serversync.sandbox.ews.app import Application
 from serversync.sandbox.ews.authentication import Gate
 from serversync.sandbox.ews.autodiscover import Rule
+from serversync.sandbox.ews.byhand import ByHand
 from serversync.sandbox.ews.configuration import CATEGORY_LIST, category_list
 from serversync.sandbox.ews.ids import Kind, read_id
 from serversync.sandbox.ews.quirks import Quirks
@@ -23,7 +24,7 @@ INBOX = "inbox"
 TLS_PORT, PLAIN_PORT = "ews", "ews-plain"
 
 
-class Exchange:
+class Exchange(ByHand):
     """`folder` names everywhere: a distinguished name, or names from the top with slashes ("Inbox/Orders")."""
 
     def __init__(

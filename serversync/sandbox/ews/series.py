@@ -22,7 +22,7 @@ from mailboxes.recurrence import (
 )
 from mailboxes.recurrence import moment as clock_moment
 from serversync.sandbox.ews import soap, timezones
-from serversync.sandbox.ews.soap import Element, Refusal, T, children, moment, schema
+from serversync.sandbox.ews.soap import Element, Refusal, T, children, make, moment, schema
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -228,3 +228,48 @@ def _first_day(pattern: Element) -> Weekday:
         return Weekday.SUNDAY
     (found,) = DAYS[_one_of(pattern, "FirstDayOfWeek", [day.name.title() for day in Weekday])]
     return found
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def written_recurrence(recurrence: Recurrence) -> Element:
+    """As a t:Recurrence."""
+    return make(f"{T}Recurrence", _written_pattern(recurrence), _written_range(recurrence))
+
+
+def _written_pattern(recurrence: Recurrence) -> Element:
+    kind = recurrence.pattern
+    relative = "Relative" if recurrence.nth is not None else "Absolute"
+    is_of_days = kind in (Pattern.DAILY, Pattern.WEEKLY)
+    parts = {} if kind is Pattern.YEARLY else {"Interval": str(recurrence.interval)}
+    if recurrence.days:
+        parts["DaysOfWeek"] = _written_days(recurrence.days, in_groups=kind is not Pattern.WEEKLY)
+    if recurrence.nth is not None:
+        parts["DayOfWeekIndex"] = recurrence.nth.name.title()
+    elif not is_of_days:
+        parts["DayOfMonth"] = str(recurrence.day_of_month or recurrence.start.day)
+    if kind is Pattern.YEARLY:
+        parts["Month"] = MONTHS[(recurrence.month or recurrence.start.month) - 1]
+    if kind is Pattern.WEEKLY:
+        parts["FirstDayOfWeek"] = recurrence.first_day_of_week.name.title()
+    name = ("" if is_of_days else relative) + f"{kind.value.title()}Recurrence"
+    return make(T + name, *(make(T + part, text) for part, text in parts.items()))
+
+
+def _written_days(wanted: frozenset[Weekday], *, in_groups: bool) -> str:
+    groups = {days: name for name, days in DAYS.items() if len(days) > 1}
+    if in_groups and wanted in groups:
+        return groups[wanted]
+    return " ".join(day.name.title() for day in sorted(wanted))
+
+
+def _written_range(recurrence: Recurrence) -> Element:
+    start = make(f"{T}StartDate", recurrence.start.isoformat())
+    if recurrence.count is not None:
+        number = make(f"{T}NumberOfOccurrences", str(recurrence.count))
+        return make(f"{T}NumberedRecurrence", start, number)
+    if recurrence.until is not None:
+        end = make(f"{T}EndDate", recurrence.until.isoformat())
+        return make(f"{T}EndDateRecurrence", start, end)
+    return make(f"{T}NoEndRecurrence", start)

@@ -36,7 +36,7 @@ from serversync.sandbox.ews.soap import (
     stamp,
     truth,
 )
-from serversync.sandbox.ews.store import Account, Attachment, Folder, Item, NewItem
+from serversync.sandbox.ews.store import Account, Attachment, Folder, Item, NewItem, Store
 
 #: Only the server writes these.
 READ_ONLY = frozenset(
@@ -396,31 +396,48 @@ def _told(call: Call) -> str:
 def _stored(call: Call, item: Item, changed: list[str], before: Element, told: str) -> Item:
     owner = call.store.account_of(item.account)
     assert owner is not None
-    settle(item, owner, changed, appointments.context_zone(call.request))
+    touching = [path for path in changed if not _is_beside_mime(path)]
+    if touching and "item:MimeContent" not in changed and item.tag in WITH_MIME:
+        _update_mime(call, item, [path.partition(":")[2] for path in touching])
+    if touching:
+        require_room(call, owner, 0)
+    zone = appointments.context_zone(call.request)
+    return settle_change(call.store, item, owner, before, changed, told, zone)
+
+
+def settle_change(
+    store: Store,
+    item: Item,
+    owner: Account,
+    before: Element,
+    changed: list[str],
+    told: str = meetings.NOBODY,
+    default_zone: str = timezones.UTC_ID,
+) -> Item:
+    """Store what an item holds now. `before`: its element as it was; `changed`: paths, in their order.
+    Raises Refusal, SoapFault."""
+    settle(item, owner, changed, default_zone)
     if item.tag == "CalendarItem":
         organizing.prepare_changed(item, before, told)
     if isinstance(item, occurrences.Occurrence):
-        return _stored_occurrence(call, item, changed, before)
+        return _stored_occurrence(store, item, before, changed)
     if item.tag == "CalendarItem" and appointments.is_moved(before, item.element):
-        call.store.drop_exceptions(item.id)
+        store.drop_exceptions(item.id)
     if item.tag == "Task" and (done := tasks.begin_again(item)) is not None:
-        tasks.keep_done(call.store, item, done)
-    touching = [path for path in changed if not _is_beside_mime(path)]
-    if touching and "item:MimeContent" not in changed:
-        _update_mime(call, item, [path.partition(":")[2] for path in touching])
-        require_room(call, owner, 0)
-    return call.store.change_item(
-        item, paths=changed, only_read_flag=set(changed) == {"message:IsRead"}
-    )
+        tasks.keep_done(store, item, done)
+    if item.tag not in WITH_MIME:
+        item.mime_is_current = False
+        item.size = len(etree.tostring(item.element))
+    return store.change_item(item, paths=changed, only_read_flag=set(changed) == {"message:IsRead"})
 
 
 def _stored_occurrence(
-    call: Call, item: occurrences.Occurrence, changed: list[str], before: Element
+    store: Store, item: occurrences.Occurrence, before: Element, changed: list[str]
 ) -> Item:
     same_uid = item.element.findtext(f"{T}UID") == before.findtext(f"{T}UID")
     if not same_uid or item.element.find(f"{T}Recurrence") is not None:
         raise Refusal("ErrorInvalidPropertySet", "An occurrence has this of its series.")
-    return occurrences.keep(call.store, item, changed)
+    return occurrences.keep(store, item, changed)
 
 
 def _update_mime(call: Call, item: Item, names: list[str]) -> None:
@@ -432,9 +449,7 @@ def _update_mime(call: Call, item: Item, names: list[str]) -> None:
         item.size = len(stored)
         return
     item.mime_is_current = False
-    item.size = (
-        len(mime_of(call, item)) if item.tag in WITH_MIME else len(etree.tostring(item.element))
-    )
+    item.size = len(mime_of(call, item))
 
 
 def _is_beside_mime(path: str) -> bool:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from lxml import etree
 
 from serversync.sandbox.ews import appointments, mimes, occurrences
+from serversync.sandbox.ews.differences import changed_paths
 from serversync.sandbox.ews.meetings.messages import (
     CANCELLATION,
     CARRIED,
@@ -170,26 +171,13 @@ def _bring_up_to_date(store: Store, account: Account, known: Item, element: Elem
 
 def write(store: Store, item: Item, before: Element) -> Item:
     """An item of a meeting, or an occurrence of it, as it is now."""
-    names = {local(child) for child in (*children(item.element), *children(before))}
-    changed = [
-        f"{'item' if name in ITEM_NAMES else 'calendar'}:{name}"
-        for name in sorted(names)
-        if _text(item.element, name) != _text(before, name)
-    ]
+    changed = changed_paths("CalendarItem", before, item.element)
     if isinstance(item, Occurrence):
         return occurrences.keep(store, item, changed)
     if appointments.is_moved(before, item.element):
         store.drop_exceptions(item.id)
     item.size = len(etree.tostring(item.element))
     return store.change_item(item, paths=changed)
-
-
-ITEM_NAMES = ("Subject", "Sensitivity", "Body", "Importance", "ReminderIsSet", "ReminderDueBy")
-
-
-def _text(element: Element, name: str) -> bytes:
-    found = element.find(T + name)
-    return b"" if found is None else etree.tostring(found, with_tail=False, method="c14n")
 
 
 def _sequence(element: Element) -> int:
