@@ -17,6 +17,7 @@ From a shell: python -m serversync.sandbox.control PORT ORDER
 {"do": "quirks"}                                         all of them
 {"do": "exchange_account", "address": ..., "password": ..., "is_full": true}    make or change one
 {"do": "forget_sync_states", "address": ...}             of one Exchange account, or without one of all
+{"do": "meeting_mail"}                                   who was invited, told, answered, oldest first
 {"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
 """
 
@@ -85,6 +86,9 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "forget_sync_states":
             sandbox.exchange.invalidate_sync_states(str(values.get("address", "")))
             return {}
+        case "meeting_mail":
+            sent = sandbox.exchange.meeting_mail()
+            return {"mail": [{**asdict(one), "at": one.at.isoformat()} for one in sent]}
         case "renumber":
             sandbox.store.renumber(str(values["address"]), str(values.get("folder", INBOX)))
             return {}

@@ -12,6 +12,7 @@ from serversync.sandbox.ews.autodiscover import Rule
 from serversync.sandbox.ews.byhand import ByHand
 from serversync.sandbox.ews.configuration import CATEGORY_LIST, category_list
 from serversync.sandbox.ews.ids import Kind, read_id
+from serversync.sandbox.ews.meetings import arriving
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.rights import IMPERSONATE
 from serversync.sandbox.ews.server import Listener
@@ -208,6 +209,8 @@ class Exchange(ByHand):
         item.is_read = is_read
         item.categories = [*item.categories, *categories]
         complete_delivered(item)
+        if folder == INBOX:
+            arriving.enter(self.store, account, item)
         return self.store.add_item(self.folder(account.address, folder), item, event="NewMail")
 
     def folders(self, address: str) -> list[str]:

@@ -2,7 +2,7 @@
 
     sandbox.faults.add(busy(back_off_milliseconds=1500, times=2))
     sandbox.faults.add(refuse("ErrorItemCorrupt", "GetItem", position=2))
-    sandbox.faults.add(Fault(kind=Kind.DROP_AFTER, protocol=PROTOCOL, command="CreateItem", times=1))
+    sandbox.faults.add(lost_answer("CreateItem"), conflict(position=3))
 
 Commands are the operations, such as GetItem; `text` is looked for in the request's XML. What belongs to
 an account (full, disabled, without a licence) is a switch of the account, see `Store.set_account`.
@@ -49,6 +49,27 @@ def refuse(
     if position is not None:
         values["position"] = position
     return _fault(Kind.REFUSE, code, operation, times, account, values)
+
+
+def lost_answer(
+    operation: str, *, text: str = "", times: int | None = 1, account: str = ""
+) -> Fault:
+    """It is done, and the connection ends before the answer. `text`: in the request's XML."""
+    return Fault(
+        kind=Kind.DROP_AFTER,
+        protocol=PROTOCOL,
+        command=operation,
+        text=text,
+        times=times,
+        account=account,
+    )
+
+
+def conflict(*, position: int | None = None, times: int | None = 1, account: str = "") -> Fault:
+    """Somebody else wrote in between, whatever the change key says."""
+    return refuse(
+        "ErrorIrresolvableConflict", "UpdateItem", position=position, times=times, account=account
+    )
 
 
 def http_status(

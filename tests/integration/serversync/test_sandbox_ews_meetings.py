@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from email import message_from_bytes
+from email.message import EmailMessage
 
 import pytest
 from exchangelib import CalendarItem, EWSDate, EWSDateTime, EWSTimeZone, errors
@@ -90,6 +91,12 @@ def newest(sandbox, address: str):
     return next(iter(account(sandbox, address).inbox.all()))
 
 
+def calendar_of(mime: bytes) -> str:
+    parts = message_from_bytes(mime).walk()
+    part = only(part for part in parts if part.get_content_type() == "text/calendar")
+    return part.get_payload(decode=True).decode()
+
+
 def answers(item: CalendarItem) -> dict[str, str]:
     item.refresh()
     people = [*(item.required_attendees or []), *(item.optional_attendees or [])]
@@ -139,12 +146,8 @@ class TestInviting:
         made = series(account(sandbox), RITA)
         ((sender, recipients, mime),) = sandbox.sent
         assert (sender, recipients) == (ADA, (RITA,))
-        calendar = only(
-            part for part in message_from_bytes(mime).walk()
-            if part.get_content_type() == "text/calendar"
-        )  # fmt: skip
-        assert calendar.get_param("method") == "REQUEST"
-        lines = calendar.get_payload(decode=True).decode().split("\r\n")
+        lines = calendar_of(mime).split("\r\n")
+        assert "METHOD:REQUEST" in lines
         assert f"UID:{made.uid}" in "\r\n".join(lines).replace("\r\n ", "")
         assert "DTSTART;TZID=Europe/Berlin:20301021T090000" in lines
         assert "RRULE:FREQ=DAILY;INTERVAL=1;COUNT=5" in lines
@@ -362,3 +365,74 @@ class TestSeries:
             at(21, 10) + timedelta(days=day) for day in range(5)
         ]
         assert {one.subject for one in found} == {"Review"}
+
+
+CALENDAR = """BEGIN:VCALENDAR
+METHOD:{method}
+BEGIN:VEVENT
+UID:{uid}
+DTSTART;TZID=Europe/Berlin:20301021T090000
+DTEND;TZID=Europe/Berlin:20301021T093000
+RRULE:FREQ=MONTHLY;BYDAY=3MO;COUNT=4
+SUMMARY:Visit
+SEQUENCE:{sequence}
+ORGANIZER;CN="Rita":mailto:{rita}
+ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT={status}:mailto:{who}
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def from_outside(sandbox, method: str, **values: object) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = RITA, ADA, "Visit"
+    message.set_content("See the calendar.")
+    filled = {
+        "uid": "visit@customer",
+        "sequence": 0,
+        "status": "NEEDS-ACTION",
+        "who": ADA,
+        **values,
+    }
+    calendar = CALENDAR.format(method=method, rita=RITA, **filled).replace("\n", "\r\n")
+    message.add_alternative(calendar, subtype="calendar", params={"method": method})
+    sandbox.accept_mail(RITA, [ADA], message.as_bytes())
+
+
+class TestOutside:
+    def test_an_invitation_from_there_is_entered_and_answered(self, sandbox, mail):
+        from_outside(sandbox, "REQUEST")
+        found = entry(sandbox, ADA)
+        assert (found.subject, found.start, found.duration) == (
+            "Visit",
+            at(21, 9),
+            "PT30M",
+        )
+        assert found.organizer.email_address == RITA
+        assert (found.my_response_type, found.type) == ("NoResponseReceived", "RecurringMaster")
+        assert found.last_occurrence.start.astimezone(BERLIN).date() == EWSDate(2031, 1, 20)
+        found.accept()
+        assert mail() == [("response", ADA, RITA, 0)]
+        assert "PARTSTAT=ACCEPTED" in calendar_of(sandbox.sent[-1][2])
+
+    def test_a_cancellation_from_there_marks_it(self, sandbox):
+        from_outside(sandbox, "REQUEST")
+        from_outside(sandbox, "CANCEL", sequence=1)
+        assert entry(sandbox, ADA).is_cancelled
+
+    def test_an_older_invitation_changes_nothing(self, sandbox):
+        from_outside(sandbox, "REQUEST", sequence=2)
+        before = entry(sandbox, ADA).changekey
+        from_outside(sandbox, "REQUEST", sequence=1)
+        assert entry(sandbox, ADA).changekey == before
+
+    def test_an_answer_from_there_is_noted(self, sandbox):
+        made = meeting(account(sandbox), RITA)
+        from_outside(sandbox, "REPLY", uid=made.uid, status="DECLINED", who=RITA)
+        assert answers(made) == {RITA: "Decline"}
+        assert newest(sandbox, ADA).response_type == "Decline"
+
+    def test_what_cannot_be_read_arrives_as_mail_alone(self, sandbox):
+        from_outside(sandbox, "REQUEST", sequence="soon")
+        ada = account(sandbox)
+        assert (ada.inbox.all().count(), ada.calendar.all().count()) == (1, 0)
