@@ -42,15 +42,23 @@ STATE_OF = {
 
 
 def prepared(pair: Pair, now: datetime) -> Pair:
-    """The record as it would stand on the server (R6.21)."""
-    if pair.store is None:
+    """The record as it would stand on the server (R6.21). Where the user organizes on both sides, both
+    name him, by whatever address."""
+    store, server = pair.store, pair.server
+    if store is None:
         return pair
-    fields = as_sent(pair.store.fields, pair.record.lifecycle, now)
+    if server is not None and pair.record.organizes and pair.item.organizes:
+        known = {name: value for name, value in store.fields.items() if name == "organizer"}
+        server = replace(server, fields={**server.fields, **known})
+    return replace(pair, store=_as_sent(store, pair.record.lifecycle, now), server=server)
+
+
+def _as_sent(store: Side, state: Lifecycle, now: datetime) -> Side:
     own = {
-        at: None if told is None else as_sent({**fields, **told}, pair.record.lifecycle, now, told)
-        for at, told in pair.store.occurrences.items()
+        at: None if told is None else as_sent({**store.fields, **told}, state, now, told)
+        for at, told in store.occurrences.items()
     }
-    return replace(pair, store=replace(pair.store, fields=fields, occurrences=own))
+    return replace(store, fields=as_sent(store.fields, state, now), occurrences=own)
 
 
 def as_sent(
@@ -137,9 +145,7 @@ def closed(pair: Pair, *, past: bool) -> Closed:
 def _own(pair: Pair) -> dict[str, str]:
     """Fields that this copy has no say in."""
     shut = {} if is_own(pair) else dict.fromkeys(PERSONAL, "others_own")
-    if pair.item.organizes and pair.record.organizes:
-        shut["organizer"] = "same_organizer"
-    elif pair.settings.keep_organizer_if_empty and _organizer_is_empty(pair.server):
+    if pair.settings.keep_organizer_if_empty and _organizer_is_empty(pair.server):
         shut["organizer"] = "organizer_kept"
     return shut
 

@@ -203,9 +203,16 @@ def _create_there(pair: Pair, now: datetime) -> Decision:
     return Decision(
         link=LinkTo.LINK,
         to_server=write,
-        base=_base(pair, sent, told),
+        base=_base(pair, {**sent, **_organizer(pair)}, told),
         reasons=(Reason("matches_filter"), *_told(write)),
     )
+
+
+def _organizer(pair: Pair) -> Fields:
+    """Nobody writes it: the server's organizer is whose mailbox it is."""
+    fields = pair.store.fields if pair.store else {}
+    named = "organizer" in fields and "organizer" in pair.directions
+    return {"organizer": fields["organizer"]} if named else {}
 
 
 def _inviting(write: Write, fields: Fields, now: datetime) -> Write:
