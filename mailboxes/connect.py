@@ -38,13 +38,15 @@ from mailboxes.protocols.base import (
 )
 from mailboxes.protocols.errors import LoginRefused, PermanentError
 from mailboxes.protocols.ews.incoming import ExchangeServer
+from mailboxes.protocols.ews.items.adapter import ExchangeItems
 from mailboxes.protocols.ews.outgoing import ExchangeSender
 from mailboxes.protocols.ews.settings import Access, ExchangeSettings
 from mailboxes.protocols.imap import ImapServer
+from mailboxes.protocols.items import ItemsServer
 from mailboxes.protocols.phases import Watcher
 from mailboxes.protocols.pop3 import Pop3Server
 from mailboxes.protocols.smtp import SmtpServer
-from mailboxes.redirect import guarded
+from mailboxes.redirect import guarded, guarded_items
 from mailboxes.secrets import SecretUnreadable
 
 INCOMING_ADAPTERS: dict[ServerType, type[Pop3Server] | type[ImapServer]] = {
@@ -152,6 +154,18 @@ def outgoing_server(
     return guarded(SmtpServer(settings_for(mailbox, organization, Direction.OUTGOING), options))
 
 
+def items_server(
+    mailbox: Mailbox, organization: Organization, watcher: Watcher | None = None
+) -> ItemsServer:
+    """The adapter of this mailbox's calendar, contacts and tasks, not yet connected. They are where its mail
+    comes in. Raises PermanentError."""
+    profile = _profile_of(mailbox, Direction.INCOMING)
+    if not profile.kind.is_exchange:
+        raise NotSupported(str(profile.kind.label))
+    settings = exchange_settings_for(mailbox, organization, Direction.INCOMING)
+    return guarded_items(ExchangeItems(settings, AdapterOptions(watcher=watcher)))
+
+
 def settings_for(
     mailbox: Mailbox, organization: Organization, direction: Direction
 ) -> ConnectionSettings:
@@ -205,6 +219,7 @@ def exchange_settings_for(
         allow_plain=organization.allow_non_ssl_email,
         allow_plain_login=organization.allow_basic_authentication_on_non_secure_channel,
         denied_networks=tuple(settings.MAIL_DENIED_NETWORKS),
+        anchored=organization.use_x_anchor_mailbox_in_exchange_request_header,
     )
 
 

@@ -4,8 +4,8 @@ The environment alone says so: no page and no right on the site switches it off.
 where they are composed (activities.redirecting); what stands here lets nothing else over the line.
 """
 
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar, cast
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -13,6 +13,17 @@ from django.utils.translation import gettext as _
 from mailboxes.addresses import address_key
 from mailboxes.protocols.base import Envelope, OutgoingServer, RecipientResult, Sent
 from mailboxes.protocols.errors import MessageRefused
+from mailboxes.protocols.items import (
+    Change,
+    Deletion,
+    Draft,
+    ItemsServer,
+    Outcome,
+    Tell,
+    WrittenItem,
+)
+
+Order = TypeVar("Order", Draft, Change, Deletion)
 
 
 def redirect_address() -> str:
@@ -64,3 +75,51 @@ class OnlyTo:
 
     def close(self) -> None:
         self.server.close()
+
+
+def guarded_items(server: ItemsServer) -> ItemsServer:
+    """The adapter, or while mail is redirected one that tells nobody of a meeting: a server would mail its
+    attendees themselves."""
+    return cast(ItemsServer, TellsNobody(server)) if redirect_address() else server
+
+
+class TellsNobody:
+    """ItemsServer that refuses each write of which the server would tell somebody. All else is the server's."""
+
+    def __init__(self, server: ItemsServer) -> None:
+        self.server = server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.server, name)
+
+    def open(self) -> Self:
+        self.server.open()
+        return self
+
+    def create(self, drafts: Sequence[Draft]) -> list[WrittenItem]:
+        return _silent_ones(drafts, self.server.create)
+
+    def update(self, changes: Sequence[Change]) -> list[WrittenItem]:
+        return _silent_ones(changes, self.server.update)
+
+    def delete(self, deletions: Sequence[Deletion]) -> list[WrittenItem]:
+        return _silent_ones(deletions, self.server.delete)
+
+
+def _silent_ones(
+    orders: Sequence[Order], write: Callable[[Sequence[Order]], list[WrittenItem]]
+) -> list[WrittenItem]:
+    silent = [each for each in orders if each.tell is Tell.NOBODY]
+    written = iter(write(silent)) if silent else iter(())
+    return [next(written) if each.tell is Tell.NOBODY else _refused() for each in orders]
+
+
+def _refused() -> WrittenItem:
+    error = MessageRefused(
+        _(
+            "All mail of this site goes to %(address)s (REDIRECT_ALL_MAIL_TO), and the server would "
+            "tell the attendees of this meeting itself. It was not written. (R5.30)"
+        )
+        % {"address": redirect_address()}
+    )
+    return WrittenItem(Outcome.REFUSED, error=error)

@@ -33,6 +33,7 @@ from mailboxes.protocols.items import (
     FetchedItem,
     Fields,
     Found,
+    FoundContact,
     ItemFile,
     ItemFolder,
     ItemKind,
@@ -152,6 +153,14 @@ class FakeItemsServer(Failing):
     def find_uids(self, folder: str, uids: Sequence[str]) -> list[Found]:
         self._begin("find_uids")
         return [found(item) for item in self.account.held(folder) if item.uid in set(uids) - {""}]
+
+    def find_addresses(self, folder: str, addresses: Sequence[str]) -> list[FoundContact]:
+        self._begin("find_addresses")
+        return [
+            FoundContact(address, item.id, item.version, item.link)
+            for item in self.account.held(folder)
+            for address in sorted(emails(item) & set(addresses))
+        ]
 
     def create(self, drafts: Sequence[Draft]) -> list[WrittenItem]:
         return self._each("create", drafts, self._create)
@@ -278,7 +287,8 @@ class FakeItemsServer(Failing):
         item = self.account.items.get(change.id)
         if item is None:
             return WrittenItem(Outcome.GONE)
-        if change.version != item.version:
+        unchecked = change.original is not None and not change.version
+        if change.version != item.version and not unchecked:
             return WrittenItem(Outcome.STALE)
         fields = writable(change.fields)
         before = self._attendees(item, change.original)
@@ -290,7 +300,7 @@ class FakeItemsServer(Failing):
         self.account.note(item)
         after = self._attendees(item, change.original)
         self.account.tell(item, change.tell, before, after, change.original)
-        return done(item)
+        return done(item) if change.original is None else of_occurrence(item)
 
     def _attendees(self, item: StoredItem, original: datetime | None) -> tuple[str, ...]:
         if original is None or item.kind not in MEETINGS:
@@ -313,7 +323,7 @@ class FakeItemsServer(Failing):
             self.account.remove(item.id)
         self.account.tell(item, deletion.tell, attendees, (), deletion.original)
         stays = deletion.original is not None or deletion.cancel_only
-        return done(item) if stays else WrittenItem(Outcome.DONE)
+        return of_occurrence(item) if stays else WrittenItem(Outcome.DONE)
 
 
 def changed_of(item: StoredItem) -> Changed:
@@ -337,6 +347,15 @@ def found(item: StoredItem) -> Found:
 
 def done(item: StoredItem) -> WrittenItem:
     return WrittenItem(Outcome.DONE, item.id, item.version, item.uid)
+
+
+def emails(item: StoredItem) -> set[str]:
+    return {str(item.fields.get(name) or "").lower() for name in ("email1", "email2", "email3")}
+
+
+def of_occurrence(item: StoredItem) -> WrittenItem:
+    """The series' new version is told with the next changes only, as Exchange does."""
+    return WrittenItem(Outcome.DONE, item.id, "", item.uid)
 
 
 def writable(fields: Fields) -> Fields:

@@ -358,7 +358,8 @@ class Change:
     """Fields to set, in the order given; an empty value empties the field on the server.
 
     `version`: what the change was decided upon; the server refuses it if it has another one by now.
-    `original`: of the series `id`, the occurrence that would have begun then; `version` is the series'.
+    `original`: of the series `id`, the occurrence that would have begun then; `version` is the series', or ""
+    for whichever it has, as after another occurrence of it was written.
     `link`: None leaves it, "" takes it off.
     """
 
@@ -398,7 +399,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WrittenItem:
-    """`id`, `version`, `uid`: as they are now, for DONE. `error`: for REFUSED and UNKNOWN."""
+    """`id`, `version`, `uid`: as they are now, for DONE; "" what the server didn't tell, such as the version of a
+    series whose occurrence was written: the next changes do. `error`: for REFUSED and UNKNOWN."""
 
     outcome: Outcome
     id: str = ""

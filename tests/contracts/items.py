@@ -1,6 +1,7 @@
 """What every adapter of calendar, contacts and tasks promises, as tests to be inherited."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
@@ -303,6 +304,19 @@ class ItemsContract:
         (found,) = server.find_uids(CALENDAR, ["one-uid@example.com", "another"])
         assert (found.id, found.uid) == (written.id, "one-uid@example.com")
 
+    def test_contacts_are_found_by_any_of_their_addresses(self, server):
+        first = made(server, ItemKind.CONTACT, link="link-1")
+        second = made(server, ItemKind.CONTACT, email1="Ben@Example.org", email2="")
+        found = server.find_addresses(
+            CONTACTS, ["ada@example.com", "ada@example.org", "ben@example.org"]
+        )
+        assert {(each.address, each.id, each.link) for each in found} == {
+            ("ada@example.com", first.id, "link-1"),
+            ("ada@example.org", first.id, "link-1"),
+            ("ben@example.org", second.id, ""),
+        }
+        assert server.find_addresses(CONTACTS, ["nobody@example.org"]) == []
+
     # -- writing
 
     @KINDS
@@ -420,6 +434,61 @@ class ItemsContract:
         assert after.outcome is Outcome.DONE
         item = whole(server, written.id)
         assert [(each.original, each.fields) for each in item.occurrences] == [(third, None)]
+
+    def test_several_occurrences_change_at_once_and_one_by_one(self, server):
+        written = made(server, ItemKind.SERIES)
+        days = [MONDAY + timedelta(days=7 * week) for week in range(4)]
+        orders = [
+            Change(written.id, "", ItemKind.SERIES, {"location": "Hall"}, original=day)
+            for day in days[:3]
+        ]
+        dropped = Deletion(written.id, "", ItemKind.SERIES, original=days[3])
+        answers = server.update(orders[:2]) + server.update(orders[2:]) + server.delete([dropped])
+        assert [each.outcome for each in answers] == [Outcome.DONE] * 4
+        changed = [each.original for each in whole(server, written.id).occurrences]
+        assert changed == days
+
+    def test_a_changed_occurrence_changes_again_where_it_was_moved_to(self, server):
+        written = made(server, ItemKind.SERIES)
+        third, moved = MONDAY + timedelta(days=14), MONDAY + timedelta(days=15)
+        when = When(moved, moved + HOUR, zone="Europe/Berlin")
+        for fields in ({"when": when}, {"subject": "Elsewhere"}):
+            order = Change(written.id, "", ItemKind.SERIES, fields, original=third)
+            assert [each.outcome for each in server.update([order])] == [Outcome.DONE]
+        (exception,) = whole(server, written.id).occurrences
+        assert exception.original == third
+        assert exception.fields is not None
+        assert (exception.fields["when"], exception.fields["subject"]) == (when, "Elsewhere")
+
+    def test_an_occurrence_that_was_deleted_is_gone(self, server):
+        written = made(server, ItemKind.SERIES)
+        third = MONDAY + timedelta(days=14)
+        server.delete([Deletion(written.id, "", ItemKind.SERIES, original=third)])
+        order = Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=third)
+        assert [each.outcome for each in server.update([order])] == [Outcome.GONE]
+
+    def test_an_occurrence_of_a_series_that_changed_meanwhile_is_stale(self, server):
+        written = made(server, ItemKind.SERIES)
+        server.update([change(written, ItemKind.SERIES, location="Hall")])
+        third = MONDAY + timedelta(days=14)
+        order = replace(change(written, ItemKind.SERIES, subject="x"), original=third)
+        assert [each.outcome for each in server.update([order])] == [Outcome.STALE]
+        assert whole(server, written.id).occurrences == ()
+
+    def test_an_all_day_series_names_its_occurrences_by_days(self, server):
+        first = datetime(2031, 3, 24, tzinfo=UTC)
+        when = When(first, first + timedelta(days=1), all_day=True, zone="Europe/Berlin")
+        weekly = replace(WEEKLY, start=first.date())
+        written = made(server, ItemKind.SERIES, when=when, recurrence=weekly)
+        second = first + timedelta(days=7)  # summer time has begun
+        order = replace(change(written, ItemKind.SERIES, subject="x"), original=second)
+        assert [each.outcome for each in server.update([order])] == [Outcome.DONE]
+        (exception,) = whole(server, written.id).occurrences
+        assert exception.original == second
+        assert exception.fields is not None
+        assert exception.fields["when"] == replace(
+            when, start=second, end=second + timedelta(days=1)
+        )
 
     # -- files
 

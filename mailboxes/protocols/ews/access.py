@@ -53,7 +53,13 @@ from mailboxes.protocols.ews.faults import (
     xml_of,
 )
 from mailboxes.protocols.ews.session import Session, account_over
-from mailboxes.protocols.ews.settings import Access, Endpoint, ExchangeSettings
+from mailboxes.protocols.ews.settings import (
+    Access,
+    Endpoint,
+    ExchangeSettings,
+    anchor,
+    without_anchor,
+)
 from mailboxes.protocols.ews.transport import Answer, Channel, Request, Resolve
 from mailboxes.protocols.line import secrets_of
 from mailboxes.protocols.phases import Phase, watched
@@ -263,6 +269,7 @@ class ExchangeAccess:
             clean=self._judge.clean,
             homes=self.settings.homes,
             opens_others=self.settings.access is not Access.OWN,
+            anchored=self.settings.anchored,
             resolve=self._resolve,
             find_service=self._find_service,
             steps=self.steps,
@@ -350,7 +357,7 @@ class ExchangeAccess:
             address=address,
             impersonation=IMPERSONATION.format(address=address) if impersonates else "",
         )
-        headers = {"X-AnchorMailbox": endpoint.address or self.settings.address}
+        headers = anchor(endpoint.address or self.settings.address, self.settings.anchored)
         return Request(body=body.encode(), headers=headers, repeat=True)
 
     def _look_at_login(self, answer: Answer) -> None:
@@ -382,6 +389,8 @@ class ExchangeAccess:
     def _ask(self, request: Request) -> Answer:
         """A request to the web service, and an answer to work with. Raises errors of the tree."""
         request = replace(request, repeat=request.repeat and self._retry)
+        if not self.settings.anchored:  # exchangelib always writes it
+            request = replace(request, headers=without_anchor(request.headers))
         try:
             answer = self._send(request)
         except (NoTicket, KdcAway):

@@ -42,7 +42,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.ews.authentication import Anonymous, Proof, WhenAsked
 from mailboxes.protocols.ews.faults import REDIRECTS, Judge, hint_of, text_of, xml_of
-from mailboxes.protocols.ews.settings import Endpoint
+from mailboxes.protocols.ews.settings import Endpoint, anchor
 from mailboxes.protocols.ews.transport import Answer, Channel, Place, Request, Resolve
 
 SOAP_PATH = "/autodiscover/autodiscover.svc"
@@ -94,7 +94,7 @@ class Discovery:
 
     `proof`: makes the proof of who asks, anew for each host. `terms`: time-outs, trust, denied networks.
     `refused`: the error for a login that is refused. `clean`: makes what servers say fit to show. `homes`: as in ExchangeSettings. `opens_others`: the
-    credentials could open another mailbox, too.
+    credentials could open another mailbox, too. `anchored`: as in ExchangeSettings.
     """
 
     terms: ConnectionSettings
@@ -104,6 +104,7 @@ class Discovery:
     clean: Callable[[str], str] = Judge().clean
     homes: tuple[str, ...] | None = None
     opens_others: bool = False
+    anchored: bool = True
     resolve: Resolve | None = None
     find_service: FindService | None = None
     steps: list[Step] = field(default_factory=list)
@@ -256,7 +257,7 @@ class Discovery:
 
     def _ask_soap(self, url: str, address: str) -> Endpoint | None:
         body = SOAP_REQUEST.format(url=escape(url), address=escape(address)).encode()
-        headers = {"SOAPAction": f'"{SOAP_ACTION}"', "X-AnchorMailbox": address}
+        headers = {"SOAPAction": f'"{SOAP_ACTION}"', **anchor(address, self.anchored)}
         answer = self._exchange(url, self._asking(url), Request(body=body, headers=headers))
         root = self._document(answer, "UserResponse")
         if root is None:
@@ -274,7 +275,7 @@ class Discovery:
 
     def _ask_pox(self, url: str, address: str) -> Endpoint | None:
         body = POX_REQUEST.format(address=escape(address)).encode()
-        headers = {"X-AnchorMailbox": address}
+        headers = anchor(address, self.anchored)
         answer = self._exchange(url, self._asking(url), Request(body=body, headers=headers))
         root = self._document(answer, "Response")
         if root is None:

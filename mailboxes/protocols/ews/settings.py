@@ -1,6 +1,6 @@
 """What the Exchange adapters need to know of one account."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +37,8 @@ class ExchangeSettings:
     or with None forgets a stale one. It writes a row, so it is never called inside a transaction.
     `homes`: credentials that open more than this mailbox are shown to these domains only while the web
     service is discovered; None: to whoever the domain of the address names.
+    `anchored`: requests name the mailbox in a header, so that whoever shares them out need not look
+    inside (R6.62).
     """
 
     address: str
@@ -53,3 +55,15 @@ class ExchangeSettings:
     allow_plain: bool = False
     allow_plain_login: bool = False
     denied_networks: tuple[str, ...] = ()
+    anchored: bool = True
+
+
+ANCHOR = "X-AnchorMailbox"
+
+
+def anchor(address: str, anchored: bool) -> dict[str, str]:
+    return {ANCHOR: address} if anchored else {}
+
+
+def without_anchor(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != ANCHOR}

@@ -6,7 +6,10 @@ from django.core.checks import Error, Warning
 from mailboxes import checks
 from mailboxes.protocols.base import Envelope
 from mailboxes.protocols.errors import MessageRefused
-from mailboxes.redirect import OnlyTo, guarded
+from mailboxes.protocols.items import ItemKind, Outcome, Tell
+from mailboxes.redirect import OnlyTo, guarded, guarded_items
+from tests.contracts.items import INVITING, draft
+from tests.fakeitems import FakeItemsServer
 from tests.fakes import FakeOutgoingServer
 
 STAGING = "staging@example.net"
@@ -71,3 +74,23 @@ def test_check_has_nothing_against_a_backend_that_is_redirected_or_reaches_nobod
 
 def test_check_is_silent_on_a_site_that_reaches_people(settings):
     assert checks.redirected_mail(None) == []
+
+
+@pytest.mark.rule("R5.30")
+def test_a_meeting_that_would_be_told_is_refused_and_a_silent_one_is_written(settings):
+    settings.REDIRECT_ALL_MAIL_TO = STAGING
+    server = FakeItemsServer()
+    loud = draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **INVITING)
+    silent = draft(ItemKind.APPOINTMENT, **INVITING)
+
+    written = guarded_items(server).open().create([silent, loud, silent])
+
+    assert [each.outcome for each in written] == [Outcome.DONE, Outcome.REFUSED, Outcome.DONE]
+    assert "REDIRECT_ALL_MAIL_TO" in str(written[1].error)
+    assert (len(server.account.items), server.account.mails) == (2, [])
+
+
+def test_without_the_setting_meetings_are_told():
+    server = FakeItemsServer()
+
+    assert guarded_items(server) is server
