@@ -134,6 +134,10 @@ def _write(
 ) -> None:
     """What isn't given stays as it was."""
     dictionary = given.find(f"{T}Dictionary")
+    for value in given.iterfind(f"{T}Dictionary/{T}DictionaryEntry/*"):
+        if value.findtext(f"{T}Type") == "Boolean":
+            for text in value.findall(f"{T}Value"):
+                text.text = soap.boolean(soap.truth(text.text))
     call.store.write_configuration(
         folder,
         name,

@@ -52,7 +52,12 @@ IGNORES_CASE = ("IgnoreCase", "IgnoreCaseAndNonSpacingCharacters", "Loose", "Loo
 LONGEST_VIEW = timedelta(days=2 * 366)
 #: Not searchable on real servers.
 UNSEARCHABLE = frozenset(
-    ["item:MimeContent", "item:InternetMessageHeaders", "item:Attachments", "item:UniqueBody"]
+    """
+    item:MimeContent item:InternetMessageHeaders item:Attachments item:UniqueBody calendar:UID
+    calendar:RequiredAttendees calendar:OptionalAttendees calendar:Resources calendar:Recurrence
+    calendar:StartTimeZone calendar:EndTimeZone calendar:IsResponseRequested
+    calendar:AllowNewTimeProposal task:Recurrence
+    """.split()  # noqa: SIM905
 )
 
 

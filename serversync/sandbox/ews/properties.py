@@ -128,7 +128,8 @@ def shown(call: Call, item: Item, shape: Shape) -> Element:
         elif path != "item:ItemId":
             element.extend(value(call, item, path, shape))
     for path, index in shape.indexed:
-        element.extend(_indexed(call, item, path, index))
+        for holder in _indexed(call, item, path, index):
+            _merge(element, holder)
     for wanted in shape.extended:
         if values := extended_values(call, item, wanted):
             element.append(shown_extended(wanted, values))
@@ -177,6 +178,18 @@ def _indexed(call: Call, item: Item, path: str, index: str) -> list[Element]:
     if entry is None:
         return []
     return [make(T + holder, etree.fromstring(etree.tostring(entry, with_tail=False)))]
+
+
+def _merge(element: Element, holder: Element) -> None:
+    """One holder for all entries, each entry once, whatever parts of it were asked for."""
+    kept = element.find(holder.tag)
+    if kept is None:
+        element.append(holder)
+        return
+    known = {(entry.get("Key"), entry.get("HeaderName")) for entry in kept}
+    kept.extend(
+        entry for entry in holder if (entry.get("Key"), entry.get("HeaderName")) not in known
+    )
 
 
 def extended_values(call: Call, item: Item, path: ExtendedPath) -> list[str]:

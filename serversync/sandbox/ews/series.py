@@ -159,7 +159,7 @@ def read_recurrence(given: Element) -> Recurrence:
         month=1 + MONTHS.index(_one_of(pattern, "Month", MONTHS))
         if kind is Pattern.YEARLY
         else None,
-        first_day_of_week=_first_day(pattern),
+        first_day_of_week=_first_day(pattern) if kind is Pattern.WEEKLY else Weekday.MONDAY,
         until=until,
         count=count,
     )
