@@ -1,7 +1,10 @@
 """The bin: a record is deleted with all rows that hang on it, and can be put back as it was.
 
     delete ──> rows that go with it, columns elsewhere that name one of them ──> DeletedRecord ──> deleted
+               (with an exception of a series also its pointer, and what hangs on that)
     restore ──> the rows again, and the columns that are still empty; or the reason why not
+
+An activity is two rows with one key. Where its series takes the one along, the other goes as well.
 
 What a row named may have gone meanwhile. A column that may be empty is then left so; a row that would have gone
 with it stays away, with all below it; else nothing is put back.
@@ -33,11 +36,15 @@ class NotRestored(Exception):
 
 @dataclass(slots=True)
 class _Gone:
-    """What goes with one record."""
+    """What goes with one record. `heads`: rows without which others of them would not be whole, and which
+    the database leaves alone: their keys, by model."""
 
+    heads: dict[type[models.Model], set[Any]] = field(default_factory=lambda: defaultdict(set))
     rows: list[Row] = field(default_factory=list)
     references: list[Row] = field(default_factory=list)
     contents: set[Any] = field(default_factory=set)
+    noted: set[tuple[type[models.Model], Any]] = field(default_factory=set)
+    heads: dict[type[models.Model], set[Any]] = field(default_factory=lambda: defaultdict(set))
 
 
 # -- into the bin --------------------------------------------------------------------------------
@@ -61,6 +68,8 @@ def delete(
         rows = list(locked)
         gone: dict[Any, _Gone] = defaultdict(_Gone)
         _walk(model, {row.pk: row.pk for row in rows}, rows, gone)
+        for key in {key for one in gone.values() for key in one.heads.get(model, ())}:
+            gone.pop(key, None)  # it goes with another one of them
         entries = {
             key: DeletedRecord(
                 record_type=model._meta.label_lower,
@@ -75,7 +84,11 @@ def delete(
         }
         DeletedRecord.objects.bulk_create(entries.values())
         _keep_contents(entries, gone)
+        for one in gone.values():
+            for each, theirs in one.heads.items():
+                each._default_manager.filter(pk__in=theirs).delete()
         model._default_manager.filter(pk__in=list(entries)).delete()
+        _delete_heads(gone.values())
         found |= entries
     return found
 
@@ -90,11 +103,15 @@ def _walk(
     keys = []
     for row in rows:
         root = gone[roots[row.pk]]
+        if (model, row.pk) in root.noted:
+            continue
+        root.noted.add((model, row.pk))
         root.rows.append(row_of(row))
         root.contents |= set(_contents_of(row))
         keys.append(row.pk)
     if not keys:
         return
+    _walk_heads(model, {key: roots[key] for key in keys}, gone)
     for relation in _relations(model):
         theirs, name = relation.related_model, relation.field.attname
         if relation.on_delete is SET_NULL:
@@ -108,7 +125,48 @@ def _walk(
             found = theirs._base_manager.filter(**{f"{name}__in": keys}).select_for_update()
             below = list(found.order_by("pk"))
             owners = {row.pk: roots[getattr(row, name)] for row in below}
-            _walk(theirs, owners, below, gone)
+            if (head := _head_of(theirs)) is None or relation.field.primary_key:
+                _walk(theirs, owners, below, gone)
+            else:
+                _walk_heads(head, owners, gone)
+
+
+def _head_of(model: type[models.Model]) -> Any:
+    """The model whose key is also that of this one, and on whose row others hang: of a concrete activity the
+    pointer. None for most."""
+    key = model._meta.pk
+    return key.related_model if isinstance(key, models.OneToOneField) else None
+
+
+def _walk_heads(
+    head: type[models.Model], owners: Mapping[Any, Any], gone: Mapping[Any, _Gone]
+) -> None:
+    """Rows found from below: with their heads, from there on."""
+    locked = head._base_manager.filter(pk__in=list(owners)).select_for_update().order_by("pk")
+    rows = list(locked)
+    for row in rows:
+        gone[owners[row.pk]].heads[head].add(row.pk)
+    _walk(head, owners, rows, gone)
+
+
+def _walk_heads(
+    model: type[models.Model], roots: Mapping[Any, Any], gone: Mapping[Any, _Gone]
+) -> None:
+    """The rows that share their keys with these: an activity's pointer is what the others hang on."""
+    head: Any = model._meta.pk.related_model
+    if head is None:
+        return
+    away = {key: root for key, root in roots.items() if (head, key) not in gone[root].noted}
+    rows = head._base_manager.filter(pk__in=list(away)).select_for_update().order_by("pk")
+    for key, root in away.items():
+        gone[root].heads[head].add(key)
+    _walk(head, away, rows if away else [], gone)
+
+
+def _delete_heads(gone: Iterable[_Gone]) -> None:
+    for one in gone:
+        for head, keys in one.heads.items():
+            head._default_manager.filter(pk__in=keys).delete()
 
 
 def _relations(model: type[models.Model]) -> Iterator[Any]:

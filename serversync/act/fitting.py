@@ -27,7 +27,7 @@ from mailboxes.protocols.items import (
     Value,
     When,
 )
-from mailboxes.recurrence import Pattern, Recurrence, Weekday
+from mailboxes.recurrence import Pattern, Recurrence, Side, Weekday, aligned, validate
 from serversync.act.fields import ADDRESSES, MAILING
 from serversync.act.types import ActSettings, Table
 
@@ -189,8 +189,12 @@ def street_lines(street: str) -> list[str]:
 
 
 def recurrence_of(pattern: Recurrence | None) -> Recurrence | None:
-    """The day a week begins with counts only where weeks are left out, and then for weekly patterns."""
-    if pattern is None or (pattern.pattern == Pattern.WEEKLY and pattern.interval > 1):
+    """From the day of its first occurrence. The day that a week begins with counts only for weekly patterns
+    that leave weeks out."""
+    if pattern is None or any(one.side is Side.HERE for one in validate(pattern)):
+        return pattern
+    pattern = aligned(pattern)
+    if pattern.pattern == Pattern.WEEKLY and pattern.interval > 1:
         return pattern
     return replace(pattern, first_day_of_week=Weekday.MONDAY)
 

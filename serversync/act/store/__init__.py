@@ -11,6 +11,7 @@ people      addresses -> parties
 from serversync.act.store.facts import busy_at, record_facts
 from serversync.act.store.reading import not_invited, sides
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+from serversync.act.store.writing import write
 
 __all__ = [
     "StoreOutcome",
@@ -20,4 +21,5 @@ __all__ = [
     "not_invited",
     "record_facts",
     "sides",
+    "write",
 ]

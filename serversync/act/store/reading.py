@@ -21,6 +21,7 @@ from activities.choices import (
     TaskStatus,
 )
 from activities.models import Appointment, Contact, RecurringAppointmentMaster
+from mailboxes import recurrence as patterns
 from mailboxes.protocols.items import (
     Address,
     Importance,
@@ -219,20 +220,20 @@ def _calendar_item(row: Any) -> Values:
 
 def _meeting(row: Any, loaded: Loaded) -> Values:
     people = loaded.people.get(row.pk, ())
-    organizer = _people(people, ParticipationType.ORGANIZER)
+    organizer = people_of(people, ParticipationType.ORGANIZER)
     private = Sensitivity.PRIVATE if row.is_mapi_private else Sensitivity.NORMAL
     return _calendar_item(row) | {
         "show_as": SHOWN[row.status],
         "sensitivity": private,
         "online_meeting_url": row.online_meeting_join_url,
         "organizer": organizer[0] if organizer else None,
-        "required": _people(people, ParticipationType.REQUIRED_ATTENDEE),
-        "optional": _people(people, ParticipationType.OPTIONAL_ATTENDEE),
+        "required": people_of(people, ParticipationType.REQUIRED_ATTENDEE),
+        "optional": people_of(people, ParticipationType.OPTIONAL_ATTENDEE),
         "is_cancelled": row.status == AppointmentStatus.CANCELED,
     }
 
 
-def _people(people: Iterable[Party], role: ParticipationType) -> tuple[Person, ...]:
+def people_of(people: Iterable[Party], role: ParticipationType) -> tuple[Person, ...]:
     return tuple(
         Person(party.address, party.name)
         for party in people
@@ -269,7 +270,8 @@ def _series(row: RecurringAppointmentMaster, loaded: Loaded) -> Values:
 def first_time(row: RecurringAppointmentMaster) -> When:
     """Of its first occurrence. On the clock of its zone; of days, in UTC."""
     zone = None if row.is_all_day_event else zone_of(row.time_zone)
-    begins = datetime.combine(row.pattern_start_date, row.start_time, zone or UTC).astimezone(UTC)
+    day = patterns.first_day(row.recurrence) or row.pattern_start_date
+    begins = patterns.moment(day, row.start_time, zone or UTC)
     ends = begins + timedelta(minutes=row.duration)
     return When(begins, ends, row.is_all_day_event, row.time_zone)
 

@@ -1,8 +1,8 @@
 """What the cycle asks of this room: writes to records, and what became of each.
 
-    write(user, writes, now) -> outcomes, in the same order; inside the caller's transaction. Rows are locked in the
-    order of their keys, and compared with what the decision saw: a record that somebody changed in between is left
-    alone (STALE). One record that can't be stored is REFUSED and doesn't hinder the others.
+write(user, writes, now) -> outcomes, in the same order; inside the caller's transaction. Rows are locked in the
+order of their keys, and compared with what the decision saw: a record that somebody changed in between is left
+alone (STALE). One record that can't be stored is REFUSED and doesn't hinder the others.
 """
 
 from collections.abc import Mapping
