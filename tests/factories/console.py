@@ -30,6 +30,7 @@ from mailboxes.choices import (
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
+from serversync.act.filters import copy_templates
 from serversync.choices import ItemState, ReplayState, ReplayStep, Window, WorkloadState
 from serversync.facets import Facet
 from serversync.layout import store_folders
@@ -233,6 +234,7 @@ def build_site() -> Site:
         rule=_track(healthy, contoso, now),
     )
     _decide_again(administrator, now)
+    copy_templates(ada, now)
     LearnedLimit.objects.create(
         mailbox=healthy,
         window=Window.DAY,

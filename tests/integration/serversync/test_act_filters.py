@@ -220,7 +220,6 @@ def test_a_filter_for_everybody_adds_to_those_of_each_user(ada):
     assert found(ada) == set()
 
 
-@pytest.mark.rule("R6.2")
 def test_what_the_user_may_not_read_is_not_found(ada):
     mine = ContactFactory(owning_user=ada)
     ContactFactory()

@@ -16,10 +16,12 @@ from serversync.act.conditions.language import (
     NotUnderstood,
     Viewer,
     days_meant,
+    each,
     faults,
     is_relative,
     read,
 )
+from serversync.act.conditions.lines import Line, Typed, conditions_of, lines_of
 from serversync.act.conditions.matches import matches
 from serversync.act.conditions.words import in_words
 from serversync.act.types import Table
@@ -343,3 +345,63 @@ def test_fetchxml_asks_for_parties_in_their_roles():
 
 def test_every_kind_of_field_is_drawn_by_these_tests():
     assert {field.kind for table in Table for field in fields_of(table).values()} == set(Kind)
+
+
+# -- as lines of a form
+
+
+def as_typed_again(typed):
+    """What the browser sends back."""
+    return Typed(typed.way, [*typed.lines, Line()])
+
+
+@given(any_table.flatmap(lambda table: st.tuples(st.just(table), conditions(table))))
+def test_conditions_are_the_same_after_a_visit_to_the_form(drawn):
+    table, asked = drawn
+
+    once = conditions_of(table, as_typed_again(lines_of(asked)))
+
+    assert faults(table, once) == []
+    assert conditions_of(table, lines_of(once)) == once
+    assert sorted(map(repr, each(read(table, once)))) == sorted(
+        map(repr, each(read(table, once_each(asked))))
+    )
+
+
+def once_each(asked):
+    """A box is ticked or it isn't."""
+    if "field" not in asked:
+        return {way: [once_each(part) for part in parts] for way, parts in asked.items()}
+    value = asked.get("value")
+    return asked | {"value": list(dict.fromkeys(value))} if isinstance(value, list) else asked
+
+
+def test_groups_are_numbered_and_those_joined_as_outside_dissolve():
+    mine = {"field": "owner", "operator": "me"}
+    buyer = {"field": "job_title", "operator": "is", "value": "buyer"}
+
+    typed = lines_of({"any": [mine, {"all": [buyer, mine]}, {"any": [buyer]}, {"all": [mine]}]})
+
+    assert typed.way == "any"
+    assert [(line.field, list(line.values), line.group) for line in typed.lines] == [
+        ("owner", [], ""),
+        ("job_title", ["buyer"], "1"),
+        ("owner", [], "1"),
+        ("job_title", ["buyer"], ""),
+        ("owner", [], "2"),
+    ]
+
+
+def test_without_lines_every_record_is_meant():
+    assert conditions_of(Table.TASK, Typed("any", [Line(), Line(values=["x"], group="1")])) == {
+        "all": []
+    }
+
+
+def test_what_is_no_number_is_kept_to_be_told_of():
+    typed = Typed("all", [Line("birth_date", "next_days", ["7 days"])])
+
+    told = conditions_of(Table.CONTACT, typed)
+
+    assert told == asks("birth_date", "next_days", "7 days")
+    assert faults(Table.CONTACT, told)
