@@ -34,6 +34,7 @@ from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
 from mailboxes.protocols.phases import Phase, watched
+from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
 from serversync.cycle import Clock
 from serversync.dkim_record import check_record
@@ -373,6 +374,9 @@ class _Tester:
             ):
                 if reset and operation == Operation.INCOMING:
                     self._look_again()
+                if operation == Operation.ACT and self.mailbox.regarding_user is not None:
+                    # Before the first cycle, so that he finds them and can change them (R6.9).
+                    copy_templates(self.mailbox.regarding_user, now)
                 if codes := {row.state_code, row.last_error_code} - {""}:
                     clear_told(self.mailbox, codes, now)
                 alerts.raise_alert(
