@@ -46,7 +46,10 @@ from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
 from serversync import engine, quarantine
+from serversync.act import batches, guard
+from serversync.act.byhand import ALERTS
 from serversync.choices import ItemState, WorkloadState, counted_as
+from serversync.console import actcard
 from serversync.console.conflicts import WarnsOfSharedAddresses
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, MEANING, Health, with_health
@@ -234,10 +237,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
             return
         chosen = self.within_reach(request, queryset, "synchronize_mailbox")
         ids = list(chosen.values_list("pk", flat=True))
-        woken = sum(
-            engine.wake(ids, operation, by_hand=True)
-            for operation in (Operation.INCOMING, Operation.OUTGOING)
-        )
+        woken = sum(engine.wake(ids, operation, by_hand=True) for operation in Operation)
         if woken:
             self.message_user(
                 request,
@@ -259,6 +259,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         if mailbox is not None:
             context["panel"] = panel_of(request, mailbox, timezone.now())
             context["rules_card"] = rules_card(request.user, mailbox, _organization(request))
+            context["act_card"] = actcard.card_of(mailbox)
         return super().render_change_form(request, context, *args, **kw)
 
 
@@ -661,6 +662,8 @@ class AlertConsole(Deeds, AlertScreen):
         return super().render_change_form(request, context, *args, **kw)
 
 
+#: Conditions that wait for somebody to approve a batch, which they are about.
+WAITING = (batches.ALERT, guard.STOPPED)
 #: Conditions that left a learned limit behind.
 LEARNED = ("SendingTooFast", "ErrorSubmissionQuotaExceeded")
 
@@ -676,6 +679,12 @@ def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
         return f"{in_doubt()}&mailbox__id__exact={alert.regarding_mailbox_id}", _(
             "Say what became of it"
         )
+    if alert.code in WAITING:
+        return reverse("admin:serversync_parkedbatch_change", args=[alert.object_key]), _(
+            "Look at what would happen"
+        )
+    if alert.code in ALERTS.values() and alert.object_key:
+        return reverse("admin:act_question", args=[alert.object_key]), _("Answer it")
     if alert.code in LEARNED and alert.regarding_mailbox_id:
         return reverse("admin:serversync_learnedlimit_changelist"), _("Look at what was learned")
     if alert.code == hooks.CODE:

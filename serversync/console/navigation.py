@@ -22,10 +22,15 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Profiles"), "mailboxes.EmailServerProfile"),
             (_("Folder rules"), "tracking.MailboxTrackingFolder"),
             (_("Creation rules"), "tracking.ConvertRule"),
+            (_("Filters"), "serversync.UserQuery"),
+            (_("Filter templates"), "serversync.SavedQuery"),
             (_("Items"), "serversync.SyncItem"),
             (_("Quarantine"), "quarantine"),
             (_("What if"), "what_if"),
             (_("Replays"), "serversync.Replay"),
+            (_("Synchronized items"), "serversync.ExchangeSyncIdMapping"),
+            (_("Waiting for approval"), "serversync.ParkedBatch"),
+            (_("Decisions"), "act_questions"),
             (_("Alerts"), "mailboxes.TraceLog"),
         ),
     ),
@@ -70,6 +75,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
     (_("Submissions"), "serversync.Submission"),
     (_("Learned sending limits"), "serversync.LearnedLimit"),
     (_("Hook runs"), "tracking.HookRun"),
+    (_("Revisions"), "serversync.SyncRevision"),
     (_("Activities"), "activities.ActivityPointer"),
     (_("Address index"), "mailboxes.EmailSearch"),
     (_("Stored bytes"), "activities.StoredBytes"),
@@ -82,6 +88,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 PAGES = {
     "quarantine": "serversync.SyncItem",
     "what_if": "serversync.SyncItem",
+    "act_questions": "serversync.ExchangeSyncIdMapping",
     "conflicts": "mailboxes.EmailSearch",
 }
 

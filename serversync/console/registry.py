@@ -29,6 +29,9 @@ from mailboxes.models import (
     Team,
     TraceLog,
 )
+from serversync.console.actguard import BatchConsole
+from serversync.console.acthistory import RevisionConsole
+from serversync.console.actlinks import LinkConsole
 from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole, UserConsole
 from serversync.console.creation import (
     CaseConsole,
@@ -37,6 +40,7 @@ from serversync.console.creation import (
     TemplateConsole,
 )
 from serversync.console.emails import EmailConsole
+from serversync.console.filters import FilterConsole, FilterTemplateConsole
 from serversync.console.folders import FolderRuleConsole
 from serversync.console.hooks import HookRunConsole
 from serversync.console.items import ItemConsole
@@ -55,13 +59,18 @@ from serversync.console.organization import OrganizationConsole
 from serversync.console.replay import ReplayConsole
 from serversync.console.submissions import LearnedLimitConsole, SubmissionConsole
 from serversync.models import (
+    ExchangeSyncIdMapping,
     FolderCursor,
     LearnedLimit,
     MailboxStatistics,
+    ParkedBatch,
     Replay,
+    SavedQuery,
     ServerAction,
     Submission,
     SyncItem,
+    SyncRevision,
+    UserQuery,
     Workload,
 )
 from tracking.models import ConvertRule, HookRun, MailboxTrackingFolder
@@ -79,6 +88,8 @@ SCREENS = {
     EmailSearch: mailboxes.AddressScreen,
     MailboxTrackingFolder: FolderRuleConsole,
     ConvertRule: ConvertRuleConsole,
+    UserQuery: FilterConsole,
+    SavedQuery: FilterTemplateConsole,
     # The records
     Account: AccountConsole,
     Contact: ContactConsole,
@@ -94,6 +105,9 @@ SCREENS = {
     # What the engine remembers
     SyncItem: ItemConsole,
     Replay: ReplayConsole,
+    ExchangeSyncIdMapping: LinkConsole,
+    ParkedBatch: BatchConsole,
+    SyncRevision: RevisionConsole,
     MailboxStatistics: CycleConsole,
     Workload: WorkloadConsole,
     FolderCursor: FolderConsole,

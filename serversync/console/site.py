@@ -10,7 +10,17 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.redirect import redirect_address
-from serversync.console import conflicts, front, navigation, quarantine, rules, signin, whatif
+from serversync.console import (
+    actquestions,
+    actwhy,
+    conflicts,
+    front,
+    navigation,
+    quarantine,
+    rules,
+    signin,
+    whatif,
+)
 
 
 class ConsoleSite(admin.AdminSite):
@@ -34,6 +44,8 @@ class ConsoleSite(admin.AdminSite):
             *quarantine.urls(self),
             *conflicts.urls(self),
             *whatif.urls(self),
+            *actquestions.urls(self),
+            *actwhy.urls(self),
             *super().get_urls(),
         ]
 

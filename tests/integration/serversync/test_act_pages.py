@@ -1,0 +1,431 @@
+"""The pages of appointments, contacts and tasks: what waits, what is asked, pairs and their history; and for whom."""
+
+import re
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.urls import reverse
+from django.utils import timezone
+
+from activities.choices import ParticipationType
+from activities.models import ActivityParty, Contact
+from mailboxes import alerts
+from mailboxes.choices import Reach
+from mailboxes.models import Organization, TraceLog
+from mailboxes.protocols.items import Tell
+from serversync.act import answers, batches
+from serversync.act.choices import BatchKind, BatchState, LinkState
+from serversync.act.stored import side_data
+from serversync.act.types import Reason, Side, Table, Verb, Write
+from serversync.models import ExchangeSyncIdMapping, ParkedBatch
+from tests.factories.act import (
+    MEETING,
+    NOW,
+    act_mailbox,
+    asking,
+    batch,
+    begun,
+    pair,
+    parked,
+    revision,
+)  # fmt: skip
+from tests.factories.activities import AppointmentFactory, ContactFactory
+from tests.factories.clients import signed_in
+from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+UPDATE = Write(
+    verb=Verb.UPDATE, fields={"subject": "Yearly plan"}, tell=Tell.ALL,
+    told=("cleo@customer.example",),
+)  # fmt: skip
+
+
+@pytest.fixture
+def mailbox():
+    return act_mailbox()
+
+
+@pytest.fixture
+def ada(mailbox):
+    user = mailbox.regarding_user
+    group_of(user, "view_contact", "change_contact", "view_appointment", reach=Reach.OWN)
+    return user
+
+
+@pytest.fixture
+def owner(ada):
+    return signed_in(ada)
+
+
+@pytest.fixture
+def root(mailbox):
+    return signed_in(SuperuserFactory(domain_name="root"))
+
+
+@pytest.fixture
+def stranger(mailbox):
+    """Sees nobody's mailbox but his own, whatever else he may."""
+    user = SystemUserFactory(domain_name="stranger")
+    group_of(
+        user, "view_mailbox", "view_parkedbatch", "decide_parkedbatch",
+        "view_exchangesyncidmapping", "change_exchangesyncidmapping", "view_syncrevision",
+        "change_syncrevision", "view_contact", reach=Reach.OWN,
+    )  # fmt: skip
+    return signed_in(user)
+
+
+def page_of(row, name="change"):
+    return reverse(f"admin:serversync_{row._meta.model_name}_{name}", args=[row.pk])
+
+
+def deed(client, row, name, **data):
+    url = reverse(f"admin:serversync_{row._meta.model_name}_do", args=[row.pk, name])
+    return client.post(url, data, follow=True)
+
+
+def text(answer) -> str:
+    assert answer.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
+
+
+def listed_to(client, model, **query) -> list:
+    page = client.get(reverse(f"admin:serversync_{model}_changelist"), query)
+    return list(page.context["cl"].result_list)
+
+
+# -- what waits for approval
+
+
+@pytest.fixture
+def waiting(mailbox) -> ParkedBatch:
+    found = batch(mailbox)
+    parked(found, pair(mailbox), UPDATE)
+    parked(found, pair(mailbox))
+    batches.announce(found, NOW)
+    return found
+
+
+@pytest.mark.rule("R6.46")
+def test_a_batch_tells_what_would_happen_why_and_whom_it_would_mail(waiting, owner):
+    page = owner.get(page_of(waiting))
+    shown = text(page)
+    assert "14" in shown and "R6.46" in shown
+    (line,) = [one for one in page.context["lines"] if one.doings[0].verb == "update"]
+    (field,) = line.doings[0].lines
+    assert (field.label, field.left, field.right) == ("Subject", "Quarterly plan", "Yearly plan")
+    assert line.told == [("cleo@customer.example", True)]
+    assert page.context["people_count"] == 2
+    assert reverse(
+        "admin:mailboxes_organization_change", args=[Organization.objects.current().pk]
+    ) in str(page.content)
+
+
+@pytest.mark.rule("R6.46")
+def test_it_is_approved_in_part_and_the_rest_dropped(waiting, owner):
+    first, second = waiting.changes.order_by("pk")
+    shown = text(deed(owner, waiting, "approve_some", change=[str(first.pk)]))
+    assert "Approved what was ticked" in shown
+    first.refresh_from_db()
+    assert first.approved
+    shown = text(deed(owner, waiting, "drop"))
+    waiting.refresh_from_db()
+    assert waiting.state == BatchState.APPROVED and "Neither side has lost" in shown
+    second.link.refresh_from_db()
+    assert second.link.state == LinkState.UNLINKED
+
+
+def test_nothing_ticked_is_nothing_done(waiting, owner):
+    assert "Nothing of that waits" in text(deed(owner, waiting, "drop_some", change=["x"]))
+    assert waiting.changes.count() == 2
+
+
+@pytest.mark.rule("R8.30", "R6.46")
+def test_administrators_decide_without_seeing_what_it_is_about(waiting, root):
+    shown = text(root.get(page_of(waiting)))
+    assert "Quarterly plan" not in shown and "Yearly plan" not in shown and "***" in shown
+    assert "Approve all of it" in shown
+    deed(root, waiting, "approve")
+    waiting.refresh_from_db()
+    assert waiting.state == BatchState.APPROVED
+
+
+def test_a_batch_of_others_does_not_exist(waiting, stranger):
+    assert stranger.get(page_of(waiting)).status_code == 302
+    url = reverse("admin:serversync_parkedbatch_do", args=[waiting.pk, "approve"])
+    assert stranger.post(url).status_code == 404
+    assert listed_to(stranger, "parkedbatch") == []
+
+
+def test_who_sees_the_mailbox_and_may_not_decide_has_no_button(waiting):
+    user = SystemUserFactory()
+    group_of(user, "view_mailbox", "view_parkedbatch", reach=Reach.ALL)
+    client = signed_in(user)
+    assert "Approve all of it" not in text(client.get(page_of(waiting)))
+    url = reverse("admin:serversync_parkedbatch_do", args=[waiting.pk, "approve"])
+    assert client.post(url).status_code == 404
+
+
+@pytest.mark.rule("R6.51", "R10.6")
+def test_the_first_synchronization_is_shown_before_anything_is_made(mailbox, owner):
+    begun(mailbox, began_at=None)
+    pair(mailbox)
+    asking(mailbox, "duplicate", table=Table.CONTACT)
+    found = batch(mailbox, BatchKind.FIRST, Reason("first_look", {"store": 0, "server": 12}))
+    for _number in range(3):
+        link = pair(mailbox, Table.TASK, base=None, state=LinkState.NOTED, exchange_entry_id="")
+        parked(found, link, Write(verb=Verb.CREATE, fields={"subject": "Call"}))
+    page = owner.get(page_of(found))
+    (count,) = page.context["counts"]
+    assert (count.number, count.table, str(count.side)) == (3, "Task", "on the server")
+    assert (page.context["first"]["linked"], page.context["first"]["doubtful"]) == (2, 1)
+    assert "First synchronization" in text(page)
+
+
+@pytest.mark.rule("R6.46")
+def test_the_alert_leads_to_the_batch(waiting, owner):
+    alert = TraceLog.objects.get(code="MassDeleteStopped")
+    shown = owner.get(reverse("admin:mailboxes_tracelog_change", args=[alert.pk]))
+    assert page_of(waiting) in shown.content.decode()
+
+
+# -- questions
+
+
+@pytest.fixture
+def duplicate(mailbox, ada):
+    cleo = ContactFactory(first_name="Cleo", last_name="Example", owning_user=ada)
+    server = Side({"given_name": "Cleopatra", "surname": "Example", "job_title": "Buyer"})
+    about = {"server": side_data(server), "candidates": [str(cleo.pk)]}
+    link = asking(
+        mailbox, "duplicate", about, table=Table.CONTACT, object_id=None, base=None,
+        state=LinkState.NOTED, item_subject="",
+    )  # fmt: skip
+    answers.announce(mailbox, [link], NOW, Organization.objects.current())
+    return link
+
+
+def question_of(link):
+    return reverse("admin:act_question", args=[link.pk])
+
+
+@pytest.mark.rule("R8.17")
+def test_a_question_shows_both_sides_and_what_differs(duplicate, owner):
+    page = owner.get(question_of(duplicate))
+    (candidate,) = page.context["candidates"]
+    told = {line.label: (line.left, line.right, line.differs) for line in candidate.lines}
+    assert told["First name"] == ("Cleo", "Cleopatra", True)
+    assert told["Last name"] == ("Example", "Example", False)
+    assert "Are both the same?" in text(page)
+
+
+@pytest.mark.rule("R8.17")
+@pytest.mark.parametrize(("said", "stored"), [("yes", 1), ("no", 2)])
+def test_one_click_answers(duplicate, owner, said, stored):
+    url = reverse("admin:act_answer", args=[duplicate.pk])
+    assert "Answered for 1 item" in text(owner.post(url, {"answer": said}, follow=True))
+    duplicate.refresh_from_db()
+    assert duplicate.user_decision == stored
+    assert not TraceLog.objects.filter(closed_on__isnull=True).exists()
+
+
+@pytest.mark.rule("R8.17")
+def test_many_are_answered_at_once(mailbox, owner, duplicate):
+    others = [asking(mailbox, "previously_linked") for _number in range(2)]
+    other = asking(act_mailbox(), "previously_linked")
+    page = owner.get(reverse("admin:act_questions"))
+    assert {row.link for row in page.context["rows"]} == {duplicate, *others}
+    data = {"link": [str(one.pk) for one in (*others, other)], "answer": "yes"}
+    text(owner.post(reverse("admin:act_questions"), data, follow=True))
+    decided = ExchangeSyncIdMapping.objects.filter(user_decision=1)
+    assert set(decided) == set(others)
+
+
+@pytest.mark.rule("R8.17", "R8.30")
+def test_a_question_is_whose_mailbox_it_is(duplicate, root, stranger):
+    assert stranger.get(question_of(duplicate)).status_code == 404
+    assert stranger.get(reverse("admin:act_questions")).context["rows"] == []
+    url = reverse("admin:act_answer", args=[duplicate.pk])
+    assert stranger.post(url, {"answer": "yes"}).status_code == 404
+    shown = text(root.get(question_of(duplicate)))
+    assert "Cleopatra" not in shown and "Buyer" not in shown and "***" in shown
+
+
+@pytest.mark.rule("R8.17")
+def test_the_alert_leads_to_the_question(duplicate, owner):
+    alert = TraceLog.objects.get(code="DuplicateRecordsFound")
+    shown = owner.get(reverse("admin:mailboxes_tracelog_change", args=[alert.pk]))
+    assert question_of(duplicate) in shown.content.decode()
+
+
+@pytest.mark.rule("R6.32", "R8.17")
+def test_a_change_of_organizer_tells_whom_it_would_mail(mailbox, owner):
+    link = asking(mailbox, "organizer_changed", {"server": side_data(Side(MEETING))})
+    page = owner.get(question_of(link))
+    assert page.context["mailed"] == [("ben@example.com", True), ("cleo@customer.example", True)]
+
+
+@pytest.mark.rule("R6.26", "R10.23")
+def test_a_scheduling_conflict_tells_who_is_busy_with_what_he_may_know(mailbox, ada, owner, root):
+    link = asking(mailbox, "scheduling_conflict", {"server": side_data(Side(MEETING))})
+    when = MEETING["when"]
+    busy(ada, "Dentist", when)
+    page = owner.get(question_of(link))
+    (booking,) = page.context["bookings"]
+    assert (booking.who, booking.what) == (str(ada), "Dentist")
+    assert root.get(question_of(link)).context["bookings"] == []
+
+
+def busy(user, subject, when, **columns):
+    made = AppointmentFactory(
+        activity__subject=subject, activity__owning_user=user,
+        scheduled_start=when.start, scheduled_end=when.end, **columns,
+    )  # fmt: skip
+    ActivityParty.objects.create(
+        activity=made.activity, participation_type_mask=ParticipationType.REQUIRED_ATTENDEE,
+        party_type=ContentType.objects.get_for_model(type(user)), party_id=str(user.pk),
+        address_used=user.internal_email_address,
+    )  # fmt: skip
+    return made
+
+
+# -- pairs
+
+
+@pytest.mark.rule("R6.50")
+def test_a_pair_shows_both_sides_and_all_that_is_known_of_it(mailbox, ada, owner):
+    cleo = ContactFactory(first_name="Cleo", last_name="Example", owning_user=ada)
+    link = pair(
+        mailbox, Table.CONTACT, object_id=cleo.pk, retries=2, last_sync_error="no zone",
+        last_sync_error_code="ServerError383", last_sync_error_occurred_on=NOW,
+        base={"given_name": "Cleopatra", "surname": "Example"},
+    )  # fmt: skip
+    shown = text(owner.get(page_of(link)))
+    for words in ("Cleopatra", "no zone", "2 attempts", "item-", "Equal since", "none yet"):
+        assert words in shown, words
+    assert "R6.35" in shown  # what the error means
+
+
+@pytest.mark.rule("R8.30", "R6.50")
+def test_pairs_of_others_are_stars_to_administrators_and_nothing_to_strangers(
+    mailbox, root, stranger
+):
+    link = pair(mailbox)
+    listed = reverse("admin:serversync_exchangesyncidmapping_changelist")
+    for answer in (root.get(page_of(link)), root.get(listed)):
+        assert "Quarterly plan" not in text(answer) and "***" in text(answer)
+    assert stranger.get(page_of(link)).status_code == 302
+    assert listed_to(stranger, "exchangesyncidmapping") == []
+    for name in ("unlink", "look_again"):
+        url = reverse("admin:serversync_exchangesyncidmapping_do", args=[link.pk, name])
+        assert stranger.post(url).status_code == 404
+
+
+@pytest.mark.rule("R6.36")
+def test_a_private_pair_is_for_the_mailboxs_user_alone(mailbox, owner):
+    team = SystemUserFactory()
+    mailbox.owning_user = team
+    mailbox.save(update_fields=["owning_user"])
+    group_of(team, "view_mailbox", "view_exchangesyncidmapping", reach=Reach.OWN)
+    open_one, closed = pair(mailbox), pair(mailbox, base=MEETING | {"sensitivity": "private"})
+    client = signed_in(team)
+    assert "Quarterly plan" in text(client.get(page_of(open_one)))
+    assert "Quarterly plan" not in text(client.get(page_of(closed)))
+    assert "Quarterly plan" in text(owner.get(page_of(closed)))
+
+
+def test_what_pairs_hold_is_not_found_out_by_asking_letter_by_letter(mailbox, root):
+    listed = reverse("admin:serversync_exchangesyncidmapping_changelist")
+    for lookup in ("item_subject__startswith", "base__fields__subject"):
+        assert root.get(listed, {lookup: "Q"}).status_code in (302, 400)
+    pair(mailbox)
+    assert len(root.get(listed, {"q": "Quarterly"}).context["cl"].result_list) == 0
+
+
+@pytest.mark.rule("R6.49")
+def test_a_pair_is_unlinked_and_linked_again_by_hand(mailbox, owner):
+    link = pair(mailbox)
+    assert "Both copies stay" in text(deed(owner, link, "unlink"))
+    link.refresh_from_db()
+    assert link.state == LinkState.UNLINKED
+    assert "linked again" in text(deed(owner, link, "link_again"))
+    link.refresh_from_db()
+    assert link.state == LinkState.LINKED
+
+
+def test_pairs_are_found_by_the_key_of_their_record(mailbox, owner):
+    link, _other = pair(mailbox), pair(mailbox)
+    listed = reverse("admin:serversync_exchangesyncidmapping_changelist")
+    found = owner.get(listed, {"q": str(link.object_id)}).context["cl"].result_list
+    assert found == [link]
+
+
+@pytest.mark.rule("R6.50")
+def test_a_mailbox_counts_its_pairs_and_shows_its_folders(mailbox, owner):
+    begun(mailbox)
+    pair(mailbox)
+    pair(mailbox, state=LinkState.UNLINKED)
+    pair(mailbox, last_sync_error_code="ServerError383")
+    asking(mailbox, "duplicate")
+    page = owner.get(reverse("admin:mailboxes_mailbox_change", args=[mailbox.pk]))
+    told = {str(words): number for words, number, _url, _kind in page.context["act_card"].counts}
+    assert told == {
+        "linked": 3, "to be looked at": 1, "failing": 1, "asking": 1,
+        "waiting for approval": 0, "unlinked": 1,
+    }  # fmt: skip
+    assert [folder.name for folder in page.context["act_card"].folders] == [
+        "Calendar", "Contacts", "Tasks",
+    ]  # fmt: skip
+
+
+def test_a_record_tells_which_mailboxes_have_it(mailbox, ada, owner):
+    cleo = ContactFactory(owning_user=ada)
+    link = pair(mailbox, Table.CONTACT, object_id=cleo.pk, base={"surname": "Example"})
+    revision(link)
+    page = owner.get(reverse("admin:activities_contact_change", args=[cleo.pk]))
+    assert "Synchronized with" in text(page) and page_of(link) in page.content.decode()
+    other = ContactFactory(owning_user=ada)
+    shown = text(owner.get(reverse("admin:activities_contact_change", args=[other.pk])))
+    assert "No mailbox within your sight has it" in shown
+    assert Contact.objects.count() == 2
+
+
+# -- history
+
+
+@pytest.mark.rule("R6.53")
+def test_a_revision_tells_what_was_written_and_what_was_lost(mailbox, owner, root, stranger):
+    lost = {"name": "location", "value": "Room 5", "kept": "Room 4", "side": "server"}
+    made = revision(
+        pair(mailbox), before={"fields": {"subject": "Plan"}}, lost=[lost],
+        after={"fields": {"subject": "Quarterly"}, "verb": "update"}, told=["ben@example.com"],
+    )  # fmt: skip
+    page = owner.get(page_of(made))
+    (line,) = page.context["one"].lines
+    (value,) = page.context["one"].lost
+    assert (line.left, line.right) == ("Plan", "Quarterly")
+    assert (value.label, value.value, value.kept) == ("Location", "Room 5", "Room 4")
+    hidden = root.get(page_of(made)).context["one"]
+    assert not hidden.lines and not hidden.lost
+    assert stranger.get(page_of(made)).status_code == 302
+
+
+# -- why
+
+
+@pytest.mark.rule("R6.10")
+def test_why_a_record_is_not_in_somebodys_exchange(mailbox, ada, owner, stranger):
+    cleo = ContactFactory(owning_user=ada)
+    url = reverse("admin:act_why", args=[Table.CONTACT, cleo.pk])
+    page = owner.get(url)
+    assert page.context["found"].because.name in ("NO_FILTER", "SOON")
+    assert "In whose Exchange?" in text(page)
+    assert stranger.get(url).status_code == 404
+    assert owner.get(reverse("admin:act_why", args=[1, cleo.pk])).status_code == 404
+
+
+def test_hostile_addresses_are_no_failure(mailbox, owner, waiting, duplicate):
+    for query in ({"page": "-1"}, {"page": "9" * 40}, {"mailbox": "'"}, {"question": "x"}):
+        assert owner.get(page_of(waiting), query).status_code == 200
+        assert owner.get(reverse("admin:act_questions"), query).status_code == 200
+    alerts.clear_alerts(mailbox, now=timezone.now())
