@@ -6,18 +6,19 @@
     soap.py versions.py ids.py            the envelope, the releases, what ids look like
     rights.py authentication.py kerberos.py autodiscover.py
     store.py           everything that is kept
-    folders.py items.py find.py sync.py writing.py sending.py attachments.py configuration.py
+    folders.py items.py find.py sync.py writing.py updating.py sending.py attachments.py configuration.py
     directory.py notifications.py subscriptions.py delegates.py timezones.py     the operations, by subject
-    meetings.py        who is told of a calendar item
     properties.py paths.py extended.py mimes.py     what an item is made of
+    settling.py        what the server makes of it, by kind: appointments.py tasks.py contacts.py
+    series.py occurrences.py    when a series is; one occurrence of it, and what is special about that
+    meetings/          who is told of a calendar item, and what it becomes in their mailboxes
+    byhand.py          what people do in their mailboxes by other means, for tests and seeds
     quirks.py faults.py                             how servers differ, and how they fail
 
 An operation is a function with `@operation("Name")` that gets a `Call` and returns the element of its
 answer; its module is named in `app.py`. What it refuses it raises: `Refusal` or `SoapFault`.
 
-Items of all kinds are stored and given back with the properties that they were given. What isn't here
-yet is refused, not pretended: exchanging invitations between accounts (`meetings.tell` is where it
-begins), expanding a series (for calendar views in `find`, for occurrences in `Call.item`), replies and
-forwards made by the server (ReplyToItem and its like in `writing.given`), push subscriptions, and MIME
-content of calendar items, contacts and tasks.
+What isn't here is refused, not pretended: replies and forwards made by the server (ReplyToItem and its
+like in `writing.given`), push subscriptions, attachments of single occurrences, and MIME content of
+calendar items, contacts and tasks.
 """

@@ -32,8 +32,8 @@ from serversync.sandbox.ews import (  # noqa: F401  the modules of operations en
     sending,
     soap,
     sync,
+    updating,
     versions,
-    writing,
 )
 from serversync.sandbox.ews.authentication import Challenge, Gate, Principal
 from serversync.sandbox.ews.call import OPERATIONS, Call, Operation, Planned, is_known
@@ -243,7 +243,7 @@ class Application:
             raise soap.schema(
                 f"The element 'Body' has invalid child element '{operation}'.", call.request
             )
-        writing.require_attribute_version(call)
+        updating.require_attribute_version(call)
 
 
 def _answered(call: Call, act: Operation) -> Element | Iterator[Element]:

@@ -20,11 +20,11 @@ from serversync.sandbox.ews import appointments, occurrences, paths, tasks, time
 from serversync.sandbox.ews.meetings import NOBODY, organizing, responding
 from serversync.sandbox.ews.occurrences import Occurrence
 from serversync.sandbox.ews.series import written_recurrence
+from serversync.sandbox.ews.settling import settle, settle_change
 from serversync.sandbox.ews.site import Site
 from serversync.sandbox.ews.soap import Element, T, boolean, make, stamp
 from serversync.sandbox.ews.store import Account, Attachment, Folder, Item, NewItem, Store
 from serversync.sandbox.ews.tables import MeetingMail
-from serversync.sandbox.ews.writing import settle, settle_change
 
 HOME = {
     "CalendarItem": "calendar",

@@ -1,9 +1,9 @@
 """Delegates as Outlook manages them, and the small services around a mailbox: free and busy, photo."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
-from serversync.sandbox.ews import soap
+from serversync.sandbox.ews import occurrences, soap
 from serversync.sandbox.ews.call import Call, operation
 from serversync.sandbox.ews.rights import FOLDER_LEVELS, SEND_ON_BEHALF
 from serversync.sandbox.ews.soap import (
@@ -17,7 +17,7 @@ from serversync.sandbox.ews.soap import (
     required,
     truth,
 )
-from serversync.sandbox.ews.store import Account
+from serversync.sandbox.ews.store import Account, Item
 
 #: Element of the permissions -> the folder that it is about.
 FOLDERS = {
@@ -215,7 +215,7 @@ def remove_delegate(call: Call) -> Element:
 
 @operation("GetUserAvailabilityRequest")
 def get_user_availability(call: Call) -> Element:
-    """What the calendars hold, without expanding series."""
+    """What the calendars hold."""
     window = call.request.find(f"{T}FreeBusyViewOptions/{T}TimeWindow")
     start = None if window is None else moment(window.findtext(f"{T}StartTime"))
     end = None if window is None else moment(window.findtext(f"{T}EndTime"))
@@ -242,11 +242,8 @@ def _free_busy(call: Call, address: str, start: datetime, end: datetime) -> Elem
                 ResponseClass="Error",
             ),
         )
-    events = []
-    for item in call.store.items(calendar.id):
-        begins, ends = moment(item.text("Start")), moment(item.text("End"))
-        if begins and ends and begins < end and ends > start:
-            events.append(_busy(begins, ends, item.text("LegacyFreeBusyStatus") or "Busy"))
+    inside = occurrences.in_view(call.store, call.store.items(calendar.id), start, end)
+    events = [_busy(item) for item in inside if item.text("Start")]
     view = make(
         f"{M}FreeBusyView",
         make(f"{T}FreeBusyViewType", "FreeBusy"),
@@ -258,18 +255,14 @@ def _free_busy(call: Call, address: str, start: datetime, end: datetime) -> Elem
     return make(f"{M}FreeBusyResponse", success, view)
 
 
-def _busy(start: datetime, end: datetime, kind: str) -> Element:
+def _busy(item: Item) -> Element:
+    """Times here are without zone, in that of the request; the sandbox answers in UTC."""
     return make(
         f"{T}CalendarEvent",
-        make(f"{T}StartTime", _local(start)),
-        make(f"{T}EndTime", _local(end)),
-        make(f"{T}BusyType", kind),
+        make(f"{T}StartTime", item.text("Start").removesuffix("Z")),
+        make(f"{T}EndTime", item.text("End").removesuffix("Z")),
+        make(f"{T}BusyType", item.text("LegacyFreeBusyStatus") or "Busy"),
     )
-
-
-def _local(value: datetime) -> str:
-    """Times here are without zone, in that of the request; the sandbox answers in UTC."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @operation("GetUserPhoto")

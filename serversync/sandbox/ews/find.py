@@ -283,12 +283,5 @@ def _view(call: Call, folder: Folder, items: list[Item], shape: Shape) -> Elemen
     if end - start > LONGEST_VIEW:
         raise Refusal("ErrorCalendarViewRangeTooBig")
     most = view.get("MaxEntriesReturned")
-    inside = [one for item in items for one in _expanded(call, item, start, end)]
-    inside.sort(key=lambda item: item.text("Start"))
+    inside = occurrences.in_view(call.store, items, start, end)
     return unpaged(inside, f"{T}Items", show, None if most is None else int(most))
-
-
-def _expanded(call: Call, item: Item, start: datetime, end: datetime) -> Sequence[Item]:
-    if item.element.find(f"{T}Recurrence") is not None and item.tag == "CalendarItem":
-        return occurrences.between(call.store, item, start, end)
-    return [item] if occurrences.overlaps(item, start, end) else []

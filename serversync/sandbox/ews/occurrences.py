@@ -87,6 +87,17 @@ def between(store: Store, master: Item, start: datetime, end: datetime) -> list[
     return [one for one in found if overlaps(one, start, end)]
 
 
+def in_view(store: Store, items: Iterable[Item], start: datetime, end: datetime) -> list[Item]:
+    """What of a calendar's items is there then, series expanded, in the order of their starts."""
+    found: list[Item] = []
+    for item in items:
+        if item.tag == "CalendarItem" and item.element.find(f"{T}Recurrence") is not None:
+            found += between(store, item, start, end)
+        elif overlaps(item, start, end):
+            found.append(item)
+    return sorted(found, key=lambda item: item.text("Start"))
+
+
 def overlaps(item: Item, start: datetime, end: datetime) -> bool:
     begins, ends = moment(item.text("Start")), moment(item.text("End"))
     if begins is None or ends is None:

@@ -5,7 +5,7 @@ in the pattern, counted from 1; both stay when others are changed or deleted.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice, pairwise
 
@@ -18,6 +18,7 @@ from mailboxes.recurrence import (
     Pattern,
     Recurrence,
     Weekday,
+    aligned,
     days,
 )
 from mailboxes.recurrence import moment as clock_moment
@@ -234,7 +235,11 @@ def _first_day(pattern: Element) -> Weekday:
 
 
 def written_recurrence(recurrence: Recurrence) -> Element:
-    """As a t:Recurrence."""
+    """As a t:Recurrence. Every so many years are so many months."""
+    if recurrence.pattern is Pattern.YEARLY and recurrence.interval > 1:
+        recurrence = replace(
+            aligned(recurrence), pattern=Pattern.MONTHLY, interval=12 * recurrence.interval
+        )
     return make(f"{T}Recurrence", _written_pattern(recurrence), _written_range(recurrence))
 
 

@@ -8,6 +8,7 @@ from exchangelib import (
     CalendarItem,
     Contact,
     EWSDate,
+    EWSDateTime,
     ExtendedProperty,
     FileAttachment,
     Task,
@@ -401,6 +402,25 @@ class TestByHand:
                 start_time_zone="Europe/Berlin", recurrence=recurrence,
             )  # fmt: skip
             assert series_of(made.element).recurrence == recurrence
+
+    def test_every_so_many_years_are_so_many_months(self, sandbox):
+        leap = Recurrence(
+            pattern=Pattern.YEARLY, start=NINE.date(), interval=4, month=2, day_of_month=29, count=2
+        )
+        made = sandbox.exchange.add(
+            ADA, "CalendarItem", start=NINE, end=NINE + HOUR, recurrence=leap
+        )
+        found = [sandbox.exchange.occurrence(made, index).text("Start") for index in (1, 2)]
+        assert found == ["2034-02-28T09:00:00Z", "2038-02-28T09:00:00Z"]
+
+    def test_series_count_as_busy(self, sandbox):
+        daily = Recurrence(pattern=Pattern.DAILY, start=NINE.date(), count=3)
+        sandbox.exchange.add(ADA, "CalendarItem", start=NINE, end=NINE + HOUR, recurrence=daily)
+        ada = account(sandbox)
+        start, end = (EWSDateTime(2030, 3, day, 0, tzinfo=ada.default_timezone) for day in (5, 9))
+        asked = ada.protocol.get_free_busy_info([(ada, "Organizer", False)], start=start, end=end)
+        view = only(asked)
+        assert [event.start for event in view.calendar_events] == [NINE + DAY, NINE + 2 * DAY]
 
     def test_what_meetings_send_can_be_asked_for_from_outside(self, sandbox):
         exchange = sandbox.exchange
