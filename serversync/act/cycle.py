@@ -11,16 +11,14 @@ is read whole, and nothing is written before its first batch was approved, unles
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from mailboxes.connect import items_server
 from mailboxes.protocols.items import MAIN_FOLDERS, ItemFolder, ItemsServer
-from serversync.act import marker, noting, parking, pending, writing
+from serversync.act import filters, marker, noting, parking, pending, writing
 from serversync.act.run import FOLDERS_EVERY, ActRun, begin
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
-from serversync.leases import renew
 from serversync.models import ItemFolderCursor
 
 Connect = Callable[..., ItemsServer]
@@ -49,6 +47,8 @@ def synchronize(
 
 
 def _cycle(run: ActRun) -> None:
+    if run.state.first_look_at is None:
+        _look_first(run)
     if _folders_are_due(run):
         _read_folders(run)
     if marker.is_due(run):
@@ -70,6 +70,13 @@ def _work(run: ActRun) -> None:
     writing.carry_out(run, go)
     if run.is_first and len(go) == len(works) and not run.result.more and not _waits(run):
         _begin(run)
+
+
+def _look_first(run: ActRun) -> None:
+    now = run.clock()
+    filters.copy_templates(run.user, now)
+    run.state.first_look_at = now
+    run.state.save(update_fields=["first_look_at"])
 
 
 def _waits(run: ActRun) -> bool:
@@ -96,8 +103,7 @@ def _read_folders(run: ActRun) -> None:
     with run.timed("folders"):
         there = {folder.folder: folder for folder in run.connected.folders()}
     now = run.clock()
-    with transaction.atomic():
-        renew(run.token, now)
+    with run.writing():
         known = {row.folder: row for row in run.folders}
         ItemFolderCursor.objects.bulk_create(
             [_cursor(run, folder) for key, folder in there.items() if key not in known],

@@ -19,18 +19,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Q
 
 from activities import changes
-from activities.choices import ActivityType
 from activities.models import ActivityPointer, Contact
 from mailboxes.protocols.items import CALENDAR, TASKS, Changed, Changes
 from serversync.act import filters
 from serversync.act.choices import ChangeType, LinkStart, LinkState
 from serversync.act.run import ActRun
 from serversync.act.types import Table
-from serversync.leases import renew
 from serversync.models import ExchangeSyncIdMapping, ItemFolderCursor
 
 PAGE = 500  # changes asked for at once, of either side
@@ -47,6 +44,8 @@ NOTED = [
     "next_attempt_at",
     "modified_on",
 ]
+
+CODES = frozenset(table.value for table in Table)
 
 Link = ExchangeSyncIdMapping
 
@@ -80,8 +79,7 @@ def _read_page(run: ActRun, folder: ItemFolderCursor) -> bool:
     anew = told.reset and bool(folder.cursor)
     if not (told.items or told.gone or told.more or anew) and folder.complete:
         return False  # the old cursor is as good, and costs no statement
-    with run.timed("note"), transaction.atomic():
-        renew(run.token, run.clock())
+    with run.timed("note"), run.writing():
         if anew:
             folder.listing += 1
             folder.resets += 1
@@ -129,7 +127,8 @@ def _note_item(
     if link is not None:
         _note_known(folder, item, link, notes)
         return
-    owner = known.by_key.get(_key(item.link))
+    key = _key(item.link)
+    owner = known.by_key.get(key) if key else None
     if owner is not None and not owner.exchange_entry_id:
         # We made it, and never heard so.
         owner.exchange_entry_id, owner.folder, owner.uid = item.id, folder.folder, item.uid
@@ -249,8 +248,7 @@ def _read_journal(run: ActRun) -> bool:
     told = changes.after(run.state.journal_cursor, PAGE)
     if not told:
         return False
-    with run.timed("note"), transaction.atomic():
-        renew(run.token, now)
+    with run.timed("note"), run.writing():
         keys = {UUID(change.object_id) for change in told}
         linked = _note_records(run, keys)
         _note_matches(run, keys - linked)
@@ -262,7 +260,7 @@ def _read_journal(run: ActRun) -> bool:
 def _note_records(run: ActRun, keys: Iterable[UUID]) -> set[UUID]:
     """Linked ones; returns whose they are."""
     rows = run.links().filter(object_id__in=keys).exclude(state=LinkState.UNLINKED)
-    found = set(rows.values_list("object_id", flat=True))
+    found = {key for key in rows.values_list("object_id", flat=True) if key}
     if found:
         _mark(
             run.links().filter(object_id__in=found).exclude(state=LinkState.UNLINKED),
@@ -285,7 +283,7 @@ def _by_table(keys: set[UUID]) -> dict[Table, set[UUID]]:
     found: dict[Table, set[UUID]] = {}
     types = ActivityPointer.objects.filter(pk__in=keys).values_list("pk", "activity_type_code")
     for key, code in types:
-        if code in Table and code != ActivityType.EMAIL:
+        if code in CODES:
             found.setdefault(Table(code), set()).add(key)
     rest = keys.difference(*found.values())
     if contacts := set(Contact.objects.filter(pk__in=rest).values_list("pk", flat=True)):
@@ -315,8 +313,7 @@ def _link_new(run: ActRun, table: Table, keys: Iterable[UUID]) -> None:
 def _look_at_all(run: ActRun, now: datetime) -> None:
     """Each table once: what the filters find now, against what is linked."""
     changes.number(now)
-    with run.timed("look"), transaction.atomic():
-        renew(run.token, now)
+    with run.timed("look"), run.writing():
         cursor = changes.last()
         for table in Table:
             found = set(filters.matching(run.user, table))

@@ -10,16 +10,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F, Q
 
 from serversync.act import batches, guard
 from serversync.act.choices import ActOutcome, BatchKind, BatchState
-from serversync.act.pending import Work
 from serversync.act.run import ActRun, count
 from serversync.act.stored import reasons_data, write_data
 from serversync.act.types import Reason
-from serversync.leases import renew
+from serversync.act.work import Work
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange
 
 LOOK_AGAIN = timedelta(days=1)
@@ -48,8 +46,7 @@ def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:
         approved=approved,
     )
     by_key = {work.link.pk: work for work in works}
-    with transaction.atomic():
-        renew(run.token, run.clock())
+    with run.writing():
         parked = {key: (by_key[key], reasons) for key, reasons in verdict.parked.items()}
         _park(run, parked)
         _take_out(run, [by_key[key] for key in verdict.go])

@@ -9,22 +9,20 @@ protects the write. So 500 changed records cost the writing, and no reading.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from mailboxes.choices import ActDeliveryMethod
 from mailboxes.models import Mailbox
-from mailboxes.protocols.errors import MessageError
-from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, ServerItem
-from serversync.act import filters, store
+from mailboxes.protocols.items import ServerItem
+from serversync.act import filters, lookalikes, store
 from serversync.act.choices import ChangeType, LinkState
 from serversync.act.reconcile import reconcile
 from serversync.act.run import ActRun, is_due
 from serversync.act.stored import side_of
 from serversync.act.types import (
     Answer,
-    Decision,
     ItemFacts,
     Lifecycle,
     LinkFacts,
@@ -36,40 +34,10 @@ from serversync.act.types import (
     Table,
 )
 from serversync.act.undoing import adjusted
+from serversync.act.work import FOLDER_OF, TABLE_OF, Work
 from serversync.models import ExchangeSyncIdMapping
 
 Link = ExchangeSyncIdMapping
-
-FOLDER_OF = {
-    ItemKind.APPOINTMENT: CALENDAR,
-    ItemKind.SERIES: CALENDAR,
-    ItemKind.CONTACT: CONTACTS,
-    ItemKind.TASK: TASKS,
-}
-TABLE_OF = {
-    ItemKind.APPOINTMENT: Table.APPOINTMENT,
-    ItemKind.SERIES: Table.RECURRING_APPOINTMENT,
-    ItemKind.CONTACT: Table.CONTACT,
-    ItemKind.TASK: Table.TASK,
-}
-
-
-@dataclass(slots=True)
-class Work:
-    """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
-    be. `about`: keys of what a question would be about."""
-
-    link: Link
-    table: Table
-    store: Side | None = None
-    server: Side | None = None
-    record: RecordFacts = field(default_factory=RecordFacts)
-    facts: ItemFacts = field(default_factory=ItemFacts)
-    item: ServerItem | None = None
-    unreadable: MessageError | None = None
-    about: dict[str, Any] = field(default_factory=dict)
-    pair: Pair | None = None
-    decision: Decision = field(default_factory=Decision)
 
 
 def due(run: ActRun, limit: int) -> list[Link]:
@@ -82,13 +50,17 @@ def due(run: ActRun, limit: int) -> list[Link]:
 def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
     """Read both sides of these, and decide each."""
     with run.timed("fetch"):
+        lookalikes.part(links)
         links = _without_copies(run, links)
         _follow(run, [link for link in links if link.is_deleted_in_exchange])
         _look_for_lost(run, [link for link in links if link.sending and not link.exchange_entry_id])
         items = _fetched(run, links)
-    works = [work for link in links if (work := _work(link, items)) is not None]
+    with run.writing():
+        works = [work for link in links if (work := _work(link, items)) is not None]
     with run.timed("read"):
         _read_records(run, works)
+        works = lookalikes.put_together(run, works)
+        _read_records(run, [work for work in works if work.store is None])
         _read_items(run, works)
     with run.timed("decide"):
         for work in works:
@@ -110,42 +82,48 @@ def _without_copies(run: ActRun, links: Sequence[Link]) -> list[Link]:
     owners = {owner.link_key: owner for owner in run.links().filter(link_key__in=keys)}
     places = _places(run, owners.values())
     left = {link.pk: link for link in links}
-    for link in suspects:
-        owner = owners.get(link.carries)
-        if owner is None:
-            link.carries = None  # whose it was is forgotten; it counts as any other
-        elif owner.exchange_entry_id in places[owner.pk]:
-            if run.settings.ignore_copies:
-                link.delete()
-                left.pop(link.pk)
-        else:
-            link.delete()
+    with run.writing():
+        for link in suspects:
+            owner = owners.get(link.carries)
+            if owner is None:
+                link.carries = None  # whose it was is forgotten; it counts as any other
+                continue
+            is_copy = owner.exchange_entry_id in places[owner.pk]
+            if is_copy and not run.settings.ignore_copies:
+                continue
             left.pop(link.pk)
-            _adopt(owner, link.exchange_entry_id, link.folder)
-            left[owner.pk] = owner
+            link.delete()
+            if not is_copy:
+                _adopt(owner, link.exchange_entry_id, link.folder)
+                left[owner.pk] = owner
     return list(left.values())
 
 
 def _follow(run: ActRun, links: Sequence[Link]) -> None:
     """Items that left their folder: those that are in another one have moved."""
+    if not links:
+        return
     places = _places(run, links)
-    for link in links:
-        for identifier, folder in places[link.pk].items():
-            _adopt(link, identifier, folder)
-            break
+    with run.writing():
+        for link in links:
+            for identifier, folder in places[link.pk].items():
+                _adopt(link, identifier, folder)
+                break
 
 
 def _look_for_lost(run: ActRun, links: Sequence[Link]) -> None:
     """Creations that were never answered. What isn't there was not done."""
+    if not links:
+        return
     places = _places(run, links)
-    for link in links:
-        found = places[link.pk]
-        for identifier, folder in found.items():
-            _adopt(link, identifier, folder)
-            break
-        else:
-            link.sending = None
-            link.save(update_fields=["sending"])
+    with run.writing():
+        for link in links:
+            for identifier, folder in places[link.pk].items():
+                _adopt(link, identifier, folder)
+                break
+            else:
+                link.sending = None
+                link.save(update_fields=["sending"])
 
 
 def _places(run: ActRun, links: Iterable[Link]) -> Mapping[UUID, dict[str, str]]:
@@ -200,13 +178,16 @@ def _needs_fetching(run: ActRun, link: Link) -> bool:
         return False
     untouched = link.to_crm_change_type == ChangeType.NONE and link.sending is None
     sure = untouched and link.from_crm_change_type != ChangeType.AGAIN and not link.retries
-    return not sure or link.base is None or _is_partial(run, link)
+    return not sure or _is_partial(run, link)
 
 
 def _is_partial(run: ActRun, link: Link) -> bool:
     """The base lacks a field that is synchronized by now: a direction changed, or something was held back."""
+    if link.object_type_code is None or link.base is None:
+        return True
     ways = run.directions(Table(link.object_type_code))
-    return any(way and name not in link.base["fields"] for name, way in ways.items())
+    known = link.base["fields"]
+    return any(way and name not in known for name, way in ways.items())
 
 
 def _fetch(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
@@ -248,18 +229,17 @@ def _follow_kind(link: Link, item: ServerItem) -> None:
 
 
 def _read_records(run: ActRun, works: Sequence[Work]) -> None:
-    by_table: dict[Table, list[Work]] = defaultdict(list)
+    by_table: dict[Table, dict[UUID, Work]] = defaultdict(dict)
     for work in works:
         if work.link.object_id is not None:
-            by_table[work.table].append(work)
+            by_table[work.table][work.link.object_id] = work
     for table, some in by_table.items():
-        keys = [work.link.object_id for work in some]
+        keys = list(some)
         sides = store.sides(table, keys)
         facts = store.record_facts(table, keys, run.user, run.clock())
         matched = set(filters.matching(run.user, table, keys))
         elsewhere = _organized_elsewhere(run, table, keys)
-        for work in some:
-            key = work.link.object_id
+        for key, work in some.items():
             work.store = sides.get(key)
             work.record = replace(
                 facts.get(key) or _as_it_was(work.link),
@@ -278,7 +258,7 @@ def _organized_elsewhere(run: ActRun, table: Table, keys: Sequence[UUID]) -> set
     others = Link.objects.filter(
         object_id__in=keys, state=LinkState.LINKED, item_facts__organizes=True
     ).exclude(mailbox=run.mailbox)
-    return set(others.values_list("object_id", flat=True))
+    return {key for key in others.values_list("object_id", flat=True) if key}
 
 
 def _organized(run: ActRun, link: Link) -> bool:
@@ -404,7 +384,7 @@ def _pair(run: ActRun, work: Work) -> Pair:
             unlinked=link.is_unlinked_in_crm,
             started=Started(link.started),
             declined=frozenset(link.declined),
-            question=Question(link.question) if link.question else None,
+            question=work.question or (Question(link.question) if link.question else None),
             answer=Answer(link.user_decision),
             was_tracked=link.was_tracked,
             to_server_unknown=link.sending is not None,

@@ -1,11 +1,14 @@
 """What one cycle of appointments, contacts and tasks carries along, and how far its mailbox has come."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from activities import changes
@@ -18,6 +21,7 @@ from serversync.act.fields import directions
 from serversync.act.types import ActSettings, Direction, Table
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult, Stopwatch
+from serversync.leases import renew
 from serversync.models import ActState, ExchangeSyncIdMapping, ItemFolderCursor
 
 FOLDERS_EVERY = timedelta(days=1)  # how soon a new calendar below the main one is noticed (R6.5)
@@ -66,6 +70,13 @@ class ActRun:
     def timed(self, step: str) -> Stopwatch:
         return Stopwatch(self.result.steps_ms, step)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction, begun by renewing the lease. Raises LeaseLost."""
+        with transaction.atomic():
+            renew(self.token, self.clock())
+            yield
+
     @property
     def connected(self) -> ItemsServer:
         assert self.server is not None
@@ -95,7 +106,7 @@ class ActRun:
 def begin(context: Context, token: UUID, clock: Clock) -> ActRun:
     """One statement for a mailbox that has been read before."""
     mailbox = context.mailbox
-    rows = list(
+    rows: list[Any] = list(
         ItemFolderCursor.objects.filter(mailbox=mailbox, generation=mailbox.account_generation)
         .select_related("mailbox__act_state")
         .annotate(

@@ -9,13 +9,13 @@ any more. A creation without an answer is looked for by the key that is written 
 A link that a person touched meanwhile keeps his word: what was written is noted, and the pair is decided anew.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
-
-from django.db import transaction
 
 from mailboxes.conditions import explain
 from mailboxes.models.base import uuid7
@@ -28,18 +28,22 @@ from serversync.act.choices import (
     LinkState,
     RevisionSide,
 )
-from serversync.act.pending import FOLDER_OF, Work
+from serversync.act.lookalikes import MEETINGS
 from serversync.act.run import ActRun, count
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.stored import lost_data, reasons_data, side_data, write_data
 from serversync.act.types import LinkTo, Side, Table, Verb, Write
-from serversync.leases import renew
+from serversync.act.work import FOLDER_OF, Work
+from serversync.leases import LeaseLost
 from serversync.models import ExchangeSyncIdMapping, SyncRevision
 
+log = logging.getLogger(__name__)
 Link = ExchangeSyncIdMapping
 
+INTERNAL = "ActItemInternalError"
 PAGE = 50
 RETRY = timedelta(minutes=5)
+WAIT = timedelta(hours=1)
 #: After a creation without an answer: a server may take its time until it finds it.
 LOOK_FOR_IT = timedelta(minutes=5)
 SAVED = [
@@ -55,29 +59,64 @@ ANSWERED = [
 
 def carry_out(run: ActRun, works: Sequence[Work]) -> None:
     for start in range(0, len(works), PAGE):
-        _Page(run, works[start : start + PAGE]).carry_out()
+        page = works[start : start + PAGE]
+        leaving = _stored(run, page)
+        if leaving.works:
+            leaving.deliver()
+
+
+def _stored(run: ActRun, works: Sequence[Work]) -> "_Page":
+    """What the store takes of a page. If that fails, it is done pair by pair, so that one that can't be
+    stored costs itself and nothing else."""
+    page = _Page(run)
+    as_read = [copy(work.link) for work in works]
+    try:
+        page.store(works)
+        return page
+    except LeaseLost:
+        raise
+    except Exception as error:  # whatever a record does to the database is that record's
+        log.exception("mailbox %s: a page of %d pairs failed", run.mailbox.pk, len(works))
+        for work, link in zip(works, as_read, strict=True):
+            work.link = link
+        if len(works) == 1:
+            _put_off(run, works[0], error)
+            return _Page(run)
+    page = _Page(run)
+    for work in works:
+        page.works += _stored(run, [work]).works
+    return page
+
+
+def _put_off(run: ActRun, work: Work, error: Exception) -> None:
+    page = _Page(run)
+    with run.writing():
+        page.fail(work, INTERNAL, f"{type(error).__name__}: {error}")
+        page.save([work])
 
 
 @dataclass(slots=True)
 class _Page:
+    """`works`: what is on its way to the server."""
+
     run: ActRun
-    works: Sequence[Work]
+    works: list[Work] = field(default_factory=list)
     revisions: list[SyncRevision] = field(default_factory=list)
     asked: list[Link] = field(default_factory=list)
 
-    def carry_out(self) -> None:
-        with self.run.timed("store"), transaction.atomic():
-            renew(self.run.token, self.run.clock())
-            works = self._untouched(self.works)
-            leaving = self._store(works)
-            self._save(works)
+    def store(self, works: Sequence[Work]) -> None:
+        """`works` are those that the server has to hear of, then."""
+        with self.run.timed("store"), self.run.writing():
+            mine = self._untouched(works)
+            self.works = self._store(mine)
+            self.save(mine)
             self._tell()
-        if leaving:
-            with self.run.timed("write"):
-                answers = list(self._server(leaving))
-            with self.run.timed("note"), transaction.atomic():
-                renew(self.run.token, self.run.clock())
-                self._settle(answers)
+
+    def deliver(self) -> None:
+        with self.run.timed("write"):
+            answered = list(self._server(self.works))
+        with self.run.timed("note"), self.run.writing():
+            self._settle(answered)
 
     # -- links and the people who touch them
 
@@ -88,7 +127,14 @@ class _Page:
         now_on = dict(rows.values_list("pk", "modified_on"))
         return [work for work in works if now_on.get(work.link.pk) == work.link.modified_on]
 
-    def _save(self, works: Iterable[Work], columns: Sequence[str] = SAVED) -> None:
+    def _keep_meeting_ids(self, works: Iterable[Work]) -> None:
+        """By which other mailboxes know their copies of the meeting (R6.51)."""
+        for work in works:
+            if (model := MEETINGS.get(work.table)) and work.link.uid and work.link.object_id:
+                rows = model.objects.filter(pk=work.link.object_id, global_object_id="")
+                rows.update(global_object_id=work.link.uid[:300])
+
+    def save(self, works: Iterable[Work], columns: Sequence[str] = SAVED) -> None:
         now = self.run.clock()
         links = [work.link for work in works if work.decision.link is not LinkTo.FORGET]
         forgotten = [work.link.pk for work in works if work.decision.link is LinkTo.FORGET]
@@ -127,10 +173,12 @@ class _Page:
     def _is_hindered(self, work: Work) -> bool:
         """Nothing can be done with it now; its link says why."""
         decision = work.decision
-        if work.unreadable is not None:
-            self._fail(work, work.unreadable.code, str(work.unreadable))
+        if work.waits:
+            work.link.next_attempt_at = self.run.clock() + WAIT
+        elif work.unreadable is not None:
+            self.fail(work, work.unreadable.code, str(work.unreadable))
         elif decision.error:
-            self._fail(work, decision.error, explain(decision.error).sentence())
+            self.fail(work, decision.error, explain(decision.error).sentence())
         elif decision.question is not None:
             self._ask(work)
         else:
@@ -148,7 +196,7 @@ class _Page:
         write = work.decision.to_store
         assert write is not None
         if stored.outcome is StoreOutcome.REFUSED:
-            self._fail(work, stored.code, stored.error)
+            self.fail(work, stored.code, stored.error)
         elif stored.outcome is not StoreOutcome.DONE:
             self._again(work)
         else:
@@ -195,7 +243,11 @@ class _Page:
         answer = head
         for original, fields in sorted(write.occurrences.items()) if write else ():
             assert write is not None
-            identity = {"id": head.id, "version": answer.version, "kind": work.table.kind}
+            identity: dict[str, Any] = {
+                "id": head.id,
+                "version": answer.version,
+                "kind": work.table.kind,
+            }
             identity |= {"original": original, "tell": write.tells.get(original, Tell.NOBODY)}
             if fields is None:
                 done = self.run.connected.delete([Deletion(**identity)])[0]
@@ -211,9 +263,11 @@ class _Page:
         for work, answer in answers:
             _remember(work.link, answer)
             self._note_answer(work, answer)
+        created = [work for work, _ in answers if _verb(work) is Verb.CREATE]
+        self._keep_meeting_ids(created)
         theirs = [work for work, _ in answers if work.link.pk in touched]
-        self._save([work for work, _ in answers if work.link.pk not in touched])
-        self._save(theirs, ANSWERED)
+        self.save([work for work, _ in answers if work.link.pk not in touched])
+        self.save(theirs, ANSWERED)
 
     def _touched(self, works: Sequence[Work]) -> set[UUID]:
         """By a person, meanwhile. Whoever did has noted them again, or unlinked them."""
@@ -238,9 +292,9 @@ class _Page:
             self._again(work)
         elif answer.outcome is Outcome.REFUSED:
             link.sending = None
-            self._fail(work, _code_of(answer), str(answer.error or ""))
+            self.fail(work, _code_of(answer), str(answer.error or ""))
         else:
-            self._fail(work, _code_of(answer), str(answer.error or ""))
+            self.fail(work, _code_of(answer), str(answer.error or ""))
             link.to_crm_change_type = ChangeType.AGAIN
             link.next_attempt_at = self.run.clock() + LOOK_FOR_IT
 
@@ -251,6 +305,8 @@ class _Page:
         link, decision, now = work.link, work.decision, self.run.clock()
         _forget_trouble(link)
         _forget_question(link)
+        if work.server is not None:
+            link.was_tracked = work.facts.tracked
         link.undoing = None
         if decision.link is LinkTo.UNLINK:
             self._count(ActOutcome.UNLINKED)
@@ -266,7 +322,6 @@ class _Page:
             link.state, link.is_unlinked_in_crm = LinkState.LINKED, False
             link.base = side_data(decision.base)
             link.synced_on = now
-            link.was_tracked = work.facts.tracked
             link.item_subject = str(decision.base.fields.get("subject") or "")[:2048]
 
     def _again(self, work: Work) -> None:
@@ -276,7 +331,7 @@ class _Page:
         link.next_attempt_at = None
         self.run.result.soon = True
 
-    def _fail(self, work: Work, code: str, text: str) -> None:
+    def fail(self, work: Work, code: str, text: str) -> None:
         """R6.54: after some attempts it stays in the item monitor until a side changes."""
         link, now = work.link, self.run.clock()
         self._count(ActOutcome.FAILED)
@@ -432,7 +487,8 @@ def _remember(link: Link, answer: WrittenItem) -> None:
     """What the server says of the item, whatever else became of the request."""
     if answer.id:
         link.exchange_entry_id = answer.id
-        link.folder = link.folder or FOLDER_OF[Table(link.object_type_code).kind]
+        if not link.folder and link.object_type_code is not None:
+            link.folder = FOLDER_OF[Table(link.object_type_code).kind]
     if answer.outcome is Outcome.DONE and answer.version:
         link.change_key = answer.version
     link.uid = answer.uid or link.uid

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from mailboxes.choices import ActDeliveryMethod, Operation, ServerType
-from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
+from django.contrib.auth.models import Group, Permission
+
+from mailboxes.choices import ActDeliveryMethod, Operation, Reach, ServerType
+from mailboxes.models import EmailServerProfile, GroupReach, Mailbox, SystemUser
 from mailboxes.protocols.items import Person, When
+from serversync.act import filters
 from serversync.act.cycle import synchronize
 from serversync.context import load
 from serversync.cycle import CycleResult
@@ -16,6 +19,17 @@ from tests.fakeitems import FakeItemsAccount, FakeItemsServer
 from tests.integration.serversync.cycles import NOW, profile, user_mailbox
 
 Link = ExchangeSyncIdMapping
+
+TABLES = [
+    "contact",
+    "appointment",
+    "recurringappointmentmaster",
+    "serviceappointment",
+    "task",
+    "phonecall",
+    "letter",
+    "fax",
+]
 
 
 @dataclass
@@ -91,11 +105,26 @@ def act_account(
         **columns,
     )
     Workload.objects.filter(mailbox=mailbox, operation=Operation.ACT).update(enabled=True)
+    works_with_records(mailbox.regarding_user)
+    filters.copy_templates(mailbox.regarding_user, NOW)
     if began:
         ActState.objects.create(
             mailbox=mailbox, began_at=NOW - timedelta(days=1), look_again_at=NOW
         )
     return ActAccount(mailbox, FakeItemsAccount(f"{name}@example.com", site))
+
+
+def works_with_records(user: SystemUser, reach: Reach = Reach.OWN) -> None:
+    """He may do everything to his own contacts and activities."""
+    group = Group.objects.create(name=f"Records of {user}")
+    group.permissions.set(
+        Permission.objects.filter(
+            content_type__app_label="activities", content_type__model__in=TABLES
+        )
+    )
+    GroupReach.objects.create(group=group, reach=reach)
+    user.groups.add(group)
+    user.__dict__.pop("_reach_cache", None)
 
 
 def meeting(days: float = 7, hours: float = 1, zone: str = "Europe/Berlin") -> When:

@@ -1,0 +1,45 @@
+"""One pair on its way through a cycle."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailboxes.protocols.errors import MessageError
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, ServerItem
+from serversync.act.types import Decision, ItemFacts, Pair, Question, RecordFacts, Side, Table
+from serversync.models import ExchangeSyncIdMapping
+
+Link = ExchangeSyncIdMapping
+
+FOLDER_OF = {
+    ItemKind.APPOINTMENT: CALENDAR,
+    ItemKind.SERIES: CALENDAR,
+    ItemKind.CONTACT: CONTACTS,
+    ItemKind.TASK: TASKS,
+}
+TABLE_OF = {
+    ItemKind.APPOINTMENT: Table.APPOINTMENT,
+    ItemKind.SERIES: Table.RECURRING_APPOINTMENT,
+    ItemKind.CONTACT: Table.CONTACT,
+    ItemKind.TASK: Table.TASK,
+}
+
+
+@dataclass(slots=True)
+class Work:
+    """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
+    be. `question`, `about`: what must be asked before the two are linked, and keys of what it is about. `waits`:
+    until another question is answered."""
+
+    link: Link
+    table: Table
+    store: Side | None = None
+    server: Side | None = None
+    record: RecordFacts = field(default_factory=RecordFacts)
+    facts: ItemFacts = field(default_factory=ItemFacts)
+    item: ServerItem | None = None
+    unreadable: MessageError | None = None
+    question: Question | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    waits: bool = False
+    pair: Pair | None = None
+    decision: Decision = field(default_factory=Decision)
