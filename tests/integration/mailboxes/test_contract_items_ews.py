@@ -3,23 +3,55 @@ every one costs each mailbox each time."""
 
 import dataclasses
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from lxml import etree
 
 from mailboxes.protocols.base import Authentication, Credentials
+from mailboxes.protocols.errors import (
+    ExchangeBusy,
+    FolderMissing,
+    MessageDeferred,
+    MessageError,
+    MessageUnreadable,
+    ServerError,
+)
+from mailboxes.protocols.ews import transport
 from mailboxes.protocols.ews.items.adapter import ExchangeItems
 from mailboxes.protocols.ews.settings import Access, Endpoint, ExchangeSettings
-from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS
+from mailboxes.protocols.items import (
+    CALENDAR,
+    CONTACTS,
+    TASKS,
+    Change,
+    Deletion,
+    ItemKind,
+    Outcome,
+    ShowAs,
+    Tell,
+)
 from serversync.sandbox.certificates import load_authority, server_context
 from serversync.sandbox.ews.exchange import Exchange
+from serversync.sandbox.ews.faults import busy, refuse, soap_fault
 from serversync.sandbox.ews.paths import CLASS_OF_TAG
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.soap import T
 from serversync.sandbox.ews.store import NewItem
-from serversync.sandbox.faults import Faults
-from tests.contracts.items import ItemsContract
+from serversync.sandbox.ews.versions import Edition
+from serversync.sandbox.faults import Fault, Faults, Kind
+from tests.contracts.items import (
+    INVITING,
+    MEETING,
+    MONDAY,
+    SAMPLES,
+    ItemsContract,
+    change,
+    draft,
+    everything,
+    made,
+    whole,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -56,7 +88,7 @@ class Site:
             (recipients, mime)
         )
         exchange.quirks = Quirks()
-        exchange.add_account(self.address, PASSWORD)
+        self.guid = exchange.add_account(self.address, PASSWORD).guid
         exchange.requests.clear()
         self.servers = []
         url = exchange.plain_url
@@ -141,3 +173,398 @@ class TestExchangeItems(ItemsContract):
     @pytest.fixture
     def account(self, account):
         return account
+
+
+@pytest.fixture
+def server(account):
+    server = account.server().open()
+    account.asked()
+    return server
+
+
+def tasks(count, **fields):
+    return [draft(ItemKind.TASK, f"link-{number}", subject=str(number)) for number in range(count)]
+
+
+def outcomes(written):
+    return [each.outcome for each in written]
+
+
+# -- round trips, counted --------------------------------------------------------------------------
+
+
+def test_an_idle_folder_and_a_page_of_changes_are_one_request_each(account, server):
+    server.create(tasks(20))
+    account.asked()
+    page = server.changes(TASKS, "", 50)
+    assert account.asked() == ["SyncFolderItems"]
+    assert len(page.items) == 20
+    server.changes(TASKS, page.cursor, 50)
+    assert account.asked() == ["SyncFolderItems"]
+
+
+def test_a_hundred_go_in_one_request(account, server):
+    written = server.create([draft(ItemKind.CONTACT, surname=str(n)) for n in range(201)])
+    assert account.asked() == ["CreateItem"] * 3
+    fetched = list(server.fetch([each.id for each in written]))
+    assert [each.item.fields["surname"] for each in fetched] == [str(n) for n in range(201)]
+    assert account.asked() == ["GetItem"] * 3
+    orders = [change(each, ItemKind.CONTACT, job_title="Clerk") for each in written]
+    assert outcomes(server.update(orders)) == [Outcome.DONE] * 201
+    assert account.asked() == ["UpdateItem"] * 3
+    server.delete([Deletion(each.id, kind=ItemKind.CONTACT) for each in written])
+    assert account.asked() == ["DeleteItem"] * 3
+
+
+def test_changed_occurrences_are_one_request_more(account, server):
+    written = [made(server, ItemKind.SERIES) for _ in range(3)]
+    for each in written:
+        order = Change(each.id, "", ItemKind.SERIES, {"subject": "x"}, original=MONDAY)
+        server.update([order])
+    account.asked()
+    fetched = list(server.fetch([each.id for each in written]))
+    assert all(len(each.item.occurrences) == 1 for each in fetched)
+    assert account.asked() == ["GetItem", "GetItem"]
+
+
+def test_telling_goes_alone_and_silence_together(account, server):
+    silent = draft(ItemKind.APPOINTMENT)
+    loud = draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **INVITING)
+    written = server.create([silent, loud, silent, loud, silent])
+    assert outcomes(written) == [Outcome.DONE] * 5
+    assert account.asked() == ["CreateItem"] * 3
+    assert [whole(server, each.id).is_meeting for each in written] == [False, True] * 2 + [False]
+
+
+def test_the_marker_is_read_by_one_request(account, server):
+    server.marker()
+    assert account.asked() == ["GetUserConfiguration"]
+
+
+# -- what became of it -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.TRUNCATE])
+def test_a_lost_answer_is_unknown_and_the_link_tells(account, server, kind):
+    account.exchange.faults.add(Fault(kind=kind, protocol="ews", command="CreateItem", times=1))
+    (written,) = server.create([draft(ItemKind.APPOINTMENT, "link-1", Tell.ALL, **INVITING)])
+    assert written.outcome is Outcome.UNKNOWN
+    assert isinstance(written.error, MessageError)
+    assert account.asked().count("CreateItem") == 1
+    (found,) = server.find(CALENDAR, ["link-1"])
+    assert whole(server, found.id).link == "link-1"
+    assert account.mails() == 2
+
+
+@pytest.mark.parametrize("kind", [Kind.DROP, Kind.GARBAGE])
+def test_what_was_not_done_and_not_answered_is_unknown_as_well(account, server, kind):
+    account.exchange.faults.add(Fault(kind=kind, protocol="ews", command="UpdateItem", times=1))
+    written = made(server, ItemKind.TASK)
+    (answer,) = server.update([change(written, ItemKind.TASK, subject="New")])
+    assert answer.outcome is Outcome.UNKNOWN
+    assert account.asked().count("UpdateItem") == 1
+    assert whole(server, written.id).fields["subject"] == "Write the report"
+
+
+def test_what_comes_behind_a_lost_answer_is_put_off(account, server):
+    account.exchange.faults.add(
+        Fault(kind=Kind.DROP_AFTER, protocol="ews", command="CreateItem", times=1, text="link-150")
+    )
+    written = server.create(tasks(230))
+    assert outcomes(written) == (
+        [Outcome.DONE] * 100 + [Outcome.UNKNOWN] * 100 + [Outcome.REFUSED] * 30
+    )
+    assert isinstance(written[-1].error, MessageDeferred)
+    assert len(everything(server, TASKS, 500)) == 200
+
+
+def test_nothing_is_known_to_be_unknown_if_nothing_left(account, server):
+    server.close()
+    account.settings = dataclasses.replace(
+        account.settings, found=None, url="http://127.0.0.1:1/EWS/Exchange.asmx"
+    )
+    with pytest.raises(ServerError):
+        account.server().create(tasks(3))
+
+
+def test_a_busy_server_did_nothing(account, server):
+    account.exchange.faults.add(busy("CreateItem", back_off_milliseconds=1500))
+    with pytest.raises(ExchangeBusy) as caught:
+        server.create(tasks(3))
+    assert caught.value.hint_seconds == 1.5
+    assert account.asked() == ["CreateItem"]
+    assert everything(server, TASKS) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("ErrorItemSave", Outcome.REFUSED),
+        ("ErrorAccessDenied", Outcome.REFUSED),
+        ("ErrorServerBusy", Outcome.REFUSED),
+        ("ErrorQuotaExceeded", Outcome.REFUSED),
+        ("ErrorInternalServerError", Outcome.UNKNOWN),
+        ("ErrorTimeoutExpired", Outcome.UNKNOWN),
+        ("ErrorIrresolvableConflict", Outcome.STALE),
+        ("ErrorItemNotFound", Outcome.GONE),
+        ("ErrorOfATimeToCome", Outcome.REFUSED),
+    ],
+)
+def test_one_of_a_batch_costs_itself_only(account, server, code, outcome):
+    written = server.create(tasks(4))
+    account.exchange.faults.add(refuse(code, "UpdateItem", position=1))
+    answers = server.update([change(each, ItemKind.TASK, subject="New") for each in written])
+    assert outcomes(answers) == [Outcome.DONE, outcome, Outcome.DONE, Outcome.DONE]
+    assert (answers[1].error is not None) is (outcome in (Outcome.REFUSED, Outcome.UNKNOWN))
+    subjects = [each.item.fields["subject"] for each in server.fetch([e.id for e in written])]
+    assert subjects == ["New", "1", "New", "New"]
+
+
+def test_one_that_spoils_the_request_is_found_by_halving(account, server):
+    account.exchange.faults.add(
+        dataclasses.replace(
+            soap_fault("ErrorSchemaValidation", "CreateItem", times=None), text="link-5<"
+        )
+    )
+    written = server.create(tasks(9))
+    assert outcomes(written) == [Outcome.DONE] * 5 + [Outcome.REFUSED] + [Outcome.DONE] * 3
+    assert len(everything(server, TASKS)) == 8
+
+
+def test_a_server_that_refuses_all_is_not_asked_for_each(account, server):
+    account.exchange.faults.add(soap_fault("ErrorSchemaValidation", "CreateItem", times=None))
+    assert outcomes(server.create(tasks(100))) == [Outcome.REFUSED] * 100
+    assert len(account.asked()) < 20
+
+
+def test_a_fault_inside_leaves_it_unknown_and_is_not_asked_again(account, server):
+    account.exchange.faults.add(soap_fault("ErrorInternalServerError", "CreateItem"))
+    assert outcomes(server.create(tasks(3))) == [Outcome.UNKNOWN] * 3
+    assert account.asked() == ["CreateItem"]
+
+
+def test_deleting_looks_at_the_version_that_was_decided_upon(account, server):
+    first, second = server.create(tasks(2))
+    server.update([change(first, ItemKind.TASK, subject="New")])
+    orders = [Deletion(each.id, each.version, ItemKind.TASK) for each in (first, second)]
+    assert outcomes(server.delete(orders)) == [Outcome.STALE, Outcome.DONE]
+
+
+def test_calling_off_tells_the_attendees(account, server):
+    (written,) = server.create([draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **INVITING)])
+    version = whole(server, written.id).version
+    order = Deletion(written.id, version, tell=Tell.ALL, cancel_only=True)
+    assert outcomes(server.delete([order])) == [Outcome.DONE]
+    assert account.mails() == 4
+
+
+def test_nobody_is_called_off_silently(account, server):
+    written = made(server, ItemKind.APPOINTMENT, **INVITING)
+    (answer,) = server.delete([Deletion(written.id, written.version, cancel_only=True)])
+    assert answer.outcome is Outcome.REFUSED
+    assert account.asked().count("CreateItem") == 1
+
+
+# -- what can't be had -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["ErrorItemCorrupt", "ErrorAccessDenied"])
+def test_one_that_can_not_be_read_costs_itself_only(account, server, code):
+    ids = [each.id for each in server.create(tasks(3))]
+    account.exchange.faults.add(refuse(code, "GetItem", position=1))
+    fetched = list(server.fetch(ids))
+    assert [each.item is None for each in fetched] == [False, True, False]
+    assert isinstance(fetched[1].error, MessageUnreadable)
+
+
+@pytest.mark.parametrize("kind", [Kind.SOAP_FAULT, Kind.DROP, Kind.GARBAGE, Kind.TRUNCATE])
+def test_one_that_spoils_every_reading_is_found(account, server, kind):
+    ids = [each.id for each in server.create(tasks(6))]
+    argument = "ErrorInternalServerError" if kind is Kind.SOAP_FAULT else ""
+    account.exchange.faults.add(
+        Fault(kind=kind, protocol="ews", command="GetItem", text=ids[3], argument=argument)
+    )
+    fetched = list(server.fetch(ids))
+    assert [each.item is None for each in fetched] == [number == 3 for number in range(6)]
+    assert isinstance(fetched[3].error, MessageUnreadable)
+
+
+def test_a_malformed_id_is_an_error_and_not_gone(account, server):
+    account.differ(malformed_id_fails_batch=True, second_answer_after_fault=True)
+    ids = [each.id for each in server.create(tasks(3))]
+    fetched = list(server.fetch([ids[0], "no id", *ids[1:]]))
+    assert [each.item is None for each in fetched] == [False, True, False, False]
+    assert fetched[1].error is not None
+
+
+def test_a_series_of_which_an_exception_is_missing_is_not_whole(account, server):
+    written = made(server, ItemKind.SERIES)
+    server.update([Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=MONDAY)])
+    (occurrence,) = whole(server, written.id).occurrences
+    account.exchange.faults.add(
+        Fault(
+            kind=Kind.REFUSE,
+            protocol="ews",
+            command="GetItem",
+            text=occurrence.id,
+            argument="ErrorItemCorrupt",
+        )
+    )
+    (fetched,) = server.fetch([written.id])
+    assert fetched.item is None
+    assert isinstance(fetched.error, MessageUnreadable)
+
+
+# -- servers differ --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("edition", [Edition.E2010, Edition.E2013, Edition.ONLINE])
+@pytest.mark.parametrize("kind", list(ItemKind))
+def test_servers_of_all_ages_keep_what_is_written(account, edition, kind):
+    account.differ(edition=edition)
+    account.settings = dataclasses.replace(account.settings, found=None)
+    server = account.server().open()
+    _, sample = SAMPLES[kind]
+    written = made(server, kind, "link-1")
+    item = whole(server, written.id)
+    assert {name: item.fields[name] for name in sample} == sample
+    assert [each.id for each in server.find(SAMPLES[kind][0], ["link-1"])] == [written.id]
+
+
+def test_working_elsewhere_is_free_where_nobody_knows_it(account):
+    account.differ(edition=Edition.E2010)
+    account.settings = dataclasses.replace(account.settings, found=None)
+    server = account.server().open()
+    written = made(server, ItemKind.APPOINTMENT, show_as=ShowAs.WORKING_ELSEWHERE)
+    assert whole(server, written.id).fields["show_as"] is ShowAs.FREE
+
+
+def test_searches_that_are_refused_are_done_here(account, server):
+    account.differ(refused_restrictions=frozenset({"IsEqualTo", "Or"}))
+    task = made(server, ItemKind.TASK, "link-1")
+    meeting = made(server, ItemKind.APPOINTMENT)
+    contact = made(server, ItemKind.CONTACT)
+    made(server, ItemKind.TASK, "link-2")
+    assert [each.id for each in server.find(TASKS, ["link-1"])] == [task.id]
+    assert [each.id for each in server.find_uids(CALENDAR, [meeting.uid])] == [meeting.id]
+    (found,) = server.find_addresses(CONTACTS, ["ada@example.org"])
+    assert found.id == contact.id
+
+
+def test_a_silent_restart_tells_everything_again(account, server):
+    account.differ(silent_sync_restart=True)
+    server.create(tasks(3))
+    cursor = server.changes(TASKS, "", 50).cursor
+    account.forget_cursors()
+    page = server.changes(TASKS, cursor, 50)
+    assert (len(page.items), page.reset) == (3, False)
+
+
+@pytest.mark.parametrize("digits", [6, 9])
+def test_times_with_fractions_are_read(account, server, digits):
+    account.differ(fraction_digits=digits)
+    item = whole(server, made(server, ItemKind.APPOINTMENT).id)
+    assert item.fields["when"] == MEETING["when"]
+    assert abs(item.modified_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_deleted_calendar_is_missing_not_emptied(account, server):
+    account.differ(sync_ignores_missing_folder=True, missing_folder_property_error=True)
+    below = account.add_folder("Travel")
+    cursor = server.changes(below, "", 50).cursor
+    store = account.exchange.store
+    (folder,) = (each for each in store.folders(account.guid) if each.remote_id == below)
+    store.remove_folder(folder)
+    with pytest.raises(FolderMissing):
+        server.changes(below, cursor, 50)
+
+
+# -- zones -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.35")
+@pytest.mark.parametrize(
+    "zone",
+    ["Europe/Vienna", "America/Coyhaique", "Asia/Qostanay", "Antarctica/Troll", "Mars/Phobos", ""],
+)
+@pytest.mark.parametrize("kind", [ItemKind.APPOINTMENT, ItemKind.SERIES])
+def test_a_zone_keeps_its_name_whatever_the_server_calls_it(server, kind, zone):
+    when = dataclasses.replace(MEETING["when"], zone=zone)
+    written = made(server, kind, when=when)
+    assert whole(server, written.id).fields["when"] == when
+
+
+@pytest.mark.rule("R6.35")
+def test_a_zone_that_the_server_refuses_becomes_utc_and_keeps_its_name(account, server):
+    account.exchange.faults.add(refuse("ErrorTimeZone", "CreateItem", position=1))
+    written = server.create([draft(ItemKind.APPOINTMENT) for _ in range(3)])
+    assert outcomes(written) == [Outcome.DONE] * 3
+    assert account.asked() == ["CreateItem", "CreateItem"]
+    assert [whole(server, each.id).fields["when"] for each in written] == [MEETING["when"]] * 3
+
+
+@pytest.mark.rule("R6.35")
+def test_a_series_keeps_its_wall_time(server):
+    written = made(server, ItemKind.SERIES)
+    summer = datetime(2031, 4, 7, 7, tzinfo=UTC)  # an hour earlier in UTC
+    order = Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=summer)
+    assert outcomes(server.update([order])) == [Outcome.DONE]
+    (exception,) = whole(server, written.id).occurrences
+    assert exception.fields["when"].start == summer
+
+
+# -- bodies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.15")
+def test_a_body_of_html_is_read_as_text(account, server):
+    written = made(server, ItemKind.APPOINTMENT)
+    item = account.exchange.item(written.id)
+    body = item.element.find(f"{T}Body")
+    body.set("BodyType", "HTML")
+    body.text = "<p>Bring <b>the list</b>.</p><p>https://meet.example.com/j/1?pwd=a%20b</p>"
+    account.exchange.store.change_item(item, paths=["item:Body"])
+    text = whole(server, written.id).fields["body"]
+    assert "<" not in text
+    assert "Bring the list." in text
+    assert "https://meet.example.com/j/1?pwd=a%20b" in text
+
+
+@pytest.mark.rule("R6.36a")
+def test_links_to_online_meetings_pass_unchanged(server):
+    url = (
+        "https://meet.example.com/l/meetup-join/19%3ameeting_x%40thread.v2/0?context=%7b%22a%22%7d"
+    )
+    body = f"Join here:\n{url}\n\nBring the list."
+    written = made(server, ItemKind.APPOINTMENT, body=body, online_meeting_url=url)
+    fields = whole(server, written.id).fields
+    assert (fields["body"], fields["online_meeting_url"]) == (body, url)
+
+
+# -- manners ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.62")
+@pytest.mark.parametrize("anchored", [True, False])
+def test_requests_name_the_mailbox_unless_that_is_switched_off(account, monkeypatch, anchored):
+    seen = []
+    exchange = transport.Channel.exchange
+
+    def recorded(self, request):
+        seen.append(request.headers.get("X-AnchorMailbox"))
+        return exchange(self, request)
+
+    monkeypatch.setattr(transport.Channel, "exchange", recorded)
+    account.settings = dataclasses.replace(account.settings, anchored=anchored, found=None)
+    server = account.server().open()
+    server.changes(TASKS, "", 10)
+    server.create(tasks(1))
+    assert len(seen) >= 3
+    assert set(seen) == {account.address if anchored else None}
+
+
+def test_a_write_over_a_line_that_closed_is_unknown_at_most_once(account, server):
+    account.exchange.drop_connections()
+    (written,) = server.create(tasks(1))
+    assert written.outcome is Outcome.DONE
+    assert len(everything(server, TASKS)) == 1

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from exchangelib import errors as codes
 from exchangelib.version import Build
 
-from mailboxes.protocols.errors import MessageError, MessageUnreadable
+from mailboxes.protocols.errors import MessageError, MessageUnreadable, ServerError
 from mailboxes.protocols.ews import messages
 from mailboxes.protocols.ews.conversation import IDS_PER_REQUEST, Conversation
-from mailboxes.protocols.ews.items import recurrences, shapes, times, values
+from mailboxes.protocols.ews.items import outcomes, recurrences, shapes, times, values
 from mailboxes.protocols.ews.items.paths import LINK, extended
 from mailboxes.protocols.ews.operations import (
     Answer,
@@ -21,6 +21,7 @@ from mailboxes.protocols.ews.operations import (
     message_space,
     type_space,
 )
+from mailboxes.protocols.fetching import LINE_FAULTS
 from mailboxes.protocols.items import (
     FetchedItem,
     ItemKind,
@@ -47,6 +48,44 @@ def fetch(
 
 
 def whole_items(
+    talk: Conversation, ids: Sequence[str], kinds: Sequence[ItemKind]
+) -> dict[str, Answer]:
+    """If the line breaks over several at once, they are asked for one by one, for some servers hang up over one
+    item. If it breaks over two in a row, it isn't the items."""
+    try:
+        return _together(talk, ids, kinds)
+    except LINE_FAULTS as fault:
+        if fault.phase in outcomes.BEFORE:
+            raise
+    talk.access.drop()
+    return _one_by_one(talk, ids, kinds)
+
+
+def _one_by_one(
+    talk: Conversation, ids: Sequence[str], kinds: Sequence[ItemKind]
+) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    blamed = False
+    for identifier in ids:
+        try:
+            found |= _together(talk, [identifier], kinds)
+        except LINE_FAULTS as fault:
+            if blamed or fault.phase in outcomes.BEFORE:
+                raise
+            found[identifier] = refusal_of(fault)
+            blamed = True
+        else:
+            blamed = False
+    return found
+
+
+def refusal_of(fault: ServerError) -> codes.EWSError:
+    refusal = codes.TransportError("the server failed while handing it out")
+    refusal.__cause__ = fault
+    return refusal
+
+
+def _together(
     talk: Conversation, ids: Sequence[str], kinds: Sequence[ItemKind]
 ) -> dict[str, Answer]:
     def ask(part: Sequence[str]) -> list[Answer]:
