@@ -65,10 +65,14 @@ class ConditionsWidget(forms.Widget):
         way = forms.Select(choices=WAYS).render(
             f"{name}-way", typed.way, {"aria-label": __("How they are joined")}
         )
+        heads = (__("Group"), __("What"), __("How"), __("Value"))
+        head = format_html_join("", "<th>{}</th>", ((one,) for one in heads))
+        body = format_html_join("", "{}", rows)
         return format_html(
-            '{}<table class="conditions"><tbody>{}</tbody></table>',
+            '{}<table class="conditions"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>',
             way,
-            format_html_join("", "{}", rows),
+            head,
+            body,
         )
 
     def _row(self, name: str, line: Line, groups: int) -> tuple[SafeString]:

@@ -4,13 +4,15 @@ templates applied to many users (R6.9 to R6.13, R10.13)."""
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -33,11 +35,13 @@ from serversync.act.conditions.fetch import fetch_xml
 from serversync.act.conditions.language import Conditions, NotUnderstood, faults
 from serversync.act.conditions.lines import Typed, conditions_of
 from serversync.act.filters import editing, giving
+from serversync.act.filters.asking import answers
 from serversync.act.filters.finding import (
     MODELS,
     leaving,
     linked_by_filter,
     matched,
+    records_of,
     remaining,
     viewer_of,
 )
@@ -48,6 +52,8 @@ from serversync.models import ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import Query, QueryType
 
 SHOWN = 10  # records of a preview
+ASKED = 5  # records that are asked about
+LONGEST_SEARCH = 100
 COUNTED = 100  # users of whom a dry run counts what leaves
 LISTED = 200  # users that a dry run lists
 
@@ -89,11 +95,8 @@ class Preview:
 
 
 def preview(user: SystemUser, reader: SystemUser, table: Table, conditions: Conditions) -> Preview:
-    """Subjects of private meetings are not guessed by asking for them (R6.36)."""
     keys = matched(user, table, [conditions], viewer_of(user, timezone.now()))
-    rows = access.visible_to(reader, MODELS[table]._default_manager.filter(pk__in=keys))
-    if MODELS[table] in private.PRIVATE_KINDS:
-        rows = rows.filter(private.readable_by(reader))
+    rows = _readable(MODELS[table]._default_manager.filter(pk__in=keys), table, reader)
     links = linked_by_filter(user, table).filter(object_id__in=rows.values("pk"))
     linked = set(links.values_list("object_id", flat=True))
     first = rows if table == Table.CONTACT else rows.select_related("activity")
@@ -108,6 +111,42 @@ def preview(user: SystemUser, reader: SystemUser, table: Table, conditions: Cond
             for one in first.order_by("pk")[:SHOWN]
         ],
     )
+
+
+def asked_about(
+    words: str, user: SystemUser, reader: SystemUser, table: Table, conditions: Conditions
+) -> list[tuple[Any, Any, bool]]:
+    """Records with these words in their name, as far as the reader may see them: a link, what the conditions
+    say of each, and whether the filter's user may read it."""
+    rows = _readable(records_of(table), table, reader)
+    if table == Table.CONTACT:
+        columns = ["first_name", "last_name", "email_address1"]
+    else:
+        rows, columns = rows.select_related("activity"), ["activity__subject"]
+    for word in words.split()[:5]:
+        rows = rows.filter(reduce(or_, (Q(**{f"{name}__icontains": word}) for name in columns)))
+    records = list(rows.order_by("pk")[:ASKED])
+    viewer = viewer_of(user, timezone.now())
+    keys = [one.pk for one in records]
+    own = access.visible_to(user, MODELS[table]._default_manager.filter(pk__in=keys))
+    readable = set(own.values_list("pk", flat=True))
+    kind = ContentType.objects.get_for_model(MODELS[table])
+    return [
+        (
+            record_link(kind, str(answer.record.pk), _name(answer.record)),
+            answer,
+            answer.record.pk in readable,
+        )
+        for answer in answers(table, conditions, records, viewer)
+    ]
+
+
+def _readable(rows: "QuerySet[Any]", table: Table, reader: SystemUser) -> "QuerySet[Any]":
+    """Subjects of private meetings are not guessed by asking for them (R6.36)."""
+    rows = access.visible_to(reader, rows)
+    if MODELS[table] in private.PRIVATE_KINDS:
+        rows = rows.filter(private.readable_by(reader))
+    return rows
 
 
 def _name(record: Any) -> str:
@@ -233,6 +272,7 @@ class QueryConsole(Deeds, Screen):
         query = form.instance
         adding = query._state.adding
         conditions = _conditions_of(form)
+        words = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
         context = {
             "title": __("New: %(name)s") % {"name": self.opts.verbose_name}
             if adding
@@ -246,6 +286,8 @@ class QueryConsole(Deeds, Screen):
             "leaving": getattr(form, "leaving", 0),
             "consequence": consequence(),
             "preview": self._preview(query, actor, conditions),
+            "words": words,
+            "answers": self._answers(words, query, actor, conditions),
             "may_change": adding or self.has_change_permission(request, query),
             "may_delete": not adding and self.has_delete_permission(request, query),
             "facts": [] if adding else self.facts(query),
@@ -266,6 +308,14 @@ class QueryConsole(Deeds, Screen):
             return preview(user, actor, query.table, conditions)
         except NotUnderstood:
             return None
+
+    def _answers(
+        self, words: str, query: Any, actor: SystemUser, conditions: Any
+    ) -> list[tuple[Any, Any, bool]]:
+        if not words or conditions is None:
+            return []
+        user = query.owning_user if isinstance(query, UserQuery) else actor
+        return asked_about(words, user, actor, query.table, conditions)
 
     def _buttons(self, request: HttpRequest, query: Any) -> list[tuple[Deed, str]]:
         return [

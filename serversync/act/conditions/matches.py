@@ -40,11 +40,12 @@ def matches(table: Table, conditions: Conditions, row: Row, viewer: Viewer) -> b
     return _group_holds(read(table, conditions), row, viewer)
 
 
+def part_holds(part: Condition | Group, row: Row, viewer: Viewer) -> bool:
+    return _group_holds(part, row, viewer) if isinstance(part, Group) else holds(part, row, viewer)
+
+
 def _group_holds(group: Group, row: Row, viewer: Viewer) -> bool:
-    answers = (
-        _group_holds(part, row, viewer) if isinstance(part, Group) else holds(part, row, viewer)
-        for part in group.parts
-    )
+    answers = (part_holds(part, row, viewer) for part in group.parts)
     return all(answers) if group.all else any(answers)
 
 

@@ -35,11 +35,13 @@ def in_words(table: Table, conditions: Conditions) -> str:
     return _group_words(group, outer=True)
 
 
+def part_words(part: Condition | Group) -> str:
+    """One line of the outermost group."""
+    return _group_words(part) if isinstance(part, Group) else condition_words(part)
+
+
 def _group_words(group: Group, outer: bool = False) -> str:
-    parts = [
-        _group_words(part) if isinstance(part, Group) else condition_words(part)
-        for part in group.parts
-    ]
+    parts = [part_words(part) for part in group.parts]
     joined = (__(" and ") if group.all else __(" or ")).join(parts)
     return joined if outer or len(parts) == 1 else f"({joined})"
 
@@ -53,8 +55,14 @@ def condition_words(condition: Condition) -> str:
             __("I am %(roles)s") if operator == Operator.I_TAKE_PART else __("I am not %(roles)s")
         )
         return text % {"roles": _choices(condition)}
-    beside = _beside(condition)
-    return f"{field.label} {operator.label} {beside}".rstrip()
+    return f"{field.label} {_how(condition)} {_beside(condition)}".rstrip()
+
+
+def _how(condition: Condition) -> str:
+    """ "is one of" reads oddly before a single value."""
+    one = {Operator.ONE_OF: Operator.IS, Operator.NONE_OF: Operator.IS_NOT}
+    single = condition.operator in one and len(condition.value) == 1
+    return str(one[condition.operator].label if single else condition.operator.label)
 
 
 def _beside(condition: Condition) -> str:

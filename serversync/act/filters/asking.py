@@ -1,14 +1,16 @@
 """One record as a filter meets it: whether it matches, and which of the conditions hold."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from activities.models import ActivityParty
 from mailboxes.models import Team
 from serversync.act.conditions.catalogue import Field, Kind, fields_of
-from serversync.act.conditions.language import Viewer
+from serversync.act.conditions.language import Conditions, Viewer, read
+from serversync.act.conditions.matches import matches, part_holds
+from serversync.act.conditions.words import part_words
 from serversync.act.types import Table
 
 _USER = ("mailboxes", "systemuser")
@@ -51,3 +53,28 @@ def _parties(records: list[Any]) -> dict[UUID, list[tuple[int, UUID | None]]]:
         key = UUID(party.party_id) if kind == _USER and party.party_id else None
         found.setdefault(party.activity_id, []).append((party.participation_type_mask, key))
     return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether conditions match one record, and which of their outermost lines hold."""
+
+    record: Any
+    found: bool
+    lines: list[tuple[str, bool]]
+
+
+def answers(
+    table: Table, conditions: Conditions, records: Iterable[Any], viewer: Viewer
+) -> list[Answer]:
+    """Of these records, in their order. Raises NotUnderstood."""
+    records, viewer = list(records), with_teams(viewer)
+    parts = read(table, conditions).parts
+    return [
+        Answer(
+            record,
+            matches(table, conditions, row, viewer),
+            [(part_words(part), part_holds(part, row, viewer)) for part in parts],
+        )
+        for record, row in zip(records, rows_of(table, records), strict=True)
+    ]

@@ -203,6 +203,33 @@ def test_nobody_guesses_the_subject_of_a_private_meeting_by_a_filter(ada):
     assert "Finds 0 records of" in others
 
 
+@pytest.mark.rule("R6.10")
+def test_the_page_tells_why_one_record_is_not_found(ada):
+    ContactFactory(owning_user=ada, first_name="Cleo", job_title="Buyer")
+    ContactFactory(owning_user=ada, first_name="Cleo", last_name="Judge", job_title="Judge")
+    ContactFactory(first_name="Cleo", last_name="Stranger", job_title="Buyer")
+    query = UserQueryFactory(
+        owning_user=ada,
+        conditions={
+            "all": [asks("owner", "me")["all"][0], asks("job_title", "is", "buyer")["all"][0]]
+        },
+    )
+    page = url("change", query.pk)
+
+    mine = signed_in(ada).get(page, {"q": "cleo"}).context["answers"]
+    assert [
+        (answer.found, [holds for _line, holds in answer.lines]) for _n, answer, _r in mine
+    ] == [
+        (True, [True, True]),
+        (False, [True, False]),
+    ]
+    everything = signed_in(SuperuserFactory()).get(page, {"q": "stranger cleo"})
+    ((_name, answer, readable),) = everything.context["answers"]
+    assert (answer.found, readable) == (False, False)
+    assert "the user may not read it" in everything.content.decode()
+    assert "has these words" in signed_in(ada).get(page, {"q": "nobody\0"}).content.decode()
+
+
 # -- what a change takes out
 
 

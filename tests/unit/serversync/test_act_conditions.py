@@ -294,6 +294,8 @@ def test_words():
         "Office or I am Organizer) and location contains “Room 4” and end is before 2026-05-01"
     )
     assert in_words(Table.CONTACT, {"all": []}) == "every one that I may read"
+    assert in_words(Table.CONTACT, asks("state", "one_of", [0])) == "state is Active"
+    assert in_words(Table.CONTACT, asks("state", "none_of", [0])) == "state is not Active"
 
 
 def test_fetchxml():
