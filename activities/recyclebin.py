@@ -1,7 +1,6 @@
 """The bin: a record is deleted with all rows that hang on it, and can be put back as it was.
 
     delete ──> rows that go with it, columns elsewhere that name one of them ──> DeletedRecord ──> deleted
-               (with an exception of a series also its pointer, and what hangs on that)
     restore ──> the rows again, and the columns that are still empty; or the reason why not
 
 An activity is two rows with one key. Where its series takes the one along, the other goes as well.
@@ -36,10 +35,8 @@ class NotRestored(Exception):
 
 @dataclass(slots=True)
 class _Gone:
-    """What goes with one record. `heads`: rows without which others of them would not be whole, and which
-    the database leaves alone: their keys, by model."""
+    """What goes with one record."""
 
-    heads: dict[type[models.Model], set[Any]] = field(default_factory=lambda: defaultdict(set))
     rows: list[Row] = field(default_factory=list)
     references: list[Row] = field(default_factory=list)
     contents: set[Any] = field(default_factory=set)
@@ -84,9 +81,6 @@ def delete(
         }
         DeletedRecord.objects.bulk_create(entries.values())
         _keep_contents(entries, gone)
-        for one in gone.values():
-            for each, theirs in one.heads.items():
-                each._default_manager.filter(pk__in=theirs).delete()
         model._default_manager.filter(pk__in=list(entries)).delete()
         _delete_heads(gone.values())
         found |= entries
@@ -125,28 +119,7 @@ def _walk(
             found = theirs._base_manager.filter(**{f"{name}__in": keys}).select_for_update()
             below = list(found.order_by("pk"))
             owners = {row.pk: roots[getattr(row, name)] for row in below}
-            if (head := _head_of(theirs)) is None or relation.field.primary_key:
-                _walk(theirs, owners, below, gone)
-            else:
-                _walk_heads(head, owners, gone)
-
-
-def _head_of(model: type[models.Model]) -> Any:
-    """The model whose key is also that of this one, and on whose row others hang: of a concrete activity the
-    pointer. None for most."""
-    key = model._meta.pk
-    return key.related_model if isinstance(key, models.OneToOneField) else None
-
-
-def _walk_heads(
-    head: type[models.Model], owners: Mapping[Any, Any], gone: Mapping[Any, _Gone]
-) -> None:
-    """Rows found from below: with their heads, from there on."""
-    locked = head._base_manager.filter(pk__in=list(owners)).select_for_update().order_by("pk")
-    rows = list(locked)
-    for row in rows:
-        gone[owners[row.pk]].heads[head].add(row.pk)
-    _walk(head, owners, rows, gone)
+            _walk(theirs, owners, below, gone)
 
 
 def _walk_heads(

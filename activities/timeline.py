@@ -12,35 +12,13 @@ from django.db.models import Model, Q
 from django.urls import NoReverseMatch, reverse
 from django.utils.dateparse import parse_datetime
 
-from activities.choices import ActivityType, ParticipationType
-from activities.models import (
-    ActivityParty,
-    ActivityPointer,
-    Appointment,
-    Email,
-    Fax,
-    Letter,
-    PhoneCall,
-    RecurringAppointmentMaster,
-    ServiceAppointment,
-    Task,
-)
+from activities.choices import ParticipationType
+from activities.kinds import CONCRETE
+from activities.models import ActivityParty, ActivityPointer, Email
 from activities.private import HIDDEN, hidden_among
 from mailboxes import access
 
 PAGE = 25
-
-CONCRETE: dict[int, type[Model]] = {
-    ActivityType.APPOINTMENT: Appointment,
-    ActivityType.EMAIL: Email,
-    ActivityType.FAX: Fax,
-    ActivityType.LETTER: Letter,
-    ActivityType.PHONE_CALL: PhoneCall,
-    ActivityType.TASK: Task,
-    ActivityType.SERVICE_APPOINTMENT: ServiceAppointment,
-    ActivityType.RECURRING_APPOINTMENT: RecurringAppointmentMaster,
-}
-
 
 FROM = (ParticipationType.SENDER, ParticipationType.ORGANIZER, ParticipationType.RESOURCE)
 FOR = (
