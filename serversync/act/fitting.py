@@ -5,7 +5,7 @@ would find a change where none is, and carry a cut text back. So both sides pass
 record as well. What is equal after that is equal.
 
     item ──fitted──> as it would be read here ──> compared with the record, stored
-    record's change ──placed──> where the item keeps it ──timely──> written
+    record's change ──placed──> where the item keeps it, written
 """
 
 import re
@@ -112,21 +112,6 @@ def placed(fields: Fields, mailing: str, settings: ActSettings) -> Fields:
     if f"{mailing}_address" in ADDRESSES:
         return others | {f"{mailing}_address": fields[MAILING]}
     return others | {MAILING: fields[MAILING], "mailing_address": "business"}
-
-
-def timely(table: Table, fields: Fields, now: datetime) -> Fields:
-    """Fields to be written without a reminder of what is over: a meeting more than 7 days ago (R6.21), a
-    task due before yesterday (R6.37). `fields`: all of the record."""
-    return {**fields, "reminder": None} if _is_over(fields, now) else fields
-
-
-def _is_over(fields: Fields, now: datetime) -> bool:
-    when, due, pattern = fields.get("when"), fields.get("due"), fields.get("recurrence")
-    if isinstance(pattern, Recurrence):
-        return pattern.until is not None and pattern.until < (now - 7 * DAY).date()
-    if isinstance(when, When):
-        return when.end < now - 7 * DAY
-    return due is not None and due < (now - DAY).date()  # type: ignore[operator]
 
 
 # -- values ----------------------------------------------------------------------------------------

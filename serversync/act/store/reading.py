@@ -1,7 +1,7 @@
 """A record as the server would tell it: columns to fields, in the form that both sides are compared in.
 
-Nothing here depends on the time of day, so that a record nobody touched never looks changed. What depends on it,
-such as reminders of what is over, is decided when something is written (`fitting.timely`).
+Nothing here depends on the time of day, so that a record nobody touched never looks changed; what does, such as
+reminders of what is over, is decided where both sides are compared.
 """
 
 from collections.abc import Callable, Iterable, Mapping
