@@ -10,24 +10,20 @@ frame of one mailbox's cycle; whatever goes wrong in it stays in it.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import random
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Value
-from django.db.models.functions import Least
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
-from django_q.tasks import async_task
 
 from activities.models import Email
 from mailboxes import alerts
@@ -36,6 +32,7 @@ from mailboxes.conditions import TABLE, Nature, Scope, explain, nature_of
 from mailboxes.eligibility import PROFILE_CODES, Verdict, eligible, facts_of
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.protocols.errors import ServerError, SocketTimedOut
+from serversync.act.cycle import synchronize
 from serversync.cadence import gaps_of, limits_of
 from serversync.choices import SubmissionState, WorkloadState
 from serversync.context import Context, load
@@ -52,7 +49,6 @@ from serversync.leases import (
     is_due,
     is_free,
     is_running,
-    request,
     this_worker,
 )
 from serversync.limits import code_of
@@ -62,16 +58,21 @@ from serversync.send import send
 from serversync.supervisor import is_stopping
 from serversync.turns import due as mail_due
 from serversync.turns import soonest
+from serversync.waking import MAX_JOBS, PAGE, enqueue_tests, enqueue_work, wake, wake_later, work_at
+
+__all__ = [
+    "FRESH_SECONDS", "INTERNAL", "Report", "Tally", "clear_told", "continue_later", "dispatch",
+    "enqueue_tests", "run_claim", "run_one", "sweep_outgoing", "tell_owners", "tests_due", "wake",
+    "wake_later", "work", "work_at",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-PAGE = 4  # workloads claimed at once: few, for each waits until those before it are done
 FRESH_SECONDS = 30  # what was claimed longer ago and not begun is given back to other workers
 WORK_SECONDS = 45  # then the job ends and another one goes on, so that others have their turn
 LONGEST_WAIT = timedelta(minutes=15)  # for a limit, which somebody may have raised meanwhile
 MINUTE = timedelta(minutes=1)  # what is due before is found too late by dispatch
 SOON = 30  # seconds; work that has time is taken up again after fresh mail of others
-MAX_JOBS = 20  # "there may be work" needn't be said more often
 
 #: A fault of our own in a cycle, told apart from the server's.
 INTERNAL = "IncomingMailboxInternalCrmError"
@@ -124,7 +125,7 @@ def dispatch(now: datetime) -> str:
         tests = list(tests_due(now)[:MAX_JOBS])
         waiting = OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=now).count()
         jobs = max(0, min(MAX_JOBS, -(-due // PAGE)) - waiting)
-        _enqueue_work(jobs)
+        enqueue_work(jobs)
         if not waiting:
             enqueue_tests(tests)
     return f"{due} due, {swept} with mail to send, {len(tests)} tests, {jobs} jobs"
@@ -153,51 +154,6 @@ def sweep_outgoing(now: datetime) -> int:
     ).update(next_run_at=now)
 
 
-def wake(
-    mailbox_ids: Iterable[UUID | str],
-    operation: Operation,
-    now: datetime | None = None,
-    *,
-    by_hand: bool = False,
-) -> int:
-    """Run these workloads as soon as a worker is free; returns how many can.
-
-    Call it in the transaction that gives them work: the request and the job become visible together
-    with it. `by_hand`: a person asked, so a pause after failures ends, too; it never switches on what
-    is disabled (R8.5).
-    """
-    now = now or timezone.now()
-    also = {"postponed_until": None} if by_hand else {}
-    with transaction.atomic():
-        woken = request(mailbox_ids, operation, now, **also)
-        _enqueue_work(min(MAX_JOBS, -(-woken // PAGE)))
-    return woken
-
-
-def wake_later(mailbox_ids: Iterable[UUID | str], operation: Operation, at: datetime) -> int:
-    """Run these workloads at `at`, or when they are due before; returns how many can. Without a cluster
-    at that moment the next dispatch finds the work."""
-    with transaction.atomic():
-        rows = Workload.objects.filter(
-            mailbox_id__in=list(mailbox_ids), operation=operation, enabled=True
-        )
-        woken = rows.update(next_run_at=Least("next_run_at", Value(at)))
-        if woken:
-            work_at(at)
-    return woken
-
-
-def work_at(at: datetime) -> None:
-    """One job at that moment, unless another one looks for work within seconds of it."""
-    soon = OrmQ.objects.filter(
-        key=Conf.CLUSTER_NAME, lock__gte=at, lock__lte=at + timedelta(seconds=5)
-    )
-    if not soon.exists():
-        broker = get_broker()
-        broker.not_before = at
-        async_task("serversync.jobs.work", group="work", broker=broker)
-
-
 def tests_due(now: datetime) -> "Any":
     """Keys of mailboxes whose scheduled test may run (R2.9, R2.18): none of their workloads is being
     tested or run, and one is to be tested for the first time or again."""
@@ -210,20 +166,6 @@ def tests_due(now: datetime) -> "Any":
         .order_by("test_and_enable_last_attempted_on", "pk")
         .values_list("pk", flat=True)
     )
-
-
-def enqueue_tests(
-    mailbox_ids: Iterable[UUID | str], *, reset_watermark: bool | None = None
-) -> None:
-    """One job per mailbox. Whoever schedules tests may call this in the same transaction, so that they
-    begin at once; otherwise dispatch does within a minute. `reset_watermark`: the box of R2.21."""
-    for mailbox_id in mailbox_ids:
-        async_task("serversync.jobs.test_mailbox", str(mailbox_id), reset_watermark, group="test")
-
-
-def _enqueue_work(jobs: int) -> None:
-    for _number in range(jobs):
-        async_task("serversync.jobs.work", group="work")
 
 
 def work(
@@ -262,7 +204,7 @@ def work(
 
 def continue_later() -> None:
     """Whoever ran out of time hands on to the next job."""
-    _enqueue_work(1)
+    enqueue_work(1)
 
 
 def run_one(
@@ -285,6 +227,7 @@ def run_one(
 CYCLES: dict[Operation, Callable[..., CycleResult]] = {
     Operation.INCOMING: receive,
     Operation.OUTGOING: send,
+    Operation.ACT: synchronize,
 }
 
 

@@ -16,7 +16,6 @@ from django.utils.translation import gettext as _
 from mailboxes import access, alerts
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
-from serversync import engine
 from serversync.act.choices import (
     BatchState,
     ChangeType,
@@ -29,6 +28,7 @@ from serversync.act.choices import (
 from serversync.act.stored import reasons_data
 from serversync.act.types import Reason
 from serversync.models import ExchangeSyncIdMapping, ParkedChange, SyncRevision
+from serversync.waking import wake
 
 Links = QuerySet[ExchangeSyncIdMapping]
 
@@ -70,7 +70,7 @@ def note_again(links: Iterable[ExchangeSyncIdMapping], now: datetime) -> int:
         next_attempt_at=None,
         modified_on=now,
     )
-    engine.wake(mailboxes, Operation.ACT, now, by_hand=True)
+    wake(mailboxes, Operation.ACT, now, by_hand=True)
     return len(keys)
 
 
