@@ -37,10 +37,14 @@ def work() -> str:
     return tally.summary()
 
 
-def test_mailbox(mailbox_id: str, reset_watermark: bool | None = None) -> str:
+def test_mailbox(
+    mailbox_id: str, reset_watermark: bool | None = None, take_over: bool = False
+) -> str:
     """Test & Enable of one mailbox."""
-    mailbox = Mailbox.objects.get(pk=mailbox_id)
-    return testing.test_mailbox(mailbox, reset_watermark=reset_watermark).summary()
+    report = testing.test_mailbox(
+        Mailbox.objects.get(pk=mailbox_id), reset_watermark=reset_watermark, take_over=take_over
+    )
+    return report.summary()
 
 
 def heartbeat() -> str:

@@ -28,19 +28,21 @@ from activities.signing import signer_of
 from mailboxes import alerts
 from mailboxes.choices import Operation, TestStatus
 from mailboxes.conditions import Condition, explain
-from mailboxes.connect import NotSupported, incoming_server, outgoing_server
+from mailboxes.connect import incoming_server, items_server, outgoing_server
 from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
-from mailboxes.protocols.phases import Phase, watched
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemsServer
+from mailboxes.protocols.phases import Phase, Watcher, watched
+from serversync.act import marker
 from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
 from serversync.cycle import Clock
 from serversync.dkim_record import check_record
 from serversync.engine import INTERNAL, clear_told, tell_owners
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
-from serversync.models import FolderCursor, Workload
+from serversync.models import ActState, FolderCursor, Workload
 from serversync.probe import probe_fields
 from tracking.rights import refusal_of
 
@@ -126,6 +128,29 @@ def cause_of(condition: Condition, parameters: dict[str, Any] | None = None) -> 
 
 ConnectIn = Callable[[Mailbox, Organization, StepWatcher], IncomingServer]
 ConnectOut = Callable[[Mailbox, Organization, StepWatcher], OutgoingServer]
+ConnectItems = Callable[[Mailbox, Organization, Watcher], ItemsServer]
+
+#: What the test opens of appointments, contacts and tasks (R2.15), under names of their own.
+FOLDERS = {Phase.CALENDAR: CALENDAR, Phase.CONTACTS: CONTACTS, Phase.TASKS: TASKS}
+
+
+class Opening:
+    """Of a conversation whose requests have steps of their own, tells only how the line was opened."""
+
+    PHASES = frozenset(
+        {Phase.DISCOVER, Phase.AUTHORIZE, Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.LOGIN}
+    )
+
+    def __init__(self, watcher: StepWatcher) -> None:
+        self.watcher = watcher
+
+    def begin(self, phase: Phase) -> None:
+        if phase in self.PHASES:
+            self.watcher.begin(phase)
+
+    def end(self, phase: Phase, error: Exception | None) -> None:
+        if phase in self.PHASES:
+            self.watcher.end(phase, error)
 
 
 def test_mailbox(
@@ -133,11 +158,14 @@ def test_mailbox(
     *,
     clock: Clock = timezone.now,
     reset_watermark: bool | None = None,
+    take_over: bool = False,
     connect_incoming: ConnectIn = incoming_server,
     connect_outgoing: ConnectOut = outgoing_server,
+    connect_items: ConnectItems = items_server,
 ) -> TestReport:
     """One round of Test & Enable of a mailbox: every workload it has to be tested, or those whose
-    retry is due. `reset_watermark`: look again at older mail (R2.21); None: only at the first test."""
+    retry is due. `reset_watermark`: look again at older mail (R2.21); None: only at the first test.
+    `take_over`: synchronize with this organization even if the account was set to another one (R2.20)."""
     mailbox = Mailbox.objects.select_related(
         "email_server_profile", "regarding_user", "regarding_queue"
     ).get(pk=mailbox.pk)
@@ -146,7 +174,12 @@ def test_mailbox(
         Organization.objects.current(),
         clock,
         reset_watermark,
-        {Operation.INCOMING: connect_incoming, Operation.OUTGOING: connect_outgoing},
+        take_over,
+        {
+            Operation.INCOMING: connect_incoming,
+            Operation.OUTGOING: connect_outgoing,
+            Operation.ACT: connect_items,
+        },
     )
     return tester.run()
 
@@ -161,12 +194,14 @@ class _Tester:
         organization: Organization,
         clock: Clock,
         reset_watermark: bool | None,
+        take_over: bool,
         connect: dict[Operation, Callable[..., Any]],
     ) -> None:
         self.mailbox = mailbox
         self.organization = organization
         self.clock = clock
         self.reset_watermark = reset_watermark
+        self.take_over = take_over
         self.connect = connect
 
     def run(self) -> TestReport:
@@ -228,8 +263,8 @@ class _Tester:
 
     def _converse(self, operation: Operation, watcher: StepWatcher) -> None:
         if operation == Operation.ACT:
-            # The server could be read, and no cycle would: enabled, it would fail for good (R2.15).
-            raise NotSupported(str(operation.label))
+            self._look_into_calendar(watcher)
+            return
         server = self.connect[operation](self.mailbox, self.organization, watcher)
         if operation == Operation.OUTGOING:
             signer = signer_of(self.mailbox.email_server_profile)
@@ -246,6 +281,41 @@ class _Tester:
             server.list_new(INBOX, "", 1)
         finally:
             server.close()
+
+    def _look_into_calendar(self, watcher: StepWatcher) -> None:
+        """R2.15: open each of the three folders, then say on the account that it is ours. That is written into the
+        calendar folder, and no client shows it; so it proves as well that we may write there."""
+        server: ItemsServer = self.connect[Operation.ACT](
+            self.mailbox, self.organization, Opening(watcher)
+        )
+        try:
+            server.open()
+            for phase, folder in FOLDERS.items():
+                with watched(watcher, phase):
+                    server.changes(folder, "", 1)
+            with watched(watcher, Phase.MARKER):
+                self._mark(server, watcher)
+        finally:
+            server.close()
+
+    def _mark(self, server: ItemsServer, watcher: StepWatcher) -> None:
+        """R6.60, R6.61. Raises OtherOrganization."""
+        try:
+            marker.require_ours(server, self.organization)
+        except marker.OtherOrganization as other:
+            if not self.take_over:
+                raise
+            words = _("Taken over from “%(name)s”.") % {"name": other.detail}
+            watcher.steps[-1]["text"] = words
+        server.set_marker(marker.ours(self.organization, self.clock()))
+
+    def _note_marker(self, now: datetime) -> None:
+        told = {"marker_organization": str(self.organization.pk), "marker_checked_at": now}
+        ActState.objects.update_or_create(
+            mailbox=self.mailbox,
+            defaults=told,
+            create_defaults=told | {"generation": self.mailbox.account_generation},
+        )
 
     def _check_signature(self, signer: Signer, watcher: StepWatcher) -> None:
         """R5.32: before anything leaves that receivers would find falsely signed."""
@@ -374,6 +444,8 @@ class _Tester:
             ):
                 if reset and operation == Operation.INCOMING:
                     self._look_again()
+                if operation == Operation.ACT:
+                    self._note_marker(now)
                 if operation == Operation.ACT and self.mailbox.regarding_user is not None:
                     # Before the first cycle, so that he finds them and can change them (R6.9).
                     copy_templates(self.mailbox.regarding_user, now)

@@ -27,6 +27,7 @@ from mailboxes.fields import SecretField
 from mailboxes.legality import mailbox_faults
 from mailboxes.models.base import Owned, Record, Stamped, Stateful
 from mailboxes.models.deleting import pass_on
+from mailboxes.models.organization import Organization
 from mailboxes.models.profiles import AT_LEAST_ONE, EmailServerProfile
 from mailboxes.models.queues import Queue
 
@@ -349,6 +350,18 @@ class Mailbox(Record, Stamped, Owned, Stateful):
     @property
     def act_status(self) -> TestStatus:
         return TestStatus(self._learned(Operation.ACT, "test_status", TestStatus.NOT_RUN))
+
+    @property
+    def is_act_sync_org_flag_set(self) -> bool:
+        """The account on the server says that it synchronizes with this organization (R6.60)."""
+        state = getattr(self, "act_state", None)
+        organization = str(Organization.objects.current().pk)
+        return state is not None and bool(state.marker_organization == organization)
+
+    @property
+    def org_marked_as_primary_for_exchange_sync(self) -> bool:
+        """A test made this organization the one (R6.61)."""
+        return self.is_act_sync_org_flag_set and self.act_status == TestStatus.SUCCESS
 
     @property
     def mailbox_status(self) -> TestStatus:

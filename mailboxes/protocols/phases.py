@@ -21,6 +21,11 @@ class Phase(StrEnum):
     SEND = "send"
     FIND = "find"
     CLOSE = "close"
+    # What belongs to appointments, contacts and tasks
+    CALENDAR = "calendar"
+    CONTACTS = "contacts"
+    TASKS = "tasks"
+    MARKER = "marker"  # which organization the account synchronizes with
 
 
 class Watcher(Protocol):

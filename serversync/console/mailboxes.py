@@ -46,7 +46,7 @@ from mailboxes.protocols.phases import Phase
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment, version_words
 from mailboxes.signin import may_sign_in
 from serversync import engine, quarantine
-from serversync.act import batches, guard
+from serversync.act import batches, guard, marker
 from serversync.act.byhand import ALERTS
 from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console import actcard
@@ -121,11 +121,12 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
     list_display_links = ["title"]
     list_filter = [HealthFilter, *MailboxScreen.list_filter]
     actions = [
-        "approve", "reject", "test_and_enable", "synchronize", "apply_defaults", "activate",
-        "deactivate",
+        "approve", "reject", "test_and_enable", "test_and_take_over", "synchronize",
+        "apply_defaults", "activate", "deactivate",
     ]  # fmt: skip
     deeds = (
         Deed("test_and_enable", _("Test & Enable"), main=True),
+        Deed("test_and_take_over", _("Test & Enable, and take over from another organization")),
         Deed("synchronize", _("Synchronize now")),
         Deed("approve", _("Approve")),
         Deed("reject", _("Reject")),
@@ -151,6 +152,8 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         }
         if not active:
             hidden |= {"test_and_enable", "synchronize"}
+        if not active or not _is_anothers(obj):
+            hidden.add("test_and_take_over")
         return [deed for deed in self.deeds if deed.name not in hidden]
 
     # -- columns
@@ -211,6 +214,16 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
 
     @admin.action(description=_("Test & Enable"))
     def test_and_enable(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
+        self._test(request, queryset, take_over=False)
+
+    @admin.action(description=_("Test & Enable, even if set to another organization (R2.20)"))
+    def test_and_take_over(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
+        """Appointments, contacts and tasks: the other organization then stops (R6.61)."""
+        self._test(request, queryset, take_over=True)
+
+    def _test(
+        self, request: HttpRequest, queryset: "QuerySet[Mailbox]", *, take_over: bool
+    ) -> None:
         ids = list(queryset.values_list("pk", flat=True))
         chosen = Mailbox.objects.filter(pk__in=ids)
 
@@ -220,7 +233,8 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
                 engine.enqueue_tests(
                     access.visible_to(request.user, chosen, "test_mailbox").values_list(
                         "pk", flat=True
-                    )
+                    ),
+                    take_over=take_over,
                 )
             return outcome
 
@@ -269,6 +283,12 @@ def _organization(request: HttpRequest) -> Organization:
     if known is None:
         known = request.__dict__["_organization"] = Organization.objects.current()
     return known
+
+
+def _is_anothers(mailbox: Any) -> bool:
+    """Its last look found that the account synchronizes with another organization (R6.61)."""
+    row = mailbox.workload(Operation.ACT)
+    return row is not None and row.state_code == marker.OtherOrganization.code
 
 
 def _direction(mailbox: Any, number: int) -> SafeString:
@@ -458,6 +478,10 @@ STEPS: dict[str, Any] = {
     Phase.SEND: _("Send a test message"),
     Phase.FIND: _("Look into sent items"),
     Phase.CLOSE: _("Leave"),
+    Phase.CALENDAR: _("Open the calendar"),
+    Phase.CONTACTS: _("Open the contacts"),
+    Phase.TASKS: _("Open the tasks"),
+    Phase.MARKER: _("Note on it that it is ours"),
     # Before and between them.
     "preconditions": _("Look at what it needs"),
     "settings": _("Read the settings"),

@@ -26,6 +26,13 @@ class Command(BaseCommand):
             help="also look again at older mail (R2.21); by default only at the first test",
         )
 
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="synchronize appointments, contacts and tasks with this organization even if the "
+            "account was set to another one, which then stops (R2.20, R6.61)",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         mailboxes = chosen(options)
         services.schedule_test(
@@ -34,7 +41,11 @@ class Command(BaseCommand):
         )
         failed = 0
         for mailbox in mailboxes:
-            report = test_mailbox(mailbox, reset_watermark=options["reset_watermark"])
+            report = test_mailbox(
+                mailbox,
+                reset_watermark=options["reset_watermark"],
+                take_over=options["take_over"],
+            )
             self.stdout.write(report.mailbox)
             for result in report.results:
                 self.show(result)

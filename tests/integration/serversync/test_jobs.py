@@ -49,15 +49,15 @@ def test_the_test_job_tests_the_mailbox_that_it_names(monkeypatch):
     mailbox = ready_mailbox()
     seen = []
 
-    def tested(given, reset_watermark):
-        seen.append((given, reset_watermark))
+    def tested(given, reset_watermark, take_over):
+        seen.append((given, reset_watermark, take_over))
         return testing.TestReport(given.name, ())
 
     monkeypatch.setattr(testing, "test_mailbox", tested)
-    engine.enqueue_tests([mailbox.pk], reset_watermark=True)
+    engine.enqueue_tests([mailbox.pk], reset_watermark=True, take_over=True)
     job = OrmQ.objects.get().task
     assert mailbox.name in jobs.test_mailbox(*job["args"])
-    assert seen == [(mailbox, True)]
+    assert seen == [(mailbox, True, True)]
 
 
 @pytest.mark.rule("R3.30")

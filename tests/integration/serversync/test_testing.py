@@ -285,17 +285,6 @@ def test_preconditions_are_checked_first_each_with_its_own_code(columns, code):
         assert (row.test_status, row.test_steps[0]["code"]) == (FAILURE, code)
 
 
-def test_appointments_of_an_exchange_mailbox_are_not_enabled_while_nothing_synchronizes_them():
-    """Its mail can be read, and that must not pass for the other."""
-    bench = Bench(
-        email_server_profile=EmailServerProfileFactory(exchange=True),
-        act_delivery_method=ActDeliveryMethod.SERVER_SIDE_SYNC,
-    )
-    bench.run()
-    assert bench.states() == [(SUCCESS, True), (SUCCESS, True), (FAILURE, False)]
-    assert bench.workload(ACT).test_steps[0]["code"] == "NotSupported"
-
-
 @pytest.mark.rule("R2.19")
 def test_an_inactive_profile_is_reported_for_each_direction_by_its_own_code():
     bench = Bench()
