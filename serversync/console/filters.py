@@ -26,7 +26,7 @@ from django.utils.translation import ngettext
 from activities import private
 from activities.admin import record_link
 from mailboxes import access
-from mailboxes.choices import Operation
+from mailboxes.choices import Operation, StateCode
 from mailboxes.models import Mailbox, Organization, SystemUser
 from mailboxes.screens import Screen, actor_of, badge, state_badge
 from serversync import engine
@@ -200,16 +200,21 @@ class QueryConsole(Deeds, Screen):
         if table is None:
             return self._choose_table(request)
         actor = actor_of(request)
-        query = self.begun(actor, table)
+        query = self.begun(actor, table, request.GET.get("template", ""))
         return self._edited(request, query, actor)
 
-    def begun(self, actor: SystemUser, table: Table) -> Any:
+    def begun(self, actor: SystemUser, table: Table, template: str) -> Any:
         raise NotImplementedError
+
+    def models(self) -> list[tuple[Any, str]]:
+        """What a new one can begin with: its name, and where that leads."""
+        return []
 
     def _choose_table(self, request: HttpRequest) -> HttpResponse:
         context = {
             "title": __("New: %(name)s") % {"name": self.opts.verbose_name},
             "tables": [(table.label, f"?table={table.value}") for table in SyncTable],
+            "templates": self.models(),
         }
         return self._answer(request, "console/filter_table.html", context)
 
@@ -448,8 +453,17 @@ class FilterConsole(QueryConsole):
     def owner(self, query: UserQuery) -> str:
         return str(query.owning_user)
 
-    def begun(self, actor: SystemUser, table: Table) -> UserQuery:
+    def begun(self, actor: SystemUser, table: Table, template: str) -> UserQuery:
+        for one in giving.templates().filter(returned_type_code=table.value):
+            if str(one.pk) == template:
+                return giving.copied(one, actor, timezone.now(), actor)
         return UserQuery(owning_user=actor, returned_type_code=table.value, conditions={"all": []})
+
+    def models(self) -> list[tuple[Any, str]]:
+        return [
+            (one, f"?table={one.returned_type_code}&template={one.pk}")
+            for one in giving.templates().filter(state_code=StateCode.ACTIVE)
+        ]
 
     def form_for(self, query: Any, actor: SystemUser, data: Any, **more: Any) -> FilterForm:
         return FilterForm(
@@ -505,7 +519,7 @@ class FilterTemplateConsole(QueryConsole):
     def default(self, query: SavedQuery) -> SafeString | str:
         return badge(_("default"), "info") if query.is_default else ""
 
-    def begun(self, actor: SystemUser, table: Table) -> SavedQuery:
+    def begun(self, actor: SystemUser, table: Table, template: str) -> SavedQuery:
         return SavedQuery(returned_type_code=table.value, conditions={"all": []})
 
     def form_for(self, query: Any, actor: SystemUser, data: Any, **more: Any) -> TemplateForm:
@@ -541,7 +555,7 @@ class FilterTemplateConsole(QueryConsole):
         access.require(actor, "change", UserQuery)
         if not self.has_view_permission(request):
             raise PermissionDenied
-        offered = giving.templates().filter(state_code=0)
+        offered = giving.templates().filter(state_code=StateCode.ACTIVE)
         initial = {"templates": giving.default_templates(), "whom": "all"}
         form = ApplyForm(request.POST or None, actor=actor, offered=offered, initial=initial)
         if not form.is_valid():

@@ -126,6 +126,24 @@ def test_a_user_without_any_permission_makes_a_filter_line_by_line():
 
 
 @pytest.mark.rule("R6.12")
+def test_a_new_filter_may_begin_with_a_template(ada):
+    client, key = signed_in(ada), key_of(Table.TASK)
+    begin = f"?table={Table.TASK}&template={key}"
+    assert begin.replace("&", "&amp;") in client.get(url("add")).content.decode()
+    shown = client.get(f"{url('add')}{begin}").content.decode()
+    assert 'value="My open tasks"' in shown
+    assert "Finds 0 records of yours" in shown
+
+    client.post(f"{url('add')}{begin}", lines(("owner", "me", ""), name="Mine"))
+
+    made = UserQuery.objects.get()
+    assert (made.name, made.parent_query_id, made.owning_user) == ("Mine", key, ada)
+    # Of another table, or none at all: one begins with nothing.
+    for other in (f"?table={Table.FAX}&template={key}", f"?table={Table.FAX}&template=%00"):
+        assert "My open" not in client.get(f"{url('add')}{other}").content.decode()
+
+
+@pytest.mark.rule("R6.12")
 def test_what_is_wrong_stays_typed_and_is_explained(ada):
     page = f"{url('add')}?table={Table.CONTACT}"
 
