@@ -35,6 +35,7 @@ from mailboxes.causes import cause_of
 from mailboxes.models import Organization
 from mailboxes.screens import actor_of, badge
 from serversync import byhand
+from serversync.console.answers import answer_words
 from serversync.console.byhand import UNTRACK, Untracking
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
@@ -334,7 +335,7 @@ def _party_line(
         row.unresolved_party_name,
         row.address_used,
         record,
-        delivery_words(row),
+        delivery_words(row) or answer_words(row),
     )
 
 

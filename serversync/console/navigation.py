@@ -45,6 +45,19 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
         ),
     ),
     (
+        _("Calendar and tasks"),
+        (
+            (_("Calendar"), "calendar"),
+            (_("Appointments"), "activities.Appointment"),
+            (_("Recurring appointments"), "activities.RecurringAppointmentMaster"),
+            (_("Service activities"), "activities.ServiceAppointment"),
+            (_("Tasks"), "activities.Task"),
+            (_("Phone calls"), "activities.PhoneCall"),
+            (_("Letters"), "activities.Letter"),
+            (_("Faxes"), "activities.Fax"),
+        ),
+    ),
+    (
         _("People"),
         (
             (_("Users"), "mailboxes.SystemUser"),
@@ -90,6 +103,7 @@ PAGES = {
     "what_if": "serversync.SyncItem",
     "act_questions": "serversync.ExchangeSyncIdMapping",
     "conflicts": "mailboxes.EmailSearch",
+    "calendar": "activities.Appointment",
 }
 
 

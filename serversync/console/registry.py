@@ -8,14 +8,21 @@ from activities import admin as activities
 from activities.models import (
     Account,
     ActivityPointer,
+    Appointment,
     BouncedAddress,
     Contact,
     Email,
     EmailSignature,
+    Fax,
     Incident,
     Lead,
+    Letter,
+    PhoneCall,
     QueueItem,
+    RecurringAppointmentMaster,
+    ServiceAppointment,
     StoredBytes,
+    Task,
     Template,
 )
 from mailboxes import admin as mailboxes
@@ -56,6 +63,14 @@ from serversync.console.mailboxes import (
     WorkloadConsole,
 )
 from serversync.console.organization import OrganizationConsole
+from serversync.console.planning.meetings import AppointmentConsole, ServiceConsole
+from serversync.console.planning.seriespage import SeriesConsole
+from serversync.console.planning.todos import (
+    FaxConsole,
+    LetterConsole,
+    PhoneCallConsole,
+    TaskConsole,
+)
 from serversync.console.replay import ReplayConsole
 from serversync.console.submissions import LearnedLimitConsole, SubmissionConsole
 from serversync.models import (
@@ -98,6 +113,13 @@ SCREENS = {
     Template: TemplateConsole,
     EmailSignature: SignatureConsole,
     Email: EmailConsole,
+    Appointment: AppointmentConsole,
+    RecurringAppointmentMaster: SeriesConsole,
+    ServiceAppointment: ServiceConsole,
+    Task: TaskConsole,
+    PhoneCall: PhoneCallConsole,
+    Letter: LetterConsole,
+    Fax: FaxConsole,
     QueueItem: activities.QueueItemScreen,
     BouncedAddress: activities.BouncedAddressScreen,
     ActivityPointer: activities.ActivityScreen,

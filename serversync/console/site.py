@@ -13,6 +13,7 @@ from mailboxes.redirect import redirect_address
 from serversync.console import (
     actquestions,
     actwhy,
+    calendar,
     conflicts,
     front,
     navigation,
@@ -43,6 +44,7 @@ class ConsoleSite(admin.AdminSite):
             *signin.urls(self),
             *quarantine.urls(self),
             *conflicts.urls(self),
+            *calendar.urls(self),
             *whatif.urls(self),
             *actquestions.urls(self),
             *actwhy.urls(self),

@@ -6,16 +6,20 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
+from activities.choices import ParticipationType
 from activities.models import Account as CustomerAccount
 from activities.models import (
+    Appointment,
     BouncedAddress,
     Contact,
     Email,
     EmailSignature,
     Incident,
     Lead,
+    RecurringAppointmentMaster,
     Template,
 )
 from mailboxes import alerts
@@ -41,6 +45,16 @@ from serversync.models import (
     ReplayChange,
     SyncItem,
     Workload,
+)
+from tests.factories.activities import (
+    ActivityPartyFactory,
+    AppointmentFactory,
+    FaxFactory,
+    LetterFactory,
+    PhoneCallFactory,
+    RecurringAppointmentMasterFactory,
+    ServiceAppointmentFactory,
+    TaskFactory,
 )
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -87,6 +101,9 @@ class Site:
     answered: Email
     draft: Email
     rule: MailboxTrackingFolder
+    meeting: Appointment
+    private: Appointment
+    series: RecurringAppointmentMaster
     items: dict[str, SyncItem] = field(default_factory=dict)
 
 
@@ -207,6 +224,7 @@ def build_site() -> Site:
     Workload.objects.filter(mailbox__in=[healthy, queue]).update(
         last_success_at=now - timedelta(minutes=3), next_run_at=now + timedelta(minutes=2)
     )
+    meeting, private, series = _planned(administrator, ada, ben, now)
     site = Site(
         now=now,
         organization=organization,
@@ -232,6 +250,9 @@ def build_site() -> Site:
         answered=Email.objects.get(activity__subject="Invoice 12 of May"),
         draft=_draft(ada, now),
         rule=_track(healthy, contoso, now),
+        meeting=meeting,
+        private=private,
+        series=series,
     )
     _decide_again(administrator, now)
     copy_templates(ada, now)
@@ -245,6 +266,53 @@ def build_site() -> Site:
     )
     site.items = {item.state: item for item in SyncItem.objects.filter(mailbox=healthy)}
     return site
+
+
+def _planned(
+    administrator: SystemUser, ada: SystemUser, ben: SystemUser, now: datetime
+) -> tuple[Appointment, Appointment, RecurringAppointmentMaster]:
+    """The administrator's meeting with Ada and somebody outside, a private one of Ben's, a series of the
+    administrator's; and one of everything else that is planned."""
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+    owned = {"activity__owning_user": administrator}
+    meeting = AppointmentFactory(
+        activity__subject="Quarterly review",
+        scheduled_start=noon,
+        description="Numbers of the quarter",
+        location="Room 12",
+        **owned,
+    )
+    private = AppointmentFactory(
+        activity__subject="Doctor",
+        activity__owning_user=ben,
+        scheduled_start=noon + timedelta(hours=2),
+        description="Blood test",
+        location="Clinic",
+        is_mapi_private=True,
+    )
+    first = noon.date() - timedelta(days=7)
+    series = RecurringAppointmentMasterFactory(pattern_start_date=first, **owned)
+    people = (
+        (meeting, ParticipationType.ORGANIZER, administrator, ""),
+        (meeting, ParticipationType.REQUIRED_ATTENDEE, ada, ""),
+        (meeting, ParticipationType.OPTIONAL_ATTENDEE, None, "zed@elsewhere.example"),
+        (private, ParticipationType.ORGANIZER, ben, ""),
+        (series, ParticipationType.ORGANIZER, administrator, ""),
+    )
+    for item, role, user, address in people:
+        ActivityPartyFactory(
+            activity=item.activity,
+            participation_type_mask=role,
+            party_type=ContentType.objects.get_for_model(SystemUser) if user else None,
+            party_id=str(user.pk) if user else "",
+            address_used=user.internal_email_address if user else address,
+            unresolved_party_name=str(user) if user else "",
+        )
+    due = noon + timedelta(hours=4)
+    ServiceAppointmentFactory(scheduled_start=noon, **owned)
+    for factory in (TaskFactory, PhoneCallFactory, LetterFactory, FaxFactory):
+        factory(scheduled_end=due, **owned)
+    return meeting, private, series
 
 
 def _decide_again(actor: SystemUser, now: datetime) -> None:

@@ -1,0 +1,1 @@
+"""Pages of what is planned: appointments, series, service activities, tasks, calls, letters, faxes."""
