@@ -11,7 +11,18 @@ from enum import StrEnum
 
 from mailboxes.protocols.items import Tell
 from serversync.act import meetings, merging, tasks, times
-from serversync.act.types import DONE, Decision, LinkTo, Lost, Pair, Reason, Table, Verb, Write
+from serversync.act.types import (
+    DONE,
+    Decision,
+    LinkTo,
+    Lost,
+    Pair,
+    Reason,
+    Started,
+    Table,
+    Verb,
+    Write,
+)
 
 
 class Case(StrEnum):
@@ -94,10 +105,10 @@ def case_of(pair: Pair) -> Case | None:
 
 
 def why_left(pair: Pair) -> str:
-    """A record that a person linked stays, whatever the filters find (R6.4)."""
+    """What a person linked or tracks stays, whatever the filters find (R6.4)."""
     if not pair.record.readable:
         return "not_readable"
-    by_filter = pair.link.started.value == "filter"
+    by_filter = pair.link.started is Started.FILTER and not pair.item.tracked
     return "no_filter" if by_filter and not pair.record.matches else ""
 
 
@@ -151,7 +162,7 @@ def _delete_item(
 def ending(pair: Pair, now: datetime, verb: Verb, *, link: LinkTo, why: str) -> Decision:
     """The item is deleted or called off. What mails attendees waits for a person (R6.46)."""
     assert pair.server is not None
-    organizes = pair.table in MEETINGS and meetings.sends(pair)
+    organizes = pair.table in MEETINGS and meetings.invites(pair)
     tell, people = (
         meetings.tell_ending(pair.server.fields, now) if organizes else (Tell.NOBODY, frozenset())
     )

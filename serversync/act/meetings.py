@@ -50,7 +50,19 @@ def prepared(pair: Pair, now: datetime) -> Pair:
     if server is not None and pair.record.organizes and pair.item.organizes:
         known = {name: value for name, value in store.fields.items() if name == "organizer"}
         server = replace(server, fields={**server.fields, **known})
+    elif server is not None:
+        store = _without(store, server.fields.get("organizer"))
     return replace(pair, store=_as_sent(store, pair.record.lifecycle, now), server=server)
+
+
+def _without(side: Side, organizer: Any) -> Side:
+    """Who organizes it there is no attendee here."""
+    others = {
+        name: tuple(one for one in people if one != organizer)
+        for name in ATTENDEES
+        if isinstance(people := side.fields.get(name), tuple)
+    }
+    return replace(side, fields={**side.fields, **others})
 
 
 def _as_sent(store: Side, state: Lifecycle, now: datetime) -> Side:
@@ -82,6 +94,11 @@ def sends(pair: Pair) -> bool:
     if pair.table is Table.SERVICE_APPOINTMENT:
         return True
     return pair.record.organizes and (pair.server is None or pair.item.organizes)
+
+
+def invites(pair: Pair) -> bool:
+    """The server mails attendees about what this mailbox writes."""
+    return pair.table is not Table.SERVICE_APPOINTMENT and sends(pair)
 
 
 def is_own(pair: Pair) -> bool:
@@ -125,6 +142,7 @@ _TO_SERVER: tuple[tuple[Holds, str], ...] = (
     (lambda pair: pair.settings.drafts and pair.record.draft, "draft"),
 )
 _TO_STORE: tuple[tuple[Holds, str], ...] = (
+    (lambda pair: not pair.record.writable, "not_writable"),
     (lambda pair: pair.record.lifecycle in DONE, "closed_here"),
     (lambda pair: is_private(pair) and not _tracked_by_owner(pair), "private"),
 )
@@ -297,7 +315,7 @@ def calls_off(pair: Pair, now: datetime) -> bool:
     """The meeting on the server is to be called off, because the record was canceled (R6.45)."""
     return (
         pair.settings.propagate_cancellations
-        and pair.table.is_meeting
+        and pair.table is not Table.SERVICE_APPOINTMENT
         and pair.record.lifecycle is Lifecycle.CANCELED
         and pair.server is not None
         and not is_cancelled(pair.server)

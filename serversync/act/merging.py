@@ -48,13 +48,15 @@ class Closed:
 
 @dataclass(slots=True)
 class Merged:
-    """What to write on each side, and what both hold then. `held`: codes of what kept something back."""
+    """What to write on each side, and what both hold then. `held`: codes of what kept something back, and
+    `waiting`: which fields that was."""
 
     to_store: dict[str, Any] = field(default_factory=dict)
     to_server: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     held: dict[str, None] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
 
     def to(self, side: str) -> dict[str, Any]:
         return self.to_store if side == STORE else self.to_server
@@ -137,6 +139,7 @@ def _settle(
     other = values[loser]
     if outcome.fate is Fate.HELD:
         merged.held[outcome.why] = None
+        merged.waiting.update(unit)
     if outcome.fate in (Fate.CARRIED, Fate.WON):
         new = {name: value[name] for name in unit if not same(value[name], other[name])}
         merged.to(loser).update(new)

@@ -60,7 +60,8 @@ def _fitted(pair: Pair, side: Side | None) -> Side | None:
         at: None if told is None else fitted(pair.table, told).fields
         for at, told in side.occurrences.items()
     }
-    return replace(side, fields=fitted(pair.table, side.fields).fields, occurrences=own)
+    fields = fitted(pair.table, side.fields, pair.settings).fields
+    return replace(side, fields=fields, occurrences=own)
 
 
 def _as_it_is(pair: Pair, _now: datetime) -> Pair:
@@ -169,18 +170,22 @@ def _link(pair: Pair, now: datetime) -> Decision:
     """A record and an item that belong together, and aren't linked (R6.51)."""
     if pair.item.copy_of_linked and pair.settings.ignore_copies:
         return _forget("copy")
+    if not pair.record.readable:
+        return _stay(pair, "not_readable")
     if pair.link.unlinked and not _is_tracked_anew(pair):
-        wanted = pair.record.matches and pair.record.readable and _is_by_filter(pair)
+        wanted = pair.record.matches and _is_by_filter(pair)
         if not wanted and pair.link.question is not Question.PREVIOUSLY_LINKED:
             return _stay(pair, "unlinked")
         if waits := _asked(pair, Question.PREVIOUSLY_LINKED):
             return waits
     if pair.link.question is Question.DUPLICATE and (waits := _asked(pair, Question.DUPLICATE)):
         return waits
-    if not (_is_wanted_here(pair) or (pair.record.matches and pair.record.readable)):
+    if not (_is_wanted_here(pair) or pair.record.matches):
         return _forget("not_tracked")
     if tasks.is_foreign(pair):
         return _stay(pair, "foreign_task")
+    if meetings.calls_off(pair, now):
+        return replace(_call_off(pair, now), link=LinkTo.LINK)
     return _without_conflict(pair, _merge(pair, now))
 
 
@@ -198,10 +203,12 @@ def _create_there(pair: Pair, now: datetime) -> Decision:
     }
     told = series.exceptions(source, _only(pair, sent))
     write = Write(verb=Verb.CREATE, fields=sent, occurrences=told)
-    invites = pair.table.is_meeting and meetings.sends(pair)
+    invites = pair.table.is_meeting and meetings.invites(pair)
     write = _inviting(write, source.fields, now) if invites else write
+    state = _state_after(pair, source.fields, {})
     return Decision(
         link=LinkTo.LINK,
+        to_store=Write(verb=Verb.UPDATE, lifecycle=state) if state else None,
         to_server=write,
         base=_base(pair, {**sent, **_organizer(pair)}, told),
         reasons=(Reason("matches_filter"), *_told(write)),
@@ -285,25 +292,25 @@ def _merge(pair: Pair, now: datetime) -> Decision:
         base, pair.store.fields, pair.server.fields, ways, _closed(pair, now), _winner(pair)
     )
     rest = series.merge_occurrences(pair, head, now)
-    to_server = _to_server(pair, head, rest, now)
+    to_store, to_server = _to_store(pair, head, rest), _to_server(pair, head, rest, now)
     return Decision(
         link=LinkTo.KEEP if pair.link.linked else LinkTo.LINK,
-        to_store=_to_store(pair, head, rest),
+        to_store=to_store,
         to_server=to_server,
         base=Side({**head.base, **_called_off(pair)}, rest.base),
         must_wait=_must_wait(pair, to_server, rest),
         lost=(*head.lost, *rest.lost),
         reasons=tuple(_why(pair, head, rest, to_server)),
-        error=_error(head, rest),
+        error="" if to_store or to_server else _error(head, rest),
     )
 
 
 def _closed(pair: Pair, now: datetime) -> Closed:
-    names = dict.fromkeys(pair.directions, "not_writable") if not pair.record.writable else {}
-    if not pair.table.is_meeting:
-        return Closed(store=names)
-    shut = meetings.closed(pair, past=_stays_past(pair, now))
-    return replace(shut, store={**shut.store, **names})
+    if pair.table.is_meeting:
+        return meetings.closed(pair, past=_stays_past(pair, now))
+    return (
+        Closed() if pair.record.writable else Closed(dict.fromkeys(pair.directions, "not_writable"))
+    )
 
 
 def _stays_past(pair: Pair, now: datetime) -> bool:
@@ -342,7 +349,7 @@ def _to_server(pair: Pair, head: Merged, rest: Series, now: datetime) -> Write |
         tells=rest.tells,
         told=meetings.addresses(rest.people),
     )
-    if not (pair.table.is_meeting and meetings.sends(pair) and pair.server):
+    if not (pair.table.is_meeting and meetings.invites(pair) and pair.server):
         return replace(write, tells={}, told=())
     tell, people = meetings.tell_update(
         pair.server.fields,

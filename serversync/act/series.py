@@ -132,6 +132,8 @@ class _One:
         store, server = (
             None if (own := shown[name]) is None else Side(own) for name in (STORE, SERVER)
         )
+        if server is not None and meetings.is_cancelled(self.pair.server):
+            server = Side({**server.fields, "is_cancelled": True})
         return replace(self.pair, table=Table.APPOINTMENT, store=store, server=server)
 
     # -- what becomes of it
@@ -175,6 +177,7 @@ class _One:
         assert stays is not None
         verdict = self._verdict(gone, stays, shown)
         if verdict == RESTORE:
+            stays = self._present(there, shown) or stays
             own = merging.pick(self._names(gone, stays), stays)
             if not self._is_regular(own):
                 result.base[self.original] = own
@@ -265,7 +268,7 @@ class _One:
         if present is None:
             return merging.pick(names, wanted)
         if not self.wiped(name):
-            names = [each for each in names if merged is not None and each in merged.to(name)]
+            names = [each for each in names if merged and each not in merged.waiting]
         return {
             each: wanted[each]
             for each in names
@@ -313,7 +316,7 @@ def exceptions(side: Side, ways: Mapping[str, Direction]) -> dict[datetime, Fiel
         changed = {
             name: value
             for name, value in own.items()
-            if name in ways and not merging.same(value, plain.get(name))
+            if name in ways and name in plain and not merging.same(value, plain[name])
         }
         if changed:
             found[original] = changed

@@ -15,7 +15,7 @@ def prepared(pair: Pair, now: datetime) -> Pair:
     completion with its day."""
     store, server = pair.store, pair.server
     here = as_sent(store.fields, pair.record.lifecycle, now) if store else {}
-    there = dict(server.fields) if server else {}
+    there = _as_told(server.fields) if server else {}
     _date(here, there, now.date())
     _date(there, here, now.date())
     return replace(pair, store=_with(store, here), server=_with(server, there))
@@ -25,11 +25,18 @@ def as_sent(fields: Fields, state: Lifecycle, now: datetime) -> dict[str, Any]:
     sent = dict(fields)
     if state in DONE or _has_ended(fields, now):
         sent |= _told(fields, status=TaskProgress.COMPLETED, percent_complete=100)
-    elif "status" in fields and fields["status"] in (None, TaskProgress.COMPLETED):
+    elif "status" in fields and fields["status"] is None:
         sent["status"] = TaskProgress.NOT_STARTED
+    if not is_completed(sent):
+        sent |= _told(fields, completed=None)
     if "reminder" in fields and not _reminds(sent, now):
         sent["reminder"] = None
     return sent
+
+
+def _as_told(fields: Fields) -> dict[str, Any]:
+    """What isn't completed there has no day of completion."""
+    return dict(fields) if is_completed(fields) else {**fields, **_told(fields, completed=None)}
 
 
 def _has_ended(fields: Fields, now: datetime) -> bool:
@@ -60,9 +67,8 @@ def _with(side: Side | None, fields: Fields) -> Side | None:
 
 
 def is_completed(fields: Fields) -> bool:
-    """R6.37: a hundred percent is completed."""
-    done = fields.get("status") == TaskProgress.COMPLETED
-    return done or fields.get("percent_complete") == 100
+    """A hundred percent has been made the status by then (`fitting`)."""
+    return fields.get("status") == TaskProgress.COMPLETED
 
 
 def is_foreign(pair: Pair) -> bool:
