@@ -66,7 +66,7 @@ def test_sql_finds_what_the_language_says(table):
     viewer = with_teams(viewer_of(user, NOW))
     rows = dict(zip([one.pk for one in records], rows_of(table, records), strict=True))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(conditions(table))
     def agree(asked):
         said = {key for key, row in rows.items() if matches(table, asked, row, viewer)}
