@@ -29,8 +29,9 @@ def check(run: ActRun) -> None:
     """Look, and say when we were here last. Raises OtherOrganization."""
     now = run.clock()
     with run.timed("marker"):
-        require_ours(run.connected, run.organization)
-        run.connected.set_marker(ours(run.organization, now))
+        found = require_ours(run.connected, run.organization)
+        if found is None or found.synced_at is None or found.synced_at + EVERY <= now:
+            run.connected.set_marker(ours(run.organization, now))
     run.state.marker_checked_at = now
     run.state.marker_organization = str(run.organization.pk)
     run.state.save(update_fields=["marker_checked_at", "marker_organization"])
@@ -46,11 +47,12 @@ def _is_older(run: ActRun, age: timedelta) -> bool:
     return at is None or at + age <= run.clock()
 
 
-def require_ours(server: ItemsServer, organization: Organization) -> None:
-    """Nobody's is ours to take. Raises OtherOrganization."""
+def require_ours(server: ItemsServer, organization: Organization) -> Marker | None:
+    """The mark, None if there is none: nobody's is ours to take. Raises OtherOrganization."""
     found = server.marker()
     if found is not None and found.organization != str(organization.pk):
         raise OtherOrganization(found.name or found.organization)
+    return found
 
 
 def ours(organization: Organization, now: datetime) -> Marker:
