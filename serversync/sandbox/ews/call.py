@@ -42,10 +42,11 @@ class Call:
         self, wanted: Iterable[Element], act: Callable[[Element], Iterable[Element]], *empty: str
     ) -> Element:
         """One response message for each of `wanted`, in their order. `empty`: tags of the containers
-        that an error message has, too."""
+        that an error message has, too. A fault undoes what was done for those before."""
         messages = []
-        for place, element in enumerate(wanted):
-            messages.append(self.one(lambda element=element: act(element), *empty, place=place))  # type: ignore[misc]
+        with self.store.writing():
+            for place, element in enumerate(wanted):
+                messages.append(self.one(lambda element=element: act(element), *empty, place=place))  # type: ignore[misc]
         return soap.answer(self.operation, messages)
 
     def one(self, act: Callable[[], Iterable[Element]], *empty: str, place: int = 0) -> Element:

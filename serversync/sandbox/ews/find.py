@@ -283,5 +283,8 @@ def _view(call: Call, folder: Folder, items: list[Item], shape: Shape) -> Elemen
     if end - start > LONGEST_VIEW:
         raise Refusal("ErrorCalendarViewRangeTooBig")
     most = view.get("MaxEntriesReturned")
-    inside = occurrences.in_view(call.store, items, start, end)
+    if call.quirks.unexpanded_views:
+        inside = [item for item in items if occurrences.overlaps(item, start, end)]
+    else:
+        inside = occurrences.in_view(call.store, items, start, end)
     return unpaged(inside, f"{T}Items", show, None if most is None else int(most))

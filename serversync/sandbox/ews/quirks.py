@@ -40,6 +40,8 @@ class Quirks:
     """SendItem leaves the draft where it is and puts nothing into Sent Items."""
     no_sent_copy: bool = False
     """CreateItem with SendAndSaveCopy puts nothing into the folder."""
+    unexpanded_views: bool = False
+    """Calendar views hold series themselves instead of their occurrences."""
     # -- the line
     second_answer_after_fault: bool = False
     """After a SOAP fault a second, foreign response follows on the kept connection."""

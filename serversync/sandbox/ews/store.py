@@ -262,6 +262,7 @@ class Store(Tables):
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
         self.news = threading.Condition()
+        self._depth = 0  # of transactions inside the one that runs
         self.written = 0  # changes whenever something was written
         self._database = sqlite3.connect(
             str(path) if path else ":memory:", check_same_thread=False, isolation_level=None
@@ -279,10 +280,11 @@ class Store(Tables):
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; one inside another joins it."""
+        """A transaction; one inside another is a part of it, and fails alone if its failure is caught."""
         with self._lock:
             if self._database.in_transaction:
-                yield self._database
+                with self._part():
+                    yield self._database
                 return
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -292,6 +294,20 @@ class Store(Tables):
                 raise
             self._database.execute("COMMIT")
         self._tell_waiting()
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        self._depth += 1
+        name = f"part_{self._depth}"
+        self._database.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            self._database.execute(f"ROLLBACK TO {name}")
+            raise
+        finally:
+            self._database.execute(f"RELEASE {name}")
+            self._depth -= 1
 
     def _tell_waiting(self) -> None:
         """Whoever streams notifications looks for news only after something was written."""

@@ -85,7 +85,8 @@ def settle(item: Item | NewItem, owner: Account, changed: Sequence[str] = ()) ->
         read_task_recurrence(recurrence)
     put(element, "IsRecurring", boolean(recurrence is not None))
     start = element.findtext(f"{T}StartDate")
-    if start and not element.findtext(f"{T}DueDate"):
+    wrote_start_alone = "task:StartDate" in changed and "task:DueDate" not in changed
+    if start and wrote_start_alone and not element.findtext(f"{T}DueDate"):
         put(element, "DueDate", start)
     for name, value in (("Owner", owner.name), ("DelegationState", "NoMatch")):
         if not element.findtext(T + name):

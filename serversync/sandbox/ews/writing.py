@@ -10,6 +10,7 @@ from serversync.sandbox.ews import (
     extended,
     mimes,
     paths,
+    shapes,
     soap,
 )
 from serversync.sandbox.ews.call import Call
@@ -64,6 +65,7 @@ def given(call: Call, element: Element) -> NewItem:
     tag = soap.local(element)
     if tag not in paths.ITEM_TAGS:
         raise Refusal("ErrorInvalidItemForOperationCreateItem", f"{tag} can't be created here.")
+    shapes.require_item(element)
     content = element.find(f"{T}MimeContent")
     if content is None:
         item = NewItem(
@@ -123,6 +125,7 @@ def set_property(call: Call, item: Item | NewItem, given: Element) -> None:
         raise schema(f"The element '{item.tag}' has invalid child element '{name}'.", given)
     if name in READ_ONLY and name not in ("DateTimeReceived", "DateTimeSent"):
         raise Refusal("ErrorInvalidPropertySet", f"Set action is invalid for property {path_name}.")
+    shapes.require_property(given, call.schema)
     special = SPECIAL.get(name)
     if special is not None:
         special(call, item, given)

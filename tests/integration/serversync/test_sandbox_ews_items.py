@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+import requests
 from exchangelib import (
     CalendarItem,
     Contact,
@@ -24,7 +25,7 @@ from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.series import series_of
 from serversync.sandbox.ews.soap import SoapFault
 from serversync.sandbox.servers import running_sandbox
-from tests.integration.serversync.ews_clients import ADA, BEN, account, fresh_accounts
+from tests.integration.serversync.ews_clients import ADA, BEN, PASSWORD, account, fresh_accounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -276,6 +277,16 @@ class TestWriting:
         assert (asked.count("GetItem"), asked.count("UpdateItem")) == (1, 1)
         assert ada.contacts.filter(job_title="Buyer").count() == 100
 
+    def test_an_online_meeting_travels_with_its_link(self, sandbox):
+        url = "https://meet.example/1"
+        made = self.visit(
+            sandbox, is_online_meeting=True, join_online_meeting_url=url, required_attendees=[BEN],
+            tell=True,
+        )  # fmt: skip
+        assert account(sandbox).calendar.get(id=made.remote_id).is_online_meeting
+        his = only(sandbox.exchange.items(BEN, "calendar"))
+        assert his.text("JoinOnlineMeetingUrl") == url
+
     def test_attachments_change_the_key_of_their_item(self, sandbox):
         ada = account(sandbox)
         visit = ada.calendar.get(id=self.visit(sandbox).remote_id)
@@ -438,3 +449,50 @@ class TestByHand:
         ]  # fmt: skip
         assert len(exchange.meeting_mail(kind="request", recipient=BEN)) == 1
         assert exchange.items(ADA, "calendar") == []
+
+
+class TestSchema:
+    """What a server refuses as a whole, so that nothing of a request is done."""
+
+    def create(self, sandbox, *contacts: str) -> bytes:
+        return ask_raw(
+            sandbox,
+            f'<m:CreateItem MessageDisposition="SaveOnly"><m:Items>{"".join(contacts)}</m:Items>'
+            "</m:CreateItem>",
+        )
+
+    def test_elements_have_an_order(self, sandbox):
+        good = "<t:Contact><t:GivenName>1</t:GivenName><t:Surname>2</t:Surname></t:Contact>"
+        bad = "<t:Contact><t:Surname>2</t:Surname><t:GivenName>1</t:GivenName></t:Contact>"
+        assert b"ErrorSchemaValidation" in self.create(sandbox, good, bad)
+        assert sandbox.exchange.items(ADA, "contacts") == []
+        assert b"NoError" in self.create(sandbox, good)
+
+    def test_words_are_of_a_list(self, sandbox):
+        contact = "<t:Contact><t:Importance>Utmost</t:Importance></t:Contact>"
+        assert b"ErrorSchemaValidation" in self.create(sandbox, contact)
+
+    def test_one_that_is_refused_leaves_the_others(self, sandbox):
+        good = "<t:Contact><t:GivenName>1</t:GivenName></t:Contact>"
+        read_only = "<t:Contact><t:Notes>x</t:Notes></t:Contact>"
+        answer = self.create(sandbox, good, read_only, good)
+        assert (answer.count(b"NoError"), answer.count(b">ErrorInvalidPropertySet<")) == (2, 1)
+        assert len(sandbox.exchange.items(ADA, "contacts")) == 2
+
+
+def ask_raw(sandbox, body: str) -> bytes:
+    space = "http://schemas.microsoft.com/exchange/services/2006"
+    envelope = (
+        f'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:t="{space}/types"'
+        f' xmlns:m="{space}/messages"><s:Header><t:RequestServerVersion Version="Exchange2013"/>'
+        f"</s:Header><s:Body>{body}</s:Body></s:Envelope>"
+    )
+    answer = requests.post(
+        sandbox.exchange.url,
+        data=envelope.encode(),
+        auth=(ADA, PASSWORD),
+        verify=str(sandbox.folder / "trusted.pem"),
+        headers={"Content-Type": "text/xml; charset=utf-8"},
+        timeout=10,
+    )
+    return answer.content

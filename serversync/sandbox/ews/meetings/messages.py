@@ -21,6 +21,7 @@ CARRIED = frozenset(
     Subject Sensitivity Body Importance UID RecurrenceId Start End IsAllDayEvent Location Organizer
     RequiredAttendees OptionalAttendees Resources AppointmentSequenceNumber Recurrence StartTimeZone
     EndTimeZone ConferenceType AllowNewTimeProposal IsResponseRequested MeetingWorkspaceUrl NetShowUrl
+    IsOnlineMeeting JoinOnlineMeetingUrl
     """.split()  # noqa: SIM905
 )
 TAGS = {
