@@ -12,14 +12,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mailboxes.protocols.items import (
     FIELDS,
     Address,
+    Answer,
     Fields,
     ItemKind,
     Person,
+    Response,
     Sensitivity,
     Shape,
     ShowAs,
@@ -134,8 +138,16 @@ def when_of(when: When | None) -> When | None:
         first, last = _midnight(when.start), _midnight(when.end)
         last += DAY if last < when.end or last <= first else timedelta()
         return When(first, max(last, first + DAY), all_day=True)
-    zone = "UTC" if when.zone in UNIVERSAL else when.zone
-    return replace(when, end=max(when.start, when.end), zone=zone)
+    return replace(when, end=max(when.start, when.end), zone=_zone(when.zone))
+
+
+@cache
+def _zone(name: str) -> str:
+    """A name that nobody here knows can't be kept."""
+    try:
+        return "UTC" if name in UNIVERSAL else ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
 
 
 def _midnight(moment: datetime) -> datetime:
@@ -149,6 +161,15 @@ def people_of(people: Iterable[Person] | None) -> tuple[Person, ...]:
         person if person.address == address else replace(person, address=address)
         for address, person in sorted(known.items())
     )
+
+
+def answers_of(answers: Iterable[Answer] | None) -> tuple[Answer, ...]:
+    """Of those who have answered."""
+    said = {one.address.lower(): one for one in answers or () if one.response in ANSWERED}
+    return tuple(replace(one, address=address) for address, one in sorted(said.items()))
+
+
+ANSWERED = (Response.ACCEPTED, Response.TENTATIVE, Response.DECLINED)
 
 
 def person_of(person: Person | None) -> Person | None:
@@ -192,6 +213,7 @@ _FIT: dict[Shape, Callable[[Any], Value]] = {
     Shape.PEOPLE: people_of,
     Shape.ADDRESS: address_of,
     Shape.RECURRENCE: recurrence_of,
+    Shape.ANSWERS: answers_of,
 }
 
 

@@ -4,8 +4,9 @@ rows        what is loaded, for any number of keys at once
 reading     rows -> Side
 facts       whose they are, who may do what, who is busy
 types       what can be asked to be written
-writing     what is asked -> rows; contacts, todos, meetings: the columns of each
-people      addresses -> parties
+writing     what is asked -> compared, written by activities.scheduling, into the bin
+columns todos meetings contacts    fields as columns
+people      addresses as parties
 """
 
 from serversync.act.store.facts import busy_at, record_facts

@@ -80,7 +80,7 @@ def _meeting(loaded: Loaded, key: UUID, user: SystemUser) -> dict[str, Any]:
 
 def _is_of(party: Party, user: SystemUser) -> bool:
     if party.kind:
-        return party.kind == USER and party.record == str(user.pk)
+        return party.kind == USER and party.row.party_id == str(user.pk)
     return bool(party.address) and party.address == user.internal_email_address.strip().lower()
 
 

@@ -2,17 +2,16 @@
 (R6.31). Whom nobody knows stays an address.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import UUID
 
 from activities.choices import ParticipationType
 from activities.mime.message import Address
-from activities.models import ActivityParty
+from activities.scheduling.participants import as_new
+from activities.store import NewParty
 from mailboxes.models import Organization, SystemUser
-from mailboxes.protocols.items import Fields, Person
-from serversync.act.store.batch import Batch
+from mailboxes.protocols.items import Answer, Fields, Person
 from serversync.act.store.rows import Party
 from tracking.addresses import look_up
 from tracking.resolution import AddressBook, Match, ResolutionRules, resolve_sender, rules_of
@@ -23,6 +22,7 @@ ROLE_OF = {
     "required": ParticipationType.REQUIRED_ATTENDEE,
     "optional": ParticipationType.OPTIONAL_ATTENDEE,
 }
+ATTENDEES = ("required", "optional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,65 +53,89 @@ def told(fields: Fields, name: str) -> tuple[Person, ...]:
     return tuple(value) if value else ()
 
 
-def change_parties(
-    batch: Batch,
-    activity: UUID,
-    fields: Fields,
-    people: People,
-    parties: Iterable[Party] = (),
-    known: Mapping[str, Party] | None = None,
-) -> None:
-    """`parties`: those that it has; `known`: of its series, so that an occurrence has the same records.
+def parties_of(
+    fields: Fields, people: People, there: Sequence[Party] = (), known: Sequence[Party] = ()
+) -> tuple[list[NewParty] | None, frozenset[ParticipationType]]:
+    """All parties of the roles that change, and these roles; None where none does. `there`: those that it has;
+    `known`: of its series, so that an occurrence has the same records."""
+    names = [name for name in ROLE_OF if name in fields]
+    names += [name for name in ATTENDEES if "answers" in fields and name not in names]
+    if not names:
+        return None, frozenset()
+    book = {party.address: party for party in (*known, *there) if party.address}
+    found = [party for name in names for party in _role(name, fields, people, there, book)]
+    return _answered(found, fields), frozenset(ROLE_OF[name] for name in names)
 
-    Whoever stays keeps the row. Who has no address is not the server's to take off the list, and neither is
+
+def _role(
+    name: str, fields: Fields, people: People, there: Sequence[Party], book: Mapping[str, Party]
+) -> list[NewParty]:
+    """Whoever stays keeps the row. Who has no address is not the server's to take off the list, and neither is
     an organizer who is on it."""
-    parties = list(parties)
-    organizer = _organizer(fields, parties)
-    for name, role in ROLE_OF.items():
-        if name not in fields:
-            continue
-        here = [party for party in parties if party.role == role]
-        wanted = {person.address: person for person in told(fields, name)}
-        stays = {party.address for party in here}
-        kept = {"", organizer} if role != ParticipationType.ORGANIZER else {""}
-        gone = {party.id for party in here if party.address not in wanted.keys() | kept}
-        batch.parties_gone |= gone
-        position = max((party.position + 1 for party in here), default=0)
-        for address, person in wanted.items():
-            if address not in stays:
-                row = _row(activity, role, position, person, people, (known or {}).get(address))
-                batch.make(row)
-                position += 1
+    role = ROLE_OF[name]
+    here = [party for party in there if party.role == role]
+    if name not in fields:
+        return [_as_it_is(party) for party in here]
+    wanted = {person.address: person for person in told(fields, name)}
+    kept = {"", *wanted} | (_organizers(fields, there) if name in ATTENDEES else set())
+    stays = [_as_it_is(party) for party in here if party.address in kept]
+    position = max((party.position + 1 for party in stays), default=0)
+    missing = wanted.keys() - {party.address for party in here}
+    new = [person for address, person in wanted.items() if address in missing]
+    return stays + [
+        _new(role, number, person, people, book.get(person.address))
+        for number, person in enumerate(new, start=position)
+    ]
 
 
-def _organizer(fields: Fields, parties: Iterable[Party]) -> str:
-    if organizer := told(fields, "organizer"):
-        return organizer[0].address
-    organizers = [p.address for p in parties if p.role == ParticipationType.ORGANIZER]
-    return organizers[0] if organizers else ""
+def _as_it_is(party: Party) -> NewParty:
+    row = party.row
+    return replace(as_new(row), response=row.response, responded_on=row.responded_on)
 
 
-def _row(
-    activity: UUID,
-    role: ParticipationType,
-    position: int,
-    person: Person,
-    people: People,
-    known: Party | None,
-) -> ActivityParty:
-    party = ActivityParty(
-        activity_id=activity,
-        participation_type_mask=role,
-        position=position,
-        address_used=person.address[:320],
-        unresolved_party_name=person.name[:200],
+def _organizers(fields: Fields, there: Iterable[Party]) -> set[str]:
+    if "organizer" in fields:
+        return {person.address for person in told(fields, "organizer")}
+    return {party.address for party in there if party.role == ParticipationType.ORGANIZER}
+
+
+def _new(
+    role: ParticipationType, position: int, person: Person, people: People, known: Party | None
+) -> NewParty:
+    party = NewParty(role=role, position=position, address=person.address, name=person.name)
+    if known is not None:
+        row = known.row
+        return replace(
+            party,
+            name=person.name or row.unresolved_party_name,
+            type_id=row.party_type_id,
+            record_id=row.party_id,
+            column=row.address_used_email_column_number,
+            do_not_email=row.do_not_email,
+        )
+    match = people.behind(person)
+    if match is None:
+        return party
+    return replace(
+        party,
+        name=person.name or match.name,
+        type_id=content_type_id(match.kind),
+        record_id=match.id,
+        column=match.column,
+        do_not_email=match.do_not_email,
     )
-    match = None if known else people.behind(person)
-    if known is not None and known.kind:
-        party.party_type_id, party.party_id = content_type_id(known.kind), known.record
-    elif match is not None:
-        party.party_type_id, party.party_id = content_type_id(match.kind), match.id
-        party.address_used_email_column_number = match.column
-        party.do_not_email = match.do_not_email
-        party.unresolved_party_name = party.unresolved_party_name or match.name[:200]
-    return party
+
+
+def _answered(parties: Iterable[NewParty], fields: Fields) -> list[NewParty]:
+    """What the server knows of their answers. Where it tells none, what is known stays."""
+    answers: dict[str, Answer] = {}
+    told_of: Any = fields.get("answers")
+    for answer in told_of or ():
+        answers[answer.address] = answer
+    return [_with_answer(party, answers.get(party.address.strip().lower())) for party in parties]
+
+
+def _with_answer(party: NewParty, answer: Answer | None) -> NewParty:
+    if answer is None or party.role == ParticipationType.ORGANIZER:
+        return party
+    return replace(party, response=answer.response.value, responded_on=answer.at)

@@ -4,8 +4,8 @@ Nothing here depends on the time of day, so that a record nobody touched never l
 reminders of what is over, is decided where both sides are compared.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,8 +24,10 @@ from activities.models import Appointment, Contact, RecurringAppointmentMaster
 from mailboxes import recurrence as patterns
 from mailboxes.protocols.items import (
     Address,
+    Answer,
     Importance,
     Person,
+    Response,
     Sensitivity,
     ShowAs,
     TaskProgress,
@@ -229,6 +231,7 @@ def _meeting(row: Any, loaded: Loaded) -> Values:
         "organizer": organizer[0] if organizer else None,
         "required": people_of(people, ParticipationType.REQUIRED_ATTENDEE),
         "optional": people_of(people, ParticipationType.OPTIONAL_ATTENDEE),
+        "answers": tuple(_answers(people)),
         "is_cancelled": row.status == AppointmentStatus.CANCELED,
     }
 
@@ -239,6 +242,12 @@ def people_of(people: Iterable[Party], role: ParticipationType) -> tuple[Person,
         for party in people
         if party.role == role and party.address
     )
+
+
+def _answers(people: Iterable[Party]) -> Iterator[Answer]:
+    for party in people:
+        if party.role != ParticipationType.ORGANIZER and party.address:
+            yield Answer(party.address, Response(party.row.response), party.row.responded_on)
 
 
 def _appointment(row: Appointment, loaded: Loaded) -> Values:
@@ -269,11 +278,9 @@ def _series(row: RecurringAppointmentMaster, loaded: Loaded) -> Values:
 
 def first_time(row: RecurringAppointmentMaster) -> When:
     """Of its first occurrence. On the clock of its zone; of days, in UTC."""
-    zone = None if row.is_all_day_event else zone_of(row.time_zone)
     day = patterns.first_day(row.recurrence) or row.pattern_start_date
-    begins = patterns.moment(day, row.start_time, zone or UTC)
-    ends = begins + timedelta(minutes=row.duration)
-    return When(begins, ends, row.is_all_day_event, row.time_zone)
+    begins = patterns.moment(day, row.start_time, row.zone)
+    return When(begins, begins + row.length, row.is_all_day_event, row.time_zone)
 
 
 _READ: Mapping[Table, Callable[[Any, Loaded], Values]] = {

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
-from django.db.models import F, Q
+from django.db.models import Q
 
-from activities.choices import ParticipationType
+from activities import scheduling
+from activities.choices import ActivityType, ParticipationType
 from activities.models import (
     ActivityParty,
     Appointment,
@@ -26,7 +27,7 @@ from activities.models import (
     ServiceAppointment,
     Task,
 )
-from mailboxes.models import EmailSearch
+from mailboxes.models import EmailSearch, SystemUser
 from serversync.act.types import Table
 
 MODELS: dict[Table, type[models.Model]] = {
@@ -50,38 +51,63 @@ WITH_PEOPLE = (Table.APPOINTMENT, Table.RECURRING_APPOINTMENT)
 @dataclass(slots=True)
 class Party:
     """One party of a meeting. `address`: the one used, else the first of the record behind it; "" if there is
-    none, then it can't be invited."""
+    none, then it can't be invited. `kind`: label of the record's model, "" for a mere address."""
 
-    id: UUID
-    activity: UUID
-    role: ParticipationType
+    row: ActivityParty
     address: str
-    name: str
     kind: str
-    record: str
-    position: int
+
+    @property
+    def role(self) -> ParticipationType:
+        return ParticipationType(self.row.participation_type_mask)
+
+    @property
+    def name(self) -> str:
+        return self.row.unresolved_party_name
 
 
 @dataclass(slots=True)
 class Loaded:
-    """`rows`: by key; `exceptions`: of series, by theirs; `people`: of any of these meetings, by its key."""
+    """`rows`: by key; `exceptions`: of series, by theirs; `people`: of any of these meetings, by its key.
+    `wholes`: of activities that were locked, exceptions included."""
 
     table: Table
     rows: dict[UUID, Any] = field(default_factory=dict)
-    exceptions: dict[UUID, list[Appointment]] = field(default_factory=dict)
+    exceptions: dict[UUID, list[Appointment]] = field(default_factory=lambda: defaultdict(list))
     people: dict[UUID, list[Party]] = field(default_factory=lambda: defaultdict(list))
+    wholes: dict[UUID, scheduling.Whole] = field(default_factory=dict)
 
 
-def load(table: Table, keys: Iterable[UUID], *, lock: bool = False) -> Loaded:
-    """What isn't there is left out. `lock`: nobody else writes them until the transaction ends."""
+def load(table: Table, keys: Iterable[UUID]) -> Loaded:
+    """What isn't there is left out."""
     found = Loaded(table)
     for some in in_parts(sorted(set(keys))):
-        rows = _locked(_rows(table).filter(pk__in=some), table, lock)
-        found.rows |= {row.pk: row for row in rows}
+        found.rows |= {row.pk: row for row in _rows(table).filter(pk__in=some)}
         if table == Table.RECURRING_APPOINTMENT:
-            _add_exceptions(found, some, lock)
+            exceptions = Appointment.objects.filter(series__in=some).select_related("activity")
+            _add_exceptions(found, exceptions.order_by("pk"))
         if table in WITH_PEOPLE:
-            _add_people(found, some)
+            _add_people(found, _parties_of(table, some))
+    return found
+
+
+def locked(table: Table, keys: Iterable[UUID]) -> Loaded:
+    """The same for whoever writes: nobody else does until the transaction ends."""
+    wanted = sorted(set(keys))
+    if table == Table.CONTACT:
+        rows = _rows(table).filter(pk__in=wanted).select_for_update(of=("self",))
+        return Loaded(table, {row.pk: row for row in rows})
+    wholes = scheduling.locked(wanted, ActivityType(table.value))
+    found = Loaded(table, {key: whole.detail for key, whole in wholes.items()}, wholes=wholes)
+    if table == Table.RECURRING_APPOINTMENT:
+        exceptions = Appointment.objects.filter(series__in=wanted).values_list("pk", flat=True)
+        theirs = scheduling.locked(exceptions, ActivityType.APPOINTMENT)
+        _add_exceptions(found, (whole.detail for whole in theirs.values()))
+        found.wholes |= theirs
+    if table in WITH_PEOPLE:
+        _add_people(found, (party for whole in found.wholes.values() for party in whole.parties))
+    elif table != Table.SERVICE_APPOINTMENT:
+        _add_owners(found)
     return found
 
 
@@ -101,62 +127,62 @@ def _rows(table: Table) -> "models.QuerySet[Any]":
     return rows.select_related("activity__owning_user__settings")
 
 
-def _locked(rows: "models.QuerySet[Any]", table: Table, lock: bool) -> "models.QuerySet[Any]":
-    if not lock:
-        return rows
-    return rows.select_for_update(of=("self",) if table == Table.CONTACT else ("self", "activity"))
+def _add_owners(found: Loaded) -> None:
+    """With their settings: days are those of the owner's zone."""
+    activities = [row.activity for row in found.rows.values()]
+    keys = {activity.owning_user_id for activity in activities} - {None}
+    owners = SystemUser.objects.select_related("settings").in_bulk(list(keys))
+    for activity in activities:
+        activity.owning_user = owners.get(activity.owning_user_id)
 
 
-def _add_exceptions(found: Loaded, keys: Sequence[UUID], lock: bool) -> None:
-    rows = Appointment.objects.filter(series__in=keys).select_related("activity").order_by("pk")
-    for row in _locked(rows, Table.APPOINTMENT, lock):
-        found.exceptions.setdefault(row.series_id, []).append(row)
+def _add_exceptions(found: Loaded, rows: Iterable[Appointment]) -> None:
+    for row in rows:
+        assert row.series_id is not None
+        found.exceptions[row.series_id].append(row)
 
 
-def _add_people(found: Loaded, keys: Sequence[UUID]) -> None:
+# -- people ----------------------------------------------------------------------------------------
+
+
+def _parties_of(table: Table, keys: Sequence[UUID]) -> "models.QuerySet[ActivityParty]":
     of = Q(activity__in=keys)
-    if found.table == Table.RECURRING_APPOINTMENT:
+    if table == Table.RECURRING_APPOINTMENT:
         of |= Q(activity__appointment__series__in=keys)
-    rows = (
-        ActivityParty.objects.filter(of, participation_type_mask__in=ROLES)
-        .annotate(app=F("party_type__app_label"), model=F("party_type__model"))
-        .order_by("activity", "participation_type_mask", "position", "pk")
-    )
-    people = [_party(row) for row in rows]
-    _add_addresses(people)
-    for party in people:
-        found.people[party.activity].append(party)
-
-
-def _party(row: Any) -> Party:
-    return Party(
-        id=row.pk,
-        activity=row.activity_id,
-        role=ParticipationType(row.participation_type_mask),
-        address=row.address_used.strip().lower(),
-        name=row.unresolved_party_name,
-        kind=f"{row.app}.{row.model}" if row.app and row.party_id else "",
-        record=row.party_id,
-        position=row.position,
+    return ActivityParty.objects.filter(of).order_by(
+        "activity", "participation_type_mask", "position", "pk"
     )
 
 
-def _add_addresses(people: Iterable[Party]) -> None:
-    """Of records behind parties without one: their first, as the index of addresses knows them."""
-    lacking = [party for party in people if not party.address and party.kind]
-    wanted = sorted({party.record for party in lacking})
-    first: dict[tuple[str, str], tuple[int, str]] = {}
-    for some in in_parts(wanted):
+def _add_people(found: Loaded, parties: Iterable[ActivityParty]) -> None:
+    for party in people_among(parties):
+        found.people[party.row.activity_id].append(party)
+
+
+def people_among(parties: Iterable[ActivityParty]) -> list[Party]:
+    """Organizers and attendees, with the addresses that they can be told at."""
+    rows = [party for party in parties if party.participation_type_mask in ROLES]
+    people = [Party(row, row.address_used.strip().lower(), _kind_of(row)) for row in rows]
+    _add_addresses([party for party in people if not party.address and party.kind])
+    return people
+
+
+def _kind_of(party: ActivityParty) -> str:
+    if not party.party_type_id or not party.party_id:
+        return ""
+    kind = ContentType.objects.get_for_id(party.party_type_id)
+    return f"{kind.app_label}.{kind.model}"
+
+
+def _add_addresses(lacking: Sequence[Party]) -> None:
+    """Of the records behind them: their first, as the index of addresses knows them."""
+    first: dict[tuple[int | None, str], tuple[int, str]] = {}
+    for some in in_parts(sorted({party.row.party_id for party in lacking})):
         rows = EmailSearch.objects.filter(parent_id__in=some).values_list(
             "parent_type_id", "parent_id", "email_column_number", "email_address"
         )
         for kind, record, column, address in rows:
-            key = (_label(kind), record)
+            key = (kind, record)
             first[key] = min(first.get(key, (column, address)), (column, address))
     for party in lacking:
-        party.address = first.get((party.kind, party.record), (0, ""))[1]
-
-
-def _label(content_type: int) -> str:
-    kind = ContentType.objects.get_for_id(content_type)
-    return f"{kind.app_label}.{kind.model}"
+        party.address = first.get((party.row.party_type_id, party.row.party_id), (0, ""))[1]

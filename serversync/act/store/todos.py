@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from activities.choices import (
     ActivityState,
@@ -13,11 +14,11 @@ from activities.choices import (
     TaskStatus,
 )
 from mailboxes.protocols.items import Fields, TaskProgress
-from serversync.act.store.activities import change_common, pointer, settle
-from serversync.act.store.batch import Batch
-from serversync.act.store.reading import day_of, start_of, zone_of_owner
-from serversync.act.store.rows import MODELS
+from serversync.act.store.columns import Columns, common
+from serversync.act.store.reading import day_of, start_of
 from serversync.act.types import Lifecycle, Table
+
+DONE = (ActivityState.COMPLETED, ActivityState.CANCELED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,87 +46,83 @@ OPEN_TASKS = {
 }
 
 
-def make(batch: Batch, table: Table, fields: Fields, lifecycle: Lifecycle | None) -> Any:
-    """What comes from a server has begun now (R6.39)."""
-    row: Any = MODELS[table](activity=pointer(batch, table), actual_start=batch.now)
-    row.activity.owning_user = batch.user
-    row.status_code = STATUSES[table].open
-    batch.make(row)
-    _fill(batch, table, row, fields, lifecycle)
-    return row
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the columns depend on. `row`: as it is, or one with the defaults for a new one; `zone`: its
+    owner's."""
+
+    table: Table
+    row: Any
+    zone: ZoneInfo
+    now: datetime
 
 
-def change(
-    batch: Batch, table: Table, row: Any, fields: Fields, lifecycle: Lifecycle | None
-) -> None:
-    _fill(batch, table, row, fields, lifecycle)
-    batch.stamp(row.activity)
+def columns(known: Known, fields: Fields, lifecycle: Lifecycle | None) -> Columns:
+    found = common(fields)
+    found.detail |= _days(known, fields)
+    if "percent_complete" in fields and known.table == Table.TASK:
+        found.detail["percent_complete"] = fields["percent_complete"] or 0
+    found.detail |= _state(known, fields, lifecycle, found.detail)
+    return found
 
 
-def _fill(
-    batch: Batch, table: Table, row: Any, fields: Fields, lifecycle: Lifecycle | None
-) -> None:
-    change_common(batch, row, fields)
-    _change_days(batch, row, fields)
-    if "percent_complete" in fields and table == Table.TASK:
-        batch.change(row, percent_complete=fields["percent_complete"] or 0)
-    _change_state(batch, table, row, fields, lifecycle)
-    batch.change(row.activity, sort_date=row.scheduled_end or row.activity.sort_date)
+def _days(known: Known, fields: Fields) -> dict[str, Any]:
+    found = {
+        column: _on_day(known, getattr(known.row, column), fields[name])
+        for name, column in (("start", "scheduled_start"), ("due", "scheduled_end"))
+        if name in fields
+    }
+    due = found.get("scheduled_end", known.row.scheduled_end)
+    if due is None and found.get("scheduled_start"):
+        found["scheduled_end"] = found["scheduled_start"]  # R6.38
+    return found
 
 
-def _change_days(batch: Batch, row: Any, fields: Fields) -> None:
-    for name, column in (("start", "scheduled_start"), ("due", "scheduled_end")):
-        if name in fields:
-            batch.change(row, **{column: _on_day(row, getattr(row, column), fields[name])})
-    if row.scheduled_end is None and fields.get("start") is not None:
-        batch.change(row, scheduled_end=row.scheduled_start)  # R6.38
-
-
-def _on_day(row: Any, before: datetime | None, day: Any) -> datetime | None:
+def _on_day(known: Known, before: datetime | None, day: Any) -> datetime | None:
     """On another day it keeps its time of day."""
-    zone = zone_of_owner(row.activity)
     if not isinstance(day, date):
         return None
-    if before is None or day_of(before, zone) == day:
-        return before or start_of(day, zone)
-    clock = before.astimezone(zone).time()
-    return datetime.combine(day, clock, zone).astimezone(before.tzinfo)
+    if before is None or day_of(before, known.zone) == day:
+        return before or start_of(day, known.zone)
+    clock = before.astimezone(known.zone).time()
+    return datetime.combine(day, clock, known.zone).astimezone(before.tzinfo)
 
 
 # -- open, completed, canceled ---------------------------------------------------------------------
 
 
-def _change_state(
-    batch: Batch, table: Table, row: Any, fields: Fields, lifecycle: Lifecycle | None
-) -> None:
-    progress = fields.get("status")
-    statuses = STATUSES[table]
+def _state(
+    known: Known, fields: Fields, lifecycle: Lifecycle | None, told: Mapping[str, Any]
+) -> dict[str, Any]:
+    progress, statuses = fields.get("status"), STATUSES[known.table]
     if lifecycle == Lifecycle.CANCELED:
-        settle(batch, row, statuses.canceled)
-    elif lifecycle == Lifecycle.COMPLETED or progress == TaskProgress.COMPLETED:
-        _complete(batch, table, row, fields)
-    elif progress is not None or lifecycle == Lifecycle.OPEN:
-        _reopen(batch, table, row, progress)
-    elif "completed" in fields and fields["completed"] is not None:
-        batch.change(row, actual_end=_on_day(row, row.actual_end, fields["completed"]))
+        return {"status_code": statuses.canceled}
+    if lifecycle == Lifecycle.COMPLETED or progress == TaskProgress.COMPLETED:
+        return _completed(known, fields)
+    if progress is not None or lifecycle == Lifecycle.OPEN:
+        return _opened(known, progress, told)
+    if isinstance(fields.get("completed"), date):
+        return {"actual_end": _on_day(known, known.row.actual_end, fields["completed"])}
+    return {}
 
 
-def _complete(batch: Batch, table: Table, row: Any, fields: Fields) -> None:
+def _completed(known: Known, fields: Fields) -> dict[str, Any]:
     """What is canceled here stays so; a server knows no difference."""
-    if row.status.state not in (ActivityState.COMPLETED, ActivityState.CANCELED):
-        settle(batch, row, STATUSES[table].completed)
-        if table == Table.TASK:
-            batch.change(row, percent_complete=100)
-    ended = _on_day(row, row.actual_end, fields.get("completed")) or row.actual_end
-    batch.change(row, actual_end=ended or batch.now)
+    before = known.row.actual_end
+    ended = _on_day(known, before, fields.get("completed")) or before or known.now
+    if known.row.status.state in DONE:
+        return {"actual_end": ended}
+    found = {"actual_end": ended, "status_code": STATUSES[known.table].completed}
+    return found | ({"percent_complete": 100} if known.table == Table.TASK else {})
 
 
-def _reopen(batch: Batch, table: Table, row: Any, progress: Any) -> None:
+def _opened(known: Known, progress: Any, told: Mapping[str, Any]) -> dict[str, Any]:
     """What was completed has no end any more, or it would be completed again (R6.39)."""
-    batch.change(row, actual_end=None)
-    if table == Table.TASK:
-        settle(batch, row, OPEN_TASKS.get(progress, TaskStatus.NOT_STARTED))
-        if progress == TaskProgress.IN_PROGRESS:
-            batch.change(row, percent_complete=row.percent_complete or 0)
-    elif row.status.state != ActivityState.OPEN:
-        settle(batch, row, STATUSES[table].open)
+    found: dict[str, Any] = {"actual_end": None}
+    if known.table == Table.TASK:
+        found["status_code"] = OPEN_TASKS.get(progress, TaskStatus.NOT_STARTED)
+        if progress == TaskProgress.IN_PROGRESS and "percent_complete" not in told:
+            found["percent_complete"] = known.row.percent_complete or 0
+    elif known.row.status.state in DONE:
+        found["status_code"] = STATUSES[known.table].open
+    return found

@@ -452,7 +452,7 @@ def test_a_pattern_that_cannot_be_kept_is_refused(user):
         StoreWrite(table=Table.RECURRING_APPOINTMENT, write=asked),
         StoreWrite(table=Table.CONTACT, write=good),
     )
-    assert (refused.outcome, refused.code) == (StoreOutcome.REFUSED, "SeriesNotStorable")
+    assert (refused.outcome, refused.code) == (StoreOutcome.REFUSED, "RecordNotStorable")
     assert stored.outcome is StoreOutcome.DONE
 
 

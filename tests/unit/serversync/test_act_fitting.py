@@ -109,7 +109,7 @@ SORTS = (Table.CONTACT, Table.RECURRING_APPOINTMENT, Table.TASK, Table.PHONE_CAL
 
 
 @pytest.mark.parametrize("table", SORTS, ids=lambda table: table.name)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data(), all_addresses=st.booleans())
 def test_what_fits_once_fits_as_it_is(table, data, all_addresses) -> None:
     settings = ActSettings(all_addresses=all_addresses)
@@ -119,7 +119,7 @@ def test_what_fits_once_fits_as_it_is(table, data, all_addresses) -> None:
 
 
 @pytest.mark.parametrize("table", SORTS, ids=lambda table: table.name)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_record_holds_all_of_what_fits(table, data) -> None:
     found = fitted(table, data.draw(items(table)), ONE).fields
