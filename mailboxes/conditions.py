@@ -994,6 +994,27 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         _("Somebody else organizes the meeting now (R6.32)."),
         _("Decide whether it is handed over, which calls the former meeting off."),
     ),
+    (
+        "RecordNotWritable",
+        810,
+        E,
+        ITEM,
+        _("The user may not store this here (R6.7)."),
+        _(
+            "Give a group of the user the permission, with a reach that covers the record; or take the "
+            "category off the item."
+        ),
+    ),
+    (
+        "RecordNotStorable",
+        811,
+        E,
+        ITEM,
+        _("What the server told can't be stored here as it is (R6.14)."),
+        _(
+            "The item's error says what is wrong. Change the item on the server; it is tried again then."
+        ),
+    ),
     # -- 9xx what only informs
     (
         "AddressMovedToOtherMailbox",
