@@ -13,8 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from activities.choices import ActivityState, ActivityType, ParticipationType
 from activities.models import Account, ActivityParty, ActivityPointer, Contact
 from mailboxes import access
-from mailboxes.choices import Reach, StateCode
+from mailboxes.choices import (
+    IncomingDeliveryMethod,
+    OutgoingDeliveryMethod,
+    Reach,
+    StateCode,
+)
 from mailboxes.models import SystemUser
+from mailboxes.protocols.errors import LoginRefused
 from serversync.act.choices import LinkState
 from serversync.act.conditions.catalogue import Kind, fields_of
 from serversync.act.conditions.language import NotUnderstood
@@ -27,6 +33,8 @@ from serversync.act.filters.giving import DEFAULTS, apply, default_templates, ke
 from serversync.act.types import Table
 from serversync.models import ActState, ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import QueryType
+from serversync.testing import test_mailbox
+from tests.factories.act import act_mailbox
 from tests.factories.activities import (
     ActivityPartyFactory,
     AppointmentFactory,
@@ -48,6 +56,8 @@ from tests.factories.filters import (
     conditions,
 )
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, TeamFactory, group_of
+from tests.fakeitems import FakeItemsAccount, FakeItemsServer
+from tests.integration.serversync.acts import act_account
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -613,3 +623,59 @@ def test_applying_costs_the_same_for_many_users(django_assert_max_num_queries):
 
     with django_assert_max_num_queries(9):
         apply([template], users, actor=root, now=NOW)
+
+
+# -- with the rest
+
+
+@pytest.mark.rule("R6.9")
+def test_the_first_test_that_succeeds_gives_a_user_his_filters():
+    mailbox = act_mailbox(
+        incoming_email_delivery_method=IncomingDeliveryMethod.NONE,
+        outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE,
+    )
+    account = FakeItemsAccount(mailbox.email_address)
+    refused = FakeItemsServer(account)
+    refused.fail("open", LoginRefused("no"))
+
+    def tested(server):
+        test_mailbox(mailbox, clock=lambda: NOW, connect_items=lambda *_args: server)
+        return UserQuery.objects.filter(owning_user=mailbox.regarding_user)
+
+    assert not tested(refused).exists()
+    assert tested(FakeItemsServer(account)).count() == len(DEFAULTS)
+    UserQuery.objects.all().delete()
+    assert not tested(FakeItemsServer(account)).exists()
+
+
+@pytest.mark.rule("R6.13", "R6.46")
+def test_a_contact_leaves_the_one_mailbox_and_comes_to_the_other():
+    ada, ben = act_account(), act_account("ben")
+    contact = ContactFactory(owning_user=ada.user)
+    for one in (ada, ben):
+        one.quiet()
+    assert ada.link_of(contact).state == LinkState.LINKED
+    assert not ben.links
+
+    Contact.objects.filter(pk=contact.pk).update(owning_user=ben.user)
+    for one in (ada, ben):
+        one.quiet()
+
+    assert ada.link_of(contact).state == LinkState.UNLINKED
+    assert ben.link_of(contact).state == LinkState.LINKED
+
+
+@pytest.mark.rule("R6.10", "R6.13", "R6.46")
+def test_a_filter_that_is_switched_off_unlinks_with_the_next_cycle():
+    ada = act_account()
+    contact = ContactFactory(owning_user=ada.user)
+    ada.quiet()
+    items = len(ada.account.items)
+
+    mine = UserQuery.objects.filter(owning_user=ada.user, returned_type_code=Table.CONTACT)
+    set_active(queries=mine, active=False, actor=ada.user, now=ada.now)
+    ada.quiet()
+
+    assert ada.link_of(contact).state == LinkState.UNLINKED
+    assert len(ada.account.items) == items
+    assert Contact.objects.filter(pk=contact.pk).exists()
