@@ -11,13 +11,15 @@ from django.db.models import Q
 
 from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
+from serversync.act.choices import BatchState
 from serversync.choices import ItemState
-from serversync.models import SyncItem
+from serversync.models import ParkedBatch, SyncItem, SyncRevision
 from tracking import brakes
 from tracking.byhand import blanked
 from tracking.matching import look_back
 
 CHUNK = 500
+HISTORY = timedelta(days=30)  # as long as the bin keeps what a revision could bring back (R6.47)
 
 #: These still need a person or another attempt, who need to see what it is about.
 KEPT = (ItemState.QUARANTINED, ItemState.RETRYING)
@@ -29,11 +31,12 @@ class Forgotten:
     originals: int
     alerts: int
     hashes: int
+    revisions: int
 
     def __str__(self) -> str:
         return (
-            f"{self.items} items blanked, {self.originals} originals, {self.alerts} alerts and"
-            f" {self.hashes} hashes removed"
+            f"{self.items} items blanked, {self.originals} originals, {self.alerts} alerts,"
+            f" {self.hashes} hashes and {self.revisions} revisions removed"
         )
 
 
@@ -45,6 +48,7 @@ def forget(now: datetime) -> Forgotten:
         originals=drop_originals(now, organization),
         alerts=drop_alerts(now, organization),
         hashes=drop_hashes(now, organization),
+        revisions=drop_revisions(now),
     )
 
 
@@ -90,3 +94,14 @@ def drop_alerts(now: datetime, organization: Organization) -> int:
     cutoff = now - timedelta(days=organization.trace_log_maximum_age_in_days)
     over = Q(closed_on__lt=cutoff) | Q(trace_status=True, last_seen_on__lt=cutoff)
     return TraceLog.objects.filter(over, can_be_deleted=True).delete()[0]
+
+
+def drop_revisions(now: datetime) -> int:
+    """What the synchronization did to records and items, and what was decided about batches: both tell values."""
+    ended = ParkedBatch.objects.exclude(state=BatchState.WAITING)
+    ended.filter(ended_on__lt=now - HISTORY).delete()
+    old = SyncRevision.objects.filter(made_on__lt=now - HISTORY)
+    done = 0
+    while keys := list(old.values_list("pk", flat=True)[:CHUNK]):
+        done += SyncRevision.objects.filter(pk__in=keys).delete()[0]
+    return done

@@ -71,7 +71,7 @@ def _park(run: ActRun, parked: Mapping[UUID, tuple[Work, Sequence[Reason]]]) -> 
     if not parked:
         return
     now = run.clock()
-    batch = _waiting(run)
+    batch = _waiting(run, [work for work, _reasons in parked.values()])
     known = {change.link_id: change for change in batch.changes.all()}
     wanted = [_change(batch, work, reasons) for work, reasons in parked.values()]
     news = [new for new in wanted if _is_news(known.get(new.link_id), new)]
@@ -85,8 +85,12 @@ def _park(run: ActRun, parked: Mapping[UUID, tuple[Work, Sequence[Reason]]]) -> 
         _refresh(run, batch)
 
 
-def _waiting(run: ActRun) -> ParkedBatch:
-    kind = BatchKind.FIRST if run.is_first else BatchKind.LIMITS
+def _waiting(run: ActRun, works: Sequence[Work]) -> ParkedBatch:
+    """The one that waits already, of whatever kind, or a new one for these."""
+    undone = all(work.link.undoing is not None for work in works)
+    kind = BatchKind.UNDO if undone else BatchKind.LIMITS
+    if run.is_first:
+        kind = BatchKind.FIRST
     made, _new = ParkedBatch.objects.get_or_create(
         mailbox=run.mailbox,
         state=BatchState.WAITING,

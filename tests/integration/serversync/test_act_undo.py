@@ -11,7 +11,7 @@ from mailboxes.choices import Reach
 from mailboxes.protocols.items import CALENDAR, CONTACTS
 from serversync.act import batches, byhand, undo
 from serversync.act.byhand import Refused
-from serversync.act.choices import LinkState, RevisionSide
+from serversync.act.choices import BatchKind, LinkState, RevisionSide
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, SyncRevision
 from tests.factories.mailboxes import SystemUserFactory, group_of
 from tests.integration.serversync.acts import ActAccount, act_account
@@ -106,6 +106,7 @@ def test_an_undo_that_would_mail_attendees_waits_for_approval(ada):
     (item,) = held(ada, CALENDAR)
     assert (item.fields["location"], len(ada.account.mails)) == ("Room 5", mails)
     waiting = ParkedBatch.objects.get(state="waiting")
+    assert waiting.kind == BatchKind.UNDO
     assert waiting.changes.get().told == ["cleo@customer.example"]
     batches.approve(waiting, actor=ada.user, now=ada.now)
     ada.quiet()

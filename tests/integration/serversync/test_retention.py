@@ -10,8 +10,9 @@ from mailboxes.alerts import clear_alerts, raise_alert
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import TraceLog
 from serversync.choices import ItemState
-from serversync.models import SyncItem
-from serversync.retention import forget
+from serversync.models import ParkedBatch, SyncItem, SyncRevision
+from serversync.retention import drop_revisions, forget
+from tests.factories.act import act_mailbox, batch, pair, revision
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
 from tracking import decide
 from tracking.telling import sentences
@@ -85,3 +86,18 @@ def test_cleared_alerts_go_and_open_ones_stay(ada: Account) -> None:
     forget(NOW + timedelta(days=91))
 
     assert list(TraceLog.objects.values_list("code", flat=True)) == ["SecureConnectionFailed"]
+
+
+@pytest.mark.rule("R6.47")
+def test_revisions_and_decided_batches_go_after_30_days_and_what_waits_stays():
+    mailbox = act_mailbox()
+    old, young = (NOW - timedelta(days=days) for days in (31, 29))
+    revision(pair(mailbox), made_on=old)
+    kept = revision(pair(mailbox), made_on=young)
+    batch(mailbox)
+    ParkedBatch.objects.update(state="dropped", ended_on=old)
+    waiting = batch(mailbox)
+    ParkedBatch.objects.filter(pk=waiting.pk).update(created_on=old)
+    assert drop_revisions(NOW) == 1
+    assert list(SyncRevision.objects.all()) == [kept]
+    assert list(ParkedBatch.objects.all()) == [waiting]
