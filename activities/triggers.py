@@ -2,6 +2,7 @@
 
     contact, activity, its concrete row        ──> its own key
     party, attachment                          ──> the key of their activity
+    any of an exception of a series            ──> the key of the series as well, for it is a part of that
 
 Emails are left out, for nothing of them is synchronized back: on PostgreSQL a page of them costs one look for each
 statement, on SQLite one for each row. A transaction notes a key once. Which transaction it was matters only where
@@ -14,6 +15,7 @@ good: everything counts as changed then.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from django.apps import apps
@@ -25,8 +27,9 @@ from activities.choices import ActivityType
 
 ACTIVITY = "activities.activitypointer"
 CONTACT = "activities.contact"
+APPOINTMENT = "activities.appointment"
 CONCRETE = (
-    "activities.appointment",
+    APPOINTMENT,
     "activities.recurringappointmentmaster",
     "activities.serviceappointment",
     "activities.task",
@@ -39,42 +42,71 @@ EVENTS = ("insert", "update", "delete")
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Which key a row stands for. SQL, where the row is called `{row}`: `key`, the table to be joined for it
+    and how, and `only`, which rows count."""
+
+    key: str
+    object_type: str = ACTIVITY
+    join: str = ""
+    on: str = ""
+    only: str = "TRUE"
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
-    """One table. `only`: which of its rows count, as SQL about the row that is called `{row}`."""
+    """One table. `moves`: a row of it may come to stand for another record."""
 
     table: str
-    column: str
-    object_type: str
-    only: str = ""
-    moves: bool = False  # its column may come to name another record
+    notes: tuple[Note, ...]
+    moves: bool = False
 
-    def trigger(self, event: str) -> str:
-        return f"changes_{self.table}_{event}"
+    def rows_of(self, event: str) -> tuple[str, ...]:
+        """Whether the rows of before or of afterwards tell what changed."""
+        if event == "update" and self.moves:
+            return ("OLD", "NEW")
+        return ("OLD",) if event == "delete" else ("NEW",)
 
 
 def watched() -> Iterator[Watched]:
-    mail = f"<> {ActivityType.EMAIL.value}"
     pointers = _table(ACTIVITY)
-    yield Watched(_table(CONTACT), "id", CONTACT)
-    yield Watched(pointers, "id", ACTIVITY, only=f"{{row}}.activity_type_code {mail}")
+    planned = f"{{row}}.activity_type_code <> {ActivityType.EMAIL.value}"
+    single = f"{{row}}.activity_type_code = {ActivityType.APPOINTMENT.value}"
+    yield Watched(_table(CONTACT), (Note("{row}.id", CONTACT),))
+    yield Watched(pointers, (Note("{row}.id", only=planned), _series_of("{row}.id", single)))
     for label in CONCRETE:
-        yield Watched(_table(label), "activity_id", ACTIVITY)
-    of_activity = (
-        f"EXISTS (SELECT 1 FROM {pointers} WHERE {pointers}.id = {{row}}.activity_id "
-        f"AND {pointers}.activity_type_code {mail})"
+        own = Note("{row}.activity_id")
+        theirs = Note("{row}.series_id", only="{row}.series_id IS NOT NULL")
+        is_single = label == APPOINTMENT
+        yield Watched(_table(label), (own, theirs) if is_single else (own,), moves=is_single)
+    of_activity = Note(
+        "activity.id",
+        join=f"{pointers} activity",
+        on="activity.id = {row}.activity_id "
+        f"AND activity.activity_type_code <> {ActivityType.EMAIL.value}",
     )
     for label in PARTS:
-        yield Watched(_table(label), "activity_id", ACTIVITY, only=of_activity, moves=True)
+        yield Watched(_table(label), (of_activity, _series_of("{row}.activity_id")), moves=True)
 
 
-def wanted() -> set[str]:
-    """Names of all that have to be there."""
-    return {each.trigger(event) for each in watched() for event in EVENTS}
+def _series_of(key: str, only: str = "TRUE") -> Note:
+    return Note(
+        "exception.series_id",
+        join=f"{_table(APPOINTMENT)} exception",
+        on=f"exception.activity_id = {key} AND exception.series_id IS NOT NULL",
+        only=only,
+    )
+
+
+def wanted(using: str = DEFAULT_DB_ALIAS) -> set[str]:
+    """Names of all that have to be there. A name says what the trigger does, so that one of a former
+    version counts as none."""
+    return {name for name, _table, _event, _body in _triggers(connections[using].vendor)}
 
 
 def missing(using: str = DEFAULT_DB_ALIAS) -> set[str]:
     """Names of those that are not there, or are switched off. One statement."""
-    return wanted() - _present(connections[using])
+    return wanted(using) - set(_places(connections[using]))
 
 
 def install(using: str = DEFAULT_DB_ALIAS) -> bool:
@@ -86,10 +118,10 @@ def install(using: str = DEFAULT_DB_ALIAS) -> bool:
             return False
         _remove(connection)
         with connection.cursor() as cursor:
-            for statement in _DIALECTS[connection.vendor].statements():
+            for statement in _statements(connection.vendor):
                 cursor.execute(statement)
             if _was_read(cursor):
-                for statement in _DIALECTS[connection.vendor].everything():
+                for statement in _everything(connection.vendor):
                     cursor.execute(statement)
     return True
 
@@ -147,46 +179,40 @@ class Sqlite:
     present = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
 
     @classmethod
-    def statements(cls) -> Iterator[str]:
-        for each in watched():
-            for event in EVENTS:
-                rows = ["OLD"] if event == "delete" else ["NEW"]
-                if event == "update" and each.moves:
-                    rows.append("OLD")
-                notes = " ".join(cls._note(each, row) for row in rows)
-                yield (
-                    f"CREATE TRIGGER {each.trigger(event)} AFTER {event} ON {each.table} "
-                    f"BEGIN {notes} END"
-                )
+    def body(cls, each: Watched, event: str) -> str:
+        rows = each.rows_of(event)
+        return " ".join(cls.insert(note, row, note.join) for row in rows for note in each.notes)
+
+    @staticmethod
+    def create(name: str, table: str, event: str, body: str) -> list[str]:
+        return [f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {body} END"]
+
+    @staticmethod
+    def drop(name: str) -> str:
+        return f"DROP TRIGGER {name}"
 
     @classmethod
-    def everything(cls) -> Iterator[str]:
-        for each in watched():
-            if not each.moves:
-                yield cls._note(each, "it", f"FROM {each.table} it")
+    def whole(cls, each: Watched) -> str:
+        return cls.insert(each.notes[0], "it", f"{each.table} it")
 
     @staticmethod
-    def _note(each: Watched, row: str, source: str = "") -> str:
-        stored = f"{row}.{each.column}"
+    def insert(note: Note, row: str, source: str) -> str:
+        stored = note.key.format(row=row)
         starts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
         key = " || '-' || ".join(f"substr({stored}, {at}, {length})" for at, length in starts)
-        only = f"{each.only.format(row=row)} AND " if each.only else ""
         journal = _table("activities.recordchange")
+        counts = f"{note.on or 'TRUE'} AND {note.only}".format(row=row)
         return (
             f"INSERT INTO {journal} (id, object_type, object_id, marked_in, changed_on) "
-            f"SELECT lower(hex(randomblob(16))), '{each.object_type}', {key}, 0, "
-            f"strftime('%Y-%m-%d %H:%M:%f', 'now') {source} "
-            f"WHERE {only}NOT EXISTS (SELECT 1 FROM {journal} WHERE number IS NULL "
-            f"AND object_type = '{each.object_type}' AND object_id = {key});"
+            f"SELECT lower(hex(randomblob(16))), '{note.object_type}', {key}, 0, "
+            f"strftime('%Y-%m-%d %H:%M:%f', 'now') {'FROM ' + source if source else ''} "
+            f"WHERE {counts} AND NOT EXISTS (SELECT 1 FROM {journal} WHERE number IS NULL "
+            f"AND object_type = '{note.object_type}' AND object_id = {key});"
         )
-
-    @staticmethod
-    def removal(trigger: str, table: str) -> str:
-        return f"DROP TRIGGER {trigger}"
 
 
 class Postgresql:
-    """Triggers for each statement, which see all its rows at once."""
+    """Triggers for each statement, which see all its rows at once. Each has a function of its name."""
 
     present = (
         "SELECT t.tgname, t.tgrelid::regclass::text FROM pg_trigger t "
@@ -198,53 +224,72 @@ class Postgresql:
         "update": "OLD TABLE AS former NEW TABLE AS later",
         "delete": "OLD TABLE AS former",
     }
+    _ROWS = {
+        ("OLD",): "former",
+        ("NEW",): "later",
+        ("OLD", "NEW"): "(TABLE former UNION ALL TABLE later)",
+    }
 
     @classmethod
-    def statements(cls) -> Iterator[str]:
-        for each in watched():
-            for event in EVENTS:
-                name = each.trigger(event)
-                rows = "former" if event == "delete" else "later"
-                if event == "update" and each.moves:
-                    rows = "(TABLE former UNION ALL TABLE later)"
-                yield (
-                    f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-                    f"$$ BEGIN {cls._note(each, rows)} RETURN NULL; END $$"
-                )
-                yield (
-                    f"CREATE TRIGGER {name} AFTER {event} ON {each.table} "
-                    f"REFERENCING {cls._SEEN[event]} FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
-                )
+    def body(cls, each: Watched, event: str) -> str:
+        rows = cls._ROWS[each.rows_of(event)]
+        return " ".join(cls.insert(note, rows) for note in each.notes)
 
     @classmethod
-    def everything(cls) -> Iterator[str]:
-        for each in watched():
-            if not each.moves:
-                yield cls._note(each, each.table)
+    def create(cls, name: str, table: str, event: str, body: str) -> list[str]:
+        return [
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN {body} RETURN NULL; END $$",
+            f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {cls._SEEN[event]} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+        ]
 
     @staticmethod
-    def _note(each: Watched, rows: str) -> str:
+    def drop(name: str) -> str:
+        return f"DROP FUNCTION {name}() CASCADE"
+
+    @classmethod
+    def whole(cls, each: Watched) -> str:
+        return cls.insert(each.notes[0], each.table)
+
+    @staticmethod
+    def insert(note: Note, rows: str) -> str:
         journal = _table("activities.recordchange")
-        only = f"WHERE {each.only.format(row='it')} " if each.only else ""
+        joined = f"JOIN {note.join} ON {note.on}" if note.join else ""
+        told = f"FROM {rows} it {joined} WHERE {note.only}".format(row="it")
         return (
             f"INSERT INTO {journal} (id, object_type, object_id, marked_in, changed_on) "
-            f"SELECT gen_random_uuid(), '{each.object_type}', key, txid_current(), clock_timestamp() "
-            f"FROM (SELECT DISTINCT it.{each.column}::text AS key FROM {rows} it {only}) marked "
+            f"SELECT gen_random_uuid(), '{note.object_type}', key, txid_current(), clock_timestamp() "
+            f"FROM (SELECT DISTINCT {note.key.format(row='it')}::text AS key {told}) noted "
             f"WHERE NOT EXISTS (SELECT 1 FROM {journal} WHERE number IS NULL "
-            f"AND object_type = '{each.object_type}' AND object_id = marked.key "
+            f"AND object_type = '{note.object_type}' AND object_id = noted.key "
             "AND marked_in = txid_current());"
         )
 
-    @staticmethod
-    def removal(trigger: str, table: str) -> str:
-        return f"DROP FUNCTION {trigger}() CASCADE"
-
 
 _DIALECTS: dict[str, Any] = {"sqlite": Sqlite, "postgresql": Postgresql}
+PREFIX = "changes_"
 
 
-def _present(connection: BaseDatabaseWrapper) -> set[str]:
-    return set(_places(connection))
+def _triggers(vendor: str) -> Iterator[tuple[str, str, str, str]]:
+    """(name, table, event, body) of each."""
+    for each in watched():
+        for event in EVENTS:
+            body = _DIALECTS[vendor].body(each, event)
+            mark = sha256(body.encode()).hexdigest()[:8]
+            yield f"{PREFIX}{each.table}_{event}_{mark}", each.table, event, body
+
+
+def _statements(vendor: str) -> Iterator[str]:
+    for trigger in _triggers(vendor):
+        yield from _DIALECTS[vendor].create(*trigger)
+
+
+def _everything(vendor: str) -> Iterator[str]:
+    """Notes all rows that are records, or halves of them."""
+    for each in watched():
+        if not each.notes[0].join:
+            yield _DIALECTS[vendor].whole(each)
 
 
 def _places(connection: BaseDatabaseWrapper) -> dict[str, str]:
@@ -255,10 +300,16 @@ def _places(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _remove(connection: BaseDatabaseWrapper) -> None:
-    there = _places(connection)
+    """Those of former versions as well."""
+    ours = {each.table for each in watched()}
+    names = [
+        name
+        for name, table in sorted(_places(connection).items())
+        if name.startswith(PREFIX) and table in ours
+    ]
     with connection.cursor() as cursor:
-        for name in sorted(wanted() & set(there)):
-            cursor.execute(_DIALECTS[connection.vendor].removal(name, there[name]))
+        for name in names:
+            cursor.execute(_DIALECTS[connection.vendor].drop(name))
 
 
 def _was_read(cursor: Any) -> bool:
