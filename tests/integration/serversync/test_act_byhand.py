@@ -193,7 +193,6 @@ def test_many_questions_are_answered_at_once_and_nobody_elses(mailbox, ada):
 # -- single pairs
 
 
-@pytest.mark.rule("R6.49")
 def test_unlinked_by_hand_stays_so_until_it_is_linked_again(mailbox, ada):
     link = asking(mailbox, "duplicate")
     parked(batch(mailbox), link)
@@ -216,7 +215,6 @@ def test_what_is_gone_on_one_side_cannot_be_linked_again(mailbox, ada):
         byhand.link_again(links(link), actor=ada, now=NOW)
 
 
-@pytest.mark.rule("R6.54")
 def test_looking_again_begins_the_attempts_anew(mailbox, ada):
     link = pair(mailbox, retries=5, next_attempt_at=NOW)
     byhand.look_again(links(link), actor=ada, now=NOW)

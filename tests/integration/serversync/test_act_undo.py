@@ -94,7 +94,7 @@ def test_nothing_is_left_to_undo_where_all_of_it_was_changed_since(ada):
         undone(ada, RevisionSide.STORE, "update")
 
 
-@pytest.mark.rule("R6.46", "R10.7")
+@pytest.mark.rule("R6.46")
 def test_an_undo_that_would_mail_attendees_waits_for_approval(ada):
     plan = appointment(ada, contact(ada), location="Room 4")
     ada.quiet()
