@@ -7,11 +7,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import IntegerChoices, Q
 from django.utils import timezone
-from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.models import Record, Stamped, Stateful
 from serversync.act.choices import SyncTable
+from serversync.act.conditions.defaults import shown
 from serversync.act.conditions.fetch import fetch_xml
 from serversync.act.conditions.words import in_words
 from serversync.act.types import Table
@@ -83,8 +83,7 @@ class SavedQuery(Query):
         ]
 
     def __str__(self) -> str:
-        """The product's own are told in the reader's language, unless somebody renamed them."""
-        return __(self.name) if self.name else ""
+        return shown(self.name)
 
 
 class UserQuery(Query):
@@ -120,7 +119,7 @@ class UserQuery(Query):
         ]
 
     def __str__(self) -> str:
-        return __(self.name) if self.name else ""
+        return shown(self.name)
 
 
 class FilterSetup(models.Model):

@@ -1,6 +1,6 @@
 """Templates: the product's own, copied to users when their synchronization is set up, and applied to many."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,60 +8,17 @@ from uuid import UUID, uuid5
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.translation import gettext_noop as _noop
 
-from activities.choices import ActivityState, ParticipationType
 from mailboxes import access
 from mailboxes.choices import ActDeliveryMethod, Reach, StateCode
 from mailboxes.models import SystemUser, Team
-from serversync.act.conditions.language import Conditions
+from serversync.act.conditions.defaults import DEFAULTS
 from serversync.act.types import Table
 from serversync.models import ActState, FilterSetup, SavedQuery, UserQuery
 from serversync.models.filters import QueryType
 
-_OURS = UUID(
-    "6b3d3c84-5f0f-4f5c-9a53-6f6f7b7ad1c4"
-)  # under which the keys of our templates are made
-_MINE: Mapping[str, Any] = {"field": "owner", "operator": "me"}
-
-
-def _open() -> Conditions:
-    state = {"field": "state", "operator": "one_of", "value": [ActivityState.OPEN.value]}
-    return {"all": [_MINE, state]}
-
-
-def _taking_part(*roles: ParticipationType) -> Conditions:
-    values = [role.value for role in roles]
-    return {"all": [{"field": "parties", "operator": "i_take_part", "value": values}]}
-
-
-_MEETING = _taking_part(
-    ParticipationType.ORGANIZER,
-    ParticipationType.REQUIRED_ATTENDEE,
-    ParticipationType.OPTIONAL_ATTENDEE,
-)
-#: The templates that the product brings along (R6.11).
-DEFAULTS: Mapping[Table, tuple[str, Conditions]] = {
-    Table.CONTACT: (
-        _noop("My active contacts"),
-        {
-            "all": [
-                _MINE,
-                {"field": "state", "operator": "one_of", "value": [StateCode.ACTIVE.value]},
-            ]
-        },
-    ),
-    Table.APPOINTMENT: (_noop("Appointments that I take part in"), _MEETING),
-    Table.RECURRING_APPOINTMENT: (_noop("Series that I take part in"), _MEETING),
-    Table.SERVICE_APPOINTMENT: (
-        _noop("Service activities that need me"),
-        _taking_part(ParticipationType.RESOURCE),
-    ),
-    Table.TASK: (_noop("My open tasks"), _open()),
-    Table.PHONE_CALL: (_noop("My open phone calls"), _open()),
-    Table.LETTER: (_noop("My open letters"), _open()),
-    Table.FAX: (_noop("My open faxes"), _open()),
-}
+#: Under which the keys of our templates are made.
+_OURS = UUID("6b3d3c84-5f0f-4f5c-9a53-6f6f7b7ad1c4")
 
 
 def key_of(table: Table) -> UUID:

@@ -9,7 +9,8 @@ from activities.choices import ParticipationType
 from mailboxes.choices import ActDeliveryMethod, Reach, StateCode
 from mailboxes.models import Mailbox, SystemUser
 from serversync.act.choices import LinkState
-from serversync.act.filters.giving import DEFAULTS, key_of
+from serversync.act.conditions.defaults import DEFAULTS
+from serversync.act.filters.giving import key_of
 from serversync.act.types import Table
 from serversync.models import ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import QueryType

@@ -23,13 +23,14 @@ from mailboxes.models import SystemUser
 from mailboxes.protocols.errors import LoginRefused
 from serversync.act.choices import LinkState
 from serversync.act.conditions.catalogue import Kind, fields_of
+from serversync.act.conditions.defaults import DEFAULTS
 from serversync.act.conditions.language import NotUnderstood
 from serversync.act.conditions.matches import matches
 from serversync.act.filters import copy_templates, filters_of, matching, tables_with_filters
 from serversync.act.filters.asking import rows_of, with_teams
 from serversync.act.filters.editing import delete, save, set_active
 from serversync.act.filters.finding import MODELS, leaving, matched, remaining, viewer_of
-from serversync.act.filters.giving import DEFAULTS, apply, default_templates, key_of, plan
+from serversync.act.filters.giving import apply, default_templates, key_of, plan
 from serversync.act.types import Table
 from serversync.models import ActState, ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import QueryType

@@ -6,10 +6,12 @@ from xml.etree.ElementTree import fromstring
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serversync.act.conditions.catalogue import Kind, Operator, fields_of
+from serversync.act.conditions.defaults import DEFAULTS, shown
 from serversync.act.conditions.fetch import LOGICAL, fetch_xml
 from serversync.act.conditions.language import (
     MOST,
@@ -407,3 +409,21 @@ def test_what_is_no_number_is_kept_to_be_told_of():
 
     assert told == asks("birth_date", "next_days", "7 days")
     assert faults(Table.CONTACT, told)
+
+
+# -- what the product brings along
+
+
+@pytest.mark.rule("R6.11")
+def test_each_kind_of_record_has_a_default_that_is_understood():
+    assert set(DEFAULTS) == set(Table)
+    for table, (name, asked) in DEFAULTS.items():
+        assert faults(table, asked) == []
+        assert not is_relative(table, asked)
+        assert len(name) < 50
+
+
+def test_names_that_people_gave_are_not_translated():
+    with translation.override("ja"):
+        assert translation.gettext("Contact") != "Contact"
+        assert shown("Contact") == "Contact"
