@@ -232,8 +232,9 @@ class WithAttendees(ActivityForm):
 
     def _organizer_party(self) -> NewParty | None:
         chosen = self.cleaned_data.get("organizer", KEPT)
-        if chosen == KEPT:
-            return as_it_was(self.organizer_row) if self.organizer_row else None
+        row = self.organizer_row
+        if chosen == KEPT or (row is not None and chosen == self._stored_organizer()):
+            return as_it_was(row) if row is not None else None
         user = record_at(chosen, self.actor) if chosen else None
         return party_of(user, ParticipationType.ORGANIZER) if user is not None else None
 

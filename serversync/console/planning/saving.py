@@ -1,10 +1,10 @@
 """What the pages of this package do to what is planned: the services of `activities.scheduling`, for one record."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -62,10 +62,10 @@ def rehearse(record: Any, form: Any, *, actor: SystemUser, now: datetime) -> Non
 
 
 def tell(form: Any, refused: ValidationError) -> None:
-    by_column: Mapping[str, Sequence[Any]] = getattr(
-        refused, "error_dict", {NON_FIELD_ERRORS: refused.error_list}
-    )
-    for column, errors in by_column.items():
+    if not hasattr(refused, "error_dict"):
+        form.add_error(None, refused)
+        return
+    for column, errors in refused.error_dict.items():
         box = BOXES.get(column, column)
         if box not in form.fields:
             box = OTHERWISE.get(box, box)
