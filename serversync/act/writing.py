@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 Link = ExchangeSyncIdMapping
 
 INTERNAL = "ActItemInternalError"
-PAGE = 50
+PAGE = 100  # what one request of the server takes
 RETRY = timedelta(minutes=5)
 WAIT = timedelta(hours=1)
 #: After a creation without an answer: a server may take its time until it finds it.
