@@ -345,6 +345,21 @@ class ItemsContract:
         fields = whole(server, after.id).fields
         assert {name: fields[name] for name in emptied} == emptied
 
+    def test_a_task_is_completed_and_opened_again(self, server):
+        written = made(server, ItemKind.TASK)
+        done = {
+            "percent_complete": 100,
+            "completed": date(2026, 1, 7),
+            "status": TaskProgress.COMPLETED,
+        }
+        (written,) = server.update([change(written, ItemKind.TASK, **done)])
+        fields = whole(server, written.id).fields
+        assert {name: fields[name] for name in done} == done
+        again = {"percent_complete": 50, "completed": None, "status": TaskProgress.WAITING}
+        (written,) = server.update([change(written, ItemKind.TASK, **again)])
+        fields = whole(server, written.id).fields
+        assert {name: fields[name] for name in again} == again
+
     def test_a_stale_version_is_refused(self, server):
         written = made(server, ItemKind.TASK)
         server.update([change(written, ItemKind.TASK, subject="First")])

@@ -10,39 +10,46 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from mailboxes.protocols.base import Authentication, Credentials
+from mailboxes.protocols.base import AdapterOptions, Authentication, Credentials
 from mailboxes.protocols.errors import (
+    ActionRefused,
     ExchangeBusy,
     FolderMissing,
     MessageDeferred,
     MessageError,
+    MessageGone,
     MessageUnreadable,
     ServerError,
 )
 from mailboxes.protocols.ews import transport
-from mailboxes.protocols.ews.items import zones
+from mailboxes.protocols.ews.items import marking, zones
 from mailboxes.protocols.ews.items.adapter import ExchangeItems
 from mailboxes.protocols.ews.settings import Access, Endpoint, ExchangeSettings
 from mailboxes.protocols.items import (
     CALENDAR,
     CONTACTS,
     TASKS,
+    Answer,
     Change,
     Deletion,
     Draft,
+    ItemFile,
     ItemKind,
+    Marker,
     Outcome,
+    Person,
+    Response,
     ShowAs,
     Tell,
 )
 from mailboxes.recurrence import first_day
 from serversync.sandbox.certificates import load_authority, server_context
 from serversync.sandbox.ews.exchange import Exchange
-from serversync.sandbox.ews.faults import busy, refuse, soap_fault
+from serversync.sandbox.ews.faults import busy, lost_answer, refuse, soap_fault
 from serversync.sandbox.ews.paths import CLASS_OF_TAG
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.soap import T
-from serversync.sandbox.ews.store import NewItem
+from serversync.sandbox.ews.store import Attachment, NewItem
 from serversync.sandbox.ews.versions import Edition
 from serversync.sandbox.faults import Fault, Faults, Kind
 from tests.contracts.items import (
@@ -126,8 +133,8 @@ class Site:
 
     # -- what the contract needs
 
-    def server(self):
-        self.servers.append(ExchangeItems(self.settings))
+    def server(self, **options):
+        self.servers.append(ExchangeItems(self.settings, AdapterOptions(**options)))
         return self.servers[-1]
 
     def mails(self):
@@ -537,6 +544,158 @@ def test_a_deleted_calendar_is_missing_not_emptied(account, server):
     store.remove_folder(folder)
     with pytest.raises(FolderMissing):
         server.changes(below, cursor, 50)
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_what_comes_twice_in_a_page_is_told_once(account, server, newest_first):
+    account.differ(newest_change_first=newest_first)
+    written = server.create(tasks(3))
+    cursor = server.changes(TASKS, "", 50).cursor
+    server.update([change(each, ItemKind.TASK, subject="New") for each in written[:2]])
+    server.delete([Deletion(written[2].id, kind=ItemKind.TASK)])
+    page = server.changes(TASKS, cursor, 50)
+    assert {each.id for each in page.items} == {each.id for each in written[:2]}
+    assert page.gone == (written[2].id,)
+
+
+def test_a_line_that_closes_after_large_requests_loses_nothing(account, server):
+    account.differ(closes_after_large_body=True)
+    large = [draft(ItemKind.TASK, body="x" * 8000) for _ in range(10)]
+    assert outcomes(server.create(large)) == [Outcome.DONE] * 10
+    assert outcomes(server.create(large)) == [Outcome.DONE] * 10
+    assert len(everything(server, TASKS)) == 20
+
+
+def test_a_restriction_that_is_too_much_is_done_here(account, server):
+    made(server, ItemKind.TASK, "link-1")
+    account.exchange.faults.add(refuse("ErrorRestrictionTooComplex", "FindItem"))
+    assert len(server.find(TASKS, ["link-1", "link-2"])) == 1
+
+
+# -- meetings of others ----------------------------------------------------------------------------
+
+
+def test_who_is_invited_is_no_organizer_and_the_uid_is_the_same(account, server, exchange):
+    ben = Site(exchange)
+    fields = {**MEETING, "required": (Person(ben.address, "Ben"),)}
+    (written,) = server.create([draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **fields)])
+    theirs = ben.server().open()
+    (listed,) = everything(theirs, CALENDAR)
+    item = whole(theirs, listed.id)
+    assert listed.uid == item.uid == written.uid
+    assert (item.is_meeting, item.is_organizer) == (True, False)
+    assert item.fields["organizer"] == Person(account.address)
+    assert item.fields["required"] == (Person(ben.address),)
+    assert whole(server, written.id).fields["answers"] == (Answer(ben.address, Response.NONE),)
+    ben.stop()
+
+
+def test_the_users_calendar_is_called_so_and_one_below_by_its_id(account, server):
+    below = account.add_folder("Travel")
+    first = made(server, ItemKind.APPOINTMENT)
+    moved = account.move(made(server, ItemKind.APPOINTMENT).id, below)
+    server.folders()
+    found = [each.item.folder_id for each in server.fetch([first.id, moved])]
+    assert found == [CALENDAR, below]
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+FILE = ItemFile("list.txt", "text/plain", 5, content=b"lists")
+
+
+@pytest.mark.rule("R6.34")
+def test_pictures_inside_the_body_are_no_files_and_messages_are(account, server):
+    written = made(server, ItemKind.APPOINTMENT)
+    item, store = account.exchange.item(written.id), account.exchange.store
+    store.add_attachment(
+        item,
+        Attachment("FileAttachment", "a.png", b"png", content_type="image/png", is_inline=True),
+    )
+    mime = b"Subject: inside\r\n\r\nHello.\r\n"
+    store.add_attachment(item, Attachment("ItemAttachment", "inside", mime))
+    (file,) = server.files(written.id)
+    assert (file.name, file.content_type) == ("inside.eml", "message/rfc822")
+    assert b"Hello." in file.content
+
+
+@pytest.mark.rule("R6.34")
+def test_what_is_over_the_limit_comes_without_content(account, server):
+    written = made(server, ItemKind.APPOINTMENT)
+    server.add_files(written.id, written.version, [FILE])
+    small = account.server(max_fetch_bytes=4)
+    account.asked()
+    (file,) = small.files(written.id)
+    assert (file.name, file.size, file.content) == ("list.txt", 5, None)
+    assert account.asked() == ["GetItem"]
+
+
+def test_files_of_what_is_gone_can_not_be_had(server):
+    written = made(server, ItemKind.APPOINTMENT)
+    server.delete([Deletion(written.id)])
+    with pytest.raises(MessageGone):
+        server.files(written.id)
+    assert server.add_files(written.id, written.version, [FILE]).outcome is Outcome.GONE
+    assert server.remove_files(written.id, []).outcome is Outcome.GONE
+
+
+def test_files_are_not_attached_to_another_version(server):
+    written = made(server, ItemKind.APPOINTMENT)
+    server.update([change(written, ItemKind.APPOINTMENT, subject="New")])
+    assert server.add_files(written.id, written.version, [FILE]).outcome is Outcome.STALE
+    assert server.files(written.id) == []
+
+
+def test_the_version_that_attaching_tells_is_the_items(server):
+    written = made(server, ItemKind.APPOINTMENT)
+    added = server.add_files(written.id, written.version, [FILE, FILE])
+    assert added.version == whole(server, written.id).version
+    first, second = server.files(written.id)
+    left = server.remove_files(written.id, [first.id, first.id])
+    assert left.outcome is Outcome.DONE, left
+    assert left.version == whole(server, written.id).version
+    assert [each.id for each in server.files(written.id)] == [second.id]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (lost_answer("CreateAttachment"), Outcome.UNKNOWN),
+        (soap_fault("ErrorInternalServerError", "CreateAttachment"), Outcome.UNKNOWN),
+        (soap_fault("ErrorAttachmentSizeLimitExceeded", "CreateAttachment"), Outcome.REFUSED),
+        (refuse("ErrorAttachmentSizeLimitExceeded", "CreateAttachment"), Outcome.REFUSED),
+        (refuse("ErrorIrresolvableConflict", "CreateAttachment"), Outcome.STALE),
+    ],
+    ids=lambda value: getattr(value, "argument", "") or getattr(value, "value", ""),
+)
+def test_what_became_of_a_file_is_told(account, server, fault, outcome):
+    written = made(server, ItemKind.APPOINTMENT)
+    account.exchange.faults.add(fault)
+    account.asked()
+    added = server.add_files(written.id, written.version, [FILE])
+    assert added.outcome is outcome
+    assert account.asked().count("CreateAttachment") == 1
+
+
+# -- the marker ------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.60")
+def test_an_account_that_may_not_be_written_takes_no_marker(account, server):
+    account.exchange.faults.add(refuse("ErrorAccessDenied", "CreateUserConfiguration"))
+    with pytest.raises(ActionRefused):
+        server.set_marker(Marker("0f3a"))
+    assert server.marker() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no xml", b"<organization/>"])
+def test_a_marker_that_nobody_can_read_is_none_and_is_replaced(account, server, content):
+    calendar = account.exchange.folder(account.address, "calendar")
+    account.exchange.store.write_configuration(calendar, marking.NAME, xml=content)
+    assert server.marker() is None
+    server.set_marker(Marker("0f3a", "Example & Söhne"))
+    assert server.marker() == Marker("0f3a", "Example & Söhne")
 
 
 # -- zones -----------------------------------------------------------------------------------------

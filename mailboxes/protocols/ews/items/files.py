@@ -28,6 +28,7 @@ from mailboxes.protocols.phases import Phase
 
 ATTACHED_MESSAGE = "message/rfc822"
 UNKNOWN_TYPE = "application/octet-stream"
+OFF_ALREADY = (codes.ErrorInvalidAttachmentId, codes.ErrorItemNotFound)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def remove(talk: Conversation, identifier: str, unwanted: Sequence[str]) -> Writ
         answers = _write(talk, requests.DeleteAttachment, ids)
         if isinstance(answers, WrittenItem):
             return answers
-        there = [each for each in answers if not isinstance(each, outcomes.GONE)]
+        there = [each for each in answers if not isinstance(each, OFF_ALREADY)]
         if there:
             return _outcome(talk, identifier, there, f"{message_space}RootItemId")
     version = _version(talk, identifier)

@@ -107,10 +107,9 @@ def changing(
     return Job(number, kind, payload, read)
 
 
-def changes_nothing(change: Change) -> bool:
-    """All that it names is the server's own, or it names nothing."""
-    table = shapes.TABLES[change.kind]
-    return change.link is None and all(table[name].write is None for name in change.fields)
+def changes_nothing(change: Change, build: Build) -> bool:
+    """It names nothing, or what is the server's own."""
+    return change.link is None and not shapes.parts_of(change.kind, change.fields, build)
 
 
 # -- deletions -------------------------------------------------------------------------------------

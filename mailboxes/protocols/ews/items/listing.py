@@ -34,8 +34,9 @@ from mailboxes.protocols.ews.operations import (
 )
 from mailboxes.protocols.ews.searching import UNSUPPORTED
 from mailboxes.protocols.items import (
-    CALENDAR,
+    CONTACTS,
     MAIN_FOLDERS,
+    TASKS,
     Changed,
     Changes,
     Found,
@@ -49,19 +50,10 @@ VERSION = "1:"
 LARGEST_PAGE = 512  # what SyncFolderItems allows
 ITEMS_PER_PAGE = 500
 MOST_PAGES = 10_000  # of one folder; a server that has more repeats itself
-VALUES_PER_SEARCH = 50  # keeps a restriction far below what servers take
+VALUES_PER_SEARCH = 30  # keeps a restriction far below what servers take
 
-LISTED = (
-    shapes.ITEM_CLASS,
-    shapes.PARENT,
-    CATEGORIES,
-    SENSITIVITY,
-    LINK,
-    shapes.UID,
-    CLEAN_GLOBAL_ID,
-    shapes.CALENDAR_TYPE,
-)
-FOUND = (LINK, shapes.UID, CLEAN_GLOBAL_ID)
+LISTED = (shapes.ITEM_CLASS, shapes.PARENT, CATEGORIES, SENSITIVITY, LINK)
+OF_MEETINGS = (shapes.UID, CLEAN_GLOBAL_ID)
 ADDRESSES = tuple(Path("contacts:EmailAddress", key) for key in EMAILS.values())
 
 Names = MutableMapping[str, str]
@@ -86,11 +78,17 @@ def _sync(talk: Conversation, folder: str, state: str, limit: int) -> Answer:
     return talk.ask_one(
         Phase.LIST,
         SyncFolderItems,
-        shape("ItemShape", *(path.element() for path in LISTED)),
+        shape("ItemShape", *(path.element() for path in _listed_of(folder))),
         M.SyncFolderId(talk.folder(folder)),
         *([M.SyncState(state)] if state else []),
         M.MaxChangesReturned(str(limit)),
     )
+
+
+def _listed_of(folder: str) -> tuple[Path, ...]:
+    if folder in (CONTACTS, TASKS):
+        return LISTED
+    return (*LISTED, *OF_MEETINGS, shapes.CALENDAR_TYPE)
 
 
 def _read(talk: Conversation, folder: str, answer: Answer, names: Names) -> Changes:
@@ -188,13 +186,17 @@ class Unsupported(Exception):
     """The server refuses this search."""
 
 
+REFUSED = (*UNSUPPORTED, codes.ErrorRestrictionTooComplex, codes.ErrorRestrictionTooLong)
+
+
 def by_link(talk: Conversation, folder: str, links: Sequence[str]) -> list[Found]:
     wanted = set(links) - {""}
 
     def tests(some: Sequence[str]) -> list[Element]:
         return [equals(LINK, each) for each in some]
 
-    items = _search(talk, folder, sorted(wanted), [tests], FOUND)
+    of_meetings = () if folder in (CONTACTS, TASKS) else OF_MEETINGS
+    items = _search(talk, folder, sorted(wanted), [tests], (LINK, *of_meetings))
     found = [_found(item, folder) for item in items]
     return [each for each in found if each.link in wanted]
 
@@ -211,7 +213,7 @@ def by_uid(talk: Conversation, folder: str, uids_wanted: Sequence[str]) -> list[
         return [*global_ids(some), *(equals(shapes.UID, each) for each in some)]
 
     values = [each for each in dict.fromkeys(uids_wanted) if each]
-    items = _search(talk, folder, values, [both, global_ids], FOUND)
+    items = _search(talk, folder, values, [both, global_ids], (LINK, *OF_MEETINGS))
     found = [_found(item, folder) for item in items]
     return [each for each in found if each.uid.upper() in wanted]
 
@@ -257,8 +259,6 @@ def _search(
     """By the first of the ways that the server takes; if it takes none, all items of the folder."""
     if not wanted:
         return []
-    if folder != CALENDAR and folder in MAIN_FOLDERS:
-        properties = [path for path in properties if path is not shapes.UID]
     for tests in ways:
         try:
             found: dict[str, Element] = {}
@@ -310,7 +310,7 @@ def _page_at(
         M.ParentFolderIds(talk.folder(folder)),
         Traversal="Shallow",
     )
-    if tests and isinstance(answer, UNSUPPORTED):
+    if tests and isinstance(answer, REFUSED):
         raise Unsupported from answer
     if isinstance(answer, codes.EWSError):
         raise talk.folder_error(answer, folder, Phase.FIND) from answer

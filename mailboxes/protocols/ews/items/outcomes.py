@@ -10,12 +10,14 @@ from exchangelib import errors as codes
 
 from mailboxes.protocols.errors import (
     REFUSALS,
+    ActionRefused,
     MessageDeferred,
     MessageError,
     PassingFault,
     RequestExpired,
     ServerError,
     TransientError,
+    UnexpectedReply,
 )
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.transport import Unanswered
@@ -64,18 +66,21 @@ def of_refusal(talk: Conversation, refusal: Exception) -> WrittenItem:
     error = talk.error(refusal, Phase.APPLY)
     if isinstance(error, DOUBTFUL):
         return unknown(error)
-    return refused(error, talk, refusal)
+    return refused(error)
 
 
-def refused(
-    error: ServerError, talk: Conversation | None = None, refusal: Exception | None = None
-) -> WrittenItem:
+def refused(error: ServerError) -> WrittenItem:
     """`error` as one about this item: for now, if it is a passing one."""
     if isinstance(error, MessageError):
         return WrittenItem(Outcome.REFUSED, error=error)
-    if talk is not None and refusal is not None and not isinstance(error, TransientError):
-        return WrittenItem(Outcome.REFUSED, error=talk.action_error(refusal))
-    return WrittenItem(Outcome.REFUSED, error=about_item(MessageDeferred, error))
+    passes = isinstance(error, TransientError) and not _names_what_is_wrong(error)
+    kind = MessageDeferred if passes else ActionRefused
+    return WrittenItem(Outcome.REFUSED, error=about_item(kind, error))
+
+
+def _names_what_is_wrong(error: ServerError) -> bool:
+    """A code of the service that means nothing to us is still a refusal of this item."""
+    return isinstance(error, UnexpectedReply) and bool(error.server_code)
 
 
 def unknown(error: ServerError) -> WrittenItem:
@@ -85,6 +90,8 @@ def unknown(error: ServerError) -> WrittenItem:
 def about_item(kind: type[MessageError], error: ServerError) -> MessageError:
     """The same words and code, as an error that concerns one item."""
     told = kind(error.detail, phase=error.phase, hint_seconds=error.hint_seconds)
-    told.code, told.server_code = error.code, error.server_code
+    told.server_code = error.server_code
+    if not _names_what_is_wrong(error):
+        told.code = error.code
     told.__cause__ = error
     return told

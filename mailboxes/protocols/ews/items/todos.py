@@ -1,7 +1,7 @@
 """Tasks. The server keeps status, percentage and completion in step; whichever comes last counts, so they are
 written in the order in which they are given."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import cast
 
 from exchangelib.version import Build
@@ -60,10 +60,12 @@ def _read_completed(item: Element) -> Value:
 
 
 def _write_completed(value: Value, _build: Build) -> list[Part]:
+    """It empties itself when the task is open again. Days to come are refused, also where it is tomorrow already."""
     if value is None:
-        return [Part(COMPLETED, None)]
-    at = _at_midnight(value)
-    kept = T.ExtendedProperty(DATE_COMPLETED.element(), T.Value(at))
+        return []
+    midnight = values.midnight(cast(date, value))
+    at = timestamp(min(midnight, datetime.now(UTC)))
+    kept = T.ExtendedProperty(DATE_COMPLETED.element(), T.Value(timestamp(midnight)))
     return [Part(COMPLETED, T.CompleteDate(at)), Part(DATE_COMPLETED, kept)]
 
 

@@ -108,10 +108,10 @@ def _zone_refused(written: WrittenItem) -> bool:
 
 
 def _update(talk: Conversation, batches: Batches, changes: Mapping[int, Change]) -> None:
-    for number, each in changes.items():
-        if changes_nothing(each):
-            batches.note([number], WrittenItem(Outcome.DONE, each.id, each.version))
     build, quietly = build_of(talk), talk.quietly
+    for number, each in changes.items():
+        if changes_nothing(each, build):
+            batches.note([number], WrittenItem(Outcome.DONE, each.id, each.version))
 
     def job(number: int, in_utc: bool) -> Job:
         return changing(number, changes[number], build, quietly, in_utc=in_utc)
