@@ -31,7 +31,7 @@ from mailboxes.models import (
     SystemUser,
     UserSettings,
 )
-from serversync.sandbox import seeds
+from serversync.sandbox import planner, seeds
 from serversync.sandbox.beside import EXCHANGE_PROFILE, IMAP_PROFILE, POP3_PROFILE
 from serversync.sandbox.servers import Sandbox
 from tracking import creation_rules
@@ -116,6 +116,7 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
     if not archive_only:
         mailboxes.append(_forward_mailbox(profiles[IMAP_PROFILE], admin, now))
         _records(users)
+        planner.prepare(users)
         sandbox.forwarding[seeds.EMI] = seeds.FORWARD
     places = {place.address: place for place in (*queues, *USERS, FORWARD)}
     for mailbox in mailboxes:
@@ -350,7 +351,11 @@ def _equip(
             if place.outgoing
             else OutgoingDeliveryMethod.NONE
         ),
-        "act_delivery_method": ActDeliveryMethod.NONE,
+        "act_delivery_method": (
+            ActDeliveryMethod.SERVER_SIDE_SYNC
+            if place.address in planner.PLANNERS
+            else ActDeliveryMethod.NONE
+        ),
         "process_and_delete_emails": place.deletes,
     }
     if place.profile == EXCHANGE_PROFILE:

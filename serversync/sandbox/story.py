@@ -1,5 +1,6 @@
 """What the quick start does once the site is prepared: one whole synchronization, told step by step."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -7,13 +8,20 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from activities.mime.message import Address
 from activities.models import Email
-from mailboxes.choices import IncomingDeliveryMethod, Operation, OutgoingDeliveryMethod, TestStatus
+from mailboxes.choices import (
+    ActDeliveryMethod,
+    IncomingDeliveryMethod,
+    Operation,
+    OutgoingDeliveryMethod,
+    TestStatus,
+)
 from mailboxes.models import Mailbox, Organization, Queue, SystemUser
 from mailboxes.protocols.base import SENT
 from serversync import outbox
@@ -158,13 +166,31 @@ def send_all(mailboxes: list[Mailbox], run: Run, progress: Progress) -> None:
             step.advance()
 
 
+def synchronize_all(
+    mailboxes: list[Mailbox], run: Run, progress: Progress, title: str
+) -> dict[UUID, Counter[str]]:
+    """Appointments, contacts and tasks of every mailbox that has them; what was done, by mailbox."""
+    planning = [mailbox for mailbox in mailboxes if _plans(mailbox)]
+    done: dict[UUID, Counter[str]] = {}
+    with progress.step(title) as step:
+        step.expect(len(planning))
+        for mailbox in planning:
+            step.advance(0, mailbox.name)
+            counts = done.setdefault(mailbox.pk, Counter())
+            for report in _until_done(mailbox, Operation.ACT, run):
+                if report.result is not None:
+                    counts += report.result.by_state
+            step.advance()
+    return done
+
+
 def _until_done(mailbox: Mailbox, operation: Operation, run: Run) -> Iterator[Report]:
     while True:
         report = run_one(mailbox, operation, force=True)
         yield report
         if not report.ok:
             run.problems.append(str(report))
-        if report.result is None or not report.result.more:
+        if report.result is None or not (report.result.more or report.result.soon):
             return
 
 
@@ -176,10 +202,19 @@ def _sends(mailbox: Mailbox) -> bool:
     return mailbox.outgoing_email_delivery_method == OutgoingDeliveryMethod.SERVER_SIDE_SYNC
 
 
+def _plans(mailbox: Mailbox) -> bool:
+    return mailbox.act_delivery_method == ActDeliveryMethod.SERVER_SIDE_SYNC
+
+
 def _is_enabled(mailbox: Mailbox) -> bool:
     incoming = mailbox.incoming_email_status == TestStatus.SUCCESS
     outgoing = mailbox.outgoing_email_status == TestStatus.SUCCESS
-    return (incoming or not _receives(mailbox)) and (outgoing or not _sends(mailbox))
+    act = mailbox.act_status == TestStatus.SUCCESS
+    return (
+        (incoming or not _receives(mailbox))
+        and (outgoing or not _sends(mailbox))
+        and (act or not _plans(mailbox))
+    )
 
 
 # -- outgoing ------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, cast
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,8 +25,9 @@ from rich.table import Table
 from activities.models import Email
 from mailboxes.choices import IncomingDeliveryMethod
 from mailboxes.models import Mailbox, Queue
+from serversync.act.choices import ActOutcome
 from serversync.choices import ItemState
-from serversync.sandbox import children, story
+from serversync.sandbox import children, planner, story
 from serversync.sandbox.balance import STATES, Balance, balances
 from serversync.sandbox.beside import (
     forget_without_site,
@@ -125,9 +128,12 @@ class Command(BaseCommand):
             story.receive_all(mailboxes, sandbox, run, bars, _("Receiving the answers"))
             # Copies of what was sent were filed at the end of that; sent items are tracked, too.
             story.receive_all(mailboxes, sandbox, run, bars, _("Reading sent items"))
+            planned = self._plan(prepared, sandbox, run, bars)
         found = balances(mailboxes, sandbox)
         even = all(balance.is_even for balance in found)
         tell(console, found, before)
+        if mail is None:
+            tell_planned(console, mailboxes, planned)
         if mail is not None:
             tell_defects(console, mailboxes)
         tell_examples(console, mailboxes)
@@ -137,6 +143,23 @@ class Command(BaseCommand):
         if port:
             self._stay(console, prepared, sandbox, port)
         return even and not run.problems
+
+    def _plan(
+        self, prepared: Prepared, sandbox: Sandbox, run: Run, bars: "Bars"
+    ) -> dict[UUID, Counter[str]]:
+        """Appointments, contacts and tasks: a first look, what was approved of it, and what came later."""
+        planner.fill(sandbox, timezone.now())
+        title = _("Appointments, contacts and tasks")
+        done = story.synchronize_all(prepared.mailboxes, run, bars, title)
+        planner.approve_first(prepared.admin, timezone.now())
+        again = [_("What was approved")]
+        if not sandbox.store.note(planner.WENT_ON_NOTE):
+            again.append(_("What changed meanwhile"))
+        for title in again:
+            for key, counts in story.synchronize_all(prepared.mailboxes, run, bars, title).items():
+                done[key] += counts
+            planner.go_on(sandbox, timezone.now())
+        return done
 
     def _stay(self, console: Console, prepared: Prepared, sandbox: Sandbox, port: int) -> None:
         write_schedules(timezone.localtime())
@@ -292,6 +315,35 @@ def _table(balance: Balance, before: Balance, *, upright: bool) -> Table:
     for place, head in enumerate(heads, start=1):
         table.add_row(head, *(str(count[place]) for count in counts), style="bold" * (place - 1))
     return table
+
+
+def tell_planned(
+    console: Console, mailboxes: list[Mailbox], planned: dict[UUID, Counter[str]]
+) -> None:
+    """A row for each mailbox: what was done on each side in this run."""
+    outcomes = [outcome for outcome in ActOutcome if outcome != ActOutcome.FAILED]
+    table = Table(
+        title=_("Appointments, contacts and tasks, this run"),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("")
+    for outcome in (*outcomes, ActOutcome.FAILED):
+        table.add_column(str(outcome.label), justify="right")
+    for mailbox in mailboxes:
+        if (counts := planned.get(mailbox.pk)) is not None:
+            told = (str(counts[outcome.value]) for outcome in (*outcomes, ActOutcome.FAILED))
+            table.add_row(mailbox.email_address, *told)
+    console.print(table)
+    if waiting := planner.waits():
+        words = ngettext(
+            "%(count)d batch or question waits for a person: see the console.",
+            "%(count)d batches and questions wait for a person: see the console.",
+            waiting,
+        )
+        console.print(words % {"count": waiting})
 
 
 def _describe(mailbox: Mailbox) -> str:
