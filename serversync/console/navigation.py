@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Creation rules"), "tracking.ConvertRule"),
             (_("Filters"), "serversync.UserQuery"),
             (_("Filter templates"), "serversync.SavedQuery"),
+            (_("Directions of fields"), "directions"),
             (_("Items"), "serversync.SyncItem"),
             (_("Quarantine"), "quarantine"),
             (_("What if"), "what_if"),
@@ -104,6 +105,7 @@ PAGES = {
     "act_questions": "serversync.ExchangeSyncIdMapping",
     "conflicts": "mailboxes.EmailSearch",
     "calendar": "activities.Appointment",
+    "directions": "serversync.UserQuery",
 }
 
 

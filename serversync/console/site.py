@@ -15,6 +15,7 @@ from serversync.console import (
     actwhy,
     calendar,
     conflicts,
+    directions,
     front,
     navigation,
     quarantine,
@@ -48,6 +49,7 @@ class ConsoleSite(admin.AdminSite):
             *whatif.urls(self),
             *actquestions.urls(self),
             *actwhy.urls(self),
+            *directions.urls(self),
             *super().get_urls(),
         ]
 
