@@ -13,6 +13,7 @@ from lxml import etree
 from mailboxes.protocols.base import AdapterOptions, Authentication, Credentials
 from mailboxes.protocols.errors import (
     ActionRefused,
+    ConnectionForbidden,
     ExchangeBusy,
     FolderMissing,
     MessageDeferred,
@@ -45,7 +46,7 @@ from mailboxes.protocols.items import (
 from mailboxes.recurrence import first_day
 from serversync.sandbox.certificates import load_authority, server_context
 from serversync.sandbox.ews.exchange import Exchange
-from serversync.sandbox.ews.faults import busy, lost_answer, refuse, soap_fault
+from serversync.sandbox.ews.faults import busy, http_status, lost_answer, refuse, soap_fault
 from serversync.sandbox.ews.paths import CLASS_OF_TAG
 from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.soap import T
@@ -396,6 +397,26 @@ def test_one_that_spoils_the_request_is_found_by_halving(account, server):
     written = server.create(tasks(9))
     assert outcomes(written) == [Outcome.DONE] * 5 + [Outcome.REFUSED] + [Outcome.DONE] * 3
     assert len(everything(server, TASKS)) == 8
+
+
+def test_a_request_that_is_too_large_goes_in_halves(account, server):
+    account.exchange.faults.add(http_status(413, "CreateItem", times=3))
+    written = server.create(tasks(8))
+    assert outcomes(written) == [Outcome.DONE] * 8
+    assert len(everything(server, TASKS)) == 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(http_status(403, "CreateItem"), ConnectionForbidden), (busy("CreateItem"), ExchangeBusy)],
+    ids=["forbidden", "busy"],
+)
+def test_what_stops_a_later_request_puts_off_the_rest(account, server, fault, error):
+    account.exchange.faults.add(dataclasses.replace(fault, text="link-150"))
+    written = server.create(tasks(210))
+    assert outcomes(written) == [Outcome.DONE] * 100 + [Outcome.REFUSED] * 110
+    assert isinstance(written[-1].error.__cause__, error)
+    assert account.asked().count("CreateItem") == 2
 
 
 def test_a_server_that_refuses_all_is_not_asked_for_each(account, server):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from exchangelib import errors as codes
 
-from mailboxes.protocols.errors import ServerError
+from mailboxes.protocols.errors import MessageError, ServerError
 from mailboxes.protocols.ews.conversation import IDS_PER_REQUEST, NOT_LOOKED_AT, Conversation
 from mailboxes.protocols.ews.items import outcomes
 from mailboxes.protocols.ews.items.requests import DeleteItem, Once, UpdateItem
@@ -63,11 +63,12 @@ class Batches:
     def __init__(self, talk: Conversation) -> None:
         self.found: dict[int, WrittenItem] = {}
         self._talk = talk
+        self._wrote = False  # perhaps
         self._stopped: ServerError | None = None
         self._refused_alone = 0
 
     def run(self, jobs: Iterable[Job]) -> None:
-        """Raises what stopped the first request of all, if nothing of it had left."""
+        """Raises what stops the first request, if nothing was done by it."""
         for batch in self._batches(list(jobs)):
             self._try(batch)
 
@@ -77,7 +78,7 @@ class Batches:
         try:
             yield
         except ServerError as error:
-            if not self.found:
+            if not self._wrote:
                 raise
             self._stopped = error
             self.note(numbers, outcomes.refused(error))
@@ -104,14 +105,12 @@ class Batches:
         except ServerError as error:
             self._failed(batch, error)
             return
-        self._refused_alone = 0
+        self._wrote, self._refused_alone = True, 0
         left = self._read(batch, answers)
         if left and len(left) < len(batch):
             self._try(left)
         elif left:
-            self._note(
-                left, outcomes.of_refusal(self._talk, NOT_LOOKED_AT("nothing was looked at"))
-            )
+            self._note(left, self._of(NOT_LOOKED_AT("nothing was looked at")))
 
     def _ask(self, batch: Sequence[Job]) -> list[Answer]:
         kind = batch[0].kind
@@ -138,7 +137,7 @@ class Batches:
 
     def _outcome(self, job: Job, answer: Answer) -> WrittenItem:
         if isinstance(answer, codes.EWSError):
-            return outcomes.of_refusal(self._talk, answer)
+            return self._of(answer)
         try:
             return job.read(answer)
         except NotOurs:
@@ -147,28 +146,39 @@ class Batches:
 
     def _failed(self, batch: Sequence[Job], error: ServerError) -> None:
         if not outcomes.nothing_was_done(error):
-            self._stopped = error
+            self._wrote, self._stopped = True, error
             self._note(batch, outcomes.unknown(error))
-            return
-        refusal = refusal_in(error)
-        if refusal is None:
+        elif not _is_about_items(error):
             self._stop(batch, error)
         elif len(batch) > 1:
             middle = len(batch) // 2
             self._try(batch[:middle])
             self._try(batch[middle:])
         else:
-            self._note(batch, outcomes.of_refusal(self._talk, refusal))
-            self._refused_alone += 1
-            if self._refused_alone >= MOST_REFUSED_ALONE:
-                self._stopped = error
+            self._refused(batch, error)
 
     def _stop(self, batch: Sequence[Job], error: ServerError) -> None:
-        """The line, the login or the whole mailbox."""
-        if not self.found:
+        """By the line, the login or the whole mailbox."""
+        if not self._wrote:
             raise error
         self._stopped = error
         self._note(batch, outcomes.refused(error))
 
+    def _refused(self, batch: Sequence[Job], error: ServerError) -> None:
+        refusal = refusal_in(error)
+        known = outcomes.refused(error) if refusal is None else self._of(refusal)
+        self._note(batch, known)
+        self._refused_alone += 1
+        if self._refused_alone >= MOST_REFUSED_ALONE:
+            self._stopped = error
+
+    def _of(self, refusal: Exception) -> WrittenItem:
+        return outcomes.of_refusal(self._talk, refusal)
+
     def _note(self, batch: Sequence[Job], outcome: WrittenItem) -> None:
         self.note((job.number for job in batch), outcome)
+
+
+def _is_about_items(error: ServerError) -> bool:
+    """Some of them, or all together: a request of that size, say."""
+    return isinstance(error, MessageError) or refusal_in(error) is not None

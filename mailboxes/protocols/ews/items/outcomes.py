@@ -14,10 +14,12 @@ from mailboxes.protocols.errors import (
     MessageDeferred,
     MessageError,
     PassingFault,
+    PermanentError,
     RequestExpired,
     ServerError,
     TransientError,
     UnexpectedReply,
+    WrongProtocol,
 )
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.transport import Unanswered
@@ -52,9 +54,9 @@ def nothing_was_done(error: ServerError) -> bool:
         return True
     if isinstance(error, Unanswered):
         return not error.whole
-    if isinstance(error, DOUBTFUL):
+    if isinstance(error, (*DOUBTFUL, WrongProtocol)):
         return False
-    return bool(error.server_code) or isinstance(error, REFUSALS)
+    return bool(error.server_code) or isinstance(error, (PermanentError, *REFUSALS))
 
 
 def of_refusal(talk: Conversation, refusal: Exception) -> WrittenItem:
