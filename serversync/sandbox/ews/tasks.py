@@ -84,6 +84,9 @@ def settle(item: Item | NewItem, owner: Account, changed: Sequence[str] = ()) ->
     if recurrence is not None:
         read_task_recurrence(recurrence)
     put(element, "IsRecurring", boolean(recurrence is not None))
+    for name in ("StartDate", "DueDate"):
+        if (day := _day(element, name)) is not None:
+            put(element, name, f"{day.isoformat()}T00:00:00Z")
     start = element.findtext(f"{T}StartDate")
     wrote_start_alone = "task:StartDate" in changed and "task:DueDate" not in changed
     if start and wrote_start_alone and not element.findtext(f"{T}DueDate"):

@@ -63,7 +63,7 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
     updates = children(element.find(f"{T}Updates"))
     if not updates:
         raise schema("'Updates' is empty.", element)
-    told = _told(call) if item.tag == "CalendarItem" else meetings.NOBODY
+    told = _told(call, item) if item.tag == "CalendarItem" else meetings.NOBODY
     if item.tag == "Message" and call.request.get("MessageDisposition") is None:
         raise Refusal("ErrorMessageDispositionRequired")
     if call.request.get("MessageDisposition", "SaveOnly") != "SaveOnly":
@@ -81,10 +81,15 @@ def _update(call: Call, item: Item, element: Element, resolution: str) -> Item:
     return stored
 
 
-def _told(call: Call) -> str:
+def _told(call: Call, item: Item) -> str:
+    """Nobody hears of what lies in the bin. Raises Refusal."""
     if call.request.get("SendMeetingInvitationsOrCancellations") is None:
         raise Refusal("ErrorSendMeetingInvitationsOrCancellationsRequired")
-    return soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", meetings.UPDATES)
+    told = soap.attribute(call.request, "SendMeetingInvitationsOrCancellations", meetings.UPDATES)
+    folder = call.store.folder(item.folder)
+    if told != meetings.NOBODY and folder and folder.distinguished == "deleteditems":
+        raise Refusal("ErrorCalendarCannotUpdateDeletedItem")
+    return told
 
 
 def _stored(call: Call, item: Item, changed: list[str], before: Element, told: str) -> Item:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 import requests.adapters
@@ -57,6 +58,12 @@ def account(
     )
 
 
+@cache
+def client(sandbox: Sandbox, address: str = ADA) -> Account:
+    """One client of an account for a whole test, which finds its folders once."""
+    return account(sandbox, address)
+
+
 @contextmanager
 def fresh_accounts(
     server: Sandbox, monkeypatch: pytest.MonkeyPatch, *addresses: str
@@ -67,6 +74,7 @@ def fresh_accounts(
         server.exchange.add_account(address, PASSWORD)
     yield server
     close_connections()
+    client.cache_clear()
     for known in server.exchange.store.accounts():
         server.exchange.store.remove_account(known.address)
     server.exchange.store.forget_meeting_mail()

@@ -25,7 +25,7 @@ from serversync.sandbox.ews.quirks import Quirks
 from serversync.sandbox.ews.series import series_of
 from serversync.sandbox.ews.soap import SoapFault
 from serversync.sandbox.servers import running_sandbox
-from tests.integration.serversync.ews_clients import ADA, BEN, PASSWORD, account, fresh_accounts
+from tests.integration.serversync.ews_clients import ADA, BEN, PASSWORD, client, fresh_accounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -68,7 +68,7 @@ def only(items):
 
 class TestContacts:
     def test_everything_comes_back(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         home = PhysicalAddress(
             label="Home", street="Lane 1", city="Bergen", state="Vestland", country="Norway",
             zipcode="5003",
@@ -109,7 +109,7 @@ class TestContacts:
         assert made.text("DisplayName") == "Rita Moe"
 
     def test_entries_are_changed_one_by_one(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         phones = {"MobilePhone": "1", "HomePhone": "2"}
         made = sandbox.exchange.add(ADA, "Contact", given_name="Rita", phone_numbers=phones)
         found = ada.contacts.get(id=made.remote_id)
@@ -125,7 +125,7 @@ class TestContacts:
 
 class TestTasks:
     def test_how_far_it_is_moves_together(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         task = Task(account=ada, folder=ada.tasks, subject="Call", start_date=EWSDate(2030, 3, 4))
         task.save().refresh()
         assert (task.status, task.percent_complete, task.is_complete) == ("NotStarted", 0, False)
@@ -156,7 +156,7 @@ class TestTasks:
         )  # fmt: skip
 
     def test_a_recurring_one_begins_again(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         weekly = WeeklyPattern(interval=1, weekdays=[1], first_day_of_week=1)
         task = Task(
             account=ada, folder=ada.tasks, subject="Report", due_date=EWSDate(2030, 3, 4),
@@ -176,7 +176,7 @@ class TestTasks:
         assert ada.tasks.all().count() == 2
 
     def test_one_that_regenerates_counts_from_when_it_was_done(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         task = Task(
             account=ada, folder=ada.tasks, subject="Water", due_date=EWSDate(2020, 1, 1),
             recurrence=TaskRecurrence(
@@ -190,7 +190,7 @@ class TestTasks:
         ) == timedelta(days=3)
 
     def test_deleting_one_occurrence_makes_the_next_one_of_it(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         daily = Recurrence(pattern=Pattern.DAILY, start=NINE.date(), count=2)
         made = sandbox.exchange.add(ADA, "Task", subject="x", recurrence=daily, due_date=NINE)
         one_only = {"affected_task_occurrences": "SpecifiedOccurrenceOnly"}
@@ -205,9 +205,9 @@ class TestTasks:
     def test_one_may_be_assigned(self, sandbox):
         made = sandbox.exchange.add(ADA, "Task", subject="Call")
         sandbox.exchange.assign(made, BEN)
-        own = only(account(sandbox).tasks.all())
+        own = only(client(sandbox).tasks.all())
         assert (own.owner, own.delegation_state) == ("Ben", "OwnNew")
-        his = only(account(sandbox, BEN).tasks.all())
+        his = only(client(sandbox, BEN).tasks.all())
         assert (his.owner, his.delegator, his.delegation_state) == ("Ben", "Ada", "Accepted")
 
 
@@ -217,7 +217,7 @@ class TestWriting:
         return sandbox.exchange.add(ADA, "CalendarItem", **values)
 
     def test_different_changes_are_merged_and_the_same_are_not(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = self.visit(sandbox)
         mine = ada.calendar.get(id=made.remote_id)
         sandbox.exchange.change(made, location="Room 1")
@@ -237,7 +237,7 @@ class TestWriting:
     def test_an_occurrence_conflicts_with_its_own_changes_alone(self, sandbox):
         daily = Recurrence(pattern=Pattern.DAILY, start=NINE.date(), count=3)
         made = self.visit(sandbox, recurrence=daily)
-        master = account(sandbox).calendar.get(id=made.remote_id)
+        master = client(sandbox).calendar.get(id=made.remote_id)
         first, second = master.occurrence(1), master.occurrence(2)
         sandbox.exchange.change(sandbox.exchange.occurrence(made, 1), subject="Theirs")
         for one in (first, second):
@@ -249,7 +249,7 @@ class TestWriting:
         assert subjects == ["Theirs", "Mine"]
 
     def test_a_copy_keeps_its_extended_properties_and_a_move_changes_the_id(self, sandbox, link):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = self.visit(sandbox, extended={f"{SET}/link": ["42"]}, files={"a.txt": b"a"})
         copy = sandbox.exchange.copy(made)
         found = ada.calendar.filter(link="42")
@@ -262,7 +262,7 @@ class TestWriting:
         assert [one.content for one in original.refresh().attachments] == [b"a"]
 
     def test_a_hundred_at_once(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         new = [
             Contact(account=ada, folder=ada.contacts, display_name=str(number))
             for number in range(100)
@@ -283,12 +283,12 @@ class TestWriting:
             sandbox, is_online_meeting=True, join_online_meeting_url=url, required_attendees=[BEN],
             tell=True,
         )  # fmt: skip
-        assert account(sandbox).calendar.get(id=made.remote_id).is_online_meeting
+        assert client(sandbox).calendar.get(id=made.remote_id).is_online_meeting
         his = only(sandbox.exchange.items(BEN, "calendar"))
         assert his.text("JoinOnlineMeetingUrl") == url
 
     def test_attachments_change_the_key_of_their_item(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         visit = ada.calendar.get(id=self.visit(sandbox).remote_id)
         key = visit.changekey
         visit.attach(FileAttachment(name="a.txt", content=b"a"))
@@ -299,15 +299,15 @@ class TestWriting:
 
     def test_reminders(self, sandbox):
         made = self.visit(sandbox, reminder_is_set=True, reminder_minutes_before_start=30)
-        visit = account(sandbox).calendar.get(id=made.remote_id)
+        visit = client(sandbox).calendar.get(id=made.remote_id)
         assert (visit.reminder_is_set, visit.reminder_minutes_before_start) == (True, 30)
         assert visit.reminder_due_by == visit.start
         made = sandbox.exchange.add(ADA, "Task", reminder_is_set=True, reminder_due_by=NINE)
-        task = account(sandbox).tasks.get(id=made.remote_id)
+        task = client(sandbox).tasks.get(id=made.remote_id)
         assert (task.reminder_is_set, task.reminder_due_by) == (True, NINE)
 
     def test_what_the_server_alone_writes_is_refused(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         visit = ada.calendar.get(id=self.visit(sandbox).remote_id)
         field = CalendarItem.get_field_by_fieldname("is_cancelled")
         field.is_read_only = False
@@ -319,7 +319,7 @@ class TestWriting:
             field.is_read_only = True
 
     def test_configurations_are_kept_in_any_folder(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         entries = {"Organization": "one", "Synced": True, "Times": ("a", "b")}
         for folder in (ada.calendar, ada.contacts, ada.inbox):
             folder.create_user_configuration("Sync.Marker", dictionary=entries)
@@ -341,7 +341,7 @@ class TestFailing:
 
     @pytest.mark.parametrize("operation", ["CreateItem", "UpdateItem"])
     def test_the_answer_is_lost_and_the_work_is_done(self, sandbox, operation):
-        ada = account(sandbox)
+        ada = client(sandbox)
         (found,) = self.contacts(sandbox, ada, 1)
         sandbox.faults.add(lost_answer(operation))
         found.job_title = "Buyer"
@@ -354,7 +354,7 @@ class TestFailing:
         )
 
     def test_one_of_a_batch_is_refused(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         found = self.contacts(sandbox, ada)
         sandbox.faults.add(refuse("ErrorItemCorrupt", "UpdateItem", position=1))
         for one in found:
@@ -365,14 +365,14 @@ class TestFailing:
         assert [one.text("JobTitle") for one in stored] == ["Buyer", "", "Buyer"]
 
     def test_a_conflict_on_request(self, sandbox):
-        (found,) = self.contacts(sandbox, account(sandbox), 1)
+        (found,) = self.contacts(sandbox, client(sandbox), 1)
         sandbox.faults.add(conflict())
         found.job_title = "Buyer"
         with pytest.raises(errors.ErrorIrresolvableConflict):
             found.save(update_fields=["job_title"], conflict_resolution="AlwaysOverwrite")
 
     def test_a_lost_state_gives_everything_again(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         self.contacts(sandbox, ada)
         list(ada.contacts.sync_items(only_fields=["display_name"]))
         state = ada.contacts.item_sync_state
@@ -384,7 +384,7 @@ class TestFailing:
         assert [kind for kind, _ in again] == ["create"] * 3
 
     def test_throttling_tells_how_long(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         ada.tasks.refresh()
         sandbox.faults.add(busy("CreateItem", back_off_milliseconds=2000))
         with pytest.raises(errors.ErrorServerBusy) as refused:
@@ -427,7 +427,7 @@ class TestByHand:
     def test_series_count_as_busy(self, sandbox):
         daily = Recurrence(pattern=Pattern.DAILY, start=NINE.date(), count=3)
         sandbox.exchange.add(ADA, "CalendarItem", start=NINE, end=NINE + HOUR, recurrence=daily)
-        ada = account(sandbox)
+        ada = client(sandbox)
         start, end = (EWSDateTime(2030, 3, day, 0, tzinfo=ada.default_timezone) for day in (5, 9))
         asked = ada.protocol.get_free_busy_info([(ada, "Organizer", False)], start=start, end=end)
         view = only(asked)

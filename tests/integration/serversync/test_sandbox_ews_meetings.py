@@ -10,7 +10,7 @@ from exchangelib.recurrence import DailyPattern, Recurrence
 
 from serversync.sandbox.ews.faults import refuse
 from serversync.sandbox.servers import running_sandbox
-from tests.integration.serversync.ews_clients import ADA, BEN, account, fresh_accounts
+from tests.integration.serversync.ews_clients import ADA, BEN, client, fresh_accounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -84,11 +84,11 @@ def only(items):
 
 
 def entry(sandbox, address: str) -> CalendarItem:
-    return only(account(sandbox, address).calendar.all())
+    return only(client(sandbox, address).calendar.all())
 
 
 def newest(sandbox, address: str):
-    return next(iter(account(sandbox, address).inbox.all()))
+    return next(iter(client(sandbox, address).inbox.all()))
 
 
 def calendar_of(mime: bytes) -> str:
@@ -105,7 +105,7 @@ def answers(item: CalendarItem) -> dict[str, str]:
 
 class TestInviting:
     def test_whoever_is_invited_has_a_request_and_a_tentative_item(self, sandbox, mail):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = meeting(ada, optional_attendees=[CLEO])
         assert (made.is_meeting, made.meeting_request_was_sent) == (True, True)
         assert (made.my_response_type, made.appointment_sequence_number) == ("Organizer", 0)
@@ -116,7 +116,7 @@ class TestInviting:
             assert found.organizer.email_address == ADA
             assert found.my_response_type == "NoResponseReceived"
             assert found.legacy_free_busy_status == "Tentative"
-            request = only(account(sandbox, address).inbox.all())
+            request = only(client(sandbox, address).inbox.all())
             assert type(request).__name__ == "MeetingRequest"
             assert request.meeting_request_type == "NewMeetingRequest"
             assert request.associated_calendar_item_id.id == found.id
@@ -126,7 +126,7 @@ class TestInviting:
         assert sandbox.sent == []
 
     def test_nobody_hears_of_what_is_told_to_nobody(self, sandbox, mail):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = meeting(ada, tell=NOBODY)
         assert (made.is_meeting, made.meeting_request_was_sent, made.is_draft) == (
             True, False, True,
@@ -134,16 +134,16 @@ class TestInviting:
         change(made, tell=NOBODY, subject="Other")
         made.delete(send_meeting_cancellations=NOBODY)
         assert mail() == []
-        assert account(sandbox, BEN).calendar.all().count() == 0
+        assert client(sandbox, BEN).calendar.all().count() == 0
 
     def test_a_refused_request_invites_nobody(self, sandbox, mail):
         sandbox.faults.add(refuse("ErrorQuotaExceeded", "CreateItem"))
         with pytest.raises(errors.ErrorQuotaExceeded):
-            meeting(account(sandbox))
+            meeting(client(sandbox))
         assert mail() == []
 
     def test_people_outside_get_it_as_icalendar(self, sandbox, mail):
-        made = series(account(sandbox), RITA)
+        made = series(client(sandbox), RITA)
         ((sender, recipients, mime),) = sandbox.sent
         assert (sender, recipients) == (ADA, (RITA,))
         lines = calendar_of(mime).split("\r\n")
@@ -158,14 +158,14 @@ class TestInviting:
 
     def test_a_list_invites_its_members_once(self, sandbox, mail):
         sandbox.exchange.add_account("team@exchange.example", "x", members=[BEN, CLEO, ADA])
-        meeting(account(sandbox), "team@exchange.example", BEN)
+        meeting(client(sandbox), "team@exchange.example", BEN)
         assert [row[2] for row in mail()] == [BEN, CLEO, ADA]
         assert entry(sandbox, ADA).my_response_type == "Organizer"
 
 
 class TestChanging:
     def test_another_time_is_another_version_to_be_answered_again(self, sandbox, mail):
-        made = meeting(account(sandbox))
+        made = meeting(client(sandbox))
         entry(sandbox, BEN).accept()
         assert answers(made) == {BEN: "Accept"}
         mail()
@@ -177,7 +177,7 @@ class TestChanging:
         assert (found.start, found.my_response_type) == (at(22, 9), "NoResponseReceived")
 
     def test_other_words_keep_the_answers(self, sandbox):
-        made = meeting(account(sandbox))
+        made = meeting(client(sandbox))
         entry(sandbox, BEN).accept()
         change(made, subject="Final review")
         found = entry(sandbox, BEN)
@@ -187,7 +187,7 @@ class TestChanging:
         assert update.meeting_request_type == "InformationalUpdate"
 
     def test_only_those_who_were_added_or_removed_hear_of_it(self, sandbox, mail):
-        made = meeting(account(sandbox), BEN)
+        made = meeting(client(sandbox), BEN)
         mail()
         change(made, tell=CHANGED, required_attendees=[CLEO, RITA])
         assert mail() == [
@@ -198,7 +198,7 @@ class TestChanging:
         assert mail() == []
 
     def test_whoever_was_left_out_before_is_invited_not_updated(self, sandbox, mail):
-        made = meeting(account(sandbox), tell=NOBODY)
+        made = meeting(client(sandbox), tell=NOBODY)
         change(made, subject="Now for all")
         assert mail() == [("request", ADA, BEN, 0)]
         assert made.meeting_request_was_sent
@@ -206,7 +206,7 @@ class TestChanging:
         assert mail() == [("update", ADA, BEN, 0)]
 
     def test_what_attendees_change_stays_with_them(self, sandbox, mail):
-        made = meeting(account(sandbox))
+        made = meeting(client(sandbox))
         mail()
         found = change(entry(sandbox, BEN), start=at(23, 9), end=at(23, 10), categories=["Red"])
         assert mail() == []
@@ -216,8 +216,8 @@ class TestChanging:
         assert found.categories == ["Red"]
 
     def test_each_sees_it_in_the_changes_of_the_calendar(self, sandbox):
-        made = meeting(account(sandbox))
-        ben = account(sandbox, BEN)
+        made = meeting(client(sandbox))
+        ben = client(sandbox, BEN)
         assert [one[0] for one in ben.calendar.sync_items(only_fields=["subject"])] == ["create"]
         change(made, location="Room 2")
         state = ben.calendar.item_sync_state
@@ -226,7 +226,7 @@ class TestChanging:
 
 class TestCancelling:
     def test_deleting_calls_it_off(self, sandbox, mail):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = meeting(ada)
         mail()
         made.delete(send_meeting_cancellations=ALL)
@@ -239,8 +239,17 @@ class TestCancelling:
         with pytest.raises(errors.ErrorCalendarIsCancelledForAccept):
             found.accept()
 
+    def test_what_lies_in_the_bin_is_told_to_nobody(self, sandbox):
+        ada = client(sandbox)
+        made = meeting(ada)
+        made.move(ada.trash)
+        made.subject = "Other"
+        with pytest.raises(errors.ErrorCalendarCannotUpdateDeletedItem):
+            made.save(update_fields=["subject"], send_meeting_invitations=ALL)
+        made.save(update_fields=["subject"], send_meeting_invitations=NOBODY)
+
     def test_cancelling_says_why_and_deletes(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         meeting(ada).cancel(new_body="Nobody has time.")
         assert ada.calendar.all().count() == 0
         assert only(ada.trash.all()).subject == "Review"
@@ -260,7 +269,7 @@ class TestAnswering:
         ],
     )
     def test_the_organizer_learns_of_it(self, sandbox, mail, act, answer, prefix):
-        ada, ben = account(sandbox), account(sandbox, BEN)
+        ada, ben = client(sandbox), client(sandbox, BEN)
         made = meeting(ada)
         mail()
         getattr(only(ben.inbox.all()), act)(body="Fine.")
@@ -280,18 +289,25 @@ class TestAnswering:
 
     def test_nobody_answers_oneself(self, sandbox):
         with pytest.raises(errors.ErrorCalendarIsOrganizerForAccept):
-            meeting(account(sandbox)).accept()
+            meeting(client(sandbox)).accept()
 
     def test_an_answer_may_stay_unsent(self, sandbox, mail):
-        made = meeting(account(sandbox))
+        made = meeting(client(sandbox))
         mail()
         found = entry(sandbox, BEN)
         found.accept(message_disposition="SaveOnly", folder=found.account.drafts)
         assert mail() == []
         assert answers(made) == {BEN: "Unknown"}
 
+    def test_an_organizer_may_not_want_answers(self, sandbox, mail):
+        made = meeting(client(sandbox), is_response_requested=False)
+        mail()
+        entry(sandbox, BEN).accept()
+        assert mail() == []
+        assert answers(made) == {BEN: "Unknown"}
+
     def test_deleting_with_word_to_others_declines(self, sandbox, mail):
-        made = meeting(account(sandbox))
+        made = meeting(client(sandbox))
         mail()
         entry(sandbox, BEN).delete(send_meeting_cancellations="SendOnlyToAll")
         assert mail() == [("response", BEN, ADA, 0)]
@@ -300,7 +316,7 @@ class TestAnswering:
 
 class TestSeries:
     def test_one_invitation_brings_the_series(self, sandbox, mail):
-        ada = account(sandbox)
+        ada = client(sandbox)
         made = series(ada)
         assert mail() == [("request", ADA, BEN, 0)]
         found = entry(sandbox, BEN)
@@ -308,7 +324,7 @@ class TestSeries:
         assert (made.is_recurring, found.is_recurring) == (False, True)  # so it is documented
 
     def test_one_occurrence_is_changed_for_all(self, sandbox, mail):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         mail()
         change(made.occurrence(2), start=at(22, 14), end=at(22, 15))
         assert mail() == [("update", ADA, BEN, 1)]
@@ -318,7 +334,7 @@ class TestSeries:
         assert found.start == at(21, 9)
 
     def test_one_occurrence_is_called_off(self, sandbox, mail):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         mail()
         made.occurrence(3).delete(send_meeting_cancellations=ALL)
         assert mail() == [("cancellation", ADA, BEN, 1)]
@@ -328,7 +344,7 @@ class TestSeries:
         assert not entry(sandbox, BEN).is_cancelled
 
     def test_whoever_is_invited_to_one_has_that_one_alone(self, sandbox, mail):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         mail()
         second = made.occurrence(2).refresh()
         change(second, tell=CHANGED, required_attendees=[BEN, CLEO])
@@ -338,28 +354,28 @@ class TestSeries:
         assert found.recurrence_id == at(22, 9)
 
     def test_whoever_comes_later_sees_what_is_special(self, sandbox):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         made.occurrence(1).delete(send_meeting_cancellations=ALL)
         change(made.occurrence(2), subject="Special", categories=["Private"])
         change(made, tell=CHANGED, required_attendees=[BEN, CLEO])
-        cleo = account(sandbox, CLEO)
+        cleo = client(sandbox, CLEO)
         found = list(cleo.calendar.view(start=at(1, 0), end=at(31, 0)))
         assert [one.subject for one in found] == ["Special", "Review", "Review", "Review"]
         assert not found[0].categories
 
     def test_one_occurrence_is_answered(self, sandbox):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         entry(sandbox, BEN).occurrence(2).refresh().decline()
         assert answers(made) == {BEN: "Unknown"}
         assert answers(made.occurrence(2)) == {BEN: "Decline"}
-        ben = account(sandbox, BEN)
+        ben = client(sandbox, BEN)
         assert len(list(ben.calendar.view(start=at(1, 0), end=at(31, 0)))) == 4
 
     def test_another_pattern_starts_it_anew_for_all(self, sandbox):
-        made = series(account(sandbox))
+        made = series(client(sandbox))
         made.occurrence(1).delete(send_meeting_cancellations=ALL)
         change(made, start=at(21, 10), end=at(21, 11))
-        ben = account(sandbox, BEN)
+        ben = client(sandbox, BEN)
         found = list(ben.calendar.view(start=at(1, 0), end=at(31, 0)))
         assert [one.start for one in found] == [
             at(21, 10) + timedelta(days=day) for day in range(5)
@@ -427,12 +443,12 @@ class TestOutside:
         assert entry(sandbox, ADA).changekey == before
 
     def test_an_answer_from_there_is_noted(self, sandbox):
-        made = meeting(account(sandbox), RITA)
+        made = meeting(client(sandbox), RITA)
         from_outside(sandbox, "REPLY", uid=made.uid, status="DECLINED", who=RITA)
         assert answers(made) == {RITA: "Decline"}
         assert newest(sandbox, ADA).response_type == "Decline"
 
     def test_what_cannot_be_read_arrives_as_mail_alone(self, sandbox):
         from_outside(sandbox, "REQUEST", sequence="soon")
-        ada = account(sandbox)
+        ada = client(sandbox)
         assert (ada.inbox.all().count(), ada.calendar.all().count()) == (1, 0)

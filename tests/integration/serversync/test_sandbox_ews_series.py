@@ -16,7 +16,7 @@ from exchangelib.recurrence import (
 )
 
 from serversync.sandbox.servers import running_sandbox
-from tests.integration.serversync.ews_clients import ADA, account, fresh_accounts
+from tests.integration.serversync.ews_clients import ADA, client, fresh_accounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite")]
 
@@ -70,7 +70,7 @@ def dates(ada, days: int = 400) -> list[date]:
 
 class TestAppointments:
     def test_one_of_oneself_is_complete(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         saved = item(ada, location="Room 1", categories=["Red"], sensitivity="Private").save()
         found = ada.calendar.get(id=saved.id)
         assert (found.type, found.is_meeting, found.my_response_type) == (
@@ -91,7 +91,7 @@ class TestAppointments:
 
         CalendarItem.register("global_object_id", GlobalObjectId)
         try:
-            ada = account(sandbox)
+            ada = client(sandbox)
             item(ada).save()
             item(ada, uid="of-another-system").save()
             own, foreign = ada.calendar.all().order_by("datetime_created")
@@ -101,7 +101,7 @@ class TestAppointments:
             CalendarItem.deregister("global_object_id")
 
     def test_all_day_is_from_midnight_to_midnight_of_its_zone(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         ada.default_timezone = BERLIN
         saved = item(ada, is_all_day=True, start=MONDAY, end=MONDAY + timedelta(days=6)).save()
         stored = sandbox.exchange.item(saved.id)
@@ -115,14 +115,14 @@ class TestAppointments:
         assert sandbox.exchange.item(saved.id).text("End") == "2026-10-19T22:00:00Z"
 
     def test_hours_given_for_whole_days_are_rounded_outwards(self, sandbox):
-        saved = item(account(sandbox), is_all_day=True).save()
+        saved = item(client(sandbox), is_all_day=True).save()
         stored = sandbox.exchange.item(saved.id)
         assert (stored.text("Start"), stored.text("End")) == (
             "2026-10-18T22:00:00Z", "2026-10-19T22:00:00Z",
         )  # fmt: skip
 
     def test_what_cannot_be_is_refused(self, sandbox, monkeypatch):
-        ada = account(sandbox)
+        ada = client(sandbox)
         with pytest.raises(errors.ErrorCalendarDurationIsTooLong):
             item(ada, end=at(EWSDate(2032, 1, 1), 9)).save()
         saved = item(ada).save()
@@ -136,7 +136,7 @@ class TestAppointments:
         monkeypatch.setattr(zone, "ms_id", "Nowhere Time")
         start = at(MONDAY, 9, zone=zone)
         with pytest.raises(errors.ErrorTimeZone):
-            item(account(sandbox), start=start, end=start + timedelta(hours=1)).save()
+            item(client(sandbox), start=start, end=start + timedelta(hours=1)).save()
 
 
 def unchecked(self, version=None) -> None:
@@ -167,7 +167,7 @@ class TestPatterns:
         ids=lambda value: value.ELEMENT_NAME if hasattr(value, "ELEMENT_NAME") else "",
     )
     def test_every_pattern_comes_back_and_is_expanded(self, sandbox, pattern, expected):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada, pattern, number=3)
         assert (master.type, master.recurrence.pattern) == ("RecurringMaster", pattern)
         found = [master.occurrence(index) for index in (1, 2, 3)]
@@ -176,13 +176,13 @@ class TestPatterns:
         assert {day.hour for day in days} == {9}
 
     def test_local_time_stays_when_the_clocks_change(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         series(ada, WeeklyPattern(interval=1, weekdays=[1]), number=3)
         assert [one.start.hour for one in occurrences(ada)] == [7, 8, 8]
         assert [one.end - one.start for one in occurrences(ada)] == [timedelta(hours=1)] * 3
 
     def test_whole_days_stay_whole_when_the_clocks_change(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         ada.default_timezone = BERLIN
         series(ada, number=8, is_all_day=True, start=MONDAY, end=MONDAY)
         found = occurrences(ada)
@@ -190,7 +190,7 @@ class TestPatterns:
         assert all(one.start == one.end for one in found)
 
     def test_ranges(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         until = MONDAY + timedelta(days=2)
         master = series(ada, end_date=until)
         assert len(occurrences(ada)) == 3
@@ -204,11 +204,11 @@ class TestPatterns:
         assert endless.occurrence(500).refresh().start == at(MONDAY + timedelta(days=499), 9)
 
     def test_it_begins_with_its_first_occurrence(self, sandbox):
-        master = series(account(sandbox), WeeklyPattern(interval=1, weekdays=[3]))
+        master = series(client(sandbox), WeeklyPattern(interval=1, weekdays=[3]))
         assert master.start == master.first_occurrence.start == at(MONDAY + timedelta(days=2), 9)
 
     def test_what_is_no_series_is_refused(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         for pattern, fields, error in (
             (DailyPattern(interval=1), {"end": at(MONDAY, 10) + timedelta(days=1)},
              errors.ErrorOccurrenceTimeSpanTooBig),
@@ -227,12 +227,12 @@ class TestPatterns:
         monkeypatch.setattr(WeeklyPattern, "clean", unchecked)
         pattern = WeeklyPattern(interval=100, weekdays=[1], first_day_of_week=1)
         with pytest.raises(errors.ErrorCalendarInvalidRecurrence):
-            series(account(sandbox), pattern)
+            series(client(sandbox), pattern)
 
 
 class TestOccurrences:
     def test_a_view_expands_and_a_search_does_not(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         assert [one.id for one in ada.calendar.all()] == [master.id]
         found = occurrences(ada)
@@ -242,7 +242,7 @@ class TestOccurrences:
         assert found[3].recurring_master().refresh().id == master.id
 
     def test_a_changed_one_is_an_exception(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         second = master.occurrence(2)
         second.refresh()
@@ -264,7 +264,7 @@ class TestOccurrences:
         assert ada.calendar.get(id=modified.id).subject == "Moved"
 
     def test_it_follows_its_series_in_whatever_it_has_not_of_its_own(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada, location="Room 1", categories=["Red"])
         second = master.occurrence(2).refresh()
         second.location = None
@@ -280,7 +280,7 @@ class TestOccurrences:
 
     def test_a_deleted_one_leaves_a_hole(self, sandbox, monkeypatch):
         monkeypatch.setattr(OccurrenceItemId, "clean", unchecked)
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         master.occurrence(1).delete()
         master.refresh()
@@ -298,7 +298,7 @@ class TestOccurrences:
             master.occurrence(5).delete()
 
     def test_a_single_item_has_no_occurrences(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         single = item(ada).save()
         with pytest.raises(errors.ErrorCalendarCannotUseIdForOccurrenceId):
             single.occurrence(1).refresh()
@@ -306,7 +306,7 @@ class TestOccurrences:
             single.recurring_master().refresh()
 
     def test_one_stays_between_its_neighbours(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         second = series(ada).occurrence(2).refresh()
         for days in (0, 2, 3):
             second.start = at(MONDAY + timedelta(days=days), 12)
@@ -316,14 +316,14 @@ class TestOccurrences:
         assert dates(ada) == [MONDAY + timedelta(days=day) for day in range(5)]
 
     def test_one_cannot_be_moved_out_of_the_folder(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         second = series(ada).occurrence(2).refresh()
         with pytest.raises(errors.ErrorCalendarCannotMoveOrCopyOccurrence):
             second.copy(ada.trash)
 
     @pytest.mark.parametrize("field", ["start", "recurrence"])
     def test_another_time_or_pattern_drops_what_was_special(self, sandbox, field):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         master.occurrence(1).delete()
         second = master.occurrence(2).refresh()
@@ -339,7 +339,7 @@ class TestOccurrences:
         assert len(occurrences(ada)) == 5
 
     def test_saving_the_same_again_drops_nothing(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         master.occurrence(1).delete()
         master.refresh()
@@ -347,7 +347,7 @@ class TestOccurrences:
         assert len(occurrences(ada)) == 4
 
     def test_a_changed_or_deleted_one_is_a_change_of_the_series(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         list(ada.calendar.sync_items(only_fields=["subject"]))
         master.occurrence(1).delete()
@@ -360,7 +360,7 @@ class TestOccurrences:
         assert (change[0], change[1].id) == ("update", master.id)
 
     def test_exceptions_go_where_the_series_goes(self, sandbox):
-        ada = account(sandbox)
+        ada = client(sandbox)
         master = series(ada)
         master.occurrence(1).delete()
         elsewhere = sandbox.exchange.add_folder(ADA, "Calendar/Other")

@@ -135,9 +135,11 @@ def respond(
 def tell_organizer(
     site: Site, meeting: Item, answer: str, body: Element | None = None, *, keeps_copy: bool = False
 ) -> None:
+    """Unless that was asked not to be told."""
     attendee = site.store.account_of(meeting.account)
+    wants_answer = truth(meeting.text("IsResponseRequested") or "true")
     organizer = next((address for _, address in mailboxes(meeting.element, "Organizer")), "")
-    if attendee is None or not organizer:
+    if attendee is None or not organizer or not wants_answer:
         return
     notice = response(attendee, organizer, meeting, answer, body)
     attending.send(site, notice)
