@@ -17,13 +17,17 @@ from mailboxes.connect import (
     AddressMissing,
     CredentialsMissing,
     Direction,
+    NotSupported,
     account_key,
     exchange_settings_for,
+    items_server,
     outgoing_server,
 )
 from mailboxes.models import DiscoveredEndpoint, Mailbox
 from mailboxes.protocols.base import Authentication, Bearer, Credentials
+from mailboxes.protocols.ews.items.adapter import ExchangeItems
 from mailboxes.protocols.ews.settings import Access, Endpoint
+from mailboxes.redirect import TellsNobody
 from tests.factories.mailboxes import EmailServerProfileFactory, organization, ready_mailbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -384,3 +388,37 @@ def test_a_mailbox_takes_its_endpoint_along_when_it_goes():
     mailbox.delete()
 
     assert not DiscoveredEndpoint.objects.exists()
+
+
+# -- appointments, contacts and tasks
+
+
+def test_the_calendar_is_where_the_mail_comes_in():
+    mailbox = exchange_mailbox()
+
+    server = items_server(mailbox, organization())
+
+    assert isinstance(server, ExchangeItems)
+    assert (server.settings.address, server.settings.url) == (mailbox.email_address, URL)
+
+
+def test_a_mailbox_that_is_not_on_exchange_has_no_calendar():
+    mailbox = ready_mailbox(email_server_profile=EmailServerProfileFactory(pop3=True))
+
+    with pytest.raises(NotSupported):
+        items_server(mailbox, organization())
+
+
+@pytest.mark.rule("R5.30")
+def test_a_site_that_must_reach_nobody_tells_nobody_of_meetings(settings):
+    settings.REDIRECT_ALL_MAIL_TO = "staging@example.net"
+
+    assert isinstance(items_server(exchange_mailbox(), organization()), TellsNobody)
+
+
+@pytest.mark.rule("R6.62")
+@pytest.mark.parametrize("named", [True, False])
+def test_requests_name_the_mailbox_as_the_organization_says(named):
+    found = settings_of(exchange_mailbox(), use_x_anchor_mailbox_in_exchange_request_header=named)
+
+    assert found.anchored is named
