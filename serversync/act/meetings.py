@@ -49,14 +49,16 @@ def prepared(pair: Pair, now: datetime) -> Pair:
         return pair
     if server is not None and pair.record.organizes and pair.item.organizes:
         known = {name: value for name, value in store.fields.items() if name == "organizer"}
-        server = replace(server, fields={**server.fields, **known})
+        server = _without(
+            replace(server, fields={**server.fields, **known}), known.get("organizer")
+        )
     elif server is not None:
         store = _without(store, server.fields.get("organizer"))
     return replace(pair, store=_as_sent(store, pair.record.lifecycle, now), server=server)
 
 
 def _without(side: Side, organizer: Any) -> Side:
-    """Who organizes it there is no attendee here."""
+    """Who organizes it on one side is no attendee on the other."""
     others = {
         name: tuple(one for one in people if one != organizer)
         for name in ATTENDEES
@@ -318,7 +320,9 @@ def calls_off(pair: Pair, now: datetime) -> bool:
         and pair.table is not Table.SERVICE_APPOINTMENT
         and pair.record.lifecycle is Lifecycle.CANCELED
         and pair.server is not None
+        and pair.base is not None
         and not is_cancelled(pair.server)
+        and not is_cancelled(pair.base)
         and sends(pair)
         and times.is_ahead(pair.server.fields, now)
     )

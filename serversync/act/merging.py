@@ -25,6 +25,7 @@ _OTHER = {STORE: SERVER, SERVER: STORE}
 TOGETHER = (
     ("required", "optional"),  # who moves from one to the other is in exactly one of them
     ("status", "percent_complete", "completed"),  # R6.37
+    ("start", "due"),  # a start without a due date is one (R6.38)
 )
 
 Unit = tuple[str, ...]

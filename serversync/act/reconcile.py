@@ -23,6 +23,7 @@ from serversync.act.types import (
     DONE,
     Answer,
     Decision,
+    Lifecycle,
     LinkTo,
     Lost,
     Pair,
@@ -184,8 +185,6 @@ def _link(pair: Pair, now: datetime) -> Decision:
         return _forget("not_tracked")
     if tasks.is_foreign(pair):
         return _stay(pair, "foreign_task")
-    if meetings.calls_off(pair, now):
-        return replace(_call_off(pair, now), link=LinkTo.LINK)
     return _without_conflict(pair, _merge(pair, now))
 
 
@@ -203,7 +202,7 @@ def _create_there(pair: Pair, now: datetime) -> Decision:
     }
     told = series.exceptions(source, _only(pair, sent))
     write = Write(verb=Verb.CREATE, fields=sent, occurrences=told)
-    invites = pair.table.is_meeting and meetings.invites(pair)
+    invites = pair.table.is_meeting and meetings.invites(pair) and pair.record.lifecycle not in DONE
     write = _inviting(write, source.fields, now) if invites else write
     state = _state_after(pair, source.fields, {})
     return Decision(
@@ -274,10 +273,11 @@ def _plain(fields: Fields, original: datetime) -> Fields:
 
 
 def _called_off(pair: Pair) -> dict[str, bool]:
-    """Remembered whatever its direction: only what is called off since then cancels the record."""
+    """Remembered whatever its direction: only what is called off since then, on either side, is carried."""
     if not pair.table.is_meeting:
         return {}
-    return {"is_cancelled": meetings.is_cancelled(pair.server)}
+    canceled = pair.record.lifecycle is Lifecycle.CANCELED
+    return {"is_cancelled": canceled or meetings.is_cancelled(pair.server)}
 
 
 # -- linked pairs ------------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ class _One:
     @property
     def ways(self) -> dict[str, Direction]:
         return {
-            name: way for name, way in self.pair.directions.items() if name not in times.OF_SERIES
+            name: way
+            for name, way in self.pair.directions.items()
+            if way is not Direction.NONE and name not in times.OF_SERIES
         }
 
     def shown(self, side: Side) -> Shown:
@@ -121,9 +123,11 @@ class _One:
         return None if own is None else {**times.regular(side.fields, self.original), **own}
 
     def before(self) -> Shown:
-        """As both showed it. Linked just now, whoever doesn't tell it has changed nothing."""
-        if self.pair.base is not None:
-            return self.shown(self.pair.base)
+        """As both showed it: told with all that both are known to have held. Linked just now, whoever
+        doesn't tell it has changed nothing."""
+        base = self.pair.base
+        if base is not None:
+            return base.occurrences.get(self.original) or self.shown(base)
         silent = [side for side in self.sides.values() if self.original not in side.occurrences]
         return self.shown(silent[0]) if silent else None
 
@@ -165,10 +169,10 @@ class _One:
         self._write(result, shown, wanted, merged)
 
     def _is_regular(self, base: Fields) -> bool:
+        """It needn't be told: the series says it all."""
         plain = times.regular(self.head.base, self.original)
-        return all(
-            name in plain and merging.same(value, plain[name]) for name, value in base.items()
-        )
+        known = merging.pick(self.ways.keys() & plain.keys(), plain)
+        return known.keys() == base.keys() and merging.alike(base, known)
 
     def _settle_deletion(self, result: Series, shown: Mapping[str, Shown]) -> None:
         """One side has deleted it."""
@@ -178,7 +182,7 @@ class _One:
         verdict = self._verdict(gone, stays, shown)
         if verdict == RESTORE:
             stays = self._present(there, shown) or stays
-            own = merging.pick(self._names(gone, stays), stays)
+            own = self._as_restored(gone, stays)
             if not self._is_regular(own):
                 result.base[self.original] = own
             self._write(result, shown, {there: stays, gone: stays})
@@ -191,6 +195,13 @@ class _One:
             result.held[verdict] = None
             self._keep_base(result)
             self._write(result, shown, shown)
+
+    def _as_restored(self, gone: str, stays: Fields) -> Fields:
+        """What doesn't go to that side is there as its series says."""
+        after = {**self.sides[gone].fields, **self.head.to(gone)}
+        plain = times.regular(after, self.original)
+        known = self.ways.keys() & plain.keys()
+        return {**merging.pick(known, plain), **merging.pick(self._names(gone, stays), stays)}
 
     def _verdict(self, gone: str, stays: Fields, shown: Mapping[str, Shown]) -> str:
         """RESTORE, DELETE, or why neither; the table of R6.45 holds for single occurrences, too."""
@@ -276,13 +287,15 @@ class _One:
         }
 
     def _names(self, name: str, fields: Fields) -> list[str]:
-        """What may be written of an occurrence there."""
-        if name == STORE:
-            return [each for each, way in self.ways.items() if each in fields and way.reaches_store]
+        """What may be written of an occurrence there. What a new pattern takes away is given back, whichever
+        way it goes."""
+        goes = "reaches_store" if name == STORE else "reaches_server"
         return [
             each
             for each, way in self.ways.items()
-            if each in fields and way.reaches_server and each not in meetings.NEVER_SENT
+            if each in fields
+            and (self.wiped(name) or getattr(way, goes))
+            and not (name == SERVER and each in meetings.NEVER_SENT)
         ]
 
     def _tell(self, result: Series, present: Shown, changed: Fields | None) -> None:
