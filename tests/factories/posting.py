@@ -6,7 +6,11 @@ from typing import Any
 def form_data(client, url: str, name: str = "adminform") -> dict[str, Any]:
     """The values that the form at `url` shows, by the names of its boxes."""
     form = client.get(url).context[name]
-    form = getattr(form, "form", form)
+    return values_of(getattr(form, "form", form))
+
+
+def values_of(form) -> dict[str, Any]:
+    """The same of a form that no page has shown yet."""
     data: dict[str, Any] = {}
     for bound in form:
         value, widget = bound.value(), bound.field.widget
