@@ -287,6 +287,16 @@ class ItemsContract:
             ("link-1", copied),
         }
 
+    def test_what_is_moved_keeps_link_and_uid(self, account, server):
+        written = made(server, ItemKind.APPOINTMENT, link="link-1")
+        below = account.add_folder("Travel")
+        moved = account.move(written.id, below)
+        (listed,) = everything(server, below)
+        assert (listed.id, listed.link, listed.uid) == (moved, "link-1", written.uid)
+        (found,) = server.find(below, ["link-1"])
+        assert (found.id, found.folder_id) == (moved, below)
+        assert server.find(CALENDAR, ["link-1"]) == []
+
     def test_a_link_can_be_taken_off_and_put_on(self, server):
         written = made(server, ItemKind.TASK, link="link-1")
         for link in ("", "link-2"):
@@ -411,6 +421,18 @@ class ItemsContract:
         server.update([order])
         assert account.mails() == 1
 
+    @pytest.mark.parametrize(
+        ("tell", "mails"), [(Tell.NOBODY, 0), (Tell.CHANGED, 2), (Tell.ALL, 3)]
+    )
+    def test_who_is_told_of_a_change(self, account, server, tell, mails):
+        """Ben stays, Cleo goes, Dora comes."""
+        (written,) = server.create([draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **INVITING)])
+        invited, version = account.mails(), whole(server, written.id).version
+        fields = {"location": "Hall", "optional": (Person("dora@example.org", "Dora"),)}
+        order = Change(written.id, version, ItemKind.APPOINTMENT, fields, tell)
+        assert [each.outcome for each in server.update([order])] == [Outcome.DONE]
+        assert account.mails() - invited == mails
+
     def test_calling_off_tells_all(self, account, server):
         (written,) = server.create([draft(ItemKind.APPOINTMENT, tell=Tell.ALL, **INVITING)])
         invited = account.mails()
@@ -489,6 +511,31 @@ class ItemsContract:
         order = replace(change(written, ItemKind.SERIES, subject="x"), original=third)
         assert [each.outcome for each in server.update([order])] == [Outcome.STALE]
         assert whole(server, written.id).occurrences == ()
+
+    def test_a_new_pattern_forgets_what_was_special(self, server):
+        written = made(server, ItemKind.SERIES)
+        server.update([Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=MONDAY)])
+        version = whole(server, written.id).version
+        daily = replace(WEEKLY, pattern=Pattern.DAILY, days=frozenset())
+        order = Change(written.id, version, ItemKind.SERIES, {"recurrence": daily})
+        assert [each.outcome for each in server.update([order])] == [Outcome.DONE]
+        item = whole(server, written.id)
+        assert (item.fields["recurrence"], item.occurrences) == (daily, ())
+
+    def test_an_occurrence_may_have_others_to_meet(self, account, server):
+        fields = {"required": (BEN,)}
+        (written,) = server.create([draft(ItemKind.SERIES, tell=Tell.ALL, **fields)])
+        invited = account.mails()
+        order = Change(
+            written.id, "", ItemKind.SERIES, {"required": (BEN, CLEO)}, Tell.CHANGED, MONDAY
+        )
+        assert [each.outcome for each in server.update([order])] == [Outcome.DONE]
+        assert account.mails() == invited + 1
+        item = whole(server, written.id)
+        assert item.fields["required"] == (BEN,)
+        (exception,) = item.occurrences
+        assert exception.fields is not None
+        assert exception.fields["required"] == (BEN, CLEO)
 
     def test_an_all_day_series_names_its_occurrences_by_days(self, server):
         first = datetime(2031, 3, 24, tzinfo=UTC)
