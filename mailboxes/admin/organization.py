@@ -148,6 +148,41 @@ class OrganizationScreen(Screen):
             },
         ),
         (
+            _("Appointments, contacts and tasks"),
+            {
+                "description": _("What is kept equal with Exchange, and how."),
+                "fields": [
+                    "perform_act_sync_after",
+                    "is_contact_mailing_address_sync_enabled",
+                    "is_appointment_attachment_sync_enabled",
+                    "allow_save_as_draft_appointment",
+                    "track_appointments_from_non_organizer",
+                    "use_crm_organizer_for_empty_exchange_organizer",
+                    "block_scheduling_conflicts",
+                    "sss_update_past_meetings_in_non_draft_mode",
+                    "sss_propagate_appointment_cancellations_to_exchange",
+                    "distinct_physical_and_logical_deletes_for_exchange_sync",
+                    "sss_task_deletion_sync_behavior_from_exchange",
+                    "ignore_copied_items_in_sss_for_mailbox",
+                    "use_x_anchor_mailbox_in_exchange_request_header",
+                ],
+            },
+        ),
+        (
+            _("What the synchronization may do without being asked"),
+            {
+                "description": _(
+                    "Beyond these limits of one cycle nothing is deleted, called off, mailed or made; it waits "
+                    "until somebody has looked at it and approved it (R6.46, R6.51)."
+                ),
+                "fields": [
+                    ("max_act_deletes", "max_act_deletes_percent", "free_act_deletes"),
+                    "max_act_invitations",
+                    "max_act_first_creations",
+                ],
+            },
+        ),
+        (
             _("Alerts"),
             {
                 "description": _("What is written on the wall, and for how long it stays."),
@@ -184,13 +219,26 @@ class OrganizationScreen(Screen):
                 "fields": [
                     ("active_mailbox_minimum_backoff", "active_mailbox_maximum_backoff"),
                     ("idle_mailbox_minimum_backoff", "idle_mailbox_maximum_backoff"),
+                    (
+                        "active_mailbox_minimum_backoff_for_act",
+                        "active_mailbox_maximum_backoff_for_act",
+                    ),
+                    (
+                        "idle_mailbox_minimum_backoff_for_act",
+                        "idle_mailbox_maximum_backoff_for_act",
+                    ),
                     "mailbox_backoff_on_transient_error",
                     "mailbox_backoff_on_timeout",
                     "max_mailbox_transient_failures",
+                    "mailbox_backoff_on_transient_error_for_act",
+                    "mailbox_backoff_on_timeout_for_act",
+                    "maximum_mailbox_transient_failures_for_act",
                     "max_mailboxes_per_profile_at_once",
                     "imap_connections_per_account",
                     "messages_per_page",
                     "messages_per_cycle",
+                    "act_items_per_cycle",
+                    "maximum_synchronization_attempts_for_act",
                     "promotion_attempts",
                     "promotion_retry_minutes",
                 ],

@@ -19,11 +19,19 @@ from mailboxes import access
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
+from serversync.act.choices import BatchState, DecisionAnswer
 from serversync.choices import ItemState, SubmissionState
 from serversync.console.health import KIND, Health, with_health
 from serversync.console.navigation import in_doubt
 from serversync.console.signin import own_to_connect
-from serversync.models import MailboxStatistics, Submission, SyncItem, Workload
+from serversync.models import (
+    ExchangeSyncIdMapping,
+    MailboxStatistics,
+    ParkedBatch,
+    Submission,
+    SyncItem,
+    Workload,
+)
 from tracking.choices import FolderState
 from tracking.models import MailboxTrackingFolder
 
@@ -170,6 +178,27 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
                 reverse("admin:quarantine"),
                 "bad",
                 _("They failed for good. Look at the reason, then retry, download or dismiss."),
+            )
+        )
+    if (parked := _rows(site, request, ParkedBatch)) is not None:
+        needed.append(
+            Figure(
+                parked.filter(state=BatchState.WAITING).count(),
+                _("Batches that wait for approval"),
+                _list("serversync.ParkedBatch", f"state__exact={BatchState.WAITING}"),
+                "warn",
+                _("Look at what would happen to appointments, contacts and tasks (R6.46)."),
+            )
+        )
+    if (links := _rows(site, request, ExchangeSyncIdMapping)) is not None:
+        asked = links.exclude(question="").filter(user_decision=DecisionAnswer.NONE)
+        needed.append(
+            Figure(
+                asked.count(),
+                _("Questions of the synchronization"),
+                reverse("admin:act_questions"),
+                "warn",
+                _("Both sides stand next to each other; one click answers (R8.17)."),
             )
         )
     if (rules := _rows(site, request, MailboxTrackingFolder)) is not None:

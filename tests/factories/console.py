@@ -35,6 +35,7 @@ from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, S
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import MessageUnreadable
 from serversync.act.filters import copy_templates
+from serversync.act.types import Table
 from serversync.choices import ItemState, ReplayState, ReplayStep, Window, WorkloadState
 from serversync.facets import Facet
 from serversync.layout import store_folders
@@ -46,6 +47,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
+from tests.factories import act
 from tests.factories.activities import (
     ActivityPartyFactory,
     AppointmentFactory,
@@ -255,6 +257,7 @@ def build_site() -> Site:
         series=series,
     )
     _decide_again(administrator, now)
+    _synchronize(healthy, cleo, now)
     copy_templates(ada, now)
     LearnedLimit.objects.create(
         mailbox=healthy,
@@ -313,6 +316,18 @@ def _planned(
     for factory in (TaskFactory, PhoneCallFactory, LetterFactory, FaxFactory):
         factory(scheduled_end=due, **owned)
     return meeting, private, series
+
+
+def _synchronize(mailbox: Mailbox, contact: Contact, now: datetime) -> None:
+    """A contact that is linked and asks something, a meeting whose deletion waits, and what was done to both."""
+    linked = act.asking(
+        mailbox, "previously_linked", table=Table.CONTACT, object_id=contact.pk,
+        base={"given_name": "Cleo", "surname": "Example"},
+    )  # fmt: skip
+    act.revision(linked, made_on=now)
+    waiting = act.batch(mailbox)
+    act.parked(waiting, act.pair(mailbox))
+    act.begun(mailbox)
 
 
 def _decide_again(actor: SystemUser, now: datetime) -> None:

@@ -29,10 +29,10 @@ from tests.factories.act import (
     parked,
     revision,
 )  # fmt: skip
-from tests.factories.activities import AppointmentFactory, ContactFactory
+from tests.factories.activities import AppointmentFactory, ContactFactory, TaskFactory
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
-from tests.integration.serversync.acts import act_account
+from tests.integration.serversync.acts import act_account, works_with_records
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -50,7 +50,7 @@ def mailbox():
 @pytest.fixture
 def ada(mailbox):
     user = mailbox.regarding_user
-    group_of(user, "view_contact", "change_contact", "view_appointment", reach=Reach.OWN)
+    works_with_records(user)
     return user
 
 
@@ -393,6 +393,23 @@ def test_a_record_tells_which_mailboxes_have_it(mailbox, ada, owner):
     shown = text(owner.get(reverse("admin:activities_contact_change", args=[other.pk])))
     assert "No mailbox within your sight has it" in shown
     assert Contact.objects.count() == 2
+
+
+def test_the_front_page_names_what_waits_for_a_person(waiting, duplicate, ada, owner):
+    page = owner.get(reverse("admin:index"))
+    needed = {str(figure.words): figure.number for figure in page.context["needed"]}
+    assert needed["Batches that wait for approval"] == 1
+    assert needed["Questions of the synchronization"] == 1
+
+
+def test_pages_of_meetings_and_tasks_tell_it_too(mailbox, ada, owner):
+    for table, record, name in (
+        (Table.APPOINTMENT, AppointmentFactory(activity__owning_user=ada), "appointment"),
+        (Table.TASK, TaskFactory(activity__owning_user=ada), "task"),
+    ):
+        link = pair(mailbox, table, object_id=record.pk)
+        page = owner.get(reverse(f"admin:activities_{name}_change", args=[record.pk]))
+        assert page_of(link) in page.content.decode(), name
 
 
 # -- history
