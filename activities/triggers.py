@@ -174,7 +174,11 @@ def _belongs(using: str) -> bool:
 
 
 class Sqlite:
-    """Triggers for each row. A key is stored without its dashes there."""
+    """Triggers for each row. A key is stored without its dashes there.
+
+    The plus keeps SQLite from looking through all notes without a number for one of a record: it takes
+    a unique column for one that has each value once, also where that value is none.
+    """
 
     present = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
 
@@ -206,7 +210,7 @@ class Sqlite:
             f"INSERT INTO {journal} (id, object_type, object_id, marked_in, changed_on) "
             f"SELECT lower(hex(randomblob(16))), '{note.object_type}', {key}, 0, "
             f"strftime('%Y-%m-%d %H:%M:%f', 'now') {'FROM ' + source if source else ''} "
-            f"WHERE {counts} AND NOT EXISTS (SELECT 1 FROM {journal} WHERE number IS NULL "
+            f"WHERE {counts} AND NOT EXISTS (SELECT 1 FROM {journal} WHERE +number IS NULL "
             f"AND object_type = '{note.object_type}' AND object_id = {key});"
         )
 

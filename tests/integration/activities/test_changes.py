@@ -207,6 +207,17 @@ def test_what_is_rolled_back_was_never_noted(contact):
     assert noted() == set()
 
 
+@pytest.mark.database("sqlite")
+def test_noting_a_row_does_not_look_through_all_notes(db):
+    whole = triggers.Sqlite.whole(next(triggers.watched()))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {whole}")
+        plan = [step[-1] for step in cursor.fetchall()]
+
+    (searched,) = (step for step in plan if "activities_recordchange" in step)
+    assert "recordchange_record (object_type=? AND object_id=?)" in searched
+
+
 # -- order, cursors ------------------------------------------------------------------------------
 
 
