@@ -115,7 +115,8 @@ def placed(fields: Fields, mailing: str, settings: ActSettings) -> Fields:
     others = {name: value for name, value in fields.items() if name != MAILING}
     if f"{mailing}_address" in ADDRESSES:
         return others | {f"{mailing}_address": fields[MAILING]}
-    return others | {MAILING: fields[MAILING], "mailing_address": "business"}
+    is_empty = fields[MAILING] in (None, Address())
+    return fields if is_empty else {**fields, "mailing_address": "business"}
 
 
 # -- values ----------------------------------------------------------------------------------------

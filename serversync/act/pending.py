@@ -16,7 +16,7 @@ from uuid import UUID
 from mailboxes.choices import ActDeliveryMethod
 from mailboxes.models import Mailbox
 from mailboxes.protocols.items import ServerItem
-from serversync.act import filters, lookalikes, store
+from serversync.act import lookalikes, store
 from serversync.act.choices import ChangeType, LinkState
 from serversync.act.reconcile import reconcile
 from serversync.act.run import ActRun, is_due
@@ -237,7 +237,7 @@ def _read_records(run: ActRun, works: Sequence[Work]) -> None:
         keys = list(some)
         sides = store.sides(table, keys)
         facts = store.record_facts(table, keys, run.user, run.clock())
-        matched = set(filters.matching(run.user, table, keys))
+        matched = set(run.filters.matching(table, keys))
         elsewhere = _organized_elsewhere(run, table, keys)
         for key, work in some.items():
             work.store = sides.get(key)
@@ -293,6 +293,7 @@ def _read_items(run: ActRun, works: Sequence[Work]) -> None:
             work.server = side_of_item(work.item)
             work.facts = _facts_of(run, work.item, organizers)
             work.link.item_facts |= remembered(work.facts)
+            work.link.item_facts["mailing"] = str(work.item.fields.get("mailing_address") or "")
         elif work.link.exchange_entry_id and not work.link.is_deleted_in_exchange:
             work.server = _remembered_side(work)
             work.facts = _remembered_facts(work.link)

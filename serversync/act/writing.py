@@ -19,7 +19,15 @@ from uuid import UUID
 
 from mailboxes.conditions import explain
 from mailboxes.models.base import uuid7
-from mailboxes.protocols.items import Change, Deletion, Draft, Outcome, Tell, WrittenItem
+from mailboxes.protocols.items import (
+    Change,
+    Deletion,
+    Draft,
+    Fields,
+    Outcome,
+    Tell,
+    WrittenItem,
+)
 from serversync.act import answers, store
 from serversync.act.choices import (
     ActOutcome,
@@ -28,11 +36,12 @@ from serversync.act.choices import (
     LinkState,
     RevisionSide,
 )
+from serversync.act.fitting import placed
 from serversync.act.lookalikes import MEETINGS
 from serversync.act.run import ActRun, count
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.stored import lost_data, reasons_data, side_data, write_data
-from serversync.act.types import LinkTo, Side, Table, Verb, Write
+from serversync.act.types import Decision, LinkTo, Side, Table, Verb, Write
 from serversync.act.work import FOLDER_OF, Work
 from serversync.leases import LeaseLost
 from serversync.models import ExchangeSyncIdMapping, SyncRevision
@@ -279,6 +288,7 @@ class _Page:
         link, write = work.link, work.decision.to_server
         if answer.outcome is Outcome.DONE:
             link.sending = None
+            link.is_deleted_in_exchange = False
             if write is not None:
                 self._count(WRITTEN[write.verb])
                 self._revise(work, write, RevisionSide.SERVER, work.server)
@@ -310,7 +320,8 @@ class _Page:
         link.undoing = None
         if decision.link is LinkTo.UNLINK:
             self._count(ActOutcome.UNLINKED)
-            link.state, link.is_unlinked_in_crm, link.base = LinkState.UNLINKED, True, None
+            # The base stays: should the two be linked again, it tells who changed what meanwhile.
+            link.state, link.is_unlinked_in_crm = LinkState.UNLINKED, not _may_come_back(decision)
             self._revise_link(work, "unlink")
             return
         if decision.link is LinkTo.FORGET:
@@ -452,7 +463,7 @@ def _draft(work: Work) -> Draft:
     return Draft(
         folder=FOLDER_OF[kind],
         kind=kind,
-        fields=write.fields,
+        fields=_placed(work, write.fields),
         link=str(work.link.link_key),
         tell=write.tell,
         uid=work.link.uid,
@@ -465,10 +476,17 @@ def _change(work: Work) -> Change:
         id=work.link.exchange_entry_id,
         version=work.server.version if work.server else "",
         kind=work.table.kind,
-        fields=write.fields if write else {},
+        fields=_placed(work, write.fields) if write else {},
         tell=write.tell if write else Tell.NOBODY,
         link=str(work.link.link_key) if _needs_mark(work) else None,
     )
+
+
+def _placed(work: Work, fields: Fields) -> Fields:
+    """The one address of a contact goes where the item has it (R6.16)."""
+    if work.pair is None or work.table is not Table.CONTACT:
+        return fields
+    return placed(fields, work.link.item_facts.get("mailing", ""), work.pair.settings)
 
 
 def _deletion(work: Work) -> Deletion:
@@ -492,6 +510,11 @@ def _remember(link: Link, answer: WrittenItem) -> None:
     if answer.outcome is Outcome.DONE and answer.version:
         link.change_key = answer.version
     link.uid = answer.uid or link.uid
+
+
+def _may_come_back(decision: Decision) -> bool:
+    """Nobody decided that: it left the filters, or was out of sight."""
+    return bool({reason.code for reason in decision.reasons} & {"no_filter", "not_readable"})
 
 
 def _forget_trouble(link: Link) -> None:

@@ -340,6 +340,7 @@ def test_a_change_goes_where_the_address_is() -> None:
     assert placed(changed, "home", ONE) == {"home_address": HERE, "nickname": "x"}
     assert placed(changed, "business", ONE) == changed
     assert placed(changed, "", ONE) == changed | {"mailing_address": "business"}
+    assert placed({"business_address": Address()}, "", ONE) == {"business_address": Address()}
     assert placed(changed, "home", THREE) == changed
     assert placed({"nickname": "x"}, "home", ONE) == {"nickname": "x"}
 
