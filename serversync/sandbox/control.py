@@ -17,6 +17,10 @@ From a shell: python -m serversync.sandbox.control PORT ORDER
 {"do": "quirks"}                                         all of them
 {"do": "exchange_account", "address": ..., "password": ..., "is_full": true}    make or change one
 {"do": "forget_sync_states", "address": ...}             of one Exchange account, or without one of all
+{"do": "add_item", "address": ..., "kind": "Task", "properties": {"subject": "Call"}, "tell": true}    see ews/byhand.py
+{"do": "change_item", "address": ..., "name": "Call", "properties": {"status": "Completed"}, "index": 2}    also of a series
+{"do": "delete_item", "address": ..., "name": "Call", "tell": true}
+{"do": "answer_item", "address": ..., "name": "Visit", "answer": "Accept"}    by whoever was invited
 {"do": "meeting_mail"}                                   who was invited, told, answered, oldest first
 {"do": "renumber", "address": ..., "folder": "INBOX"}    new UIDVALIDITY, new UIDs and UIDLs
 """
@@ -86,6 +90,8 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
         case "forget_sync_states":
             sandbox.exchange.invalidate_sync_states(str(values.get("address", "")))
             return {}
+        case "add_item" | "change_item" | "delete_item" | "answer_item" as order_name:
+            return {"id": _by_hand(sandbox.exchange, order_name, values)}
         case "meeting_mail":
             sent = sandbox.exchange.meeting_mail()
             return {"mail": [{**asdict(one), "at": one.at.isoformat()} for one in sent]}
@@ -123,6 +129,23 @@ def _item(exchange: Exchange, values: dict[str, Any]) -> Item:
             if item.text("InternetMessageId").strip("<>") == wanted:
                 return item
     raise LookupError(f"{address} has no message {wanted}")
+
+
+def _by_hand(exchange: Exchange, order: str, values: dict[str, Any]) -> str:
+    """What a person does in a calendar, with contacts or tasks. Returns the id of the item."""
+    address, tell = str(values["address"]), bool(values.get("tell", False))
+    properties = dict(values.get("properties", {}))
+    if order == "add_item":
+        return exchange.add(address, str(values["kind"]), tell=tell, **properties).remote_id
+    item = exchange.named(address, str(values["name"]))
+    if (index := values.get("index")) is not None:
+        item = exchange.occurrence(item, int(index))
+    if order == "change_item":
+        return exchange.change(item, tell=tell, **properties).remote_id
+    if order == "answer_item":
+        return exchange.answer(item, str(values["answer"])).remote_id
+    exchange.delete(item, tell=tell)
+    return item.remote_id
 
 
 def _words(value: object) -> list[str]:

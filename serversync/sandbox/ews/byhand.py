@@ -17,6 +17,7 @@ from lxml import etree
 
 from mailboxes.recurrence import Recurrence
 from serversync.sandbox.ews import appointments, occurrences, paths, tasks, timezones
+from serversync.sandbox.ews.differences import changed_paths
 from serversync.sandbox.ews.meetings import NOBODY, organizing, responding
 from serversync.sandbox.ews.occurrences import Occurrence
 from serversync.sandbox.ews.series import written_recurrence
@@ -93,7 +94,8 @@ class ByHand:
         owner = self.store.account_of(item.account)
         assert owner is not None
         before = etree.fromstring(etree.tostring(item.element))
-        changed = _paths(item.tag, _apply(item, properties))
+        written = _paths(item.tag, _apply(item, properties))
+        changed = [*dict.fromkeys([*written, *changed_paths(item.tag, before, item.element)])]
         if categories is not None:
             item.categories = list(categories)
             changed.append("item:Categories")
@@ -107,6 +109,14 @@ class ByHand:
     def occurrence(self, series: Item, index: int) -> Occurrence:
         """By its place in the pattern, from 1. Raises Refusal."""
         return occurrences.by_index(self.store, series, index)
+
+    def named(self, address: str, name: str) -> Item:
+        """The item in calendar, contacts or tasks with this subject or name. Raises LookupError."""
+        for folder in dict.fromkeys(HOME.values()):
+            for item in self.store.items(self.folder(address, folder).id):
+                if name in (item.text("Subject"), item.text("DisplayName")):
+                    return item
+        raise LookupError(f"{address} has no {name!r}")
 
     def again(self, item: Item) -> Item | None:
         """The item as it is now; None if it is gone."""

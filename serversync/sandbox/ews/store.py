@@ -596,10 +596,10 @@ class Store(Tables):
         """Whose properties hold this text somewhere."""
         query = (
             f"SELECT {ITEM_COLUMNS} {FROM_ITEM} WHERE item.folder = ? AND instr(item.properties, ?)"
+            " ORDER BY item.id"
         )
-        return [
-            _item(row) for row in self._rows(f"{query} ORDER BY item.id", folder, text.encode())
-        ]
+        written = etree.tostring(make("x", text)).removeprefix(b"<x>").removesuffix(b"</x>")
+        return [_item(row) for row in self._rows(query, folder, written)]
 
     def mime(self, number: int) -> bytes | None:
         rows = self._rows("SELECT mime FROM item WHERE id = ?", number)

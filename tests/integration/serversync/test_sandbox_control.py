@@ -44,6 +44,31 @@ def test_mail_is_delivered_and_renumbered(switchboard):
     assert store.folder(ADA).uidvalidity > before
 
 
+def test_calendars_are_edited_and_what_was_sent_is_told(switchboard):
+    port, exchange = switchboard.port, switchboard.sandbox.exchange
+    ben, cleo = "ben@exchange.example", "cleo@exchange.example"
+    for address in (ben, cleo):
+        exchange.add_account(address, "secret")
+    visit = {
+        "subject": "Visit",
+        "start": "2030-03-04T09:00:00Z",
+        "end": "2030-03-04T10:00:00Z",
+        "required_attendees": [cleo],
+    }
+    ask(port, do="add_item", address=ben, kind="CalendarItem", properties=visit, tell=True)
+    ask(port, do="answer_item", address=cleo, name="Visit", answer="Tentative")
+    later = {"start": "2030-03-05T09:00:00Z", "end": "2030-03-05T10:00:00Z"}
+    changed = ask(port, do="change_item", address=ben, name="Visit", properties=later)
+    assert exchange.item(changed["id"]).text("Start") == later["start"]
+    ask(port, do="delete_item", address=ben, name="Visit", tell=True)
+    told = ask(port, do="meeting_mail")["mail"]
+    assert [(one["kind"], one["recipient"]) for one in told] == [
+        ("request", cleo), ("response", ben), ("cancellation", cleo),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="has no 'Visit'"):
+        ask(port, do="change_item", address=ben, name="Visit", properties=later)
+
+
 def test_mail_is_put_moved_and_categorized_in_exchange_mailboxes(switchboard):
     port, exchange = switchboard.port, switchboard.sandbox.exchange
     ben = "ben@exchange.example"

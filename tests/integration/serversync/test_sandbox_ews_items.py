@@ -118,6 +118,15 @@ class TestContacts:
         found.refresh()
         assert found.phone_numbers == [PhoneNumber(label="MobilePhone", phone_number="3")]
 
+    def test_entries_conflict_one_by_one(self, sandbox):
+        phones = {"MobilePhone": "1", "HomePhone": "2"}
+        made = sandbox.exchange.add(ADA, "Contact", display_name="Rita", phone_numbers=phones)
+        mine = client(sandbox).contacts.get(id=made.remote_id)
+        sandbox.exchange.change(made, phone_numbers={**phones, "HomePhone": "3"})
+        mine.phone_numbers = [PhoneNumber(label="MobilePhone", phone_number="4")]
+        with pytest.raises(errors.ErrorIrresolvableConflict):  # it deletes the other one
+            mine.save(update_fields=["phone_numbers"])
+
     def test_an_entry_that_the_schema_lacks_is_refused(self, sandbox):
         with pytest.raises(SoapFault, match="ErrorSchemaValidation"):
             sandbox.exchange.add(ADA, "Contact", phone_numbers={"Landline": "1"})

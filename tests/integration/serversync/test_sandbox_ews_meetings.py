@@ -156,6 +156,12 @@ class TestInviting:
         assert b"METHOD:CANCEL" in sandbox.sent[1][2]
         assert mail() == [("request", ADA, RITA, 0), ("cancellation", ADA, RITA, 1)]
 
+    def test_a_uid_may_be_of_another_system(self, sandbox):
+        made = meeting(client(sandbox), uid="<ä&b>@other")
+        assert entry(sandbox, BEN).uid == "<ä&b>@other"
+        entry(sandbox, BEN).accept()
+        assert answers(made) == {BEN: "Accept"}
+
     def test_a_list_invites_its_members_once(self, sandbox, mail):
         sandbox.exchange.add_account("team@exchange.example", "x", members=[BEN, CLEO, ADA])
         meeting(client(sandbox), "team@exchange.example", BEN)
