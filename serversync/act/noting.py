@@ -24,11 +24,10 @@ from django.db.models import Q
 from activities import changes
 from activities.models import ActivityPointer, Contact
 from mailboxes.protocols.items import CALENDAR, TASKS, Changed, Changes
-from serversync.act import filters
 from serversync.act.choices import ChangeType, LinkStart, LinkState
 from serversync.act.run import ActRun
 from serversync.act.types import Table
-from serversync.models import ExchangeSyncIdMapping, ItemFolderCursor
+from serversync.models import ActState, ExchangeSyncIdMapping, ItemFolderCursor
 
 PAGE = 500  # changes asked for at once, of either side
 LOOK_EVERY = timedelta(hours=1)  # time alone changes what "the next 30 days" finds
@@ -125,7 +124,7 @@ def _note_item(
         return
     link = known.by_item.get(item.id)
     if link is not None:
-        _note_known(folder, item, link, notes)
+        _note_known(run, folder, item, link, notes)
         return
     key = _key(item.link)
     owner = known.by_key.get(key) if key else None
@@ -140,10 +139,14 @@ def _note_item(
         notes.new.append(_new(run, folder, item))
 
 
-def _note_known(folder: ItemFolderCursor, item: Changed, link: Link, notes: Notes) -> None:
+def _note_known(
+    run: ActRun, folder: ItemFolderCursor, item: Changed, link: Link, notes: Notes
+) -> None:
     if link.listing != folder.listing:
         link.listing = folder.listing
         notes.seen[link.pk] = link
+    if link.state == LinkState.UNLINKED and not _is_tracked(run, folder, item):
+        return  # each goes its own way, until somebody tracks it or a filter finds the record again
     moved = link.folder != folder.folder
     link.folder = folder.folder
     if item.version != link.change_key or link.is_deleted_in_exchange or moved:
@@ -273,9 +276,11 @@ def _note_records(run: ActRun, keys: Iterable[UUID]) -> set[UUID]:
 def _note_matches(run: ActRun, keys: Iterable[UUID]) -> None:
     """Records that no link knows and that a filter of the user finds (R6.13)."""
     by_table = _by_table(set(keys))
-    for table in filters.tables_with_filters(run.user) if by_table else ():
+    for table in run.filters.tables if by_table else ():
         if candidates := by_table.get(table):
-            _link_new(run, table, filters.matching(run.user, table, candidates))
+            found = set(run.filters.matching(table, candidates))
+            _link_again(run, found)
+            _link_new(run, table, found)
 
 
 def _by_table(keys: set[UUID]) -> dict[Table, set[UUID]]:
@@ -310,21 +315,34 @@ def _link_new(run: ActRun, table: Table, keys: Iterable[UUID]) -> None:
     run.pending |= bool(rows)
 
 
+def _link_again(run: ActRun, keys: Iterable[UUID]) -> None:
+    """They left the filters once, and are back. What a person unlinked stays so."""
+    rows = run.links().filter(
+        object_id__in=list(keys), state=LinkState.UNLINKED, is_unlinked_in_crm=False
+    )
+    run.pending |= bool(
+        _mark(rows, from_crm_change_type=ChangeType.AGAIN, to_crm_change_type=ChangeType.AGAIN)
+    )
+
+
 def _look_at_all(run: ActRun, now: datetime) -> None:
     """Each table once: what the filters find now, against what is linked."""
     changes.number(now)
     with run.timed("look"), run.writing():
         cursor = changes.last()
         for table in Table:
-            found = set(filters.matching(run.user, table))
+            found = set(run.filters.matching(table))
             linked = run.links().filter(object_type_code=table)
             known = dict(linked.values_list("object_id", "pk"))
             _link_new(run, table, found - set(known))
+            _link_again(run, found & set(known))
             _again(run, [known[key] for key in set(known) - found])
         run.state.journal_cursor = max(run.state.journal_cursor, cursor)
         run.state.looked_at = now
-        run.state.look_again_at = now + LOOK_EVERY
-        run.state.save(update_fields=["journal_cursor", "looked_at", "look_again_at"])
+        run.state.save(update_fields=["journal_cursor", "looked_at"])
+        # Whoever changed a filter meanwhile has asked for another look.
+        mine = ActState.objects.filter(pk=run.state.pk, look_again_at=run.state.look_again_at)
+        mine.update(look_again_at=now + LOOK_EVERY)
     run.pending = True
 
 

@@ -18,6 +18,7 @@ from serversync import marks
 from serversync.act.choices import ActOutcome, ChangeType, LinkState
 from serversync.act.directions import overrides
 from serversync.act.fields import directions
+from serversync.act.filters import Filters, filters_of
 from serversync.act.types import ActSettings, Direction, Table
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult, Stopwatch
@@ -86,6 +87,11 @@ class ActRun:
     def linked(self) -> int:
         """How many pairs are linked now."""
         return self.links().filter(state=LinkState.LINKED).count()
+
+    @cached_property
+    def filters(self) -> Filters:
+        """What acts for this user, as it is now."""
+        return filters_of(self.user, self.clock())
 
     def directions(self, table: Table) -> Mapping[str, Direction]:
         """Field -> the way it goes for this user (R6.14)."""

@@ -5,15 +5,22 @@ from datetime import timedelta
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
-from activities.choices import ActivityState, ParticipationType, TaskStatus
+from activities import scheduling
+from activities.choices import ActivityState, ActivityType, ParticipationType, TaskStatus
 from activities.models import ActivityPointer, Appointment, Contact, DeletedRecord, Task
+from mailboxes.choices import StateCode
 from mailboxes.models import Organization
-from mailboxes.protocols.items import CALENDAR, CONTACTS, ItemKind, TaskProgress
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, TaskProgress
 from serversync import marks
 from serversync.act import batches
 from serversync.act.choices import ActOutcome, BatchKind, LinkState
-from serversync.models import ParkedBatch
-from tests.factories.activities import ActivityPartyFactory, AppointmentFactory, ContactFactory
+from serversync.models import ActState, ParkedBatch, UserQuery
+from tests.factories.activities import (
+    ActivityPartyFactory,
+    AppointmentFactory,
+    ContactFactory,
+    TaskFactory,
+)
 from tests.fakeitems import Fate
 from tests.integration.serversync.acts import ActAccount, act_account, meeting
 from tests.integration.serversync.cycles import organization
@@ -400,3 +407,61 @@ def test_idle_cycle_costs_one_request_a_folder_and_few_statements(ada):
     assert not result.by_state
     assert dict(ada.servers[-1].calls) == {"open": 1, "changes": 3}
     assert len(statements) <= 6
+
+
+# -- in and out of the filters -----------------------------------------------------------------------
+
+
+def task(account: ActAccount, **columns: object) -> Task:
+    return TaskFactory(activity__owning_user=account.user, activity__subject="Offer", **columns)
+
+
+@pytest.mark.rule("R6.13")
+def test_what_left_the_filters_and_is_back_is_linked_again(ada):
+    cleo = contact(ada)
+    ada.quiet()
+    UserQuery.objects.filter(owning_user=ada.user).update(state_code=StateCode.INACTIVE)
+    noting_look_again(ada)
+    ada.quiet()
+    assert ada.link_of(cleo).state == LinkState.UNLINKED
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    ada.account.edit(held(ada, CONTACTS)[0].id, department="Sales")
+    ada.quiet()
+    UserQuery.objects.filter(owning_user=ada.user).update(state_code=StateCode.ACTIVE)
+    noting_look_again(ada)
+    ada.quiet()
+
+    cleo.refresh_from_db()
+    (item,) = held(ada, CONTACTS)
+    assert ada.link_of(cleo).state == LinkState.LINKED
+    assert (item.fields["job_title"], cleo.department) == ("Buyer", "Sales")
+
+
+def noting_look_again(account: ActAccount) -> None:
+    ActState.objects.filter(mailbox=account.mailbox).update(look_again_at=account.now)
+
+
+@pytest.mark.rule("R6.13")
+def test_contact_passes_from_one_user_to_another_and_back(ada):
+    ben = act_account("ben")
+    cleo = contact(ada)
+    ada.quiet()
+    for owner in (ben, ada):
+        Contact.objects.filter(pk=cleo.pk).update(owning_user=owner.user)
+        ada.quiet()
+        ben.now = ada.now
+        ben.quiet()
+
+    assert len(held(ada, CONTACTS)) == len(held(ben, CONTACTS)) == 1
+    assert ada.link_of(cleo).state == LinkState.LINKED
+    assert ben.link_of(cleo).state == LinkState.UNLINKED
+
+
+def test_completion_here_reaches_the_server_although_it_leaves_the_filter(ada):
+    made = task(ada)
+    ada.quiet()
+    scheduling.set_status([made.pk], ActivityType.TASK, TaskStatus.COMPLETED, now=ada.now)
+    ada.quiet()
+
+    (item,) = held(ada, TASKS)
+    assert item.fields["status"] == TaskProgress.COMPLETED
