@@ -130,5 +130,7 @@ def fields_of(kind: ItemKind):
         known["reminder"] = st.none() | st.integers(0, 20_000)
     if kind is ItemKind.CONTACT:
         known["children"] = st.lists(texts.filter(bool), max_size=3).map("; ".join)
+    if kind is ItemKind.TASK:  # nothing is completed in days to come
+        known["completed"] = st.none() | st.dates(date(1900, 1, 1), date(2026, 1, 1))
     needed = {name: known.pop(name) for name in ("when", "recurrence") if name in known}
     return st.fixed_dictionaries(needed, optional=known)

@@ -253,6 +253,20 @@ def test_a_zone_that_the_table_lacks_goes_by_one_with_the_same_clock(monkeypatch
         assert len(offsets) == 1
 
 
+@pytest.mark.rule("R6.35")
+@pytest.mark.parametrize("name", ["Asia/Qyzylorda", "America/Whitehorse", "Africa/Juba"])
+def test_a_zone_that_is_new_to_windows_has_a_stand_in_and_ends_as_utc(name):
+    own, stand_in, last = (zones.windows_name(name, MONDAY, refused) for refused in range(3))
+    summer = datetime(2031, 7, 1, 12, tzinfo=UTC)
+    for noon in (MONDAY, summer):
+        offsets = {
+            noon.astimezone(zones.clock(zones.table_name(each))).utcoffset()
+            for each in (own, stand_in)
+        }
+        assert offsets == {noon.astimezone(ZoneInfo(name)).utcoffset()}
+    assert (own != stand_in, last) == (True, "UTC")
+
+
 @pytest.mark.parametrize(
     ("windows", "kept", "name"),
     [
@@ -262,6 +276,7 @@ def test_a_zone_that_the_table_lacks_goes_by_one_with_the_same_clock(monkeypatch
         ("UTC", "UTC=Mars/Phobos", "Mars/Phobos"),
         ("UTC", "UTC=", ""),
         ("tzone://Microsoft/Custom", "", ""),
+        ("tzone://Microsoft/Utc", "", "UTC"),
         ("Phobos Standard Time", "", ""),
     ],
 )

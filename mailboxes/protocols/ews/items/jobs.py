@@ -48,7 +48,7 @@ def item_id(identifier: str, version: str, name: str = "ItemId") -> Element:
 # -- new ones --------------------------------------------------------------------------------------
 
 
-def creating(number: int, draft: Draft, build: Build, *, in_utc: bool = False) -> Job:
+def creating(number: int, draft: Draft, build: Build, refused: int = 0) -> Job:
     """A meeting gets its uid here if the draft has none, so that it is known whatever is answered."""
     tell = told(draft)
     uid = draft.uid or uids.new_uid(datetime.now(UTC)) if draft.kind in MEETINGS else ""
@@ -61,7 +61,7 @@ def creating(number: int, draft: Draft, build: Build, *, in_utc: bool = False) -
     )
 
     def payload() -> Element:
-        parts = shapes.parts_of(draft.kind, draft.fields, build, in_utc=in_utc)
+        parts = shapes.parts_of(draft.kind, draft.fields, build, refused)
         parts.append(shapes.link_part(draft.link))
         if uid:
             parts.append(Part(shapes.UID, T.UID(clean(uid))))
@@ -80,7 +80,7 @@ def creating(number: int, draft: Draft, build: Build, *, in_utc: bool = False) -
 
 
 def changing(
-    number: int, change: Change, build: Build, quietly: Attributes, *, in_utc: bool = False
+    number: int, change: Change, build: Build, quietly: Attributes, refused: int = 0
 ) -> Job:
     tell = told(change)
     attributes = {
@@ -92,7 +92,7 @@ def changing(
     kind = Kind(requests.UpdateItem, tuple(attributes.items()), alone=tell is not Tell.NOBODY)
 
     def payload() -> Element:
-        parts = shapes.parts_of(change.kind, change.fields, build, in_utc=in_utc)
+        parts = shapes.parts_of(change.kind, change.fields, build, refused)
         if change.link is not None:
             parts.append(shapes.link_part(change.link))
         updates = shapes.updates(change.kind, parts)

@@ -126,13 +126,13 @@ def is_all_day(item: Element) -> bool:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def parts_of(kind: ItemKind, fields: Fields, build: Build, *, in_utc: bool = False) -> list[Part]:
-    """In the order given. What is the server's own is left out."""
+def parts_of(kind: ItemKind, fields: Fields, build: Build, refused: int = 0) -> list[Part]:
+    """In the order given. What is the server's own is left out. `refused`: as in `times`."""
     found: list[Part] = []
     for name, value in fields.items():
         write = TABLES[kind][name].write
-        if isinstance(value, When) and in_utc:
-            found += times.parts(value, build, in_utc=True)
+        if isinstance(value, When):
+            found += times.parts(value, build, refused)
         elif write is not None and not _means_nothing(name, value):
             found += write(value, build)
     return found

@@ -48,9 +48,9 @@ def all_day_midnight(found: datetime, zone: str) -> datetime:
     return midnight((found.astimezone(zones.clock(zone)) + HALF_DAY).date())
 
 
-def parts(when: When, build: Build, *, in_utc: bool = False) -> list[Part]:
-    """`in_utc`: for a server that refuses the zone."""
-    name = zones.WINDOWS_UTC if in_utc else zones.windows_name(when.zone, when.start)
+def parts(when: When, build: Build, refused: int = 0) -> list[Part]:
+    """`refused`: how many names of the zone the server has refused."""
+    name = zones.windows_name(when.zone, when.start, refused)
     start, end = (_moment(each, when, name) for each in (when.start, when.end))
     found = [
         Part(START, T.Start(start)),

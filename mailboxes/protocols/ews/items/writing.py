@@ -36,6 +36,7 @@ from mailboxes.protocols.items import (
 )
 from mailboxes.protocols.phases import Phase
 
+ZONE_NAMES = 3  # most that `zones` gives
 #: Words for a time zone that the server doesn't know; then UTC is better than nothing (R6.35).
 ZONE_REFUSED = ("ErrorTimeZone", "ErrorCalendarInvalidTimeZone")
 NOT_SILENTLY = "a meeting can't be called off without telling its attendees"
@@ -46,8 +47,8 @@ Order = TypeVar("Order", Change, Deletion)
 def create(talk: Conversation, drafts: Sequence[Draft]) -> list[WrittenItem]:
     batches, build = Batches(talk), build_of(talk)
 
-    def job(number: int, in_utc: bool) -> Job:
-        return creating(number, drafts[number], build, in_utc=in_utc)
+    def job(number: int, refused: int) -> Job:
+        return creating(number, drafts[number], build, refused)
 
     _run(batches, job, range(len(drafts)))
     return batches.in_order(len(drafts))
@@ -96,11 +97,12 @@ def gone_is_done(written: WrittenItem) -> WrittenItem:
 # -- items -----------------------------------------------------------------------------------------
 
 
-def _run(batches: Batches, job: Callable[[int, bool], Job], numbers: Iterable[int]) -> None:
-    """Once more in UTC those whose zone was refused."""
-    numbers = list(numbers)
-    batches.run(job(number, False) for number in numbers)
-    batches.run(job(number, True) for number in numbers if _zone_refused(batches.found[number]))
+def _run(batches: Batches, job: Callable[[int, int], Job], numbers: Iterable[int]) -> None:
+    """Those whose zone was refused once more by another name of it, and in the end in UTC."""
+    left = list(numbers)
+    for refused in range(ZONE_NAMES):
+        batches.run([job(number, refused) for number in left])
+        left = [number for number in left if _zone_refused(batches.found[number])]
 
 
 def _zone_refused(written: WrittenItem) -> bool:
@@ -113,8 +115,8 @@ def _update(talk: Conversation, batches: Batches, changes: Mapping[int, Change])
         if changes_nothing(each, build):
             batches.note([number], WrittenItem(Outcome.DONE, each.id, each.version))
 
-    def job(number: int, in_utc: bool) -> Job:
-        return changing(number, changes[number], build, quietly, in_utc=in_utc)
+    def job(number: int, refused: int) -> Job:
+        return changing(number, changes[number], build, quietly, refused)
 
     _run(batches, job, [number for number in changes if number not in batches.found])
 

@@ -1,6 +1,6 @@
 """Names of time zones: IANA's here, Windows' on the wire; and the times of day that they make.
 
-    written    name -> Windows' by CLDR's table ── none ──> another one with the same clock ── none ──> UTC
+    written    name -> Windows' by CLDR's table ── none, or refused ──> another one with the same clock ── ... ──> UTC
     read       Windows' -> the name that was written with it ── none ──> the table's ── none ──> ""
 
 Many names of IANA share one of Windows, and some have none. So a property of ours keeps both, "Windows'=IANA's".
@@ -29,24 +29,29 @@ def clock(name: str) -> tzinfo:
         return UTC
 
 
-def windows_name(name: str, around: datetime) -> str:
-    """The zone of Windows whose clock goes like that of `name`, at `around` and some time after. Windows
-    learns of new zones and rules late, and so do its tables."""
+def windows_name(name: str, around: datetime, refused: int = 0) -> str:
+    """The zone of Windows for `name`; `refused`: how many the server has refused so far. The best is its own, then
+    comes another one whose clock goes alike at `around` and some time after, then UTC. Windows learns of new
+    zones and rules late, and servers are older than that."""
     known = IANA_TO_MS_TIMEZONE_MAP.get(name)
-    if known:
+    if known and not refused:
         return str(known[0])
-    if clock(name) is UTC:
-        return WINDOWS_UTC
-    return _alike(name, around.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+    own = [str(known[0])] if known else []
+    alike = _alike(name, around.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+    others = [each for each in alike if each not in own][:1]
+    return [*own, *others, WINDOWS_UTC, WINDOWS_UTC, WINDOWS_UTC][refused]
 
 
 @lru_cache(maxsize=256)
-def _alike(name: str, around: datetime) -> str:
+def _alike(name: str, around: datetime) -> tuple[str, ...]:
+    if clock(name) is UTC:
+        return ()
     wanted = _offsets(name, around)
-    for windows, iana in MS_TIMEZONE_TO_IANA_MAP.items():
-        if "://" not in windows and iana and _offsets(iana, around) == wanted:
-            return str(windows)
-    return WINDOWS_UTC
+    return tuple(
+        windows
+        for windows, iana in MS_TIMEZONE_TO_IANA_MAP.items()
+        if "://" not in windows and _offsets(iana, around) == wanted
+    )
 
 
 def _offsets(name: str, around: datetime) -> list[timedelta | None]:
@@ -69,4 +74,4 @@ def iana_name(windows: str, kept: str) -> str:
 def table_name(windows: str) -> str:
     if windows == WINDOWS_UTC:
         return "UTC"
-    return "" if "://" in windows else str(MS_TIMEZONE_TO_IANA_MAP.get(windows) or "")
+    return str(MS_TIMEZONE_TO_IANA_MAP.get(windows) or "")
