@@ -1,0 +1,228 @@
+"""What one cycle may do by itself, and what waits (R6.46, R6.51)."""
+
+from dataclasses import replace
+
+import pytest
+
+from mailboxes.protocols.items import Tell
+from serversync.act.guard import STOPPED, STOPS, Limits, digest, judge
+from serversync.act.reconcile import reconcile
+from serversync.act.types import Decision, LinkTo, Table, Verb, Write
+from tests.unit.serversync.act.builders import (
+    CLEO,
+    FIRST,
+    NOW,
+    PARITY,
+    SECOND,
+    WEEKLY,
+    codes,
+    decide,
+    pair,
+    side,
+    without_server,
+    without_store,
+)  # fmt: skip
+
+FREE = Limits()
+UNGUARDED = Limits(guarded=False)
+
+
+def deletion(here=False, **more):
+    write = Write(verb=Verb.DELETE)
+    return Decision(link=LinkTo.FORGET, **{"to_store" if here else "to_server": write}, **more)
+
+
+def creation(here=False, **fields):
+    write = Write(verb=Verb.CREATE, fields=fields)
+    return Decision(link=LinkTo.LINK, **{"to_store" if here else "to_server": write})
+
+
+def update(**fields):
+    return Decision(to_server=Write(verb=Verb.UPDATE, fields=fields))
+
+
+def mail(*addresses, verb=Verb.UPDATE):
+    return Decision(to_server=Write(verb=verb, tell=Tell.ALL, told=addresses))
+
+
+def many(decision, count):
+    return {f"{decision.to_server or decision.to_store}{n}": decision for n in range(count)}
+
+
+def why(verdict):
+    return {reason.code for reasons in verdict.parked.values() for reason in reasons}
+
+
+# -- deletes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.46")
+@pytest.mark.parametrize(
+    ("linked", "allowed"),
+    [(0, 2), (5, 2), (20, 2), (30, 3), (50, 5), (99, 9), (100, 10), (4000, 10)],
+)
+def test_ten_deletes_or_ten_percent_are_allowed_but_two_always(linked, allowed):
+    assert FREE.deletes_allowed(linked) == allowed
+    assert not judge(many(deletion(), allowed), linked, FREE).parked
+    stopped = judge(many(deletion(), allowed + 1), linked, FREE)
+    assert len(stopped.parked) == allowed + 1
+    assert stopped.alert == STOPPED
+
+
+@pytest.mark.rule("R6.46")
+def test_deletes_of_both_sides_count_together():
+    decisions = {"a": deletion(), "b": deletion(), "c": deletion(here=True)}
+    verdict = judge(decisions, 10, FREE)
+    assert verdict.go == ()
+    assert set(verdict.parked) == {"a", "b", "c"}
+    (reason,) = verdict.parked["a"]
+    assert reason.parameters == {"count": 3, "allowed": 2, "linked": 10}
+
+
+@pytest.mark.rule("R6.46")
+def test_harmless_changes_of_the_same_cycle_go_on():
+    decisions = {"x": update(subject="a")} | many(deletion(), 3) | {"y": creation(subject="b")}
+    verdict = judge(decisions, 10, FREE)
+    assert verdict.go == ("x", "y")
+
+
+@pytest.mark.rule("R6.46")
+def test_calling_off_and_single_occurrences_count_as_deletes():
+    off = Decision(to_server=Write(verb=Verb.CANCEL))
+    two = Decision(to_store=Write(verb=Verb.UPDATE, occurrences={FIRST: None, SECOND: None}))
+    assert judge({"a": off, "b": two}, 10, FREE).go == ()
+    assert judge({"b": two}, 10, FREE).go == ("b",)
+
+
+def test_exceptions_that_are_written_anew_are_no_deletes():
+    again = Write(
+        verb=Verb.UPDATE,
+        fields={"recurrence": WEEKLY},
+        occurrences={FIRST: None, SECOND: None, NOW: None},
+    )
+    assert judge({"a": Decision(to_server=again)}, 10, FREE).go == ("a",)
+
+
+@pytest.mark.rule("R6.46")
+def test_what_mails_a_cancellation_waits_whatever_the_numbers():
+    cancels = reconcile(without_store(pair()), NOW)
+    verdict = judge({"a": cancels, "b": update(subject="x")}, 4000, FREE)
+    assert verdict.go == ("b",)
+    assert why(verdict) == {"cancellation_waits"}
+    assert verdict.alert == ""
+
+
+@pytest.mark.rule("R6.46")
+def test_under_strict_parity_there_is_no_guard():
+    cancels = reconcile(without_store(pair(settings=PARITY)), NOW)
+    decisions = {"a": cancels, "b": mail(*(f"p{n}@example.com" for n in range(50)))}
+    decisions |= many(deletion(), 100)
+    verdict = judge(decisions, 10, UNGUARDED, first=True)
+    assert verdict.go == tuple(decisions)
+    assert not verdict.parked
+
+
+# -- people --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.46")
+def test_more_people_than_allowed_in_one_cycle_hold_all_mail_back():
+    half = [f"a{n}@example.com" for n in range(6)]
+    rest = [f"b{n}@example.com" for n in range(5)]
+    decisions = {"a": mail(*half), "b": mail(*rest, verb=Verb.CREATE), "c": update(subject="x")}
+    verdict = judge(decisions, 100, FREE)
+    assert verdict.go == ("c",)
+    assert why(verdict) == {"too_many_people"}
+
+
+def test_somebody_who_is_mailed_twice_is_one_person():
+    ten = [f"a{n}@example.com" for n in range(10)]
+    assert judge({"a": mail(*ten), "b": mail(*ten)}, 100, FREE).go == ("a", "b")
+
+
+def test_occurrences_that_mail_somebody_count():
+    write = Write(
+        verb=Verb.UPDATE,
+        occurrences={FIRST: {"location": "Room 4"}},
+        tells={FIRST: Tell.ALL},
+        told=tuple(f"a{n}@example.com" for n in range(11)),
+    )
+    assert judge({"a": Decision(to_server=write)}, 100, FREE).go == ()
+
+
+# -- the first synchronization -------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.51")
+@pytest.mark.parametrize("here", [True, False])
+def test_the_first_synchronization_makes_nothing_in_bulk(here):
+    decisions = many(creation(here), 11) | {"x": update(subject="a")}
+    verdict = judge(decisions, 0, FREE, first=True)
+    assert verdict.go == ()
+    assert why(verdict) == {"first_look"}
+    assert judge(many(creation(here), 10), 0, FREE, first=True).parked == {}
+    assert judge(decisions, 0, FREE).parked == {}
+
+
+# -- approvals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.46")
+def test_an_approval_holds_for_exactly_what_was_shown():
+    before = reconcile(without_store(pair()), NOW)
+    approved = {"a": digest(before)}
+    assert judge({"a": before}, 10, FREE, approved=approved).go == ("a",)
+    more = {"optional": pair().server.fields["required"], "required": ()}
+    same = reconcile(without_store(pair(server=more)), NOW)
+    assert judge({"a": same}, 10, FREE, approved=approved).go == ("a",)
+    other = reconcile(without_store(pair(server={"required": (CLEO,)})), NOW)
+    assert judge({"a": other}, 10, FREE, approved=approved).go == ()
+    assert judge({"b": before}, 10, FREE, approved=approved).go == ()
+
+
+def test_what_was_approved_is_not_counted_again():
+    decisions = many(deletion(), 12)
+    agreed = {key: digest(decision) for key, decision in decisions.items()}
+    decisions["new"] = deletion()
+    assert judge(decisions, 10, FREE, approved=agreed).go == tuple(decisions)
+
+
+def test_a_digest_tells_every_difference_of_what_is_done():
+    seen = [
+        deletion(), deletion(here=True), creation(subject="a"), creation(subject="b"),
+        creation(here=True, subject="a"), update(subject="a"), mail("a@example.com"),
+        mail("b@example.com"), mail("a@example.com", verb=Verb.DELETE),
+    ]  # fmt: skip
+    assert len({digest(decision) for decision in seen}) == len(seen)
+    assert digest(seen[0]) == digest(replace(seen[0], must_wait=True, reasons=()))
+
+
+@pytest.mark.rule("R6.46")
+def test_what_was_dropped_is_not_proposed_again():
+    found = without_store(pair())
+    dropped = digest(reconcile(found, NOW))
+    again = decide(replace(found, link=replace(found.link, declined=frozenset({dropped}))))
+    assert (again.link, codes(again)) == (LinkTo.UNLINK, ["declined"])
+    assert not again.writes
+    new = without_server(pair(Table.TASK, link=replace(found.link, linked=False)))
+    made = frozenset({digest(reconcile(new, NOW))})
+    kept = decide(replace(new, link=replace(new.link, declined=made)))
+    assert not kept.writes
+    assert kept.link is LinkTo.KEEP
+
+
+def test_a_dropped_occurrence_leaves_the_pair_linked():
+    gone = side(pair(Table.RECURRING_APPOINTMENT).store.fields, occurrences={FIRST: None})
+    found = pair(Table.RECURRING_APPOINTMENT, store=gone)
+    dropped = frozenset({digest(reconcile(found, NOW))})
+    again = decide(replace(found, link=replace(found.link, declined=dropped)))
+    assert not again.writes
+    assert again.link is LinkTo.KEEP
+    assert again.base == found.base
+
+
+def test_every_stop_has_its_code():
+    cancels = reconcile(without_store(pair()), NOW)
+    people = mail(*(f"a{n}@example.com" for n in range(11)))
+    decisions = {"a": cancels, "b": people} | many(deletion(), 3) | many(creation(), 11)
+    assert why(judge(decisions, 10, FREE, first=True)) == STOPS
