@@ -19,7 +19,9 @@ from mailboxes import access, recurrence
 SHOWN = 10
 FORMAT = "%Y%m%dT%H%M%SZ"
 DAY = timedelta(days=1)
-CHANGE, DELETE = "activities_occurrence_change", "activities_occurrence_delete"
+CHANGE = "activities_occurrence_change"
+DELETE = "activities_occurrence_delete"
+RESTORE = "activities_occurrence_restore"
 
 
 def named(moment: datetime) -> str:
@@ -36,7 +38,7 @@ def moment_named(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`url`: of the page of one that differs; `change_url`, `delete_url`: empty where that can't be done."""
+    """`url`: of the page of one that differs; the other addresses: empty where that can't be done."""
 
     words: str
     is_asked_for: bool
@@ -46,6 +48,7 @@ class Line:
     url: str = ""
     change_url: str = ""
     delete_url: str = ""
+    restore_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def _line(
 ) -> Line:
     words, is_asked_for = words_of(series, start), start == asked
     if start in series.deleted_starts:
-        return Line(words, is_asked_for, is_deleted=True)
+        back = _page(RESTORE, series, start)
+        return Line(words, is_asked_for, is_deleted=True, restore_url=back)
     if differing is not None:
         page = reverse("admin:activities_appointment_change", args=[differing.pk])
         now = when_words(differing)

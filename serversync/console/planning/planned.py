@@ -4,7 +4,7 @@ buttons."""
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.options import BaseModelAdmin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from activities.admin import (
     status_badge,
@@ -48,6 +49,7 @@ class Planned(Deeds, Base):
 
     change_form_template = "admin/activities/activity/change_form.html"
     complete_deed = Deed("complete", _("Mark complete"), main=True)
+    actions = ["complete", "cancel", "reopen"]
     deeds = (
         Deed("reopen", _("Reopen"), main=True),
         Deed("cancel", _("Cancel"), grave=True),
@@ -143,14 +145,17 @@ class Planned(Deeds, Base):
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         saving.delete(list(queryset), **by_actor(request))
 
-    # -- buttons
+    # -- buttons, and the list's actions
 
+    @admin.action(description=_("Mark complete"))
     def complete(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         self._settle(request, queryset, saving.complete, __("It is completed."))
 
+    @admin.action(description=_("Cancel"))
     def cancel(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         self._settle(request, queryset, saving.cancel, __("It is canceled."))
 
+    @admin.action(description=_("Reopen"))
     def reopen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         self._settle(request, queryset, saving.reopen, __("It is open again."))
 
@@ -159,7 +164,9 @@ class Planned(Deeds, Base):
     ) -> None:
         if self.missing(request, "change"):
             return
-        for record in self.within_reach(request, queryset, "change").select_related("activity"):
+        rows = list(self.within_reach(request, queryset, "change").select_related("activity"))
+        done = 0
+        for record in rows:
             if not self.is_open_to(request, record):
                 continue
             try:
@@ -168,7 +175,22 @@ class Planned(Deeds, Base):
                 self.message_user(request, " ".join(refused.messages), messages.WARNING)
             else:
                 self.log_change(request, record, words)
-                self.message_user(request, words, messages.SUCCESS)
+                done += 1
+        if len(rows) == done == 1:
+            self.message_user(request, words, messages.SUCCESS)
+        elif rows:
+            self._told(request, done, len(rows) - done)
+
+    def _told(self, request: HttpRequest, done: int, left: int) -> None:
+        """Of several."""
+        if done:
+            many = ngettext("%(count)d changed.", "%(count)d changed.", done)
+            self.message_user(request, many % {"count": done}, messages.SUCCESS)
+        if left:
+            others = ngettext(
+                "%(count)d was left as it is.", "%(count)d were left as they are.", left
+            )
+            self.message_user(request, others % {"count": left}, messages.WARNING)
 
 
 def by_actor(request: HttpRequest) -> dict[str, Any]:

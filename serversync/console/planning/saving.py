@@ -15,6 +15,7 @@ from activities.choices import (
     Direction,
     FaxStatus,
     LetterStatus,
+    ParticipationType,
     PhoneCallStatus,
     ServiceAppointmentStatus,
     TaskStatus,
@@ -77,8 +78,10 @@ def _write(record: Any, form: Any, *, actor: SystemUser, now: datetime) -> None:
         made = _new(record, form)
         record.pk = made.id
         scheduling.create([made], now=now, actor=actor).or_raise()
-    else:
-        scheduling.update([_changed(record, form)], now=now, actor=actor).or_raise()
+        return
+    scheduling.update([_changed(record, form)], now=now, actor=actor).or_raise()
+    if isinstance(record, RecurringAppointmentMaster):
+        scheduling.update(_following(record, form), now=now, actor=actor)
 
 
 def _new(record: Any, form: Any) -> NewActivity:
@@ -125,6 +128,26 @@ def _changed(record: Any, form: Any) -> ActivityChange:
     )
 
 
+def _following(series: RecurringAppointmentMaster, form: Any) -> list[ActivityChange]:
+    """Exceptions go with their series in what can't differ: owner, organizer, where it is filed, who reads it."""
+    columns = {name: form.cleaned_data[name] for name in ("is_mapi_private", "category")}
+    pointer = {name: value for name, value in form.pointer().items() if name != "subject"}
+    organizer = [one for one in form.parties() if one.role == ParticipationType.ORGANIZER]
+    keys = Appointment.objects.filter(series=series).values_list("pk", flat=True)
+    return [
+        ActivityChange(
+            id=key,
+            kind=ActivityType.APPOINTMENT,
+            fields=columns,
+            pointer=pointer,
+            parties=organizer,
+            roles=frozenset({ParticipationType.ORGANIZER}),
+            by_server=True,
+        )
+        for key in keys
+    ]
+
+
 def delete(records: Iterable[Any], *, actor: SystemUser, now: datetime) -> None:
     """Into the bin; a series with its exceptions, and in the place of an exception stands nothing any more."""
     scheduling.delete([record.pk for record in records], actor=actor, now=now)
@@ -134,6 +157,12 @@ def delete_occurrence(
     series: RecurringAppointmentMaster, start: datetime, *, actor: SystemUser, now: datetime
 ) -> None:
     scheduling.delete_occurrences({series.pk: [start]}, actor=actor, now=now)
+
+
+def restore_occurrence(
+    series: RecurringAppointmentMaster, start: datetime, *, actor: SystemUser, now: datetime
+) -> None:
+    scheduling.restore_occurrences({series.pk: [start]}, actor=actor, now=now)
 
 
 # -- what becomes of it ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The page of a series, and those of single occurrences."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.admin.helpers import AdminForm
@@ -10,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
 from activities.admin import (
     SeriesScreen,
@@ -28,7 +30,9 @@ from serversync.console.planning.meetings import AppointmentConsole, without
 from serversync.console.planning.occurrences import (
     CHANGE,
     DELETE,
+    RESTORE,
     moment_named,
+    named,
     occurrences_from,
     words_of,
 )
@@ -80,6 +84,7 @@ class SeriesConsole(Planned, SeriesScreen):
         return [
             path(one, view(self.change_occurrence), name=CHANGE),
             path(f"{one}delete/", view(self.delete_occurrence), name=DELETE),
+            path(f"{one}restore/", view(require_POST(self.restore_occurrence)), name=RESTORE),
             *super().get_urls(),
         ]
 
@@ -138,7 +143,7 @@ class SeriesConsole(Planned, SeriesScreen):
 
     def delete_occurrence(self, request: HttpRequest, pk: Any, when: str) -> HttpResponse:
         series, start = self._occurrence(request, pk, when)
-        url = reverse("admin:activities_recurringappointmentmaster_change", args=[series.pk])
+        url = _series_page(series, start)
         if request.method == "POST":
             try:
                 saving.delete_occurrence(series, start, **by_actor(request))
@@ -158,14 +163,22 @@ class SeriesConsole(Planned, SeriesScreen):
         }
         return TemplateResponse(request, "console/occurrence_delete.html", context)
 
-    def _occurrence(self, request: HttpRequest, pk: Any, when: str) -> tuple[Any, Any]:
+    def restore_occurrence(self, request: HttpRequest, pk: Any, when: str) -> HttpResponse:
+        series, start = self._occurrence(request, pk, when, deleted=True)
+        saving.restore_occurrence(series, start, **by_actor(request))
+        self._said(request, series, __("Put back the occurrence of %(when)s."), start)
+        return HttpResponseRedirect(_series_page(series, start))
+
+    def _occurrence(
+        self, request: HttpRequest, pk: Any, when: str, *, deleted: bool = False
+    ) -> tuple[Any, Any]:
         """The series and the moment, if there is such an occurrence and the user may change it."""
         series, start = self.get_object(request, str(pk)), moment_named(when)
         if series is None or start is None or not self.has_view_permission(request, series):
             raise Http404
         if not self.has_change_permission(request, series):
             raise PermissionDenied
-        if start in series.deleted_starts or not _occurs(series, start):
+        if (start in series.deleted_starts) is not deleted or not _occurs(series, start):
             raise Http404
         return series, start
 
@@ -173,6 +186,11 @@ class SeriesConsole(Planned, SeriesScreen):
         text = words % {"when": words_of(series, start)}
         self.log_change(request, series, text)
         self.message_user(request, text, messages.SUCCESS)
+
+
+def _series_page(series: Any, start: Any) -> str:
+    page = reverse("admin:activities_recurringappointmentmaster_change", args=[series.pk])
+    return f"{page}?{urlencode({'occurrence': named(start)})}#occurrences"
 
 
 def _occurs(series: Any, start: Any) -> bool:

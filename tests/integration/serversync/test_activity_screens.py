@@ -298,6 +298,16 @@ def test_each_kind_is_completed_canceled_and_reopened(site, model):
         assert now == state if state is not None else now in (0, 3)
 
 
+def test_several_are_settled_from_the_list_but_for_what_may_not_be_read(site):
+    client = signed_in(site.administrator)
+    chosen = [str(site.meeting.pk), str(site.private.pk)]
+    url = reverse("admin:activities_appointment_changelist")
+    answer = client.post(url, {"action": "cancel", "_selected_action": chosen})
+    assert told(answer) == "1 changed. 1 was left as it is."
+    canceled = Appointment.objects.filter(status_code=AppointmentStatus.CANCELED)
+    assert [one.pk for one in canceled] == [site.meeting.pk]
+
+
 def test_deeds_are_for_those_who_may_change(site):
     group_of(site.ada, *SEES_CALENDARS, reach=Reach.OWN)
     url = reverse("admin:activities_appointment_do", args=[site.meeting.pk, "cancel"])

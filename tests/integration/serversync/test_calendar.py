@@ -333,3 +333,24 @@ def test_a_private_series_hides_its_occurrences(owner, series, site):
     assert "Stand-up" not in page.content.decode()
     assert "occurrences" not in page.context
     assert client.get(occurrence_page(series, start_of(4))).status_code == 403
+
+
+def test_a_deleted_occurrence_is_put_back(owner, series):
+    client = signed_in(owner)
+    client.post(occurrence_page(series, start_of(4), "delete"))
+    listed = client.get(page_of(series), {"occurrence": named(start_of(4))})
+    client.post(listed.context["occurrences"].lines[0].restore_url)
+    assert RecurringAppointmentMaster.objects.get(pk=series.pk).deleted_starts == frozenset()
+
+
+@pytest.mark.rule("R6.36")
+def test_what_differs_is_as_private_as_its_series_and_belongs_to_the_same_owner(
+    owner, series, site
+):
+    differing(signed_in(owner), occurrence_page(series, start_of(4)), subject="Other")
+    answer = post(owner, series, is_mapi_private="on", owner=f"mailboxes.systemuser:{owner.pk}")
+    assert answer.status_code == 302
+    made = Appointment.objects.get(series=series)
+    assert made.is_mapi_private
+    found = lines(signed_in(site.administrator), view="week", day="2026-03-02", whose="all")
+    assert found["2026-03-04"] == ["08:30 Private appointment"]
