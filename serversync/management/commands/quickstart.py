@@ -320,8 +320,7 @@ def _table(balance: Balance, before: Balance, *, upright: bool) -> Table:
 def tell_planned(
     console: Console, mailboxes: list[Mailbox], planned: dict[UUID, Counter[str]]
 ) -> None:
-    """A row for each mailbox: what was done on each side in this run."""
-    outcomes = [outcome for outcome in ActOutcome if outcome != ActOutcome.FAILED]
+    """What was done on each side in this run, by mailbox."""
     table = Table(
         title=_("Appointments, contacts and tasks, this run"),
         title_justify="left",
@@ -329,13 +328,13 @@ def tell_planned(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
+    shown = [mailbox for mailbox in mailboxes if mailbox.pk in planned]
     table.add_column("")
-    for outcome in (*outcomes, ActOutcome.FAILED):
-        table.add_column(str(outcome.label), justify="right")
-    for mailbox in mailboxes:
-        if (counts := planned.get(mailbox.pk)) is not None:
-            told = (str(counts[outcome.value]) for outcome in (*outcomes, ActOutcome.FAILED))
-            table.add_row(mailbox.email_address, *told)
+    for mailbox in shown:
+        table.add_column(mailbox.email_address, justify="right")
+    for outcome in ActOutcome:
+        counts = (planned[mailbox.pk][outcome.value] for mailbox in shown)
+        table.add_row(str(outcome.label), *map(str, counts))
     console.print(table)
     if waiting := planner.waits():
         words = ngettext(
