@@ -57,7 +57,7 @@ def _cycle(run: ActRun) -> None:
     noting.read_store(run)
     if run.pending:
         _work(run)
-    elif run.is_first:
+    elif run.is_first and not _waits(run):
         _begin(run)
 
 

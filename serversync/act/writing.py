@@ -359,8 +359,8 @@ class _Page:
         link, question = work.link, work.decision.question
         assert question is not None
         _forget_trouble(link)
-        self._count(ActOutcome.ASKED)
         if link.question != question.value:
+            self._count(ActOutcome.ASKED)
             link.question, link.asked_on = question.value, self.run.clock()
             link.question_about = work.about | answers.shown(work.server)
             self.asked.append(link)

@@ -375,6 +375,10 @@ def test_first_synchronization_is_shown_before_it_writes():
     assert not held(account, CONTACTS)
     assert account.batch.kind == BatchKind.FIRST
     assert account.batch.counts["server_create"] == 14
+    account.quiet()
+    Contact.objects.update(job_title="Buyer")
+    account.quiet()
+    assert not held(account, CONTACTS)
     batches.approve(account.batch, actor=account.user, now=account.now)
     account.quiet()
     assert len(held(account, CONTACTS)) == 14
