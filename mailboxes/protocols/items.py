@@ -375,8 +375,8 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """Into the server's deleted items, never for good. `tell` other than NOBODY: attendees get a
-    cancellation. `original`: one occurrence of the series `id`. `cancel_only`: the meeting is called off and
-    stays in the calendar, marked as such (R6.45)."""
+    cancellation. `original`: one occurrence of the series `id`. `cancel_only`: the meeting is called off in
+    the server's own way, which keeps it in the calendar, marked as such, or deletes it (R6.45)."""
 
     id: str
     version: str = ""
