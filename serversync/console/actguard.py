@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from mailboxes import access
 from mailboxes.models import Organization
 from mailboxes.screens import actor_of, badge, moment
 from serversync.act import answers, batches
@@ -181,7 +182,7 @@ class BatchConsole(Deeds, PageOfMailbox):
             "outside_count": sum(outside for _address, outside in people),
             "lines": _lines(part, reader_of(request.user, [change.link for change in part])),
             "first": _first(batch, request) if batch.kind == BatchKind.FIRST else None,
-            "setting": _setting(),
+            "setting": _setting(request.user),
             "next_page": number + 1 if rows[(number + 1) * PER_PAGE :].exists() else None,
             "previous_page": number - 1 if number else None,
         }
@@ -202,9 +203,12 @@ def _number(text: Any) -> int:
     return min(int(text), 10_000) if str(text or "").isdecimal() else 0
 
 
-def _setting() -> str:
-    key = Organization.objects.current().pk
-    return reverse("admin:mailboxes_organization_change", args=[key])
+def _setting(user: Any) -> str:
+    """Where the limits are, for whom may look at them."""
+    organization = Organization.objects.current()
+    if not access.may(user, "view", organization):
+        return ""
+    return reverse("admin:mailboxes_organization_change", args=[organization.pk])
 
 
 def _people(batch: ParkedBatch) -> list[tuple[str, bool]]:

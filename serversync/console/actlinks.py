@@ -93,7 +93,8 @@ class LinkConsole(Deeds, PageOfMailbox):
             found.result_list = list(found.result_list)
             reader = reader_of(request.user, found.result_list)
             for link in found.result_list:
-                link.subject_shown = reader.subject(link)
+                server = (link.question_about or {}).get("server")
+                link.subject_shown = reader.subject(link, server)
         return answer
 
     @admin.display(description=_("subject"))
