@@ -297,6 +297,18 @@ def _read_items(run: ActRun, works: Sequence[Work]) -> None:
         elif work.link.exchange_entry_id and not work.link.is_deleted_in_exchange:
             work.server = _remembered_side(work)
             work.facts = _remembered_facts(work.link)
+    _add_busy(run, works)
+
+
+def _add_busy(run: ActRun, works: Sequence[Work]) -> None:
+    """Who has something else at the time that would be stored (R6.26)."""
+    meetings = {
+        number: (work.item.fields, work.link.object_id)
+        for number, work in enumerate(works)
+        if work.item is not None and work.table is Table.APPOINTMENT
+    }
+    for number, names in store.busy_at(meetings, run.user).items():
+        works[number].record = replace(works[number].record, busy=names)
 
 
 def side_of_item(item: ServerItem) -> Side:

@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
 
 from activities.choices import ActivityState, AppointmentStatus, ParticipationType
 from activities.models import ActivityParty
 from activities.private import PRIVATE_KINDS, readable_by
 from mailboxes.access import visible_to
-from mailboxes.models import SystemUser
-from mailboxes.protocols.items import When
+from mailboxes.addresses import address_key
+from mailboxes.models import EmailSearch, SystemUser
+from mailboxes.protocols.items import Fields, ShowAs, When
 from serversync.act.store.rows import MODELS, ROLES, WITH_PEOPLE, Loaded, Party, in_parts, load
 from serversync.act.types import Lifecycle, RecordFacts, Table
 
@@ -31,14 +33,13 @@ USER = "mailboxes.systemuser"
 def record_facts(
     table: Table, keys: Iterable[UUID], user: SystemUser, now: datetime
 ) -> dict[UUID, RecordFacts]:
-    """Of each record that is there. `matches` and `organizer_before` are for others to say."""
+    """Of each record that is there, as far as its rows tell."""
     return facts_of(load(table, keys), user)
 
 
 def facts_of(loaded: Loaded, user: SystemUser) -> dict[UUID, RecordFacts]:
     keys = list(loaded.rows)
     readable, writable = _reached(loaded.table, keys, user)
-    busy = busy_parties(keys) if loaded.table == Table.APPOINTMENT else {}
     return {
         key: RecordFacts(
             lifecycle=_lifecycle(row),
@@ -46,7 +47,6 @@ def facts_of(loaded: Loaded, user: SystemUser) -> dict[UUID, RecordFacts]:
             writable=key in writable,
             owned=_owner(row) == user.pk,
             draft=getattr(row, "is_draft", False),
-            busy=busy.get(key, ()),
             **_meeting(loaded, key, user),
         )
         for key, row in loaded.rows.items()
@@ -105,89 +105,88 @@ def _reached(table: Table, keys: Collection[UUID], user: SystemUser) -> tuple[se
     return readable, writable & readable
 
 
-# -- who is busy (R6.26) -----------------------------------------------------------------------------
+# -- who is busy (R6.26) ---------------------------------------------------------------------------
 
 
-def busy_parties(keys: Collection[UUID]) -> dict[UUID, tuple[str, ...]]:
-    """Appointment -> names of users in it who have something else at that time. One statement, and one
-    more for names where anybody is busy."""
-    here = "activity__appointment__"
-    elsewhere = _other_bookings().filter(
-        **{
-            f"{here}scheduled_start__lt": OuterRef(f"{here}scheduled_end"),
-            f"{here}scheduled_end__gt": OuterRef(f"{here}scheduled_start"),
-        }
-    )
-    pairs: list[tuple[UUID, str]] = []
-    for some in in_parts(list(keys)):
-        rows = (
-            _users_in(activity__in=some)
-            .exclude(activity__appointment__status_code__in=NOT_BUSY)
-            .filter(Exists(elsewhere))
-        )
-        pairs += rows.values_list("activity_id", "party_id")
-    return _named(pairs)
+def busy_at(
+    meetings: Mapping[Any, tuple[Fields, UUID | None]], user: SystemUser
+) -> dict[Any, tuple[str, ...]]:
+    """Of meetings as the user's server tells them: names of users who take part and have something else here
+    then. Any key -> fields, and the record that they are stored in, which doesn't count.
 
-
-def busy_at(times: Mapping[Any, tuple[When, Collection[UUID]]]) -> dict[Any, tuple[str, ...]]:
-    """The same of meetings that aren't stored yet: any key -> when, and the users who would take part."""
-    if not times:
+    Three statements at most: who is behind the addresses, what is booked, names."""
+    wanted = {
+        key: when
+        for key, (fields, _record) in meetings.items()
+        if isinstance(when := fields.get("when"), When) and fields.get("show_as") != ShowAs.FREE
+    }
+    if not wanted:
         return {}
-    wanted = {str(user) for _, users in times.values() for user in users}
-    first = min(when.start for when, _ in times.values())
-    last = max(when.end for when, _ in times.values())
-    booked: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
-    for some in in_parts(sorted(wanted)):
-        rows = _bookings(some, first, last)
-        for user, start, end in rows:
-            booked[user].append((start, end))
+    users = _users_of({key: meetings[key][0] for key in wanted})
+    taking_part = {key: {str(user.pk), *users[key]} for key in wanted}
+    booked = _booked(set().union(*taking_part.values()), wanted.values())
     return _named(
-        (key, str(user))
-        for key, (when, users) in times.items()
-        for user in users
-        if any(start < when.end and end > when.start for start, end in booked[str(user)])
+        (key, one)
+        for key, when in wanted.items()
+        for one in sorted(taking_part[key])
+        if _is_busy(booked[one], when, meetings[key][1])
     )
 
 
-def _bookings(users: Collection[str], first: datetime, last: datetime) -> Iterable[Any]:
-    here = "activity__appointment__"
-    rows = _users_in(party_id__in=users).exclude(activity__appointment__status_code__in=NOT_BUSY)
-    return rows.filter(
-        **{f"{here}scheduled_start__lt": last, f"{here}scheduled_end__gt": first}
-    ).values_list("party_id", f"{here}scheduled_start", f"{here}scheduled_end")
+def _users_of(meetings: Mapping[Any, Fields]) -> dict[Any, set[str]]:
+    addresses = {key: _addresses(fields) for key, fields in meetings.items()}
+    behind: dict[str, set[str]] = defaultdict(set)
+    users = ContentType.objects.get_for_model(SystemUser)
+    for some in in_parts(sorted(set().union(*addresses.values()))):
+        rows = EmailSearch.objects.filter(parent_type=users, email_address__in=some)
+        for address, record in rows.values_list("email_address", "parent_id"):
+            behind[address].add(record)
+    return {key: {one for each in some for one in behind[each]} for key, some in addresses.items()}
 
 
-def _users_in(**of: Any) -> "QuerySet[ActivityParty]":
-    return ActivityParty.objects.filter(
-        participation_type_mask__in=ROLES,
-        party_type__app_label="mailboxes",
-        party_type__model="systemuser",
-        activity__appointment__isnull=False,
-        **of,
-    ).order_by("activity", "position")
+def _addresses(fields: Fields) -> set[str]:
+    people: list[Any] = [fields.get("organizer")]
+    for name in ("required", "optional"):
+        several: Any = fields.get(name)
+        people += several or ()
+    return {address_key(one.address) for one in people if one is not None}
 
 
-def _other_bookings() -> "QuerySet[ActivityParty]":
-    """Of the same user, in another appointment."""
-    return (
-        ActivityParty.objects.filter(
+Booking = tuple[UUID, datetime, datetime]
+
+
+def _booked(users: Collection[str], times: Iterable[When]) -> dict[str, list[Booking]]:
+    """All that these users take part in around these times."""
+    here, several = "activity__appointment__", list(times)
+    found: dict[str, list[Booking]] = defaultdict(list)
+    for some in in_parts(sorted(users)):
+        rows = ActivityParty.objects.filter(
             participation_type_mask__in=ROLES,
-            party_type=OuterRef("party_type"),
-            party_id=OuterRef("party_id"),
-        )
-        .exclude(activity=OuterRef("activity"))
-        .exclude(activity__appointment__status_code__in=NOT_BUSY)
-    )
+            party_type=ContentType.objects.get_for_model(SystemUser),
+            party_id__in=some,
+            **{
+                f"{here}scheduled_start__lt": max(when.end for when in several),
+                f"{here}scheduled_end__gt": min(when.start for when in several),
+            },
+        ).exclude(activity__appointment__status_code__in=NOT_BUSY)
+        for user, *booking in rows.values_list(
+            "party_id", "activity_id", f"{here}scheduled_start", f"{here}scheduled_end"
+        ):
+            found[user].append((booking[0], booking[1], booking[2]))
+    return found
+
+
+def _is_busy(bookings: Iterable[Booking], when: When, own: UUID | None) -> bool:
+    return any(start < when.end and end > when.start for key, start, end in bookings if key != own)
 
 
 def _named(pairs: Iterable[tuple[Any, str]]) -> dict[Any, tuple[str, ...]]:
     found = list(dict.fromkeys(pairs))
     users = {user for _, user in found}
-    known = (
-        {str(user.pk): user for user in SystemUser.objects.filter(pk__in=users)} if users else {}
-    )
+    rows = SystemUser.objects.filter(pk__in=users, is_disabled=False) if users else []
+    known = {str(user.pk): user.full_name for user in rows}
     names: dict[Any, tuple[str, ...]] = {}
     for key, user in found:
         if user in known:
-            names[key] = (*names.get(key, ()), known[user].full_name)
+            names[key] = (*names.get(key, ()), known[user])
     return names

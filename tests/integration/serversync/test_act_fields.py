@@ -1,5 +1,6 @@
 """Fields through whole cycles: which way they go, where they lie, and that nothing echoes."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -257,3 +258,21 @@ def test_attendees_of_the_server_are_records_here(ada):
     )
     assert found["ben@customer.example"] == str(ben.pk)
     assert found["nobody@customer.example"] == ""
+
+
+@pytest.mark.rule("R6.26")
+def test_who_is_busy_is_told_of_what_is_stored_all_the_same(ada):
+    made = appointment(ada)
+    ada.quiet()
+    other = appointment(ada)
+    hour = timedelta(hours=1)
+    moved = {"scheduled_start": made.scheduled_end, "scheduled_end": made.scheduled_end + hour}
+    type(other).objects.filter(pk=other.pk).update(**moved)
+    when = item_of(ada, made).fields["when"]
+    later = replace(when, start=when.start + hour, end=when.end + hour)
+    edit(ada, made, when=later)
+    ada.quiet()
+    made.refresh_from_db()
+    assert made.scheduled_start == later.start
+    told = [reason["code"] for revision in ada.revisions for reason in revision.reasons]
+    assert told.count("stored_while_busy") == 1

@@ -13,7 +13,6 @@ from activities.choices import (
     Priority,
     TaskStatus,
 )
-from activities.models import Appointment
 from mailboxes.models import SystemUser
 from mailboxes.protocols.items import (
     Address,
@@ -322,21 +321,26 @@ def test_what_is_private_is_nobody_else_s_to_read():
 
 @pytest.mark.rule("R6.26")
 def test_who_is_busy_then():
-    ada, ben = SystemUserFactory(first_name="Ada", last_name="Example"), SystemUserFactory()
-    meeting = AppointmentFactory()
-    for user in (ada, ben):
-        taking_part(meeting, REQUIRED, user)
+    ada = SystemUserFactory(
+        first_name="Ada", last_name="Example", internal_email_address="ada@example.com"
+    )
+    ben = SystemUserFactory(internal_email_address="ben@example.com")
     other = AppointmentFactory(scheduled_start=MONDAY + HOUR / 2)
     taking_part(other, ORGANIZER, ada)
     before = AppointmentFactory(scheduled_start=MONDAY - HOUR)  # ends as this one begins
     taking_part(before, ORGANIZER, ben)
     free = AppointmentFactory(status_code=AppointmentStatus.FREE)
     taking_part(free, ORGANIZER, ben)
+    there = {
+        "when": When(MONDAY, MONDAY + HOUR),
+        "required": (Person("ada@example.com"), Person("cleo@example.org")),
+        "organizer": Person("ben@example.com"),
+    }
 
-    assert facts_of(Table.APPOINTMENT, meeting, admin()).busy == ("Ada Example",)
-    wanted = {"new": (When(MONDAY, MONDAY + HOUR), [ada.pk, ben.pk])}
-    Appointment.objects.filter(pk=meeting.pk).delete()
-    assert store.busy_at(wanted) == {"new": ("Ada Example",)}
+    assert store.busy_at({1: (there, None)}, ben) == {1: ("Ada Example",)}
+    assert store.busy_at({1: (there, other.pk)}, ben) == {}  # it is the very one
+    assert store.busy_at({1: (there | {"show_as": ShowAs.FREE}, None)}, ben) == {}
+    assert store.busy_at({1: ({"when": there["when"]}, None)}, ada) == {1: ("Ada Example",)}
 
 
 # -- cost ------------------------------------------------------------------------------------------
