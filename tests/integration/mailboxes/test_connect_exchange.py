@@ -409,7 +409,6 @@ def test_a_mailbox_that_is_not_on_exchange_has_no_calendar():
         items_server(mailbox, organization())
 
 
-@pytest.mark.rule("R5.30")
 def test_a_site_that_must_reach_nobody_tells_nobody_of_meetings(settings):
     settings.REDIRECT_ALL_MAIL_TO = "staging@example.net"
 

@@ -76,7 +76,6 @@ def test_check_is_silent_on_a_site_that_reaches_people(settings):
     assert checks.redirected_mail(None) == []
 
 
-@pytest.mark.rule("R5.30")
 def test_a_meeting_that_would_be_told_is_refused_and_a_silent_one_is_written(settings):
     settings.REDIRECT_ALL_MAIL_TO = STAGING
     server = FakeItemsServer()
