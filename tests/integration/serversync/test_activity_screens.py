@@ -113,7 +113,7 @@ def test_a_meeting_is_written_with_addresses_names_and_the_clock_of_its_zone(sit
         optional="somebody@elsewhere.example",
     )
     made = Appointment.objects.select_related("activity").get(activity__subject="Contract")
-    assert answer.status_code == 302
+    assert told(answer) == "“Contract” is saved."
     assert made.scheduled_start == datetime(2026, 7, 1, 13, tzinfo=UTC)
     assert made.scheduled_duration_minutes == 90
     assert (made.time_zone, made.activity.owner) == ("America/New_York", site.administrator)
