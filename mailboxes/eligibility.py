@@ -146,6 +146,14 @@ def _not_set_up(facts: WorkloadFacts) -> Verdict | None:
                 "choose another one, then run Test & Enable."
             ),
         )
+    if not facts.act_possible:
+        return _refuse(
+            "ActNotSupported",
+            _(
+                "Appointments, contacts and tasks need an Exchange profile and a user's mailbox "
+                "(R1.34). Set their delivery method to None, or choose an Exchange profile."
+            ),
+        )
     if facts.approval_required and facts.approval != AccessApproval.APPROVED:
         if facts.approval == AccessApproval.REJECTED:
             return _refuse(
@@ -180,14 +188,6 @@ def _not_worth_testing(facts: WorkloadFacts) -> Verdict | None:
             _(
                 "The mailbox has no email address (R2.1). Enter one at its user or queue, then run "
                 "Test & Enable."
-            ),
-        )
-    if not facts.act_possible:
-        return _refuse(
-            "ActNotSupported",
-            _(
-                "Appointments, contacts and tasks need an Exchange profile and a user's mailbox "
-                "(R1.34). Set their delivery method to None, or choose an Exchange profile."
             ),
         )
     if not facts.user_read_write:
