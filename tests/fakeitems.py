@@ -295,7 +295,8 @@ class FakeItemsServer(Failing):
         if change.original is None:
             self.account.write(item, fields)
         elif not self.account.write_occurrence(item, change.original, fields):
-            return WrittenItem(Outcome.GONE)
+            refused = ActionRefused("the series has no such occurrence")
+            return WrittenItem(Outcome.REFUSED, item.id, error=refused)
         item.link = item.link if change.link is None else change.link
         self.account.note(item)
         after = self._attendees(item, change.original)

@@ -388,7 +388,8 @@ class Deletion:
 
 class Outcome(StrEnum):
     """`STALE`: somebody else wrote in between, nothing was done. `GONE`: it isn't there any more; for a
-    deletion that is `DONE`. `UNKNOWN`: the request left, no answer came."""
+    deletion that is `DONE`. An occurrence that its series doesn't have is `REFUSED`: the series is still there.
+    `UNKNOWN`: the request left, no answer came."""
 
     DONE = "done"
     STALE = "stale"

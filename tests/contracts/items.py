@@ -497,11 +497,15 @@ class ItemsContract:
         assert exception.fields is not None
         assert (exception.fields["when"], exception.fields["subject"]) == (when, "Elsewhere")
 
-    def test_an_occurrence_that_was_deleted_is_gone(self, server):
+    def test_an_occurrence_that_was_deleted_is_not_there_and_the_series_is_not_gone(self, server):
         written = made(server, ItemKind.SERIES)
         third = MONDAY + timedelta(days=14)
-        server.delete([Deletion(written.id, "", ItemKind.SERIES, original=third)])
+        deletion = Deletion(written.id, "", ItemKind.SERIES, original=third)
         order = Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=third)
+        assert [each.outcome for each in server.delete([deletion])] == [Outcome.DONE]
+        assert [each.outcome for each in server.update([order])] == [Outcome.REFUSED]
+        assert [each.outcome for each in server.delete([deletion])] == [Outcome.DONE]
+        server.delete([Deletion(written.id, kind=ItemKind.SERIES)])
         assert [each.outcome for each in server.update([order])] == [Outcome.GONE]
 
     def test_an_occurrence_of_a_series_that_changed_meanwhile_is_stale(self, server):

@@ -210,6 +210,7 @@ def outcomes(written):
 @pytest.mark.parametrize("kind", list(ItemKind))
 @settings(
     max_examples=3,
+    derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -429,6 +430,34 @@ def test_a_fault_inside_leaves_it_unknown_and_is_not_asked_again(account, server
     account.exchange.faults.add(soap_fault("ErrorInternalServerError", "CreateItem"))
     assert outcomes(server.create(tasks(3))) == [Outcome.UNKNOWN] * 3
     assert account.asked() == ["CreateItem"]
+
+
+def test_an_occurrence_that_never_was_is_refused_and_changes_nothing(account, server):
+    written = made(server, ItemKind.SERIES)
+    never = MONDAY + timedelta(days=1)
+    order = Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=never)
+    (answer,) = server.update([order])
+    assert answer.outcome is Outcome.REFUSED
+    assert "UpdateItem" not in account.asked()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_an_occurrence_that_goes_meanwhile_makes_the_series_stale_not_gone(account, server, moved):
+    written = made(server, ItemKind.SERIES)
+    order = Change(written.id, "", ItemKind.SERIES, {"subject": "x"}, original=MONDAY)
+    if moved:
+        server.update([order])
+    account.exchange.faults.add(refuse("ErrorItemNotFound", "UpdateItem"))
+    assert outcomes(server.update([order])) == [Outcome.STALE]
+    assert outcomes(server.delete([Deletion(written.id, "", ItemKind.SERIES)])) == [Outcome.DONE]
+
+
+def test_other_series_at_the_same_time_stay_as_they_are(account, server):
+    first, second = made(server, ItemKind.SERIES), made(server, ItemKind.SERIES)
+    order = Change(second.id, "", ItemKind.SERIES, {"subject": "x"}, original=MONDAY)
+    server.update([order])
+    assert whole(server, first.id).occurrences == ()
+    assert len(whole(server, second.id).occurrences) == 1
 
 
 def test_deleting_looks_at_the_version_that_was_decided_upon(account, server):

@@ -58,8 +58,9 @@ class Occurrence:
     version: str
 
 
-def resolve(talk: Conversation, wanted: Sequence[Wanted]) -> list[Occurrence | WrittenItem]:
-    """In that order; an outcome where there is nothing to write to."""
+def resolve(talk: Conversation, wanted: Sequence[Wanted]) -> list[Occurrence | WrittenItem | None]:
+    """In that order. An outcome where nothing can be written to the series; None where it has no such
+    occurrence, or no longer."""
     answers = _masters(talk, list(dict.fromkeys(each.series for each in wanted)))
     return [_resolve(talk, each, answers[each.series]) for each in wanted]
 
@@ -78,7 +79,7 @@ def _masters(talk: Conversation, ids: Sequence[str]) -> dict[str, Answer]:
     return answers
 
 
-def _resolve(talk: Conversation, wanted: Wanted, answer: Answer) -> Occurrence | WrittenItem:
+def _resolve(talk: Conversation, wanted: Wanted, answer: Answer) -> Occurrence | WrittenItem | None:
     if isinstance(answer, codes.EWSError):
         return outcomes.of_refusal(talk, answer)
     master = item_of(answer)
@@ -90,7 +91,7 @@ def _resolve(talk: Conversation, wanted: Wanted, answer: Answer) -> Occurrence |
         if times.original(each, "OriginalStart", master) == wanted.original:
             return _by_id(talk, messages.id_of(each))
     if any(times.original(each, "Start", master) == wanted.original for each in deleted(master)):
-        return WrittenItem(Outcome.GONE)
+        return None
     return _in_view(talk, wanted, master)
 
 
@@ -98,16 +99,18 @@ def _by_id(talk: Conversation, identifier: str) -> Occurrence | WrittenItem:
     """With the version that it has now, which the series doesn't tell."""
     answer = talk.ask_one(Phase.APPLY, GetItem, shape("ItemShape"), item_ids([identifier]))
     if isinstance(answer, codes.EWSError):
-        return outcomes.of_refusal(talk, answer)
+        refused = outcomes.of_refusal(talk, answer)
+        meanwhile = refused.outcome is Outcome.GONE
+        return WrittenItem(Outcome.STALE) if meanwhile else refused
     item = item_of(answer)
-    return (
-        WrittenItem(Outcome.GONE)
-        if item is None
-        else Occurrence(identifier, shapes.version_of(item))
-    )
+    if item is None:
+        return WrittenItem(Outcome.STALE)
+    return Occurrence(identifier, shapes.version_of(item))
 
 
-def _in_view(talk: Conversation, wanted: Wanted, master: Element) -> Occurrence | WrittenItem:
+def _in_view(
+    talk: Conversation, wanted: Wanted, master: Element
+) -> Occurrence | WrittenItem | None:
     begins = _begins(wanted.original, master)
     answer = talk.ask_one(
         Phase.APPLY,
@@ -123,7 +126,7 @@ def _in_view(talk: Conversation, wanted: Wanted, master: Element) -> Occurrence 
     for item in answer.iterfind(f"{message_space}RootFolder/{type_space}Items/*"):
         if shapes.uid_of(item) == uid and _original(item, master) == wanted.original:
             return Occurrence(messages.id_of(item), shapes.version_of(item))
-    return WrittenItem(Outcome.GONE)
+    return None
 
 
 def _begins(original: datetime, master: Element) -> datetime:

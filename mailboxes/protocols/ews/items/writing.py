@@ -39,6 +39,7 @@ from mailboxes.protocols.phases import Phase
 ZONE_NAMES = 3  # most that `zones` gives
 #: Words for a time zone that the server doesn't know; then UTC is better than nothing (R6.35).
 ZONE_REFUSED = ("ErrorTimeZone", "ErrorCalendarInvalidTimeZone")
+NO_OCCURRENCE = "the series on the server has no occurrence that begins then"
 NOT_SILENTLY = "a meeting can't be called off without telling its attendees"
 
 Order = TypeVar("Order", Change, Deletion)
@@ -62,7 +63,9 @@ def update(talk: Conversation, changes: Sequence[Change]) -> list[WrittenItem]:
 
     whole, of_series = apart(changes)
     write(whole)
-    _occurrences(talk, batches, of_series, lambda some: write(_as_items(some)))
+    refused = ActionRefused(NO_OCCURRENCE, phase=Phase.APPLY)
+    absent = WrittenItem(Outcome.REFUSED, error=refused)
+    _occurrences(talk, batches, of_series, lambda some: write(_as_items(some)), absent)
     return batches.in_order(len(changes))
 
 
@@ -75,7 +78,7 @@ def delete(talk: Conversation, deletions: Sequence[Deletion]) -> list[WrittenIte
 
     whole, of_series = apart(deletions)
     write(_fresh(talk, batches, whole))
-    _occurrences(talk, batches, of_series, write)
+    _occurrences(talk, batches, of_series, write, WrittenItem(Outcome.DONE))
     return [gone_is_done(each) for each in batches.in_order(len(deletions))]
 
 
@@ -166,18 +169,26 @@ def _occurrences(
     batches: Batches,
     orders: Mapping[int, Order],
     write: Callable[[Mapping[int, Order]], None],
+    absent: WrittenItem,
 ) -> None:
-    """`write`: those whose id and version are the occurrence's own. The server tells the occurrence's new
-    version and not the series', so that one comes with the next changes."""
+    """`write`: those whose id and version are the occurrence's own; `absent`: the outcome where the series has no
+    such occurrence."""
     written: set[str] = set()
     for turn in turns(orders):
         with batches.asking(turn):
-            write(_resolved(talk, batches, turn, written))
+            there = _resolved(talk, batches, turn, written, absent)
+            write(there)
+            for number in there:
+                batches.note([number], _of_series(batches.found[number], turn[number].id))
         written |= {each.id for each in turn.values()}
-        for number, each in turn.items():
-            outcome = batches.found[number]
-            if outcome.outcome is Outcome.DONE:
-                batches.note([number], replace(outcome, id=each.id, version=""))
+
+
+def _of_series(written: WrittenItem, series_id: str) -> WrittenItem:
+    """The server tells the occurrence's new version and not the series', so that one comes with the next changes.
+    If the occurrence went meanwhile, the series is another than was decided upon, and not gone."""
+    if written.outcome is Outcome.DONE:
+        return replace(written, id=series_id, version="")
+    return WrittenItem(Outcome.STALE) if written.outcome is Outcome.GONE else written
 
 
 def turns(orders: Mapping[int, Order]) -> Iterator[dict[int, Order]]:
@@ -191,7 +202,11 @@ def turns(orders: Mapping[int, Order]) -> Iterator[dict[int, Order]]:
 
 
 def _resolved(
-    talk: Conversation, batches: Batches, turn: Mapping[int, Order], written: set[str]
+    talk: Conversation,
+    batches: Batches,
+    turn: Mapping[int, Order],
+    written: set[str],
+    absent: WrittenItem,
 ) -> dict[int, Order]:
     """After the first occurrence of a series was written, its version is by ourselves."""
     wanted = [
@@ -201,8 +216,8 @@ def _resolved(
     ]
     found: dict[int, Order] = {}
     for number, each in zip(turn, series.resolve(talk, wanted), strict=True):
-        if isinstance(each, WrittenItem):
-            batches.note([number], each)
+        if not isinstance(each, series.Occurrence):
+            batches.note([number], each or replace(absent, id=turn[number].id))
         else:
             found[number] = replace(turn[number], id=each.id, version=each.version)
     return found
