@@ -75,8 +75,14 @@ def undo(revision: SyncRevision, *, actor: SystemUser, now: datetime) -> Undone:
 
 def newest_of(object_id: UUID) -> SyncRevision | None:
     """The last thing that was done to a record and can be undone."""
-    rows = SyncRevision.objects.filter(object_id=object_id, undone_on=None)
-    return rows.exclude(reasons__0__code="undone_by_hand").order_by("-made_on", "-pk").first()
+    rows = SyncRevision.objects.filter(object_id=object_id, undone_on=None).exclude(
+        side=RevisionSide.LINK
+    )
+    return next((one for one in rows.order_by("-made_on", "-pk")[:20] if not _is_undo(one)), None)
+
+
+def _is_undo(revision: SyncRevision) -> bool:
+    return any(reason.get("code") == "undone_by_hand" for reason in revision.reasons)
 
 
 def _way(revision: SyncRevision) -> "Callable[[_Undoing], Undone]":

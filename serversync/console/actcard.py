@@ -8,8 +8,9 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from serversync.act.choices import BatchState, LinkState
-from serversync.models import ExchangeSyncIdMapping
+from serversync.act.choices import BatchState, LinkState, RevisionSide
+from serversync.act.types import Verb
+from serversync.models import ExchangeSyncIdMapping, SyncRevision
 
 Link = ExchangeSyncIdMapping
 
@@ -33,6 +34,8 @@ class Card:
     folders: Sequence[Any]
     batch: Any
     url: str
+    deleted: int
+    deleted_url: str
 
 
 LOOKS = {"failing": "is-bad", "asking": "is-warn", "parked": "is-warn"}
@@ -46,6 +49,9 @@ def card_of(mailbox: Any) -> Card | None:
         return None
     page = reverse("admin:serversync_exchangesyncidmapping_changelist")
     url = f"{page}?mailbox__id__exact={mailbox.pk}"
+    deleted = SyncRevision.objects.filter(
+        mailbox=mailbox, side=RevisionSide.STORE, verb=Verb.DELETE.value, undone_on=None
+    )
     numbers = links.aggregate(
         **{name: _count(condition) for name, (_words, condition) in STANDINGS.items()}
     )
@@ -60,6 +66,9 @@ def card_of(mailbox: Any) -> Card | None:
         ),
         batch=mailbox.parked_batches.filter(state=BatchState.WAITING).first(),
         url=url,
+        deleted=deleted.count(),
+        deleted_url=reverse("admin:serversync_syncrevision_changelist")
+        + f"?mailbox__id__exact={mailbox.pk}&side__exact={RevisionSide.STORE}&verb=delete",
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access
 from serversync.act import undo
 from serversync.act.choices import RevisionSide
 from serversync.act.types import Table
-from serversync.console.actseen import Reader, is_private
+from serversync.console.actseen import HIDDEN, Reader, is_private, told_subject
 from serversync.console.actwords import (
     VERB_LOOKS,
     FieldLine,
@@ -69,6 +70,14 @@ def may_know(reader: Reader, revision: SyncRevision) -> bool:
     if revision.link is not None:
         return reader.may_know(revision.link, *sides)
     return revision.mailbox_id in reader.mailboxes and not any(map(is_private, sides))
+
+
+def subject_of(reader: Reader, revision: SyncRevision) -> str:
+    """What it was about; of what is gone, as it was."""
+    if not may_know(reader, revision):
+        return HIDDEN
+    named = revision.link.item_subject if revision.link else ""
+    return named or told_subject(revision.before, revision.after) or __("(no subject)")
 
 
 def told(revision: SyncRevision, known: bool, mine: bool) -> Happened:

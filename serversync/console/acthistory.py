@@ -7,17 +7,17 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access
-from mailboxes.screens import EMPTY, actor_of, badge, link, moment
+from mailboxes.screens import actor_of, badge, moment
 from serversync.act import undo
 from serversync.act.byhand import Refused
-from serversync.console.acthappened import may_know, told
+from serversync.console.acthappened import may_know, subject_of, told
 from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, Reader
 from serversync.console.actwords import VERB_LOOKS, verb_words
@@ -28,7 +28,9 @@ from serversync.models import SyncRevision
 
 class RevisionConsole(Deeds, PageOfMailbox):
     change_form_template = "console/act/revision.html"
-    list_display = ["made", "what", "side", "object_type_code", "mailbox_link", "pair", "undone"]
+    list_display = [
+        "made", "what", "subject_words", "side", "object_type_code", "mailbox_link", "undone",
+    ]  # fmt: skip
     list_display_links = ["made"]
     list_filter = ["side", "verb", "object_type_code", ("mailbox", MailboxFilter)]
     list_select_related = ["mailbox", "link"]
@@ -49,12 +51,19 @@ class RevisionConsole(Deeds, PageOfMailbox):
     def what(self, row: SyncRevision) -> SafeString:
         return badge(verb_words(row.verb), VERB_LOOKS.get(row.verb, "quiet"))
 
-    @admin.display(description=_("pair"))
-    def pair(self, row: SyncRevision) -> SafeString | str:
-        if row.link_id is None:
-            return EMPTY
-        url = reverse("admin:serversync_exchangesyncidmapping_change", args=[row.link_id])
-        return link(url, __("open"))
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        answer = super().changelist_view(request, extra_context)
+        if (found := (getattr(answer, "context_data", None) or {}).get("cl")) is not None:
+            found.result_list = list(found.result_list)
+            reader = Reader(request.user, {row.mailbox_id for row in found.result_list})
+            for row in found.result_list:
+                row.subject_shown = subject_of(reader, row)
+        return answer
+
+    @admin.display(description=_("subject"))
+    def subject_words(self, row: Any) -> SafeString:
+        words = getattr(row, "subject_shown", HIDDEN)
+        return format_html('<span class="one-line">{}</span>', words)
 
     @admin.display(description=_("undone"), ordering="undone_on")
     def undone(self, row: SyncRevision) -> SafeString | str:
@@ -85,9 +94,7 @@ class RevisionConsole(Deeds, PageOfMailbox):
         answer.context_data |= {
             "title": _title(revision),
             "one": told(revision, known, mine),
-            "subject": reader.subject(revision.link, revision.before, revision.after)
-            if revision.link
-            else HIDDEN,
+            "subject": subject_of(reader, revision),
             "is_known": known,
             "why_not": undo.why_not(revision, timezone.now()),
         }

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes import access
 from mailboxes.causes import Cause, cause_of
 from mailboxes.screens import EMPTY, actor_of, badge, moment
-from serversync.act import byhand, store
+from serversync.act import byhand, store, undo
 from serversync.act.byhand import Refused
 from serversync.act.choices import LinkState
 from serversync.act.records import keys_in, one_within_sight, page_of, table_of
@@ -281,8 +281,19 @@ def panel_of_record(record: Any, user: Any) -> dict[str, Any]:
     return {
         "synchronized": [Synchronized(link, standing_badge(link), _cause(link)) for link in found],
         "history": record_history(record, user),
+        "undo_url": _undo_url(record, user),
         "why_url": reverse("admin:act_why", args=[table_of(record), record.pk]),
     }
+
+
+def _undo_url(record: Any, user: Any) -> str:
+    """Of the last thing that the synchronization did to it, if this reader may undo that."""
+    newest = undo.newest_of(record.pk)
+    if newest is None or undo.why_not(newest, timezone.now()):
+        return ""
+    if not access.may(user, "change", newest):
+        return ""
+    return reverse("admin:serversync_syncrevision_do", args=[newest.pk, "undo"])
 
 
 def record_history(record: Any, user: Any) -> list[Happened]:

@@ -40,7 +40,7 @@ class Reader:
     def subject(self, link: ExchangeSyncIdMapping, *sides: Mapping[str, Any] | None) -> str:
         if not self.may_know(link, *sides):
             return HIDDEN
-        return link.item_subject or _told_subject(*sides, link.base) or __("(no subject)")
+        return link.item_subject or told_subject(*sides, link.base) or __("(no subject)")
 
 
 def reader_of(user: Any, links: Iterable[ExchangeSyncIdMapping]) -> Reader:
@@ -51,7 +51,7 @@ def is_private(side: Mapping[str, Any] | None) -> bool:
     return _field(side, "sensitivity") in PRIVATE
 
 
-def _told_subject(*sides: Mapping[str, Any] | None) -> str:
+def told_subject(*sides: Mapping[str, Any] | None) -> str:
     """Of what has no subject, a name."""
     for side in sides:
         for told in (side, (side or {}).get("before")):

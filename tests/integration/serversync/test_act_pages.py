@@ -32,7 +32,7 @@ from tests.factories.act import (
 from tests.factories.activities import AppointmentFactory, ContactFactory, TaskFactory
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
-from tests.integration.serversync.acts import act_account, works_with_records
+from tests.integration.serversync.acts import ActAccount, act_account, works_with_records
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -88,6 +88,13 @@ def deed(client, row, name, **data):
 def text(answer) -> str:
     assert answer.status_code == 200
     return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
+
+
+def today(name: str) -> ActAccount:
+    """Pages know no other time than now, and undo what is 30 days old no more."""
+    account = act_account(name)
+    account.now = timezone.now()
+    return account
 
 
 def site_key():
@@ -434,6 +441,39 @@ def test_a_revision_tells_what_was_written_and_what_was_lost(mailbox, owner, roo
     hidden = root.get(page_of(made)).context["one"]
     assert not hidden.lines and not hidden.lost
     assert stranger.get(page_of(made)).status_code == 302
+
+
+@pytest.mark.rule("R6.47", "R8.30")
+def test_what_the_server_deleted_is_found_and_brought_back(root):
+    account = today("cleo")
+    cleo = ContactFactory(last_name="Vanished", owning_user=account.user)
+    account.quiet()
+    account.account.remove(account.account.held(CONTACTS)[0].id)
+    account.quiet()
+    assert not Contact.objects.exists()
+    client = signed_in(account.user)
+    page = client.get(reverse("admin:mailboxes_mailbox_change", args=[account.mailbox.pk]))
+    assert page.context["act_card"].deleted == 1
+    listed = client.get(page.context["act_card"].deleted_url)
+    (made,) = listed.context["cl"].result_list
+    assert "Vanished" in text(listed)
+    assert "Vanished" not in text(root.get(page.context["act_card"].deleted_url))
+    assert "Undone here" in text(deed(client, made, "undo"))
+    assert Contact.objects.get() == cleo
+
+
+def test_the_last_thing_done_to_a_record_is_undone_from_its_page():
+    account = today("cleo")
+    cleo = ContactFactory(job_title="Buyer", owning_user=account.user)
+    account.quiet()
+    account.account.edit(account.account.held(CONTACTS)[0].id, job_title="Wrong")
+    account.quiet()
+    url = reverse("admin:activities_contact_change", args=[cleo.pk])
+    client = signed_in(account.user)
+    button = re.search(r'action="([^"]+/do/undo/)"', client.get(url).content.decode())
+    assert "Undone here" in text(client.post(button[1], follow=True))
+    cleo.refresh_from_db()
+    assert cleo.job_title == "Buyer"
 
 
 # -- why
