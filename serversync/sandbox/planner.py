@@ -133,7 +133,6 @@ def _fill_store(people: dict[str, SystemUser], now: datetime) -> None:
     _contacts(ina, [f"{name} {number}" for number in (1, 2) for name in FIRST_NAMES][:CONTACTS])
     monday = _monday(now)
     kickoff = _held(_at(monday + timedelta(days=1), 10), 60) | {"location": "Room 1"}
-    call = _held(_at(monday + timedelta(days=4), 9), 30)
     rows = [
         _meeting(fay, "Kick-off", kickoff, gil, rita),
         NewActivity(
@@ -160,8 +159,8 @@ def _fill_store(people: dict[str, SystemUser], now: datetime) -> None:
         subject="Team call",
         fields={
             "recurrence": _weekly(monday + timedelta(days=4), 6),
-            "start_time": call["scheduled_start"],
-            "end_time": call["scheduled_end"],
+            "start_time": time(9),
+            "duration": 30,
             "time_zone": ZONE,
         },
         owning_user_id=gil.pk,
@@ -169,11 +168,8 @@ def _fill_store(people: dict[str, SystemUser], now: datetime) -> None:
     )
     _written([*rows, team_call], now)
     whole = scheduling.locked([team_call.id])[team_call.id]
-    second = call["scheduled_start"] + timedelta(days=7)
-    moved = {
-        "scheduled_start": second + timedelta(hours=2),
-        "scheduled_end": second + timedelta(hours=3),
-    }
+    second = _at(monday + timedelta(days=11), 9)
+    moved = _held(second + timedelta(hours=2), 60)
     _written([scheduling.exception_of(whole, second, fields=moved)], now)
 
 
