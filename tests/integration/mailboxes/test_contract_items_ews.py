@@ -273,16 +273,16 @@ def test_an_idle_folder_and_a_page_of_changes_are_one_request_each(account, serv
 
 
 def test_a_hundred_go_in_one_request(account, server):
-    written = server.create([draft(ItemKind.CONTACT, surname=str(n)) for n in range(201)])
-    assert account.asked() == ["CreateItem"] * 3
+    written = server.create([draft(ItemKind.CONTACT, surname=str(n)) for n in range(101)])
+    assert account.asked() == ["CreateItem"] * 2
     fetched = list(server.fetch([each.id for each in written]))
-    assert [each.item.fields["surname"] for each in fetched] == [str(n) for n in range(201)]
-    assert account.asked() == ["GetItem"] * 3
+    assert [each.item.fields["surname"] for each in fetched] == [str(n) for n in range(101)]
+    assert account.asked() == ["GetItem"] * 2
     orders = [change(each, ItemKind.CONTACT, job_title="Clerk") for each in written]
-    assert outcomes(server.update(orders)) == [Outcome.DONE] * 201
-    assert account.asked() == ["UpdateItem"] * 3
+    assert outcomes(server.update(orders)) == [Outcome.DONE] * 101
+    assert account.asked() == ["UpdateItem"] * 2
     server.delete([Deletion(each.id, kind=ItemKind.CONTACT) for each in written])
-    assert account.asked() == ["DeleteItem"] * 3
+    assert account.asked() == ["DeleteItem"] * 2
 
 
 def test_changed_occurrences_are_one_request_more(account, server):
@@ -335,16 +335,20 @@ def test_what_was_not_done_and_not_answered_is_unknown_as_well(account, server, 
     assert whole(server, written.id).fields["subject"] == "Write the report"
 
 
+def three_requests():
+    """Each folder has its own."""
+    kinds = (ItemKind.TASK, ItemKind.CONTACT, ItemKind.APPOINTMENT)
+    return [draft(kind, f"of-{kind}") for kind in kinds for _ in range(2)]
+
+
 def test_what_comes_behind_a_lost_answer_is_put_off(account, server):
-    account.exchange.faults.add(
-        Fault(kind=Kind.DROP_AFTER, protocol="ews", command="CreateItem", times=1, text="link-150")
-    )
-    written = server.create(tasks(230))
-    assert outcomes(written) == (
-        [Outcome.DONE] * 100 + [Outcome.UNKNOWN] * 100 + [Outcome.REFUSED] * 30
-    )
+    account.exchange.faults.add(lost_answer("CreateItem", text="of-contact"))
+    written = server.create(three_requests())
+    done, unknown, put_off = Outcome.DONE, Outcome.UNKNOWN, Outcome.REFUSED
+    assert outcomes(written) == [done] * 2 + [unknown] * 2 + [put_off] * 2
     assert isinstance(written[-1].error, MessageDeferred)
-    assert len(everything(server, TASKS, 500)) == 200
+    found = [len(everything(server, folder)) for folder in (TASKS, CONTACTS, CALENDAR)]
+    assert found == [2, 2, 0]
 
 
 def test_nothing_is_known_to_be_unknown_if_nothing_left(account, server):
@@ -413,9 +417,9 @@ def test_a_request_that_is_too_large_goes_in_halves(account, server):
     ids=["forbidden", "busy"],
 )
 def test_what_stops_a_later_request_puts_off_the_rest(account, server, fault, error):
-    account.exchange.faults.add(dataclasses.replace(fault, text="link-150"))
-    written = server.create(tasks(210))
-    assert outcomes(written) == [Outcome.DONE] * 100 + [Outcome.REFUSED] * 110
+    account.exchange.faults.add(dataclasses.replace(fault, text="of-contact"))
+    written = server.create(three_requests())
+    assert outcomes(written) == [Outcome.DONE] * 2 + [Outcome.REFUSED] * 4
     assert isinstance(written[-1].error.__cause__, error)
     assert account.asked().count("CreateItem") == 2
 

@@ -31,6 +31,7 @@ from mailboxes.protocols.items import (
 from mailboxes.protocols.phases import Phase
 
 GONE = (codes.ErrorItemNotFound, codes.ErrorObjectTypeChanged)
+OCCURRENCES = (ItemKind.APPOINTMENT,)
 #: What a user who was invited may have answered.
 INVITED = ("Tentative", "Accept", "Decline", "NoResponseReceived")
 RECEIVED = 2  # bit of AppointmentState: an organizer's copy doesn't have it
@@ -92,8 +93,9 @@ def _together(
         return talk.ask(Phase.FETCH, GetItem, _shape(talk, kinds), item_ids(part))
 
     answers = talk.ask_each(Phase.FETCH, ids, ask)
-    for identifier, answer in answers.items():
-        talk.check_item(Phase.FETCH, identifier, answer)
+    if kinds != OCCURRENCES:  # whose ids differ by where they are told
+        for identifier, answer in answers.items():
+            talk.check_item(Phase.FETCH, identifier, answer)
     return answers
 
 
@@ -119,7 +121,7 @@ def _exceptions(talk: Conversation, answers: Mapping[str, Answer]) -> dict[str, 
             ids += [messages.id_of(each) for each in modified(item)]
     found: dict[str, Answer] = {}
     for part in in_parts(list(dict.fromkeys(ids)), IDS_PER_REQUEST):
-        found |= whole_items(talk, part, [ItemKind.APPOINTMENT])
+        found |= whole_items(talk, part, OCCURRENCES)
     return found
 
 
