@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 from django_q.models import Task
 
-from activities import blobs
+from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
 from serversync import engine, forecasts, replay, testing
@@ -84,6 +84,11 @@ def decide_replay(replay_id: str) -> str:
 def forecast_sign_ins() -> str:
     """Nightly: say which sign-ins, client secrets and clients soon need a person (R1.21)."""
     return forecasts.look_ahead(timezone.now())
+
+
+def check_changes() -> str:
+    """Nightly: what notes changes of records is there in the database, or is put back (R6.2)."""
+    return "put back" if triggers.install() else "complete"
 
 
 def sweep_bytes() -> str:

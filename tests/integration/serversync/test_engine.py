@@ -568,7 +568,7 @@ def test_dispatch_picks_scheduled_tests_up():
     (job,) = OrmQ.objects.all()
     assert (job.task["func"], job.task["args"]) == (
         "serversync.jobs.test_mailbox",
-        (str(mailbox.pk), None),
+        (str(mailbox.pk), None, False),
     )
 
 

@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 
+from activities import triggers
 from mailboxes.choices import Operation
 from mailboxes.models import EmailSearch
 from serversync import engine, jobs, testing
@@ -131,3 +133,17 @@ def test_a_changed_function_or_interval_is_written_and_the_next_run_kept():
 def test_a_night_that_has_begun_is_over_for_today():
     assert next_night(NOW.replace(hour=1)) == NOW.replace(hour=3)
     assert next_night(NOW.replace(hour=3)) == NOW.replace(hour=3) + timedelta(days=1)
+
+
+def test_triggers_that_somebody_dropped_are_put_back():
+    somebody = min(triggers.wanted())
+    table = next(each.table for each in triggers.watched() if each.table in somebody)
+    with connection.cursor() as cursor:
+        on = f" ON {table}" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER {somebody}{on}")
+    assert triggers.missing()
+
+    assert jobs.check_changes() == "put back"
+
+    assert not triggers.missing()
+    assert jobs.check_changes() == "complete"
