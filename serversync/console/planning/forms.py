@@ -5,12 +5,15 @@ them is the service's.
 """
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
+from django.forms.models import model_to_dict
 from django.utils import timezone
+from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from activities.choices import (
@@ -36,6 +39,7 @@ from serversync.console.planning.people import (
 )
 from serversync.console.regarding import key_of, key_of_ref, record_at, regarding_choices
 
+KEEP = object()
 OFFERED = 500  # users and teams in a chooser
 #: Below every box for people.
 HELP = _(
@@ -62,21 +66,40 @@ class ActivityForm(forms.ModelForm):  # type: ignore[type-arg]
     owner = forms.ChoiceField(
         label=_("Owner"), help_text=_("Who owns the record decides who sees it.")
     )
+    #: What stood in the boxes when the page was made.
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        instance = kwargs.get("instance")
+        instance: Any = kwargs.get("instance")
         self.is_new = instance is None or instance._state.adding
         self.actor = actor_of(self.request)
         self.rows: list[ActivityParty] = []
         initial = self.fresh() if self.is_new else self._stored(instance)
-        kwargs["initial"] = initial | (kwargs.get("initial") or {})
+        self.current = "" if self.is_new else digest(initial, model_to_dict(instance))
+        kwargs["initial"] = initial | (kwargs.get("initial") or {}) | {"version": self.current}
         super().__init__(*args, **kwargs)
         self.fields["description"].widget = forms.Textarea(
             attrs={"rows": 5, "class": "vLargeTextField"}
         )
         self.who = People(self.actor, self.rows)
-        self._offer("regarding", regarding_choices(self.actor, self._wanted("regarding")))
-        self._offer("owner", list(owner_choices(self.actor, self._wanted("owner"))))
+        self._offer("regarding", self._regarding_choices())
+        self._offer("owner", list(owner_choices(self.actor, self._pointer())))
+
+    def _pointer(self) -> Any:
+        """What stands on the activity; None while there is none."""
+        return None if self.is_new else self.instance.activity
+
+    def _regarding_choices(self) -> list[Any]:
+        """The one that is stored stays, even if it isn't the reader's to see."""
+        offered = regarding_choices(self.actor, self._wanted("regarding"))
+        stored = self._stored_regarding()
+        if stored and record_at(stored, self.actor) is None:
+            offered.append((stored, _("a record that is not yours to see")))
+        return offered
+
+    def _stored_regarding(self) -> str:
+        pointer = self._pointer()
+        return key_of_ref(pointer.regarding_type, pointer.regarding_id) if pointer else ""
 
     def _offer(self, name: str, choices: Sequence[Any]) -> None:
         if name in self.fields:
@@ -110,6 +133,7 @@ class ActivityForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
+        self._check_version(data)
         for name in self.people:
             try:
                 self.who.check(data.get(name) or ())
@@ -117,15 +141,37 @@ class ActivityForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error(name, nobody)
         return data
 
+    def _check_version(self, data: dict[str, Any]) -> None:
+        """Nobody overwrites what they haven't seen; whoever has seen it may."""
+        if self.is_new or data.get("version") in (None, "", self.current):
+            return
+        typed: Any = self.data.copy()  # type: ignore[attr-defined]
+        typed[self.add_prefix("version")] = self.current
+        self.data = typed
+        pointer = self._pointer()
+        self.add_error(
+            None,
+            __(
+                "Meanwhile %(who)s changed it. Open it in another window to see how. If you save again, it"
+                " becomes what stands here."
+            )
+            % {"who": pointer.modified_by or __("the synchronization")},
+        )
+
     def clean_regarding(self) -> Any:
-        """The record itself; None for none."""
+        """The record itself; None for none; KEEP for one that stays and isn't the reader's to see."""
         chosen = self.cleaned_data["regarding"]
         record = record_at(chosen, self.actor) if chosen else None
+        if record is None and chosen and chosen == self._stored_regarding():
+            return KEEP
         if chosen and record is None:
             raise ValidationError(_("There is no such record, or it is not yours to see."))
         return record
 
     def clean_owner(self) -> Any:
+        pointer = self._pointer()
+        if pointer is not None and self.cleaned_data["owner"] == key_of(pointer.owner):
+            return pointer.owner
         owner = record_at(self.cleaned_data["owner"], self.actor)
         if not isinstance(owner, SystemUser | Team):
             raise ValidationError(_("There is no such user or team, or it is not yours to see."))
@@ -146,7 +192,7 @@ class ActivityForm(forms.ModelForm):  # type: ignore[type-arg]
         """What stands on the activity itself."""
         data = self.cleaned_data
         found: dict[str, Any] = {"subject": data["subject"]}
-        if "regarding" in self.fields:
+        if "regarding" in self.fields and data["regarding"] is not KEEP:
             found |= _regarding(data["regarding"])
         if "owner" in self.fields:
             found |= _owner(data["owner"])
@@ -186,15 +232,19 @@ def _owner(owner: Any) -> dict[str, Any]:
     }
 
 
-def owner_choices(reader: Any, wanted: str) -> Iterator[Any]:
+def owner_choices(reader: Any, pointer: Any) -> Iterator[Any]:
     """Users and teams within sight, and whoever owns it now."""
-    seen = False
+    seen = set()
     for model, words in ((SystemUser, _("Users")), (Team, _("Teams"))):
         rows = access.visible_to(reader, model._default_manager.all(), "view")
         there = [row for row in rows[:OFFERED] if not getattr(row, "is_disabled", False)]
         found = [(key_of(row), str(row)) for row in there]
-        seen |= wanted in dict(found)
+        seen |= {key for key, _words in found}
         if found:
             yield (words, found)
-    if wanted and not seen and (owner := record_at(wanted, reader)) is not None:
-        yield (wanted, str(owner))
+    if pointer is not None and (key := key_of(pointer.owner)) not in seen:
+        yield (key, str(pointer.owner))
+
+
+def digest(*values: Any) -> str:
+    return sha256(repr(values).encode()).hexdigest()[:16]

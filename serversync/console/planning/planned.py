@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-WHO_OWNS: Any = (_("Filed under, and owned by"), {"fields": [("regarding", "owner"), "category"]})
+WHO_OWNS: Any = (
+    _("Filed under, and owned by"),
+    {"fields": [("regarding", "owner"), "category"]},
+)
 
 
 MORE: Any = (
@@ -128,6 +131,10 @@ class Planned(Deeds, Base):
         return response
 
     # -- the form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        (name, options), *others = super().get_fieldsets(request, obj)
+        return [(name, {**options, "fields": [*options["fields"], "version"]}), *others]
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kw: Any

@@ -538,3 +538,51 @@ def test_an_address_says_in_its_heading_which_it_is(site):
     form = signed_in(site.administrator).get(page_of(site.cleo)).context["adminform"].form
     assert form["address2_city"].label == "City"
     assert SystemUser.objects.filter(pk=site.administrator.pk).exists()
+
+
+# -- what others did meanwhile, and what is not one's own to see
+
+
+def test_nobody_overwrites_what_they_have_not_seen(site):
+    opened = boxes(site.administrator, site.meeting)
+    Appointment.objects.filter(pk=site.meeting.pk).update(location="Room 99")
+    client, url = signed_in(site.administrator), page_of(site.meeting)
+    answer = client.post(url, opened | {"subject": "Mine"})
+    assert "Meanwhile the synchronization changed it" in errors_of(answer)["__all__"]
+    assert Appointment.objects.get(pk=site.meeting.pk).location == "Room 99"
+    again = answer.context["adminform"].form["version"].value()
+    assert client.post(url, opened | {"subject": "Mine", "version": again}).status_code == 302
+    assert ActivityPointer.objects.get(pk=site.meeting.pk).subject == "Mine"
+
+
+def test_an_answer_that_came_meanwhile_stops_nobody_and_stays(site):
+    opened = boxes(site.administrator, site.meeting)
+    rows = ActivityParty.objects.filter(activity_id=site.meeting.pk)
+    rows.filter(address_used="ada@example.com").update(response=AttendeeResponse.ACCEPTED)
+    answer = signed_in(site.administrator).post(page_of(site.meeting), opened | {"subject": "Mine"})
+    assert answer.status_code == 302
+    assert rows.get(address_used="ada@example.com").response == AttendeeResponse.ACCEPTED
+
+
+def test_what_the_writer_may_not_see_stays_as_it_is(site):
+    """Owner, organizer and record are others', and no box lets go of them."""
+    team = Team.objects.create(name="Sales", administrator=site.administrator)
+    team.members.add(site.ben)
+    group_of(site.ben, "view_appointment", "change_appointment", reach=Reach.TEAM)
+    contact = ActivityParty.party_type.get_queryset().get(app_label="activities", model="contact")
+    ActivityPointer.objects.filter(pk=site.meeting.pk).update(
+        owning_user=None,
+        owning_team=team,
+        regarding_type=contact,
+        regarding_id=str(site.cleo.pk),
+    )
+    page = signed_in(site.ben).get(page_of(site.meeting)).content.decode()
+    assert "a record that is not yours to see" in page and "Cleo" not in page
+    answer = post(site.ben, site.meeting, location="Room 13")
+    assert answer.status_code == 302, errors_of(answer)
+    pointer = ActivityPointer.objects.get(pk=site.meeting.pk)
+    assert (pointer.owner, pointer.regarding_object) == (team, site.cleo)
+    organizer = ActivityParty.objects.get(
+        activity_id=site.meeting.pk, participation_type_mask=ParticipationType.ORGANIZER
+    )
+    assert organizer.party_id == str(site.administrator.pk)
