@@ -250,8 +250,13 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         if self.missing(request, "synchronize_mailbox"):
             return
         chosen = self.within_reach(request, queryset, "synchronize_mailbox")
-        ids = list(chosen.values_list("pk", flat=True))
-        woken = sum(engine.wake(ids, operation, by_hand=True) for operation in Operation)
+        rows = list(chosen)
+        woken = sum(
+            engine.wake(
+                [row.pk for row in rows if is_server_side(row, operation)], operation, by_hand=True
+            )
+            for operation in Operation
+        )
         if woken:
             self.message_user(
                 request,

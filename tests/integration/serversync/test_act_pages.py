@@ -10,7 +10,7 @@ from django.utils import timezone
 from activities.choices import ParticipationType
 from activities.models import ActivityParty, Contact
 from mailboxes import alerts
-from mailboxes.choices import Reach
+from mailboxes.choices import Operation, Reach
 from mailboxes.models import Organization, TraceLog
 from mailboxes.protocols.items import CONTACTS, ItemKind, Tell
 from serversync.act import answers, batches
@@ -392,6 +392,14 @@ def test_a_mailbox_counts_its_pairs_and_shows_its_folders(mailbox, owner):
     assert [folder.name for folder in page.context["act_card"].folders] == [
         "Calendar", "Contacts", "Tasks",
     ]  # fmt: skip
+
+
+def test_synchronize_now_asks_for_appointments_contacts_and_tasks_too(mailbox, ada, owner):
+    group_of(ada, "synchronize_mailbox", reach=Reach.OWN)
+    url = reverse("admin:mailboxes_mailbox_do", args=[mailbox.pk, "synchronize"])
+    text(owner.post(url, follow=True))
+    row = mailbox.workloads.get(operation=Operation.ACT)
+    assert row.run_requested_at is not None
 
 
 def test_a_record_tells_which_mailboxes_have_it(mailbox, ada, owner):
