@@ -237,12 +237,11 @@ def _mark(links: Any, **columns: Any) -> int:
 def read_store(run: ActRun) -> None:
     """The journal to its end, and everything once in a while: filters, rights and time change what takes
     part without a record changing."""
-    now = run.clock()
-    if run.state.look_again_at <= now:
+    now, is_first = run.clock(), run.state.looked_at is None
+    while run.journal and not is_first and _read_journal(run):
+        pass
+    if is_first or run.state.look_again_at <= now:
         _look_at_all(run, now)
-    elif run.journal:
-        while _read_journal(run):
-            pass
 
 
 def _read_journal(run: ActRun) -> bool:
@@ -326,10 +325,11 @@ def _link_again(run: ActRun, keys: Iterable[UUID]) -> None:
 
 
 def _look_at_all(run: ActRun, now: datetime) -> None:
-    """Each table once: what the filters find now, against what is linked."""
-    changes.number(now)
+    """Each table once: what the filters find now, against what is linked. What is linked and has changed
+    only the journal tells, so that is passed over at the very first look alone, when nothing is linked."""
     with run.timed("look"), run.writing():
-        cursor = changes.last()
+        if run.state.looked_at is None:
+            run.state.journal_cursor = max(run.state.journal_cursor, changes.number(now))
         for table in Table:
             found = set(run.filters.matching(table))
             linked = run.links().filter(object_type_code=table)
@@ -337,7 +337,6 @@ def _look_at_all(run: ActRun, now: datetime) -> None:
             _link_new(run, table, found - set(known))
             _link_again(run, found & set(known))
             _again(run, [known[key] for key in set(known) - found])
-        run.state.journal_cursor = max(run.state.journal_cursor, cursor)
         run.state.looked_at = now
         run.state.save(update_fields=["journal_cursor", "looked_at"])
         # Whoever changed a filter meanwhile has asked for another look.

@@ -32,6 +32,7 @@ from serversync.act.types import (
     Side,
     Started,
     Table,
+    Verb,
 )
 from serversync.act.undoing import adjusted
 from serversync.act.work import FOLDER_OF, TABLE_OF, Work
@@ -67,6 +68,7 @@ def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
             work.pair = _pair(run, work)
             decision = reconcile(work.pair, run.clock())
             work.decision = adjusted(decision, work.link.undoing, work.pair)
+            work.link.item_facts["differs"] = work.decision.differs
     return works
 
 
@@ -182,12 +184,13 @@ def _needs_fetching(run: ActRun, link: Link) -> bool:
 
 
 def _is_partial(run: ActRun, link: Link) -> bool:
-    """The base lacks a field that is synchronized by now: a direction changed, or something was held back."""
+    """The base isn't what the item holds: a direction changed, or something was held back."""
     if link.object_type_code is None or link.base is None:
         return True
     ways = run.directions(Table(link.object_type_code))
     known = link.base["fields"]
-    return any(way and name not in known for name, way in ways.items())
+    differs = bool(link.item_facts.get("differs"))
+    return differs or any(way and name not in known for name, way in ways.items())
 
 
 def _fetch(run: ActRun, links: Sequence[Link]) -> dict[str, Any]:
@@ -401,6 +404,7 @@ def _pair(run: ActRun, work: Work) -> Pair:
             answer=Answer(link.user_decision),
             was_tracked=link.was_tracked,
             to_server_unknown=link.sending is not None,
+            removing=(link.sending or {}).get("verb") == Verb.DELETE.value,
         ),
         base=base,
         store=work.store,

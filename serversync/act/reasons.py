@@ -127,6 +127,9 @@ REASONS: dict[str, Because] = {
     "recurs_otherwise": Because(_("The pattern hasn't got the occurrence any more."), "R6.33"),
     # -- deletions and partings
     "deleted_here": Because(_("The record was deleted here."), "R6.45"),
+    "removed_there": Because(
+        _("The item was taken away by the synchronization itself; the record stays."), "R6.45"
+    ),
     "deleted_there": Because(
         _("The item was deleted on the server."), "R6.45", _("The record lies in the bin.")
     ),

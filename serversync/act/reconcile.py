@@ -80,7 +80,8 @@ _PREPARE = {
 def _stay(pair: Pair, *codes: str) -> Decision:
     """Nothing is written, and the link stays as it is."""
     base = pair.base if pair.link.linked else None
-    return Decision(base=base, reasons=tuple(Reason(code) for code in codes))
+    reasons = tuple(Reason(code) for code in codes)
+    return Decision(base=base, differs=pair.link.linked, reasons=reasons)
 
 
 def _forget(code: str) -> Decision:
@@ -109,6 +110,8 @@ def _item_only(pair: Pair, now: datetime) -> Decision:
 
 
 def _record_only(pair: Pair, now: datetime) -> Decision:
+    if pair.link.linked and pair.link.removing:
+        return deletes.unlink(deletes.why_left(pair) or "removed_there")
     if pair.link.linked:
         return deletes.follow(deletes.Case.DELETED_THERE, pair, now)
     if pair.link.unlinked:
@@ -299,6 +302,7 @@ def _merge(pair: Pair, now: datetime) -> Decision:
         to_server=to_server,
         base=Side({**head.base, **_called_off(pair)}, rest.base),
         must_wait=_must_wait(pair, to_server, rest),
+        differs=bool(head.held or rest.held or (head.to_server and rest.base)),
         lost=(*head.lost, *rest.lost),
         reasons=tuple(_why(pair, head, rest, to_server)),
         error="" if to_store or to_server else _error(head, rest),
@@ -434,7 +438,8 @@ def _call_off(pair: Pair, now: datetime) -> Decision:
     decision = deletes.ending(pair, now, Verb.CANCEL, link=LinkTo.KEEP, why="canceled_here")
     known = pair.base.fields if pair.base else {}
     exceptions = pair.base.occurrences if pair.base else {}
-    return replace(decision, base=Side({**known, "is_cancelled": True}, exceptions), lost=())
+    base = Side({**known, "is_cancelled": True}, exceptions)
+    return replace(decision, base=base, differs=True, lost=())
 
 
 # -- what people say ---------------------------------------------------------------------------------

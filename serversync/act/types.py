@@ -171,7 +171,8 @@ class LinkFacts:
     `linked`: both sides belonged together; False: only noted, or unlinked before. `unlinked`: by a
     decision, so that it isn't made again by itself. `declined`: digests of what a person has said no to.
     `question`, `answer`: what was asked, and what came of it. `was_tracked`: the item carried the category
-    when the pair was last decided. `to_server_unknown`: a write left and no answer came.
+    when the pair was last decided. `to_server_unknown`: a write left and no answer came; `removing`: it was
+    one that takes the item away.
     """
 
     linked: bool = False
@@ -182,6 +183,7 @@ class LinkFacts:
     answer: Answer = Answer.NONE
     was_tracked: bool = False
     to_server_unknown: bool = False
+    removing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +291,9 @@ class LinkTo(StrEnum):
 class Decision:
     """`base`: what both sides hold when the writes are done; None with UNLINK and FORGET. `question`: ask
     this and do nothing until it is answered. `alert`: a condition of R8.20 to raise; `error`: the item
-    counts as failed (R6.54). `must_wait`: the guard parks it whatever the numbers say (R6.46)."""
+    counts as failed (R6.54). `must_wait`: the guard parks it whatever the numbers say (R6.46). `differs`: the
+    item isn't what `base` says: something stays different, or exceptions may follow their series. It must be
+    read when it is looked at next."""
 
     link: LinkTo = LinkTo.KEEP
     to_store: Write | None = None
@@ -299,6 +303,7 @@ class Decision:
     alert: str = ""
     error: str = ""
     must_wait: bool = False
+    differs: bool = False
     lost: tuple[Lost, ...] = ()
     reasons: tuple[Reason, ...] = ()
 

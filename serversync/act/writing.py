@@ -317,7 +317,7 @@ class _Page:
         _forget_question(link)
         if work.server is not None:
             link.was_tracked = work.facts.tracked
-        link.undoing = None
+        link.undoing = link.sending = None
         if decision.link is LinkTo.UNLINK:
             self._count(ActOutcome.UNLINKED)
             # The base stays: should the two be linked again, it tells who changed what meanwhile.

@@ -1,0 +1,86 @@
+"""What happens between a cycle's steps, or between two cycles: nothing of it is lost, and nothing done twice."""
+
+
+import pytest
+
+from activities import scheduling
+from activities.choices import ActivityType, AppointmentStatus
+from activities.models import Contact, Task
+from mailboxes.choices import StateCode
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS
+from serversync.act.choices import LinkState
+from serversync.models import UserQuery
+from tests.fakeitems import Fate
+from tests.integration.serversync.acts import ActAccount, act_account
+from tests.integration.serversync.cycles import organization
+from tests.integration.serversync.test_act_cycle import (
+    appointment,
+    contact,
+    held,
+    noting_look_again,
+    task,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture
+def ada() -> ActAccount:
+    organization(track_categorized_items=True)
+    return act_account()
+
+
+def test_change_is_carried_in_the_cycle_that_looks_at_everything(ada):
+    cleo = contact(ada)
+    ada.quiet()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    noting_look_again(ada)
+    ada.cycle()
+
+    assert held(ada, CONTACTS)[0].fields["job_title"] == "Buyer"
+
+
+def test_deletion_is_followed_in_the_cycle_that_looks_at_everything(ada):
+    made = task(ada)
+    ada.quiet()
+    scheduling.delete([made.pk], now=ada.now)
+    noting_look_again(ada)
+    ada.quiet()
+
+    assert not held(ada, TASKS)
+
+
+def test_what_was_changed_there_while_it_could_not_be_taken_counts_later(ada):
+    """A record that is completed takes nothing; opened again, it takes what came meanwhile."""
+    plan = appointment(ada)
+    ada.quiet()
+    scheduling.set_status(
+        [plan.pk], ActivityType.APPOINTMENT, AppointmentStatus.COMPLETED, now=ada.now
+    )
+    ada.quiet()
+    (item,) = held(ada, CALENDAR)
+    ada.account.edit(item.id, location="Room 2")
+    ada.quiet()
+    scheduling.set_status([plan.pk], ActivityType.APPOINTMENT, AppointmentStatus.BUSY, now=ada.now)
+    ada.quiet()
+
+    plan.refresh_from_db()
+    assert plan.location == item.fields["location"] == "Room 2"
+
+
+def test_item_that_was_removed_without_an_answer_takes_no_record_with_it(ada):
+    """The original's way: what leaves the filters goes from the server, and stays here."""
+    organization(distinct_physical_and_logical_deletes_for_exchange_sync=False)
+    task(ada)
+    ada.quiet()
+    UserQuery.objects.filter(owning_user=ada.user).update(state_code=StateCode.INACTIVE)
+    noting_look_again(ada)
+    ada.prepare = lambda server: server.fate("delete", Fate.LOST_AFTER)
+    ada.cycle()
+    ada.prepare = lambda server: None
+    ada.later(minutes=15)
+    ada.quiet()
+
+    assert not held(ada, TASKS)
+    assert Task.objects.count() == 1
+    assert ada.links[0].state == LinkState.UNLINKED
