@@ -129,6 +129,8 @@ class Command(BaseCommand):
             # Copies of what was sent were filed at the end of that; sent items are tracked, too.
             story.receive_all(mailboxes, sandbox, run, bars, _("Reading sent items"))
             planned = self._plan(prepared, sandbox, run, bars)
+            # Meetings were announced by mail, too.
+            story.receive_all(mailboxes, sandbox, run, bars, _("Receiving invitations"))
         found = balances(mailboxes, sandbox)
         even = all(balance.is_even for balance in found)
         tell(console, found, before)
