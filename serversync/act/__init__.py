@@ -12,10 +12,13 @@ on what both sides hold at that moment: rows are locked and compared, items carr
 
     types        what is decided upon, and what comes out
     fields       which field means which column, and which way it goes (R6.14)
+    fitting      what a record can hold of an item, so that both can be compared (pure)
+    directions   what administrators chose otherwise
     store/       records as fields, and fields as records
     filters/     which records take part (R6.9 to R6.13)
     reconcile    one pair: base, store, server -> what to write where, and why (pure)
     meetings deletes matching       the rules it draws upon (pure)
     guard        all decisions of one cycle -> what goes, what waits for a person (pure)
     noting pending writing cycle    the beats
+    files attached                  files of appointments, after their pair (R6.34); the latter is pure
 """

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from mailboxes.connect import items_server
 from mailboxes.protocols.items import MAIN_FOLDERS, ItemFolder, ItemsServer
-from serversync.act import filters, marker, noting, parking, pending, writing
+from serversync.act import files, filters, marker, noting, parking, pending, writing
 from serversync.act.run import FOLDERS_EVERY, ActRun, begin
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
@@ -68,6 +68,7 @@ def _work(run: ActRun) -> None:
     if any(work.decision.to_server for work in go):
         marker.check_before_writing(run)
     writing.carry_out(run, go)
+    files.carry_over(run, go)
     if run.is_first and len(go) == len(works) and not run.result.more and not _waits(run):
         _begin(run)
 
