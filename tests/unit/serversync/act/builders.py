@@ -20,7 +20,7 @@ from mailboxes.protocols.items import (
     When,
 )
 from mailboxes.recurrence import Pattern, Recurrence, Weekday
-from serversync.act import fields
+from serversync.act import fields, times
 from serversync.act.reconcile import reconcile
 from serversync.act.series import PATTERN
 from serversync.act.types import (
@@ -246,11 +246,11 @@ def written(side: Side | None, write: Write | None) -> Side | None:
     if write.verb is Verb.CANCEL:
         return replace(side, fields={**side.fields, "is_cancelled": True})
     kept = {} if PATTERN & write.fields.keys() else dict(side.occurrences)
-    fields = {**side.fields, **write.fields}
+    after = {**side.fields, **write.fields}
     for original, own in write.occurrences.items():
-        before = kept.get(original)
-        kept[original] = None if own is None else {**(before or {}), **own}
-    return replace(side, fields=fields, occurrences=kept)
+        before = kept.get(original) or times.regular(after, original)
+        kept[original] = None if own is None else {**before, **own}
+    return replace(side, fields=after, occurrences=kept)
 
 
 def accepted(*people: Person) -> tuple[Answer, ...]:
