@@ -44,6 +44,7 @@ from serversync.engine import INTERNAL, clear_told, tell_owners
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import ActState, FolderCursor, Workload
 from serversync.probe import probe_fields
+from serversync.waking import enqueue_tests
 from tracking.rights import refusal_of
 
 log = logging.getLogger(__name__)
@@ -386,6 +387,9 @@ class _Tester:
             test_postponed_until=again,
             test_steps=steps,
         )
+        if self.take_over:
+            # Others are found by dispatch, which doesn't know what was asked for.
+            enqueue_tests([self.mailbox.pk], take_over=True, at=again)
         operation = Operation(row.operation)
         return Result(operation, None, text, steps, code, again)
 

@@ -71,10 +71,13 @@ def enqueue_tests(
     *,
     reset_watermark: bool | None = None,
     take_over: bool = False,
+    at: datetime | None = None,
 ) -> None:
     """One job per mailbox. Whoever schedules tests may call this in the same transaction, so that they
     begin at once; otherwise dispatch does within a minute. `reset_watermark`: the box of R2.21;
-    `take_over`: that of R2.20."""
+    `take_over`: that of R2.20. `at`: not before."""
+    broker = get_broker()
+    broker.not_before = at
     for mailbox_id in mailbox_ids:
         async_task(
             "serversync.jobs.test_mailbox",
@@ -82,6 +85,7 @@ def enqueue_tests(
             reset_watermark,
             take_over,
             group="test",
+            broker=broker,
         )
 
 

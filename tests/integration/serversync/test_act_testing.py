@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django_q.models import OrmQ
 
 from mailboxes import choices
 from mailboxes.choices import IncomingDeliveryMethod, Operation, OutgoingDeliveryMethod
@@ -141,6 +142,16 @@ def test_a_passing_fault_is_tried_again(bench):
     assert bench.row.test_postponed_until == NOW + timedelta(minutes=1)
     bench.errors.clear()
     assert bench.run(NOW + timedelta(minutes=1)).ok
+
+
+@pytest.mark.rule("R2.18", "R2.20")
+def test_taking_over_is_not_forgotten_over_a_passing_fault(bench):
+    bench.account.marker = OTHERS
+    bench.errors["changes"] = ConnectionLost("gone")
+    bench.run(take_over=True)
+    job = OrmQ.objects.get()
+    assert job.task["args"] == (str(bench.mailbox.pk), None, True)
+    assert job.lock >= NOW + timedelta(minutes=1)
 
 
 def test_requests_inside_a_step_are_no_steps_of_their_own():
