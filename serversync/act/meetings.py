@@ -59,12 +59,11 @@ def prepared(pair: Pair, now: datetime) -> Pair:
 
 def _without(side: Side, organizer: Any) -> Side:
     """Who organizes it on one side is no attendee on the other."""
-    others = {
-        name: tuple(one for one in people if one != organizer)
-        for name in ATTENDEES
-        if isinstance(people := side.fields.get(name), tuple)
-    }
-    return replace(side, fields={**side.fields, **others})
+    fields: dict[str, Any] = dict(side.fields)
+    for name in ATTENDEES:
+        if isinstance(people := fields.get(name), tuple):
+            fields[name] = tuple(one for one in people if one != organizer)
+    return replace(side, fields=fields)
 
 
 def _as_sent(store: Side, state: Lifecycle, now: datetime) -> Side:
@@ -125,6 +124,11 @@ def winner(pair: Pair) -> Winner:
         return later(pair)
 
     return of
+
+
+def is_tracking(pair: Pair) -> bool:
+    """The two are being linked, and it wasn't us who made one of them and never heard so."""
+    return not pair.link.linked and not pair.link.to_server_unknown
 
 
 def later(pair: Pair) -> str:

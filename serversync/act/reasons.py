@@ -83,6 +83,11 @@ REASONS: dict[str, Because] = {
         _("Undo the change to have the other one back."),
     ),
     "attendees_told": Because(_("The server mails %(count)s people about it."), "R6.22"),
+    "without_address": Because(
+        _("Without an address nobody can be invited: %(parties)s."),
+        "R6.31",
+        _("Give them an address, or take them off the meeting."),
+    ),
     "stored_while_busy": Because(
         _("Stored, although somebody is busy then: %(parties)s."),
         "R6.26",

@@ -213,7 +213,7 @@ def _create_there(pair: Pair, now: datetime) -> Decision:
         to_store=Write(verb=Verb.UPDATE, lifecycle=state) if state else None,
         to_server=write,
         base=_base(pair, {**sent, **_organizer(pair)}, told),
-        reasons=(Reason("matches_filter"), *_told(write)),
+        reasons=(Reason("matches_filter"), *_told(pair, write)),
     )
 
 
@@ -360,7 +360,7 @@ def _to_server(pair: Pair, head: Merged, rest: Series, now: datetime) -> Write |
         head.to_server,
         now,
         state=pair.record.lifecycle,
-        linking=pair.base is None,
+        linking=meetings.is_tracking(pair),
     )
     return replace(write, tell=tell, told=meetings.addresses(rest.people.union(people)))
 
@@ -381,15 +381,20 @@ def _why(pair: Pair, head: Merged, rest: Series, to_server: Write | None) -> Ite
     if head.to_store or rest.to_store:
         yield Reason("changed_there")
     if to_server is not None:
-        yield from (Reason("changed_here"), *_told(to_server))
+        yield from (Reason("changed_here"), *_told(pair, to_server))
     if head.lost or rest.lost:
         yield Reason("conflict", {"fields": ", ".join(_names(head.lost, rest.lost))})
     for code in head.held | rest.held:
         yield Reason(code)
 
 
-def _told(write: Write) -> tuple[Reason, ...]:
-    return (Reason("attendees_told", {"count": len(write.told)}),) if write.mails else ()
+def _told(pair: Pair, write: Write) -> Iterable[Reason]:
+    """Whom the server mails; who takes part here, and can't be told."""
+    if write.mails:
+        yield Reason("attendees_told", {"count": len(write.told)})
+    nameless = pair.record.without_address
+    if nameless and not write.fields.keys().isdisjoint(meetings.ATTENDEES):
+        yield Reason("without_address", {"parties": ", ".join(nameless)})
 
 
 def _names(*lost: Iterable[Lost]) -> list[str]:

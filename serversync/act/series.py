@@ -127,7 +127,8 @@ class _One:
         doesn't tell it has changed nothing."""
         base = self.pair.base
         if base is not None:
-            return base.occurrences.get(self.original) or self.shown(base)
+            told = base.occurrences.get(self.original)
+            return dict(told) if told else self.shown(base)
         silent = [side for side in self.sides.values() if self.original not in side.occurrences]
         return self.shown(silent[0]) if silent else None
 
@@ -224,8 +225,8 @@ class _One:
     def _is_to_come_back(self, stays: Fields) -> bool:
         """The original's way: what the organizer deleted of the past is made again (R6.33)."""
         pair = self.pair
-        linking = pair.base is None and pair.settings.recreate_past_instances
-        return linking and meetings.sends(pair) and times.is_over(stays, self.now)
+        wanted = pair.settings.recreate_past_instances and meetings.is_tracking(pair)
+        return wanted and meetings.sends(pair) and times.is_over(stays, self.now)
 
     def _was_deleted(self) -> bool:
         base = self.pair.base
@@ -310,7 +311,7 @@ class _One:
                 changed,
                 self.now,
                 state=pair.record.lifecycle,
-                linking=pair.base is None,
+                linking=meetings.is_tracking(pair),
             )
         result.note(self.original, *told)
 

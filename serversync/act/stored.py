@@ -169,7 +169,6 @@ def write_data(write: Write, before: Side | None = None) -> Data:
     told = _whole(write.fields, write.occurrences) | {
         "verb": write.verb.value,
         "tell": str(write.tell),
-        "tells": {at.isoformat(): str(tell) for at, tell in sorted(write.tells.items())},
         "told": sorted(write.told),
         "lifecycle": str(write.lifecycle) if write.lifecycle else "",
     }

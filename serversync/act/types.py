@@ -126,7 +126,8 @@ class RecordFacts:
     `organizer_before`: he was when both sides were last equal. `organizer_elsewhere`: another mailbox's link
     holds the meeting as its organizer's, so that a second one must not be made (R6.32). `draft`: not sent to
     attendees yet (R6.24). `busy`: names of parties that have something else at that time (R6.26).
-    `attendees`: number of them. Of a record that was deleted: as it was last.
+    `attendees`: number of them; `without_address`: who takes part and can't be told. Of a record that was
+    deleted: as it was last.
     """
 
     lifecycle: Lifecycle = Lifecycle.OPEN
@@ -141,6 +142,7 @@ class RecordFacts:
     draft: bool = False
     busy: tuple[str, ...] = ()
     attendees: int = 0
+    without_address: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ class Draw:
         return Pair(
             table=self.table,
             link=link,
-            base=replace(base, fields=known) if link.linked and self._often(0.95) else None,
+            base=replace(base, fields=known) if self._often(0.95 if link.linked else 0.3) else None,
             store=store,
             server=server,
             record=self._record(link.linked, store) if store else RecordFacts(),
