@@ -4,6 +4,7 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import WorkloadState
+from serversync.act.choices import ActOutcome
 from tracking.choices import Outcome as ItemState
 
 __all__ = [
@@ -110,5 +111,6 @@ class Stay(TextChoices):
 
 def counted_as(state: str) -> str:
     """The word for what `CycleResult.by_state` counts."""
-    labels = {**dict(ItemState.choices), **dict(SendOutcome.choices)}
+    counted = (ItemState, SendOutcome, ActOutcome)
+    labels = {state: label for each in counted for state, label in each.choices}
     return str(labels.get(state, state)).lower()
