@@ -12,9 +12,17 @@ from activities.choices import EmailStatus
 from activities.mime.message import Address
 from activities.models import Email
 from mailboxes.causes import cause_of
-from mailboxes.choices import FilteringMethod, Reach
-from mailboxes.models import TraceLog
-from serversync import outbox
+from mailboxes.choices import (
+    ActDeliveryMethod,
+    FilteringMethod,
+    IncomingDeliveryMethod,
+    Operation,
+    OutgoingDeliveryMethod,
+    Reach,
+)
+from mailboxes.connect import items_server
+from mailboxes.models import Mailbox, Organization, TraceLog
+from serversync import outbox, testing
 from serversync.models import FolderCursor, SyncItem
 from serversync.outbox import Draft
 from serversync.sandbox.ews.quirks import Quirks
@@ -269,3 +277,30 @@ def sent_as_a_queue(sandbox: Sandbox, ada: ExchangeAccount, right: str) -> Email
     draft = Draft(sender=queue, to=(Address("cleo@customer.example"),), subject="Hello", body="x")
     email = outbox.create_draft(draft, actor=user, now=ada.now)
     return outbox.submit(email, actor=user, now=ada.now).email
+
+
+@pytest.mark.rule("R2.15", "R6.60", "R6.61")
+def test_calendar_contacts_and_tasks_are_opened_marked_and_taken_over(
+    ada: ExchangeAccount,
+) -> None:
+    Mailbox.objects.filter(pk=ada.mailbox.pk).update(
+        act_delivery_method=ActDeliveryMethod.SERVER_SIDE_SYNC,
+        incoming_email_delivery_method=IncomingDeliveryMethod.NONE,
+        outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE,
+    )
+    assert testing.test_mailbox(ada.mailbox).ok
+    workload = ada.mailbox.workloads.get(operation=Operation.ACT)
+    steps = [step["step"] for step in workload.test_steps]
+    assert steps[-4:] == ["calendar", "contacts", "tasks", "marker"]
+    assert "login" in steps and len(set(steps)) == len(steps)
+
+    Organization.objects.all().delete()  # another site has its turn with the account
+    refused = testing.test_mailbox(ada.mailbox)
+    assert [one.code for one in refused.results] == ["ConfiguredWithOtherOrganization"]
+    assert testing.test_mailbox(ada.mailbox, take_over=True).ok
+
+    organization = Organization.objects.current()
+    server = items_server(ada.mailbox, organization).open()
+    marker = server.marker()
+    server.close()
+    assert marker is not None and marker.organization == str(organization.pk)
