@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from mailboxes.protocols.items import Fields, ItemKind
+from mailboxes.protocols.items import Fields, ItemKind, Person
 from serversync.act import deletes, guard, meetings, merging, series, tasks, times
 from serversync.act.fitting import fitted
 from serversync.act.merging import Closed, Merged
@@ -429,14 +429,19 @@ def _hand_over(pair: Pair, now: datetime) -> Decision:
     new organizer's mailbox makes the meeting once it is gone here."""
     assert pair.server is not None
     asks = not pair.settings.transfer_organizer
-    if asks and (waits := _asked(pair, Question.ORGANIZER_CHANGED)):
-        return waits if waits.question else _merge(pair, now)
+    if asks and (waits := _asked(pair, Question.ORGANIZER_CHANGED, _whose(pair))):
+        return waits if waits.question else replace(_merge(pair, now), declined=waits.declined)
     if not times.is_ahead(pair.server.fields, now):
         return deletes.unlink("organizer_changed", "not_ahead")
     own = replace(pair, record=replace(pair.record, organizes=True))
     decision = deletes.ending(own, now, Verb.DELETE, link=LinkTo.UNLINK, why="organizer_changed")
     # Whoever answered has decided about the mails, too.
     return replace(decision, must_wait=False)
+
+
+def _whose(pair: Pair) -> str:
+    organizer = pair.store.fields.get("organizer") if pair.store else None
+    return organizer.address if isinstance(organizer, Person) else ""
 
 
 def _call_off(pair: Pair, now: datetime) -> Decision:
@@ -450,16 +455,17 @@ def _call_off(pair: Pair, now: datetime) -> Decision:
 # -- what people say ---------------------------------------------------------------------------------
 
 
-def _asked(pair: Pair, question: Question) -> Decision | None:
-    """None: they said yes. Otherwise it waits, or stays as it is."""
-    link = pair.link
+def _asked(pair: Pair, question: Question, about: str = "") -> Decision | None:
+    """None: they said yes. Otherwise it waits, or stays as it is. A no holds for good, but for a time when
+    somebody is busy: another time is another question. `about`: what else it holds for."""
+    link, said = pair.link, f"{question.value}:{about}" if about else question.value
     answer = link.answer if link.question is question else Answer.NONE
     if answer is Answer.YES:
         return None
-    if answer is Answer.NO or question.value in link.declined:
-        return _stay(pair, f"{question.value}_declined")
-    waits = _stay(pair, question.value)
-    return replace(waits, question=question)
+    if answer is Answer.NO or said in link.declined:
+        lasts = question is not Question.SCHEDULING_CONFLICT
+        return replace(_stay(pair, f"{question.value}_declined"), declined=said if lasts else "")
+    return replace(_stay(pair, question.value), question=question)
 
 
 def _unless_declined(pair: Pair, decision: Decision) -> Decision:

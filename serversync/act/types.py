@@ -295,7 +295,7 @@ class Decision:
     this and do nothing until it is answered. `alert`: a condition of R8.20 to raise; `error`: the item
     counts as failed (R6.54). `must_wait`: the guard parks it whatever the numbers say (R6.46). `differs`: the
     item isn't what `base` says: something stays different, or exceptions may follow their series. It must be
-    read when it is looked at next."""
+    read when it is looked at next. `declined`: to be remembered with what a person has said no to."""
 
     link: LinkTo = LinkTo.KEEP
     to_store: Write | None = None
@@ -306,6 +306,7 @@ class Decision:
     error: str = ""
     must_wait: bool = False
     differs: bool = False
+    declined: str = ""
     lost: tuple[Lost, ...] = ()
     reasons: tuple[Reason, ...] = ()
 

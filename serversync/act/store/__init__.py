@@ -10,7 +10,7 @@ people      addresses as parties
 """
 
 from serversync.act.store.facts import busy_at, record_facts
-from serversync.act.store.reading import not_invited, sides
+from serversync.act.store.reading import sides
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.store.writing import write
 
@@ -19,7 +19,6 @@ __all__ = [
     "StoreWrite",
     "StoredRecord",
     "busy_at",
-    "not_invited",
     "record_facts",
     "sides",
     "write",

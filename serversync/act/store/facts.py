@@ -75,6 +75,7 @@ def _meeting(loaded: Loaded, key: UUID, user: SystemUser) -> dict[str, Any]:
         "has_organizer": bool(organizers),
         "organizes": any(_is_of(party, user) for party in organizers),
         "attendees": len(addresses - {party.address for party in organizers} - {""}),
+        "without_address": tuple(party.name for party in people if not party.address),
     }
 
 

@@ -52,16 +52,6 @@ def sides_of(loaded: Loaded) -> dict[UUID, Side]:
     return {key: _side(loaded, row) for key, row in loaded.rows.items()}
 
 
-def not_invited(table: Table, keys: Iterable[UUID]) -> dict[UUID, tuple[str, ...]]:
-    """Names of parties that have no address, by record: they can't be told."""
-    loaded = load(table, keys)
-    found = {
-        key: tuple(party.name for party in loaded.people.get(key, ()) if not party.address)
-        for key in loaded.rows
-    }
-    return {key: names for key, names in found.items() if names}
-
-
 def _side(loaded: Loaded, row: Any) -> Side:
     table = loaded.table
     stamped = row if table == Table.CONTACT else row.activity

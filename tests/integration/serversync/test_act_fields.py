@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from activities.choices import AttendeeResponse, TaskStatus
+from activities.choices import AttendeeResponse, ParticipationType, TaskStatus
 from activities.models import ActivityParty, Contact, Task
 from mailboxes.protocols.items import (
     TASKS,
@@ -18,7 +18,12 @@ from mailboxes.protocols.items import (
 from serversync.act import directions
 from serversync.act.fields import mapping_of
 from serversync.act.types import Direction
-from tests.factories.activities import AccountFactory, ContactFactory, TaskFactory
+from tests.factories.activities import (
+    AccountFactory,
+    ActivityPartyFactory,
+    ContactFactory,
+    TaskFactory,
+)
 from tests.factories.mailboxes import SuperuserFactory
 from tests.integration.serversync.acts import ActAccount, act_account, people
 from tests.integration.serversync.cycles import organization
@@ -276,3 +281,17 @@ def test_who_is_busy_is_told_of_what_is_stored_all_the_same(ada):
     assert made.scheduled_start == later.start
     told = [reason["code"] for revision in ada.revisions for reason in revision.reasons]
     assert told.count("stored_while_busy") == 1
+
+
+def test_who_has_no_address_is_named_when_others_are_invited(ada):
+    made = appointment(ada, ContactFactory(email_address1="ben@customer.example"))
+    ActivityPartyFactory(
+        activity=made.activity,
+        participation_type_mask=ParticipationType.REQUIRED_ATTENDEE,
+        address_used="",
+        unresolved_party_name="Somebody",
+    )
+    ada.quiet()
+    (written,) = [revision for revision in ada.revisions if revision.side == "server"]
+    assert {"code": "without_address", "parameters": {"parties": "Somebody"}} in written.reasons
+    assert item_of(ada, made).fields["required"] == people("ben@customer.example")

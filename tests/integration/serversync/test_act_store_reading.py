@@ -207,13 +207,6 @@ def test_a_meeting_with_its_people():
     assert (fields["location"], fields["reminder"]) == ("Room 4", 15)
 
 
-def test_who_has_no_address_is_named():
-    meeting = AppointmentFactory()
-    taking_part(meeting, REQUIRED, unresolved_party_name="Somebody")
-    taking_part(meeting, REQUIRED, address="ben@example.org")
-    assert store.not_invited(Table.APPOINTMENT, [meeting.pk]) == {meeting.pk: ("Somebody",)}
-
-
 @pytest.mark.rule("R6.21")
 @pytest.mark.parametrize(
     "status", [AppointmentStatus.FREE, AppointmentStatus.COMPLETED, AppointmentStatus.CANCELED]
@@ -306,9 +299,11 @@ def test_who_organizes():
     taking_part(meeting, ORGANIZER, ada)
     taking_part(meeting, REQUIRED, address="ben@example.org")
     taking_part(meeting, OPTIONAL, address="ben@example.org")
+    taking_part(meeting, REQUIRED, unresolved_party_name="Somebody")
     facts = facts_of(Table.APPOINTMENT, meeting, ada)
     assert (facts.has_organizer, facts.organizes, facts.draft) == (True, True, True)
     assert facts.attendees == 1
+    assert facts.without_address == ("Somebody",)
     assert facts.lifecycle == Lifecycle.SCHEDULED
     assert not facts_of(Table.APPOINTMENT, meeting, boss).organizes
 
