@@ -317,6 +317,8 @@ class _Page:
         _forget_question(link)
         if work.server is not None:
             link.was_tracked = work.facts.tracked
+        if decision.declined:
+            link.declined = sorted({*link.declined, decision.declined})
         link.undoing = link.sending = None
         if decision.link is LinkTo.UNLINK:
             self._count(ActOutcome.UNLINKED)

@@ -422,16 +422,17 @@ def test_another_organizer_is_asked_about_and_nothing_is_done():
 
 
 @pytest.mark.rule("R6.32")
-def test_no_leaves_the_meeting_where_it_is():
+def test_no_leaves_the_meeting_where_it_is_for_good():
     facts = HANDED | {"store": {"organizer": CLEO, "subject": "Other"}}
     decision = decide(pair(**facts, link=LinkFacts(**ASKED, answer=Answer.NO)))
     assert decision.to_server is None
     assert decision.question is None
-    later = decide(
-        pair(**facts, link=LinkFacts(linked=True, declined=frozenset({"organizer_changed"})))
-    )
-    assert later.question is None
-    assert later.to_server is None
+    said = LinkFacts(linked=True, declined=frozenset({decision.declined}))
+    again = decide(pair(**facts, link=said))
+    assert again.question is None
+    assert again.to_server is None
+    another = HANDED | {"store": {"organizer": BEN}}
+    assert decide(pair(**another, link=said)).question is Question.ORGANIZER_CHANGED
 
 
 @pytest.mark.rule("R6.32")
