@@ -36,6 +36,7 @@ from serversync.console.planning.fields import (
     moment_of,
     written,
 )
+from serversync.console.planning.files import FileBoxes
 from serversync.console.planning.forms import HELP, OFFERED, ActivityForm
 from serversync.console.planning.people import (
     as_it_was,
@@ -239,11 +240,14 @@ class WithAttendees(ActivityForm):
         return party_of(user, ParticipationType.ORGANIZER) if user is not None else None
 
 
-#: Those of its series hold for an exception, too.
-OF_SERIES = ("organizer", "owner", "regarding", "is_draft", "is_mapi_private", "category")
+#: Those of its series hold for an exception, too; it has no files (R6.34).
+OF_SERIES = (
+    "organizer", "owner", "regarding", "is_draft", "is_mapi_private", "category", "attach",
+    "take_off",
+)  # fmt: skip
 
 
-class AppointmentForm(WithAttendees, TimedForm):
+class AppointmentForm(FileBoxes, WithAttendees, TimedForm):
     """Of an exception only what may differ."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

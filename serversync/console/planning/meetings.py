@@ -15,6 +15,7 @@ from activities.admin import (
 from mailboxes.models import Organization
 from serversync.console.deeds import Deed
 from serversync.console.planning import saving
+from serversync.console.planning.files import WithFiles, files_of
 from serversync.console.planning.meetingforms import (
     OF_SERIES,
     AppointmentForm,
@@ -23,7 +24,7 @@ from serversync.console.planning.meetingforms import (
 from serversync.console.planning.planned import MORE, WHO_OWNS, Planned
 
 
-class AppointmentConsole(Planned, AppointmentScreen):
+class AppointmentConsole(WithFiles, Planned, AppointmentScreen):
     form = AppointmentForm
     send_deed = Deed("send", _("Send to the attendees"), main=True)
     fieldsets = [
@@ -52,6 +53,7 @@ class AppointmentConsole(Planned, AppointmentScreen):
             },
         ),
         MORE,
+        (_("Files"), {"fields": ["take_off", "attach"]}),
         WHO_OWNS,
     ]
 
@@ -63,6 +65,8 @@ class AppointmentConsole(Planned, AppointmentScreen):
             hidden.add("is_draft")
         if obj is not None and obj.series_id is not None:
             hidden |= set(OF_SERIES)
+        if obj is None or not files_of(obj):
+            hidden.add("take_off")
         return list(without(hidden, super().get_fieldsets(request, obj)))
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:

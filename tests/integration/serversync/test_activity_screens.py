@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.messages import get_messages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -586,3 +587,43 @@ def test_what_the_writer_may_not_see_stays_as_it_is(site):
         activity_id=site.meeting.pk, participation_type_mask=ParticipationType.ORGANIZER
     )
     assert organizer.party_id == str(site.administrator.pk)
+
+
+# -- files
+
+
+@pytest.mark.rule("R6.34")
+def test_files_are_attached_downloaded_and_taken_off(site):
+    client, url = signed_in(site.administrator), page_of(site.meeting)
+    upload = SimpleUploadedFile("plan.txt", b"a plan", "text/plain")
+    assert post(site.administrator, site.meeting, attach=upload).status_code == 302
+    ((file, address),) = client.get(url).context["files"]
+    answer = client.get(address)
+    assert answer.content == b"a plan"
+    assert answer["Content-Disposition"] == 'attachment; filename="plan.txt"'
+    post(site.administrator, site.meeting, take_off=[str(file.pk)])
+    assert client.get(url).context["files"] == []
+    assert client.get(address).status_code == 404
+
+
+@pytest.mark.rule("R3.51")
+def test_a_file_that_is_blocked_or_too_large_is_refused_with_the_reason(site):
+    bad = {
+        "run.exe": (b"MZ", "its extension is blocked"),
+        "large.txt": (b"x" * 2048, "larger than the 1 KB"),
+    }
+    Organization.objects.update(blocked_attachments="exe", max_upload_file_size_kb=1)
+    for name, (content, words) in bad.items():
+        upload = SimpleUploadedFile(name, content)
+        answer = post(site.administrator, site.meeting, attach=upload)
+        assert words in errors_of(answer)["attach"]
+
+
+@pytest.mark.rule("R6.36")
+def test_files_of_a_private_meeting_are_for_its_readers(site):
+    post(site.administrator, site.meeting, attach=SimpleUploadedFile("plan.txt", b"a plan"))
+    url = signed_in(site.administrator).get(page_of(site.meeting)).context["files"][0][1]
+    group_of(site.ada, *SEES_CALENDARS, reach=Reach.OWN)
+    assert signed_in(site.ada).get(url).status_code == 200
+    Appointment.objects.filter(pk=site.meeting.pk).update(is_mapi_private=True)
+    assert signed_in(site.ada).get(url).status_code == 404
