@@ -17,7 +17,7 @@ from mailboxes import access, alerts
 from mailboxes.alerts import Alert
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.act.byhand import ALERTS, Links, Refused, clear_alerts, note_again, reached
-from serversync.act.choices import DecisionAnswer, SyncQuestion
+from serversync.act.choices import DecisionAnswer, LinkState, SyncQuestion
 from serversync.act.stored import side_data
 from serversync.act.types import Side
 from serversync.models import ExchangeSyncIdMapping
@@ -61,4 +61,18 @@ def answer(links: Links, decision: DecisionAnswer, *, actor: SystemUser, now: da
     keys = [link.pk for link in rows]
     ExchangeSyncIdMapping.objects.filter(pk__in=keys).update(user_decision=decision)
     clear_alerts(rows, now)
+    note_again(_others(rows), now)
     return note_again(rows, now)
+
+
+def _others(rows: Iterable[ExchangeSyncIdMapping]) -> list[ExchangeSyncIdMapping]:
+    """Pairs whose records look like the same item: they waited for this answer, too."""
+    found: list[ExchangeSyncIdMapping] = []
+    for row in rows:
+        keys = set(row.question_about.get("candidates", ())) - {str(row.object_id)}
+        if keys:
+            alike = ExchangeSyncIdMapping.objects.filter(
+                mailbox=row.mailbox_id, object_type_code=row.object_type_code, object_id__in=keys
+            )
+            found += alike.filter(state=LinkState.NOTED, question="", batch=None)
+    return found

@@ -247,7 +247,7 @@ def _begin_anew(link: Link, key: UUID) -> None:
     link.object_id, link.base, link.sending = key, None, None
     link.state, link.is_unlinked_in_crm = LinkState.NOTED, False
     link.exchange_entry_id = link.change_key = ""
-    link.is_deleted_in_exchange, link.batch, link.declined = False, None, []
+    link.is_deleted_in_exchange, link.batch = False, None
     link.undoing = undoing.KEEP
     byhand.forget_question(link)
     link.save()

@@ -192,8 +192,9 @@ def _answer(request: HttpRequest, keys: Sequence[UUID], said: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record next to the item."""
+    """A record next to the item. `is_asked`: a yes means this one; another one is asked about after a no."""
 
+    is_asked: bool
     name: str
     url: str
     lines: Sequence[FieldLine]
@@ -263,6 +264,7 @@ def _candidates(
     stored = store.sides(table, list(seen))
     return [
         Candidate(
+            key == keys[0],
             seen[key].name or HIDDEN,
             page_of(seen[key].record),
             lines(table.kind, side_data(stored[key]), server) if seen[key].name else [],

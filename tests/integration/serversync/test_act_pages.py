@@ -268,6 +268,27 @@ def test_a_question_is_whose_mailbox_it_is(duplicate, root, stranger):
     assert "Cleopatra" not in shown and "Buyer" not in shown and "***" in shown
 
 
+@pytest.mark.rule("R8.17", "R6.51")
+def test_a_cycle_asks_and_does_what_was_answered():
+    account = act_account("cleo")
+    account.account.add(ItemKind.CONTACT, given_name="Cleo", surname="Same", email1="a@x.example")
+    for name in ("Cleo", "Another"):
+        ContactFactory(
+            first_name=name, last_name="Same", email_address1="a@x.example",
+            owning_user=account.user,
+        )  # fmt: skip
+    account.quiet()
+    client = signed_in(account.user)
+    (row,) = client.get(reverse("admin:act_questions")).context["rows"]
+    page = client.get(question_of(row.link))
+    assert [one.is_asked for one in page.context["candidates"]] == [True, False]
+    client.post(reverse("admin:act_answer", args=[row.link.pk]), {"answer": "yes"})
+    account.quiet()
+    held = account.account.held(CONTACTS)
+    assert len(held) == 2 and not answers.open_questions(account.user).exists()
+    assert held[0].link == str(ExchangeSyncIdMapping.objects.get(pk=row.link.pk).link_key)
+
+
 @pytest.mark.rule("R8.17")
 def test_the_alert_leads_to_the_question(duplicate, owner):
     alert = TraceLog.objects.get(code="DuplicateRecordsFound")
