@@ -120,8 +120,6 @@ class Row:
 
 
 def list_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    if access.reach_of(request.user, ExchangeSyncIdMapping) is None and not _own(request.user):
-        raise access.refusal(ExchangeSyncIdMapping, "view")
     if request.method == "POST":
         return _answer_many(request)
     rows = answers.open_questions(request.user).select_related("mailbox").order_by("asked_on", "pk")
@@ -142,10 +140,6 @@ def list_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
             "total": shown.paginator.count,
         },
     )
-
-
-def _own(user: Any) -> bool:
-    return access.visible_to(user, ExchangeSyncIdMapping.objects.all()).exists()
 
 
 def _rows(links: Sequence[ExchangeSyncIdMapping], user: Any) -> list[Row]:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from mailboxes import access
 from mailboxes.models import Mailbox
-from serversync.act.explaining import Explanation, explain, mailboxes_for
+from serversync.act.explaining import Explanation, Said, explain, mailboxes_for
 from serversync.act.records import MODELS, keys_in, one_within_sight, page_of
 from serversync.console.acthappened import happened
 from serversync.console.actseen import HIDDEN
@@ -50,6 +50,7 @@ def page(request: HttpRequest, code: int, key: UUID, context: dict[str, Any]) ->
             "mailboxes": mailboxes[:200],
             "chosen": mailbox,
             "found": found,
+            "filters": _filters(found, request.user),
             "link_is_seen": _is_seen(found, request.user),
             "last": happened(request.user, [found.last]) if found and found.last else [],
         },
@@ -65,6 +66,12 @@ def _chosen(request: HttpRequest, mailboxes: Any) -> Mailbox | None:
         return found
     own: Mailbox | None = mailboxes.filter(regarding_user=request.user.pk).first()
     return own or mailboxes.first()
+
+
+def _filters(found: Explanation | None, user: Any) -> list[tuple[Said, bool]]:
+    """What each says; what it chooses is for who may see that filter."""
+    said = found.filters if found else ()
+    return [(one, access.may(user, "view", one.query)) for one in said]
 
 
 def _is_seen(found: Explanation | None, user: Any) -> bool:

@@ -15,6 +15,7 @@ from mailboxes.models import Organization, TraceLog
 from mailboxes.protocols.items import CONTACTS, ItemKind, Tell
 from serversync.act import answers, batches
 from serversync.act.choices import BatchState, LinkState
+from serversync.act.filters import copy_templates
 from serversync.act.stored import side_data
 from serversync.act.types import Side, Table, Verb, Write
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch
@@ -516,6 +517,19 @@ def test_why_a_record_is_not_in_somebodys_exchange(mailbox, ada, owner, stranger
     assert "In whose Exchange?" in text(page)
     assert stranger.get(url).status_code == 404
     assert owner.get(reverse("admin:act_why", args=[1, cleo.pk])).status_code == 404
+
+
+def test_what_somebodys_filters_choose_is_for_who_may_see_them(mailbox, ada):
+    copy_templates(ada, NOW)
+    cleo = ContactFactory(owning_user=ada)
+    user = SystemUserFactory()
+    group_of(user, "view_mailbox", "view_contact", reach=Reach.ALL)
+    url = reverse("admin:act_why", args=[Table.CONTACT, cleo.pk])
+    page = signed_in(user).get(url, {"mailbox": str(mailbox.pk)})
+    assert [seen for _said, seen in page.context["filters"]] == [False]
+    assert "owner is me" not in text(page)
+    mine = signed_in(ada).get(url)
+    assert [seen for _said, seen in mine.context["filters"]] == [True]
 
 
 def test_hostile_addresses_are_no_failure(mailbox, owner, waiting, duplicate):
