@@ -25,7 +25,15 @@ from django.views.decorators.http import require_safe
 
 from activities.admin import mine, of_team
 from activities.agenda import Agenda, Entry, agenda
-from activities.models import Appointment, Fax, Letter, PhoneCall, ServiceAppointment, Task
+from activities.models import (
+    Appointment,
+    Fax,
+    Letter,
+    PhoneCall,
+    RecurringAppointmentMaster,
+    ServiceAppointment,
+    Task,
+)
 from activities.private import HIDDEN
 from mailboxes import access
 from serversync.console.planning.occurrences import named
@@ -175,7 +183,8 @@ def page(site: AdminSite, request: HttpRequest) -> HttpResponse:
 
 def may_look(user: Any) -> bool:
     """Whoever may see anything that stands in a calendar."""
-    kinds = (Appointment, ServiceAppointment, Task, PhoneCall, Letter, Fax)
+    series = RecurringAppointmentMaster
+    kinds = (Appointment, series, ServiceAppointment, Task, PhoneCall, Letter, Fax)
     return any(access.reach_of(user, model, "view") is not None for model in kinds)
 
 

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.admin import due_words, when_words
 from activities.admin.times import duration_words, span_words
@@ -111,7 +112,7 @@ def _of_series(series: RecurringAppointmentMaster) -> Iterator[Fact]:
         yield _("Time"), f"{series.start_time:%H:%M}–{series.end_time:%H:%M}"
         yield _("Duration"), duration_words(series.duration)
         yield _("Time zone"), series.time_zone
-    yield _("From"), series.pattern_start_date
+    yield pgettext_lazy("series", "From"), series.pattern_start_date
 
 
 def _of_to_do(record: Any) -> Iterator[Fact]:

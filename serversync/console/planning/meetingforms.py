@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.choices import (
     ActivityState,
@@ -58,9 +59,9 @@ class TimedForm(ActivityForm):
     """From when to when, in which zone; or all day."""
 
     first_day = DayField(label=_("Begins on"))
-    begins = ClockField(label=_("at"), required=False)
+    begins = ClockField(label=pgettext_lazy("time of day", "at"), required=False)
     last_day = DayField(label=_("Ends on"), required=False)
-    ends = ClockField(label=_("at"), required=False)
+    ends = ClockField(label=pgettext_lazy("time of day", "at"), required=False)
     time_zone = ZoneField(
         label=_("Time zone"), help_text=_("Where these times are local. All day is everywhere.")
     )

@@ -85,15 +85,18 @@ class SeriesForm(WithAttendees):
         label=_("Repeats"), choices=PatternType.choices, coerce=int, initial=PatternType.WEEKLY
     )
     interval = forms.IntegerField(
-        label=_("Every"),
+        label=pgettext_lazy("series", "Every"),
         initial=1,
         help_text=_("1: each day, week, month or year; 2: every second one; and so on."),
     )
     days = forms.MultipleChoiceField(
-        label=_("On"), choices=DAYS, required=False, widget=forms.CheckboxSelectMultiple
+        label=pgettext_lazy("series", "On"),
+        choices=DAYS,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
     )
     by = forms.ChoiceField(
-        label=_("On"),
+        label=pgettext_lazy("series", "On"),
         required=False,
         initial=BY_DATE,
         choices=[(BY_DATE, _("A day of the month")), (BY_DAY, _("The n-th of certain days"))],
@@ -104,19 +107,33 @@ class SeriesForm(WithAttendees):
         help_text=_("In a month that lacks it, the last day."),
     )
     nth = forms.TypedChoiceField(
-        label=_("The"), choices=NthDay.choices, coerce=int, required=False, empty_value=None
+        label=pgettext_lazy("series", "The"),
+        choices=NthDay.choices,
+        coerce=int,
+        required=False,
+        empty_value=None,
     )
-    nth_day = forms.ChoiceField(label=_("of"), choices=COUNTED, required=False)
+    nth_day = forms.ChoiceField(
+        label=pgettext_lazy("series", "of"), choices=COUNTED, required=False
+    )
     month = forms.TypedChoiceField(
-        label=_("In"), choices=MONTHS, coerce=int, required=False, empty_value=None
+        label=pgettext_lazy("series", "In"),
+        choices=MONTHS,
+        coerce=int,
+        required=False,
+        empty_value=None,
     )
     pattern_start_date = DayField(
-        label=_("From"), help_text=_("The first day that may have an occurrence.")
+        label=pgettext_lazy("series", "From"),
+        help_text=_("The first day that may have an occurrence."),
     )
     ends_by = forms.TypedChoiceField(
-        label=_("Ends"), choices=PatternEnd.choices, coerce=int, initial=PatternEnd.NEVER
+        label=pgettext_lazy("series", "Ends"),
+        choices=PatternEnd.choices,
+        coerce=int,
+        initial=PatternEnd.NEVER,
     )
-    pattern_end_date = DayField(label=_("Until"), required=False)
+    pattern_end_date = DayField(label=pgettext_lazy("series", "Until"), required=False)
     occurrences = forms.IntegerField(label=_("Number of occurrences"), required=False)
 
     class Meta:

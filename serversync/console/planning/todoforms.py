@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.agenda import day_of, owners_zone
 from activities.choices import (
@@ -36,10 +37,12 @@ TO_DO_COLUMNS = ("priority_code", "category", "description")
 class ToDoForm(ActivityForm):
     """A day to begin with, a day or a moment that it is due."""
 
-    start_day = DayField(label=_("Start"), required=False)
-    due_day = DayField(label=_("Due"), required=False)
+    start_day = DayField(label=pgettext_lazy("task", "Start"), required=False)
+    due_day = DayField(label=pgettext_lazy("task", "Due"), required=False)
     due_at = ClockField(
-        label=_("at"), required=False, help_text=_("With a time, the server reminds then (R6.37).")
+        label=pgettext_lazy("time of day", "at"),
+        required=False,
+        help_text=_("With a time, the server reminds then (R6.37)."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
