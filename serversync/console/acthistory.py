@@ -17,10 +17,11 @@ from mailboxes import access
 from mailboxes.screens import actor_of, badge, moment
 from serversync.act import undo
 from serversync.act.byhand import Refused
+from serversync.act.types import Table
 from serversync.console.acthappened import may_know, subject_of, told
 from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, Reader
-from serversync.console.actwords import VERB_LOOKS, verb_words
+from serversync.console.actwords import VERB_LOOKS, label, verb_words
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.mailboxes import MailboxFilter
 from serversync.models import SyncRevision
@@ -77,13 +78,18 @@ class RevisionConsole(Deeds, PageOfMailbox):
     def undo(self, request: HttpRequest, queryset: "QuerySet[SyncRevision]") -> None:
         revision = queryset.get()
         try:
-            undo.undo(revision, actor=actor_of(request), now=timezone.now())
+            done = undo.undo(revision, actor=actor_of(request), now=timezone.now())
         except (Refused, PermissionDenied) as error:
             self.message_user(request, str(error), messages.ERROR)
             return
         words = __("Undone here. The next cycle puts the server right, too.")
         self.log_change(request, revision, words)
         self.message_user(request, words, messages.SUCCESS)
+        if done.kept:
+            kind = Table(revision.object_type_code or Table.APPOINTMENT).kind
+            names = ", ".join(label(kind, name) for name in done.kept)
+            words = __("Somebody has changed these since, so they stay: %(names)s")
+            self.message_user(request, words % {"names": names}, messages.WARNING)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         revision: SyncRevision = kw["obj"]

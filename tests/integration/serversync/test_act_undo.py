@@ -6,9 +6,10 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from activities import recyclebin
-from activities.models import Appointment, Contact, DeletedRecord
+from activities.choices import ActivityState
+from activities.models import Appointment, Contact, DeletedRecord, Task
 from mailboxes.choices import Reach
-from mailboxes.protocols.items import CALENDAR, CONTACTS
+from mailboxes.protocols.items import CALENDAR, CONTACTS, ItemKind, TaskProgress
 from serversync.act import batches, byhand, undo
 from serversync.act.byhand import Refused
 from serversync.act.choices import BatchKind, LinkState, RevisionSide
@@ -16,7 +17,7 @@ from serversync.models import ExchangeSyncIdMapping, ParkedBatch, SyncRevision
 from tests.factories.mailboxes import SystemUserFactory, group_of
 from tests.integration.serversync.acts import ActAccount, act_account
 from tests.integration.serversync.cycles import organization
-from tests.integration.serversync.test_act_cycle import appointment, contact, held
+from tests.integration.serversync.test_act_cycle import appointment, category, contact, held
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -112,6 +113,19 @@ def test_an_undo_that_would_mail_attendees_waits_for_approval(ada):
     ada.quiet()
     assert (item.fields["location"], len(ada.account.mails)) == ("Room 4", mails + 1)
     assert ExchangeSyncIdMapping.objects.get(object_id=plan.pk).undoing is None
+
+
+def test_a_task_that_was_completed_there_is_open_again_on_both_sides(ada):
+    item = ada.account.add(ItemKind.TASK, subject="Offer", categories=category(ada))
+    ada.quiet()
+    ada.account.edit(item, status=TaskProgress.COMPLETED, percent_complete=100)
+    ada.quiet()
+    assert Task.objects.get().activity.state_code == ActivityState.COMPLETED
+    undone(ada, RevisionSide.STORE, "update")
+    assert Task.objects.get().activity.state_code == ActivityState.OPEN
+    ada.quiet()
+    assert ada.account.items[item].fields["status"] != TaskProgress.COMPLETED
+    assert Task.objects.get().activity.state_code == ActivityState.OPEN
 
 
 # -- deleted
