@@ -1,12 +1,13 @@
 """Files of an appointment: shown and handed out to whoever may read it, added and taken off by whoever may change
 it (R6.34)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -18,9 +19,7 @@ from activities.choices import AttachmentErrors
 from activities.mime.message import Attachment
 from activities.models import ActivityMimeAttachment
 from mailboxes.models import Organization, SystemUser
-from mailboxes.protocols.items import ItemFile
 from mailboxes.screens import bytes_in_words
-from serversync.act.store.files import add, stage
 from serversync.console.composefields import FilesField
 from serversync.console.downloads import as_attachment
 from serversync.console.planning.planned import by_actor
@@ -33,6 +32,7 @@ else:
     Base = object
 
 FILE = "activities_appointment_file"
+LONGEST_NAME = 255
 
 
 class AllowedFiles(FilesField):
@@ -127,10 +127,26 @@ def _save(record: Any, form: Any, *, actor: SystemUser, now: datetime) -> None:
     """In the transaction in which the appointment is saved; what is taken off goes into the bin."""
     if removed := form.cleaned_data.get("take_off"):
         recyclebin.delete(ActivityMimeAttachment, removed, now=now, actor=actor)
-    if added := list(_items(form.cleaned_data.get("attach") or ())):
-        add(record.pk, added, stage(added), Organization.objects.current())
+    if added := form.cleaned_data.get("attach"):
+        _add(record, added)
 
 
-def _items(files: Sequence[Attachment]) -> Iterator[ItemFile]:
+def _add(record: Any, files: Sequence[Attachment]) -> None:
+    staged = blobs.Staged()
     for file in files:
-        yield ItemFile(file.filename, file.content_type, len(file.content), content=file.content)
+        staged.add(file.content)
+    blobs.stage(staged)
+    contents = blobs.save(staged)
+    numbers = ActivityMimeAttachment.objects.filter(activity_id=record.pk)
+    last = numbers.aggregate(last=Max("attachment_number"))["last"] or 0
+    ActivityMimeAttachment.objects.bulk_create(
+        ActivityMimeAttachment(
+            activity_id=record.pk,
+            attachment_id=contents[blobs.digest(file.content)],
+            attachment_number=number,
+            file_name=file.filename[:LONGEST_NAME],
+            mime_type=file.content_type[:256],
+            file_size=len(file.content),
+        )
+        for number, file in enumerate(files, start=last + 1)
+    )
