@@ -116,7 +116,7 @@ class WithFiles(Base):
 
 def files_of(record: Any) -> list[ActivityMimeAttachment]:
     rows = ActivityMimeAttachment.objects.filter(activity_id=record.pk, is_inline=False)
-    return list(rows.select_related("attachment").order_by("attachment_number", "pk"))
+    return list(rows.order_by("attachment_number", "pk"))
 
 
 def _words(row: ActivityMimeAttachment) -> Any:
