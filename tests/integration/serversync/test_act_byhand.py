@@ -3,9 +3,11 @@
 import pytest
 from django.core.exceptions import PermissionDenied
 
+from activities import recyclebin
+from activities.models import ActivityPointer
 from mailboxes.choices import Operation, Reach
-from mailboxes.models import Organization, TraceLog
-from mailboxes.protocols.items import Tell
+from mailboxes.models import Mailbox, Organization, TraceLog
+from mailboxes.protocols.items import CALENDAR, Tell
 from serversync.act import answers, batches, byhand
 from serversync.act.byhand import Refused
 from serversync.act.choices import BatchKind, BatchState, ChangeType, DecisionAnswer, LinkState
@@ -13,6 +15,8 @@ from serversync.act.types import Table, Verb, Write
 from serversync.models import ActState, ExchangeSyncIdMapping, ParkedChange, SyncRevision, Workload
 from tests.factories.act import NOW, act_mailbox, asking, batch, begun, pair, parked
 from tests.factories.mailboxes import SystemUserFactory, group_of
+from tests.integration.serversync.acts import ActAccount, act_account
+from tests.integration.serversync.test_act_cycle import appointment, contact, held
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -129,6 +133,27 @@ def test_the_first_synchronization_begins_with_its_approval(mailbox, ada):
     assert ActState.objects.get().began_at is None
     batches.approve(found, actor=ada, now=NOW)
     assert ActState.objects.get().began_at == NOW
+
+
+@pytest.mark.rule("R6.46")
+def test_a_cancellation_waits_through_restarts_until_it_is_approved():
+    ada = act_account()
+    plan = appointment(ada, contact(ada))
+    ada.quiet()
+    ada.account.mails.clear()
+    recyclebin.delete(ActivityPointer, [plan.pk], now=ada.now)
+    ada.cycle()
+    waiting = ada.batch
+    for _restart in range(3):
+        # Another process: nothing but the account on the server and the database is left.
+        ada.later(days=1)
+        ActAccount(Mailbox.objects.get(pk=ada.mailbox.pk), ada.account, ada.now).cycle()
+    assert ada.account.mails == [] and len(held(ada, CALENDAR)) == 1
+    assert ada.batch == waiting and waiting.changes.count() == 1
+    batches.approve(ada.batch, actor=ada.user, now=ada.now)
+    ada.quiet()
+    assert [mail.what for mail in ada.account.mails] == ["cancellation"]
+    assert held(ada, CALENDAR) == []
 
 
 # -- who may
