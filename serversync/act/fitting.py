@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -142,7 +142,7 @@ def when_of(when: When | None) -> When | None:
     return replace(when, end=max(when.start, when.end), zone=_zone(when.zone))
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _zone(name: str) -> str:
     """A name that nobody here knows can't be kept."""
     try:
