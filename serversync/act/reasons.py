@@ -26,8 +26,20 @@ class Because:
 
 _LOOK = _("Look at what would happen, then approve it or drop it.")
 _DIRECTIONS = _("Change it where it is kept.")
+_FILES = _("Look at the files; the organization's settings say how large they may be.")
 
 REASONS: dict[str, Because] = {
+    # -- files
+    "files_added": Because(_("Files that were added on the other side: %(count)s."), "R6.34"),
+    "files_taken_off": Because(
+        _("Files that were taken off on the other side: %(count)s."), "R6.34"
+    ),
+    "files_left_out": Because(
+        _("Files that stay on one side, too large or blocked: %(count)s."), "R3.51", _FILES
+    ),
+    "files_refused": Because(
+        _("Files that the server did not take or give: %(count)s."), "R6.34", _FILES
+    ),
     # -- beginnings
     "matches_filter": Because(
         _("A filter of the user finds the record, so it is made on the server."), "R6.13"
@@ -101,6 +113,9 @@ REASONS: dict[str, Because] = {
     ),
     "organizer_missing": Because(
         _("The appointment has no organizer."), "R6.20", _("Fill in the organizer.")
+    ),
+    "organizer_decides": Because(
+        _("The organizer's mailbox is synchronized, so this copy changes nothing here."), "R6.29"
     ),
     "organizer_elsewhere": Because(
         _("Another user's mailbox still holds this meeting, so no second one is made."),

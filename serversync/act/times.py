@@ -1,11 +1,10 @@
 """PURE  When a meeting or a series takes place: ahead, running or over; and where an occurrence lies."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from mailboxes import recurrence
+from mailboxes import recurrence, timezones
 from mailboxes.protocols.items import Fields, When
 from mailboxes.recurrence import Recurrence
 
@@ -55,8 +54,9 @@ def occurs(series: Fields, original: datetime) -> bool:
     return recurrence.is_occurrence(pattern, _clock(when), zone_of(when), original)
 
 
-def zone_of(when: When) -> ZoneInfo:
-    return ZoneInfo("UTC" if when.all_day else when.zone or "UTC")
+def zone_of(when: When) -> tzinfo:
+    """A name that isn't known here is taken for UTC."""
+    return (None if when.all_day else timezones.zone(when.zone)) or UTC
 
 
 def _clock(when: When) -> time:
@@ -70,5 +70,5 @@ def _end(when: When, start: datetime) -> datetime:
     return (_wall(start, zone) + length).replace(tzinfo=zone).astimezone(UTC)
 
 
-def _wall(moment: datetime, zone: ZoneInfo) -> datetime:
+def _wall(moment: datetime, zone: tzinfo) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)

@@ -6,7 +6,18 @@ import pytest
 
 from mailboxes.protocols.items import Importance, ShowAs
 from serversync.act.reconcile import reconcile
-from serversync.act.types import Direction, LinkFacts, LinkTo, Lost, Side, Started, Table, Verb
+from serversync.act.types import (
+    Answer,
+    Direction,
+    LinkFacts,
+    LinkTo,
+    Lost,
+    Question,
+    Side,
+    Started,
+    Table,
+    Verb,
+)
 from tests.unit.serversync.act.builders import (
     ADA,
     BEN,
@@ -338,6 +349,33 @@ def test_what_was_unlinked_stays_so_by_itself():
     assert decision.base is None
     for found in (without_store(pair(link=apart)), without_server(pair(link=apart))):
         assert not decide(found).writes
+
+
+@pytest.mark.rule("R6.51")
+def test_an_unlinked_pair_that_the_filter_finds_again_is_asked_about_once():
+    apart = LinkFacts(unlinked=True)
+    asked = decide(pair(link=apart, server={"body": "more"}))
+    assert asked.question is Question.PREVIOUSLY_LINKED
+    assert not asked.writes
+    yes = replace(apart, question=Question.PREVIOUSLY_LINKED, answer=Answer.YES)
+    linked = decide(pair(link=yes, server={"body": "more"}))
+    assert linked.link is LinkTo.LINK
+    assert linked.to_store.fields == {"body": "more"}
+    no = decide(pair(link=replace(yes, answer=Answer.NO)))
+    assert not no.writes
+    again = decide(pair(link=replace(apart, declined=frozenset({no.declined}))))
+    assert again.question is None
+    assert not again.writes
+
+
+@pytest.mark.rule("R6.51")
+def test_what_looks_like_a_duplicate_waits_for_its_answer():
+    asked = LinkFacts(question=Question.DUPLICATE)
+    assert not decide(pair(Table.CONTACT, link=asked)).writes
+    same = replace(asked, answer=Answer.YES)
+    assert decide(pair(Table.CONTACT, link=same)).link is LinkTo.LINK
+    others = replace(asked, answer=Answer.NO)
+    assert decide(pair(Table.CONTACT, link=others)).base is None
 
 
 def test_nothing_on_either_side_is_forgotten():

@@ -312,5 +312,10 @@ def test_a_series_is_over_with_its_last_occurrence():
     assert times.is_over(fields, last + HOUR)
 
 
+def test_a_zone_that_nobody_knows_counts_as_utc():
+    lost = replace(WHEN, zone="Atlantis/Capital")
+    assert times.occurs(series(when=lost), FIRST + 5 * WEEK)
+
+
 def test_defaults_recreate_nothing():
     assert not ActSettings().recreate_past_instances
