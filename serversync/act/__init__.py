@@ -21,4 +21,9 @@ on what both sides hold at that moment: rows are locked and compared, items carr
     guard        all decisions of one cycle -> what goes, what waits for a person (pure)
     noting pending writing cycle    the beats
     files attached                  files of appointments, after their pair (R6.34); the latter is pure
+    stored       all of this as JSON, and back
+    records      the record of a pair: its row, its name, its page
+    batches answers byhand          what people decide: what was parked, what was asked, single pairs
+    undo undoing                    putting back what was written; what that means for the next decision (pure)
+    explaining   why a record is in somebody's mailbox there, or why not
 """
