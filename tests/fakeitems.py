@@ -13,6 +13,7 @@ Several servers may share one account, as several connections would.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Self, TypeVar
@@ -65,7 +66,16 @@ __all__ = [
     "StoredItem",
 ]
 
-Order = TypeVar("Order", Draft, Change, Deletion)
+
+@dataclass(frozen=True)
+class Attaching:
+    """Files that were to be added to an item."""
+
+    id: str
+    files: tuple[ItemFile, ...]
+
+
+Order = TypeVar("Order", Draft, Change, Deletion, Attaching)
 
 
 class Fate(Enum):
@@ -80,7 +90,7 @@ class Fate(Enum):
 
 class FakeItemsServer(Failing):
     """ItemsServer over a FakeItemsAccount. `fail` knows the names of the methods; `fate` those of the three
-    that write. `unreadable`: items that `fetch` can't have."""
+    that write, and `add_files`. `unreadable`: items that `fetch` can't have. `downloaded`: names of files."""
 
     protocol = "ews"
 
@@ -89,7 +99,8 @@ class FakeItemsServer(Failing):
         self.account = account or FakeItemsAccount()
         self.is_open = False
         self.unreadable: set[str] = set()
-        self.written: list[Draft | Change | Deletion] = []
+        self.written: list[Draft | Change | Deletion | Attaching] = []
+        self.downloaded: list[str] = []
         self._fates: dict[str, deque[Fate | None]] = defaultdict(deque)
 
     def fate(self, method: str, *fates: Fate | None) -> None:
@@ -171,20 +182,27 @@ class FakeItemsServer(Failing):
     def delete(self, deletions: Sequence[Deletion]) -> list[WrittenItem]:
         return self._each("delete", deletions, self._delete)
 
-    def files(self, id: str) -> list[ItemFile]:
+    def files(self, id: str, wanted: Callable[[ItemFile], bool] | None = None) -> list[ItemFile]:
         self._begin("files")
-        return list(self._need(id).files.values())
+        there = list(self._need(id).files.values())
+        asked = [each for each in there if wanted is None or wanted(replace(each, content=None))]
+        self.downloaded += [each.name for each in asked]
+        return [each if each in asked else replace(each, content=None) for each in there]
 
     def add_files(self, id: str, version: str, files: Sequence[ItemFile]) -> WrittenItem:
         self._begin("add_files")
-        item = self.account.items.get(id)
-        if item is None:
-            return WrittenItem(Outcome.GONE)
-        if version != item.version:
-            return WrittenItem(Outcome.STALE)
-        for file in files:
-            self.account.attach(id, file)
-        return done(self.account.items[id])
+
+        def attach(order: Attaching) -> WrittenItem:
+            item = self.account.items.get(id)
+            if item is None:
+                return WrittenItem(Outcome.GONE)
+            if version != item.version:
+                return WrittenItem(Outcome.STALE)
+            for file in order.files:
+                self.account.attach(id, file)
+            return done(self.account.items[id])
+
+        return self._fated("add_files", Attaching(id, tuple(files)), attach)
 
     def remove_files(self, id: str, files: Sequence[str]) -> WrittenItem:
         self._begin("remove_files")

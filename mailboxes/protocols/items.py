@@ -15,7 +15,7 @@ Who is told: a write that makes the server mail somebody says so (`tell`), is se
 this adapter: when its answer is lost, the outcome is `unknown`, and only looking at the item tells more.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -478,8 +478,9 @@ class ItemsServer(Protocol):
     def delete(self, deletions: Sequence[Deletion]) -> list[WrittenItem]:
         """What is gone already counts as DONE."""
 
-    def files(self, id: str) -> list[ItemFile]:
-        """Attachments of one item with their content, without inline pictures."""
+    def files(self, id: str, wanted: Callable[[ItemFile], bool] | None = None) -> list[ItemFile]:
+        """Attachments of one item, without inline pictures; those that are `wanted`, by default all, with
+        their content, if it can be had."""
 
     def add_files(self, id: str, version: str, files: Sequence[ItemFile]) -> WrittenItem:
         """Attach these as well."""

@@ -25,6 +25,7 @@ from serversync.cycle import Clock, CycleResult, Stopwatch
 from serversync.leases import renew
 from serversync.models import ActState, ExchangeSyncIdMapping, ItemFolderCursor
 
+FILES = "attachments"
 FOLDERS_EVERY = timedelta(days=1)  # how soon a new calendar below the main one is noticed (R6.5)
 
 
@@ -94,9 +95,10 @@ class ActRun:
         return filters_of(self.user, self.clock())
 
     def directions(self, table: Table) -> Mapping[str, Direction]:
-        """Field -> the way it goes for this user (R6.14)."""
+        """Field -> the way it goes for this user (R6.14). Files are no field: see `files`."""
         company = bool(getattr(self.user.settings, "sync_contact_company", True))
-        return directions(table, self._overrides, self.settings, company=company)
+        ways = directions(table, self._overrides, self.settings, company=company)
+        return {name: way for name, way in ways.items() if name != FILES}
 
     @cached_property
     def _overrides(self) -> Mapping[str, Direction]:

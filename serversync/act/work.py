@@ -28,7 +28,7 @@ TABLE_OF = {
 class Work:
     """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
     be. `question`, `about`: what must be asked before the two are linked, and keys of what it is about. `waits`:
-    until another question is answered."""
+    until another question is answered. `has_files`: its files are to be compared, now that it is equal (R6.34)."""
 
     link: Link
     table: Table
@@ -41,5 +41,6 @@ class Work:
     question: Question | None = None
     about: dict[str, Any] = field(default_factory=dict)
     waits: bool = False
+    has_files: bool = False
     pair: Pair | None = None
     decision: Decision = field(default_factory=Decision)

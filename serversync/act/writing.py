@@ -28,7 +28,7 @@ from mailboxes.protocols.items import (
     Tell,
     WrittenItem,
 )
-from serversync.act import answers, store
+from serversync.act import answers, attached, store
 from serversync.act.choices import (
     ActOutcome,
     ChangeType,
@@ -333,9 +333,12 @@ class _Page:
                 self._count(ActOutcome.LINKED)
                 self._revise_link(work, "link")
             link.state, link.is_unlinked_in_crm = LinkState.LINKED, False
-            link.base = side_data(decision.base)
+            link.base = side_data(decision.base) | attached.kept(link.base)
             link.synced_on = now
             link.item_subject = str(decision.base.fields.get("subject") or "")[:2048]
+            if self.run.settings.attachments and work.table is Table.APPOINTMENT:
+                # Noted until its files are carried over as well.
+                work.has_files, link.from_crm_change_type = True, ChangeType.AGAIN
 
     def _again(self, work: Work) -> None:
         """Something changed between reading and writing: decide anew."""

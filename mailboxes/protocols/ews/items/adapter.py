@@ -5,7 +5,7 @@ of SyncFolderItems, so an idle folder costs one request; the "1" is the version 
 the server no longer knows begins anew as `reset`, or without a word, and then everything comes again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from exchangelib import errors as codes
@@ -145,8 +145,8 @@ class ExchangeItems:
 
     # -- files and the marker ----------------------------------------------------------------------
 
-    def files(self, id: str) -> list[ItemFile]:
-        return attached.files(self._talk, id)
+    def files(self, id: str, wanted: Callable[[ItemFile], bool] | None = None) -> list[ItemFile]:
+        return attached.files(self._talk, id, wanted)
 
     def add_files(self, id: str, version: str, files: Sequence[ItemFile]) -> WrittenItem:
         return attached.add(self._talk, id, version, files)

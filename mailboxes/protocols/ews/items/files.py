@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from exchangelib import errors as codes
 
@@ -34,12 +34,16 @@ OFF_ALREADY = (codes.ErrorInvalidAttachmentId, codes.ErrorItemNotFound)
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def files(talk: Conversation, identifier: str) -> list[ItemFile]:
+def files(
+    talk: Conversation, identifier: str, wanted: Callable[[ItemFile], bool] | None = None
+) -> list[ItemFile]:
     """Those over the limit of a fetch come without content."""
     item = _item(talk, identifier, "item:Attachments")
     found = [_listed(each) for each in item.iterfind(f"{type_space}Attachments/*")]
     listed = [each for each in found if each is not None]
-    return [_with_content(talk, each) for each in listed]
+    return [
+        _with_content(talk, each) if wanted is None or wanted(each) else each for each in listed
+    ]
 
 
 def _item(talk: Conversation, identifier: str, *properties: str) -> Element:
@@ -81,7 +85,7 @@ def _with_content(talk: Conversation, file: ItemFile) -> ItemFile:
         M.AttachmentIds(T.AttachmentId(Id=clean(file.id))),
     )
     if isinstance(answer, codes.EWSError):
-        raise talk.message_error(answer, Phase.FETCH)
+        return file  # one that can't be had doesn't stop the others
     content = _content(answer)
     size = file.size if content is None else len(content)
     return ItemFile(file.name, file.content_type, size, file.id, content)
