@@ -166,3 +166,13 @@ def test_users_do_not_switch(client):
     assert client.get(url).status_code == 403
     assert client.post(url, {"to_all": "True"}).status_code == 403
     assert Organization.objects.current().is_contact_mailing_address_sync_enabled
+
+
+@pytest.mark.rule("R6.16")
+def test_the_organization_s_page_leads_to_the_numbers(client, admin):
+    client.force_login(admin)
+    organization = Organization.objects.current()
+    url = reverse("admin:mailboxes_organization_change", args=[organization.pk])
+    shown = client.get(url).content.decode()
+    assert reverse("admin:directions_addresses") in shown
+    assert 'name="is_contact_mailing_address_sync_enabled"' not in shown
