@@ -277,8 +277,13 @@ def _fit_contact(found: dict[str, Value], settings: ActSettings | None) -> None:
     if page and "://" not in page:
         found["business_home_page"] = f"http://{page}"
     for name in ("email1", "email2", "email3"):
-        if len(str(found.get(name) or "")) > LONGEST_ADDRESS:
-            found[name] = ""  # a part of an address is another address
+        if not _is_address(str(found.get(name) or "")):
+            found[name] = ""
+
+
+def _is_address(text: str) -> bool:
+    """A part of one is another one, and what a directory calls a person is none."""
+    return "@" in text and len(text) <= LONGEST_ADDRESS
 
 
 def _cut(found: dict[str, Value], name: str, limit: int) -> bool:

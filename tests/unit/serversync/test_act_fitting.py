@@ -187,8 +187,12 @@ def test_what_is_cut_is_said_and_equal_to_what_was_stored() -> None:
     assert (here.fields, here.cut) == (there.fields, frozenset())
 
 
-def test_a_part_of_an_address_is_no_address() -> None:
-    assert fit(Table.CONTACT, email1="x" * 100 + "@example.com")["email1"] == ""
+@pytest.mark.parametrize("told", ["x" * 100 + "@example.com", "/o=Example/cn=Recipients/cn=ada"])
+def test_what_is_no_address_is_not_kept(told) -> None:
+    assert fit(Table.CONTACT, email1=told, email2="ada@example.com") == {
+        "email1": "",
+        "email2": "ada@example.com",
+    }
 
 
 def test_a_page_has_a_scheme() -> None:
