@@ -177,7 +177,7 @@ def _link(pair: Pair, now: datetime) -> Decision:
     if not pair.record.readable:
         return _stay(pair, "not_readable")
     if pair.link.unlinked and not _is_tracked_anew(pair):
-        wanted = pair.record.matches and _is_by_filter(pair)
+        wanted = pair.record.matches and pair.link.started is Started.FILTER
         if not wanted and pair.link.question is not Question.PREVIOUSLY_LINKED:
             return _stay(pair, "unlinked")
         if waits := _asked(pair, Question.PREVIOUSLY_LINKED):
@@ -189,10 +189,6 @@ def _link(pair: Pair, now: datetime) -> Decision:
     if tasks.is_foreign(pair):
         return _stay(pair, "foreign_task")
     return _without_conflict(pair, _merge(pair, now))
-
-
-def _is_by_filter(pair: Pair) -> bool:
-    return pair.link.started is Started.FILTER
 
 
 def _create_there(pair: Pair, now: datetime) -> Decision:
@@ -265,14 +261,10 @@ def _only(pair: Pair, fields: Fields) -> dict[str, Any]:
 def _base(pair: Pair, fields: Fields, occurrences: Mapping[datetime, Fields | None]) -> Side:
     """Of an item or a record that has just been made of these. An occurrence is told whole."""
     whole = {
-        original: None if own is None else {**_plain(fields, original), **own}
+        original: None if own is None else {**times.regular(fields, original), **own}
         for original, own in occurrences.items()
     }
     return Side({**fields, **_called_off(pair)}, whole)
-
-
-def _plain(fields: Fields, original: datetime) -> Fields:
-    return times.regular(fields, original)
 
 
 def _called_off(pair: Pair) -> dict[str, bool]:
@@ -291,9 +283,8 @@ def _merge(pair: Pair, now: datetime) -> Decision:
     assert pair.store is not None and pair.server is not None
     ways = {name: way for name, way in pair.directions.items() if name != "is_cancelled"}
     base = pair.base.fields if pair.base else None
-    head = merging.merge(
-        base, pair.store.fields, pair.server.fields, ways, _closed(pair, now), _winner(pair)
-    )
+    shut, winner = _closed(pair, now), meetings.winner(pair)
+    head = merging.merge(base, pair.store.fields, pair.server.fields, ways, shut, winner)
     rest = series.merge_occurrences(pair, head, now)
     to_store, to_server = _to_store(pair, head, rest), _to_server(pair, head, rest, now)
     return Decision(
@@ -320,10 +311,6 @@ def _closed(pair: Pair, now: datetime) -> Closed:
 def _stays_past(pair: Pair, now: datetime) -> bool:
     """Over on both sides: neither is being moved into the future (R6.23)."""
     return all(side and times.is_over(side.fields, now) for side in (pair.store, pair.server))
-
-
-def _winner(pair: Pair) -> merging.Winner:
-    return meetings.winner(pair)
 
 
 def _to_store(pair: Pair, head: Merged, rest: Series) -> Write | None:

@@ -447,7 +447,7 @@ HELD = {
 
 
 @pytest.mark.rule("R6.52", "R6.53")
-@pytest.mark.parametrize("table", TEXTS)
+@pytest.mark.parametrize("table", TEXTS, ids=lambda table: table.name.lower())
 def test_after_two_quiet_cycles_both_sides_agree_and_the_third_writes_nothing(table):
     @PROFILE
     @given(course)
