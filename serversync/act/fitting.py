@@ -277,7 +277,7 @@ def _fit_contact(found: dict[str, Value], settings: ActSettings | None) -> None:
     if page and "://" not in page:
         found["business_home_page"] = f"http://{page}"
     for name in ("email1", "email2", "email3"):
-        if not _is_address(str(found.get(name) or "")):
+        if name in found and not _is_address(str(found[name] or "")):
             found[name] = ""
 
 
