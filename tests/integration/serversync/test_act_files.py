@@ -1,16 +1,23 @@
 """Files of appointments, where the organization wants them synchronized (R6.34)."""
 
+from datetime import timedelta
+
 import pytest
 
 from activities import blobs
 from activities.choices import AttachmentErrors
 from activities.models import ActivityMimeAttachment, Appointment, DeletedRecord
-from mailboxes.protocols.errors import ConnectionLost, MessageError
-from mailboxes.protocols.items import CALENDAR, ItemFile
+from activities.recyclebin import restore
+from mailboxes.models import Organization
+from mailboxes.protocols.errors import ActionRefused, ConnectionLost, MessageError
+from mailboxes.protocols.items import CALENDAR, ItemFile, Outcome, WrittenItem
+from serversync.act import files
+from serversync.act.choices import RevisionSide
 from tests.factories.activities import RecurringAppointmentMasterFactory
+from tests.fakeitems import FakeItemsServer, Fate
 from tests.integration.serversync.acts import ActAccount, act_account, meeting
 from tests.integration.serversync.cycles import organization
-from tests.integration.serversync.test_act_cycle import appointment, category
+from tests.integration.serversync.test_act_cycle import appointment, category, contact
 from tests.integration.serversync.test_act_fields import item_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -155,3 +162,213 @@ def test_a_broken_line_loses_nothing(ada):
     ada.later(minutes=10)
     ada.quiet()
     assert set(there(ada, made)) == {"list.txt", "more.txt"}
+
+
+def twice(account: ActAccount, record: Appointment) -> list[str]:
+    """Names on the server, each as often as it is there."""
+    return sorted(file.name for file in item_of(account, record).files.values())
+
+
+@pytest.mark.rule("R6.34")
+def test_a_file_that_was_replaced_on_both_sides_is_there_as_both_left_it(ada):
+    made = appointment(ada)
+    attached(made)
+    ada.quiet()
+    ActivityMimeAttachment.objects.all().delete()
+    attached(made, content=b"Mine")
+    item = item_of(ada, made)
+    item.files.clear()
+    ada.account.attach(item.id, ItemFile("list.txt", "text/plain", 6, content=b"Theirs"))
+    ada.quiet()
+
+    contents = {file.content for file in item.files.values()}
+    rows = ActivityMimeAttachment.objects.select_related("attachment")
+    assert contents == {blobs.read(row.attachment) for row in rows} == {b"Mine", b"Theirs"}
+
+
+@pytest.mark.rule("R6.34")
+def test_nobody_is_mailed_about_files(ada):
+    made = appointment(ada, contact(ada))
+    ada.quiet()
+    mailed = list(ada.account.mails)
+    attached(made)
+    ada.quiet()
+    ActivityMimeAttachment.objects.all().delete()
+    ada.quiet()
+    assert twice(ada, made) == []
+    assert ada.account.mails == mailed
+    assert [mail.what for mail in mailed] == ["invitation"]
+
+
+@pytest.mark.rule("R6.34", "R6.52")
+def test_own_files_are_no_change_and_none_is_read_twice(ada):
+    made = appointment(ada)
+    ada.quiet()
+    attached(made)
+    ada.cycle()
+    item = item_of(ada, made)
+    assert ada.link_of(made).change_key == item.version
+    assert not ada.cycle().by_state
+    assert ada.servers[-1].calls["fetch"] == 0
+
+    ada.account.attach(item.id, PLAN)
+    ada.quiet()
+    ada.account.edit(item.id, location="Room 1")
+    ada.cycle()
+    assert [name for server in ada.servers for name in server.downloaded] == ["plan.txt"]
+
+
+@pytest.mark.rule("R6.34")
+def test_what_changes_here_alone_asks_the_server_for_no_files(ada):
+    made = appointment(ada)
+    attached(made)
+    ada.quiet()
+    Appointment.objects.filter(pk=made.pk).update(location="Room 1")
+    attached(made, "more.txt", b"More")
+    ada.cycle()
+
+    server = ada.servers[-1]
+    assert (server.calls["fetch"], server.downloaded) == (0, [])
+    assert twice(ada, made) == ["list.txt", "more.txt"]
+
+
+@pytest.mark.rule("R6.34")
+def test_an_item_without_files_is_not_asked_for_them(ada):
+    made = appointment(ada)
+    ada.quiet()
+    ada.account.edit(item_of(ada, made).id, location="Room 1")
+    ada.quiet()
+    assert sum(server.calls["files"] for server in ada.servers) == 0
+
+
+@pytest.mark.rule("R6.34")
+def test_a_file_whose_answer_was_lost_is_not_added_again(ada):
+    made = [appointment(ada) for _ in range(3)]
+    for record in made:
+        attached(record)
+        attached(record, "more.txt", b"More")
+    fates = (Fate.LOST_AFTER, Fate.LOST_BEFORE, Fate.STALE)
+    ada.prepare = lambda server: server.fate("add_files", *fates)
+    ada.cycle()
+    ada.prepare = lambda server: None
+    ada.later(minutes=15)
+    ada.quiet()
+    for record in made:
+        assert twice(ada, record) == ["list.txt", "more.txt"]
+        assert here(record) == {"list.txt", "more.txt"}
+        assert not ada.link_of(record).is_pending
+
+
+class Leaving(FakeItemsServer):
+    """Gone with the answer to the first file."""
+
+    def add_files(self, *order: object) -> WrittenItem:
+        super().add_files(*order)
+        raise ConnectionLost("gone")
+
+
+@pytest.mark.rule("R6.34")
+def test_killed_once_a_file_was_added(ada):
+    made = appointment(ada)
+    attached(made)
+    attached(made, "more.txt", b"More")
+    connect, ada.connect = ada.connect, lambda *_, **__: Leaving(ada.account)
+    with pytest.raises(ConnectionLost):
+        ada.cycle()
+    ada.connect = connect
+    ada.later(minutes=15)
+    ada.quiet()
+    assert twice(ada, made) == ["list.txt", "more.txt"]
+
+
+@pytest.mark.rule("R6.34")
+def test_killed_before_the_first_file(ada, monkeypatch):
+    made = appointment(ada)
+    attached(made)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(files, "carry_over", _killed)
+        ada.cycle()
+    assert len(ada.account.held(CALENDAR)) == 1
+    ada.later(minutes=15)
+    ada.quiet()
+    assert twice(ada, made) == ["list.txt"]
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.rule("R6.34")
+def test_a_bad_file_stops_neither_the_others_nor_the_pair(ada):
+    made = appointment(ada)
+    for number in range(3):
+        attached(made, f"{number}.txt", b"%d" % number)
+    ada.prepare = lambda server: server.fate("add_files", None, Fate.REFUSED, None)
+    ada.cycle()
+
+    assert twice(ada, made) == ["0.txt", "2.txt"]
+    link = ada.link_of(made)
+    assert link.last_sync_error.startswith("1.txt: ")
+    (revision,) = [one for one in ada.revisions if one.verb == "files"]
+    assert revision.after == {"files": ["0.txt", "2.txt"], "left_out": ["1.txt"]}
+    assert {reason["code"] for reason in revision.reasons} == {"files_added", "files_refused"}
+
+
+@pytest.mark.rule("R6.34", "R6.54")
+def test_what_is_never_taken_is_tried_so_often_and_no_more(ada):
+    made = appointment(ada)
+    attached(made)
+    refused = WrittenItem(Outcome.REFUSED, error=ActionRefused("no"))
+    ada.prepare = lambda server: setattr(server, "add_files", lambda *_: refused)
+    most = Organization.objects.current().maximum_synchronization_attempts_for_act
+    outcomes = []
+    for _try in range(most + 2):
+        outcomes.append(ada.cycle().failed)
+        ada.later(hours=3)
+    assert outcomes == [1] * most + [0, 0]
+    link = ada.link_of(made)
+    assert (link.retries, link.is_pending) == (most, False)
+
+
+@pytest.mark.rule("R6.34", "R3.51")
+def test_what_is_too_large_is_neither_read_nor_sent_until_the_limit_is_raised(ada):
+    Organization.objects.update(max_upload_file_size_kb=1)
+    made = appointment(ada)
+    attached(made, "mine.txt", b"m" * 2048)
+    ada.quiet()
+    item = item_of(ada, made)
+    huge = ItemFile("huge.txt", "text/plain", 200 * 1024, content=b"h" * 200 * 1024)
+    ada.account.attach(item.id, huge)
+    ada.quiet()
+    assert (here(made), twice(ada, made)) == ({"mine.txt"}, ["huge.txt"])
+    assert [name for server in ada.servers for name in server.downloaded] == []
+    told = [one.after["left_out"] for one in ada.revisions if one.verb == "files"]
+    assert told == [["mine.txt"], ["huge.txt"]]
+
+    Organization.objects.update(max_upload_file_size_kb=5120)
+    ada.account.edit(item.id, location="Room 1")
+    ada.quiet()
+
+    assert here(made) == set(twice(ada, made)) == {"mine.txt", "huge.txt"}
+    made.refresh_from_db()
+    assert made.attachment_errors == AttachmentErrors.NONE
+
+
+@pytest.mark.rule("R6.34", "R6.47")
+def test_what_was_taken_off_there_comes_back_out_of_the_bin(ada):
+    made = appointment(ada)
+    attached(made)
+    ada.quiet()
+    item = item_of(ada, made)
+    item.files.clear()
+    ada.account.touch(item.id)
+    ada.quiet()
+    blobs.sweep(ada.now)
+    blobs.sweep(ada.now + timedelta(days=2))
+
+    restore(DeletedRecord.objects.get(record_type="activities.activitymimeattachment"))
+    ada.quiet()
+
+    assert there(ada, made) == {"list.txt": b"List"}
+    sides = [one.side for one in ada.revisions if one.verb == "files"]
+    assert sides == [RevisionSide.SERVER, RevisionSide.STORE, RevisionSide.SERVER]
