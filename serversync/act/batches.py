@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from mailboxes import access, alerts
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.act import guard
-from serversync.act.byhand import DECIDE, Refused, forget_question, note_again, unlinked
+from serversync.act.byhand import DECIDE, Refused, forget_question, in_parts, note_again, unlinked
 from serversync.act.choices import BatchKind, BatchState, LinkState
 from serversync.act.types import Reason, Verb
 from serversync.models import (
@@ -71,9 +71,8 @@ def approve(
     """`only`: keys of its changes. Raises Refused, PermissionDenied."""
     row = _locked(batch, actor)
     changes = _changes(row, only)
-    for change in changes:
-        change.approved = True
-    ParkedChange.objects.bulk_update(changes, ["approved"], batch_size=500)
+    for part in in_parts([change.pk for change in changes]):
+        ParkedChange.objects.filter(pk__in=part).update(approved=True)
     _release(changes, now)
     return _ended(row, actor, now)
 
@@ -87,7 +86,8 @@ def drop(batch: ParkedBatch, *, actor: SystemUser, now: datetime, only: Some = N
     told = [made for change in changes if (made := _decline(change, now, reason)) is not None]
     SyncRevision.objects.bulk_create(told, batch_size=500)
     _release([change for change in changes if change.link.state != LinkState.UNLINKED], now)
-    ParkedChange.objects.filter(pk__in=[change.pk for change in changes]).delete()
+    for part in in_parts([change.pk for change in changes]):
+        ParkedChange.objects.filter(pk__in=part).delete()
     return _ended(row, actor, now)
 
 
@@ -121,11 +121,13 @@ def _changes(batch: ParkedBatch, only: Some) -> list[ParkedChange]:
     wanted = batch.changes.filter(approved=False)
     if only is not None:
         wanted = wanted.filter(pk__in=only)
-    found = list(wanted.order_by("link"))
+    found = list(wanted.defer("told", "reasons").order_by("link"))
     if not found:
         raise Refused(_("Nothing of that waits any more. Look at the batch again."))
-    links = ExchangeSyncIdMapping.objects.filter(pk__in=[change.link_id for change in found])
-    locked = {link.pk: link for link in links.select_for_update().order_by("pk")}
+    locked: dict[UUID, ExchangeSyncIdMapping] = {}
+    for part in in_parts([change.link_id for change in found]):
+        links = ExchangeSyncIdMapping.objects.filter(pk__in=part).select_related("mailbox")
+        locked |= {link.pk: link for link in links.select_for_update(of=("self",)).order_by("pk")}
     for change in found:
         change.link = locked[change.link_id]
     return found
@@ -151,8 +153,8 @@ def deletes(change: ParkedChange) -> bool:
 def _release(changes: Iterable[ParkedChange], now: datetime) -> None:
     """They wait in no batch any more, and the next cycle takes them up."""
     links = [change.link for change in changes]
-    keys = [link.pk for link in links]
-    ExchangeSyncIdMapping.objects.filter(pk__in=keys).update(batch=None)
+    for part in in_parts([link.pk for link in links]):
+        ExchangeSyncIdMapping.objects.filter(pk__in=part).update(batch=None)
     note_again(links, now)
 
 

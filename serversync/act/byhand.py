@@ -4,7 +4,7 @@ Rows are locked in the order of their keys. What a deed needs of the server a cy
 transaction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,7 @@ ALERTS = {
     SyncQuestion.ORGANIZER_CHANGED: "ActOrganizerChanged",
 }
 DECIDE = "decide_parkedbatch"
+AT_ONCE = 500
 
 
 class Refused(Exception):
@@ -62,16 +63,21 @@ def reached(links: Links, actor: SystemUser, action: str = "change") -> list[Exc
 def note_again(links: Iterable[ExchangeSyncIdMapping], now: datetime) -> int:
     """The next cycle reads both sides and decides anew; it is asked to run now. Returns how many."""
     keys, mailboxes = _keys(links)
-    rows = ExchangeSyncIdMapping.objects.filter(pk__in=keys)
-    rows.update(
-        from_crm_change_type=ChangeType.AGAIN,
-        to_crm_change_type=ChangeType.AGAIN,
-        retries=0,
-        next_attempt_at=None,
-        modified_on=now,
-    )
+    for part in in_parts(keys):
+        ExchangeSyncIdMapping.objects.filter(pk__in=part).update(
+            from_crm_change_type=ChangeType.AGAIN,
+            to_crm_change_type=ChangeType.AGAIN,
+            retries=0,
+            next_attempt_at=None,
+            modified_on=now,
+        )
     wake(mailboxes, Operation.ACT, now, by_hand=True)
     return len(keys)
+
+
+def in_parts(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """A first synchronization may wait with tens of thousands; no statement names as many."""
+    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
 
 
 def _keys(links: Iterable[ExchangeSyncIdMapping]) -> tuple[list[UUID], set[UUID]]:
@@ -83,6 +89,8 @@ def unlinked(link: ExchangeSyncIdMapping, now: datetime, reason: Reason) -> Sync
     """Both copies stay, and it isn't linked again by itself. The row must be locked; the revision is not
     stored yet."""
     was = link.state
+    # It was unlinked although it carries the category: only putting that on anew counts.
+    link.was_tracked |= was == LinkState.NOTED and link.started == LinkStart.CATEGORY
     link.state, link.is_unlinked_in_crm = LinkState.UNLINKED, True
     link.from_crm_change_type = link.to_crm_change_type = ChangeType.NONE
     link.retries, link.next_attempt_at, link.batch = 0, None, None

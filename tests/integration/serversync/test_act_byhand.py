@@ -1,5 +1,7 @@
 """What people decide about appointments, contacts and tasks: batches, questions, links; and who may."""
 
+from uuid import uuid4
+
 import pytest
 from django.core.exceptions import PermissionDenied
 
@@ -11,6 +13,7 @@ from mailboxes.protocols.items import CALENDAR, Tell
 from serversync.act import answers, batches, byhand
 from serversync.act.byhand import Refused
 from serversync.act.choices import BatchKind, BatchState, ChangeType, DecisionAnswer, LinkState
+from serversync.act.stored import write_data
 from serversync.act.types import Table, Verb, Write
 from serversync.models import ActState, ExchangeSyncIdMapping, ParkedChange, SyncRevision, Workload
 from tests.factories.act import NOW, act_mailbox, asking, batch, begun, pair, parked
@@ -20,6 +23,7 @@ from tests.integration.serversync.test_act_cycle import appointment, contact, he
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
+Link = ExchangeSyncIdMapping
 UPDATE = Write(verb=Verb.UPDATE, fields={"subject": "New"}, tell=Tell.CHANGED)
 
 
@@ -154,6 +158,29 @@ def test_a_cancellation_waits_through_restarts_until_it_is_approved():
     ada.quiet()
     assert [mail.what for mail in ada.account.mails] == ["cancellation"]
     assert held(ada, CALENDAR) == []
+
+
+@pytest.mark.rule("R6.51")
+def test_a_first_synchronization_of_any_size_is_approved_in_few_statements(
+    mailbox, ada, django_assert_max_num_queries
+):
+    begun(mailbox, began_at=None)
+    found = batch(mailbox, BatchKind.FIRST)
+    rows = Link.objects.bulk_create(
+        Link(
+            mailbox=mailbox, owner=ada, object_type_code=Table.TASK, object_id=uuid4(), batch=found
+        )
+        for _number in range(600)
+    )
+    write = write_data(Write(verb=Verb.CREATE, fields={"subject": "Call"}))
+    ParkedChange.objects.bulk_create(
+        ParkedChange(batch=found, link=row, digest=str(row.pk), to_server=write) for row in rows
+    )
+    with django_assert_max_num_queries(30):
+        done = batches.approve(found, actor=ada, now=NOW)
+    assert done.state == BatchState.APPROVED
+    assert ParkedChange.objects.filter(approved=True).count() == 600
+    assert not Link.objects.exclude(from_crm_change_type=ChangeType.AGAIN).exists()
 
 
 # -- who may
