@@ -48,6 +48,7 @@ from mailboxes.signin import may_sign_in
 from serversync import engine, quarantine
 from serversync.act import batches, guard, marker
 from serversync.act.byhand import ALERTS
+from serversync.act.records import keys_in
 from serversync.choices import ItemState, WorkloadState, counted_as
 from serversync.console import actcard
 from serversync.console.conflicts import WarnsOfSharedAddresses
@@ -712,8 +713,8 @@ def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
         return reverse("admin:serversync_parkedbatch_change", args=[alert.object_key]), _(
             "Look at what would happen"
         )
-    if alert.code in ALERTS.values() and alert.object_key:
-        return reverse("admin:act_question", args=[alert.object_key]), _("Answer it")
+    if alert.code in ALERTS.values() and (keys := keys_in([alert.object_key])):
+        return reverse("admin:act_question", args=keys), _("Answer it")
     if alert.code in LEARNED and alert.regarding_mailbox_id:
         return reverse("admin:serversync_learnedlimit_changelist"), _("Look at what was learned")
     if alert.code == hooks.CODE:
