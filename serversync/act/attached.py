@@ -11,7 +11,7 @@ from typing import Any
 
 LONGEST_NAME = 255
 UNNAMED = "attachment"
-#: Where the base of a link keeps what is known of files.
+#: Where the base of a link keeps what is known of files; the verb of revisions that tell of them.
 KEY = "files"
 
 

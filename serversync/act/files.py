@@ -22,7 +22,7 @@ from activities import blobs
 from mailboxes.protocols.errors import MessageError, MessageGone, ServerError
 from mailboxes.protocols.items import ItemFile, Outcome, WrittenItem
 from serversync.act import attached, marker, meetings, times
-from serversync.act.attached import FileId, Known, Moves, moves
+from serversync.act.attached import KEY, FileId, Known, Moves, moves
 from serversync.act.choices import ActOutcome, ChangeType, RevisionSide
 from serversync.act.merging import Closed
 from serversync.act.run import FILES, ActRun, count
@@ -41,7 +41,6 @@ REFUSED = "ActionRefused"
 RETRY = timedelta(minutes=5)
 #: What servers count beside the content.
 AROUND = 64 * 1024
-VERB = "files"
 
 
 def carry_over(run: ActRun, works: Sequence[Work]) -> None:
@@ -301,16 +300,16 @@ class _Pair:
             object_id=self.link.object_id,
             made_on=self.run.clock(),
             side=side,
-            verb=VERB,
-            before={VERB: _names(removed)},
-            after={VERB: _names(added), "left_out": _names(not_taken)},
+            verb=KEY,
+            before={KEY: _names(removed)},
+            after={KEY: _names(added), "left_out": _names(not_taken)},
             reasons=reasons_data(reasons),
         )
 
     def _note(self, known: Known) -> None:
         """The base on the link. A person who touched it meanwhile is heard: what they noted stays."""
         link, run = self.link, self.run
-        link.base = (link.base or {}) | {attached.KEY: known.data()}
+        link.base = (link.base or {}) | {KEY: known.data()}
         rows = Link.objects.filter(pk=link.pk)
         rows.update(base=link.base, change_key=link.change_key)
         if self.wait is not None:
@@ -367,7 +366,7 @@ def _put_off(run: ActRun, work: Work, code: str, text: str) -> None:
     link = work.link
     known = attached.known(link.base)
     known = replace(known, tries=known.tries + 1, version="")
-    link.base = (link.base or {}) | {attached.KEY: known.data()}
+    link.base = (link.base or {}) | {KEY: known.data()}
     count(run.result, ActOutcome.FAILED)
     with run.writing():
         Link.objects.filter(pk=link.pk).update(base=link.base, change_key=link.change_key)

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from activities import recyclebin
@@ -25,6 +26,7 @@ from activities.recyclebin import NotRestored
 from mailboxes import access
 from mailboxes.models import SystemUser
 from serversync.act import byhand, store, undoing
+from serversync.act.attached import KEY as FILES
 from serversync.act.byhand import Refused, note_again
 from serversync.act.choices import LinkStart, LinkState, RevisionSide
 from serversync.act.records import MODELS, model_of
@@ -50,6 +52,8 @@ def why_not(revision: SyncRevision, now: datetime) -> str:
         return _("It has been undone already.")
     if revision.is_old(now):
         return _("It is more than 30 days old.")
+    if revision.verb == FILES:
+        return _("Files are attached again or taken off by hand; the bin has what was taken off.")
     if revision.verb == Verb.CANCEL.value:
         return _("Attendees were told that it is off. Make a new meeting.")
     if revision.object_type_code is None or revision.object_id is None:
@@ -76,7 +80,7 @@ def undo(revision: SyncRevision, *, actor: SystemUser, now: datetime) -> Undone:
 def newest_of(object_id: UUID) -> SyncRevision | None:
     """The last thing that was done to a record and can be undone."""
     rows = SyncRevision.objects.filter(object_id=object_id, undone_on=None).exclude(
-        side=RevisionSide.LINK
+        Q(side=RevisionSide.LINK) | Q(verb=FILES)
     )
     return next((one for one in rows.order_by("-made_on", "-pk")[:20] if not _is_undo(one)), None)
 

@@ -4,7 +4,7 @@ Everything is told from the stored JSON (`serversync.act.stored`): what an older
 as far as it is understood, and never fails a page.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -32,6 +32,7 @@ VERBS = {
     "cancel": _("call off"),
     "link": _("link"),
     "unlink": _("unlink"),
+    "files": _("files"),
 }
 VERB_LOOKS = {
     "create": "good",
@@ -159,6 +160,8 @@ def lines(
 def changes(kind: ItemKind, write: Mapping[str, Any]) -> list[FieldLine]:
     """What a stored write does to each field: as it is -> as it becomes. Of a deletion: what would go."""
     before = write.get("before") or {}
+    if write.get("verb") == "files":
+        return list(_files(before, write))
     if write.get("verb") in (Verb.DELETE.value, Verb.CANCEL.value):
         return _with_occurrences(kind, lines(kind, before, None), before, None)
     if write.get("verb") == Verb.CREATE.value:
@@ -166,6 +169,15 @@ def changes(kind: ItemKind, write: Mapping[str, Any]) -> list[FieldLine]:
     touched = {name: _fields(before).get(name) for name in _fields(write)}
     found = lines(kind, {"fields": touched}, write, only_different="before" in write)
     return _with_occurrences(kind, found, before, write)
+
+
+def _files(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[FieldLine]:
+    """Names of those that were taken off, added, or not taken (R6.34)."""
+    gone, added = (", ".join(side.get("files") or ()) for side in (before, after))
+    if gone or added:
+        yield FieldLine("files", __("Attachments"), gone, added, True)
+    if left_out := ", ".join(after.get("left_out") or ()):
+        yield FieldLine("left_out", __("Left out"), "", left_out, True)
 
 
 def _with_occurrences(

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from activities.models import (
+    ActivityMimeAttachment,
     ActivityPointer,
     Appointment,
     Contact,
@@ -24,12 +25,14 @@ from serversync.context import load
 from serversync.cycle import CycleResult
 from serversync.models import ActState, Workload
 from serversync.sandbox.ews.quirks import Quirks
+from serversync.sandbox.ews.store import Attachment
 from serversync.sandbox.servers import Sandbox, running_sandbox
 from tests.factories.activities import ContactFactory
 from tests.integration.serversync.acts import meeting, works_with_records
 from tests.integration.serversync.cycles import NOW, organization
 from tests.integration.serversync.exchanges import ExchangeAccount, profile_at
 from tests.integration.serversync.test_act_cycle import appointment, contact
+from tests.integration.serversync.test_act_files import attached
 from tests.statements import counting
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -206,3 +209,28 @@ def test_changed_contacts_cost_a_request_a_hundred(ada: Account) -> None:
     ada.exchange.requests.clear()
     assert ada.cycle().by_state == {"store_updated": 101}
     assert requests_of(ada) == ["SyncFolderItems"] * 3 + ["GetItem"] * 2
+
+
+@pytest.mark.rule("R6.34", "R6.52")
+def test_files_of_an_appointment_travel_both_ways(ada: Account) -> None:
+    Organization.objects.update(is_appointment_attachment_sync_enabled=True)
+    made = appointment(ada)
+    attached(made, "list.txt", b"List")
+    ada.quiet()
+    (item,) = ada.items("calendar")
+    store = ada.exchange.store
+    assert [(file.name, file.content) for file in store.attachments(item.id)] == [
+        ("list.txt", b"List")
+    ]
+    store.add_attachment(item, Attachment("FileAttachment", "plan.txt", b"Plan!"))
+    ada.exchange.change(ada.exchange.again(item), location="Room 1")
+    ada.quiet()
+
+    rows = ActivityMimeAttachment.objects.order_by("file_name")
+    assert [row.file_name for row in rows] == ["list.txt", "plan.txt"]
+    assert requests_of(ada).count("GetAttachment") == 1
+    rows.filter(file_name="list.txt").delete()
+    ada.quiet()
+    assert [file.name for file in store.attachments(item.id)] == ["plan.txt"]
+    assert requests_of(ada).count("CreateAttachment") == 1
+    assert ada.exchange.meeting_mail() == []

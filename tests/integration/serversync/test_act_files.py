@@ -11,8 +11,9 @@ from activities.recyclebin import restore
 from mailboxes.models import Organization
 from mailboxes.protocols.errors import ActionRefused, ConnectionLost, MessageError
 from mailboxes.protocols.items import CALENDAR, ItemFile, Outcome, WrittenItem
-from serversync.act import files
+from serversync.act import files, undo
 from serversync.act.choices import RevisionSide
+from serversync.console.acthappened import happened
 from tests.factories.activities import RecurringAppointmentMasterFactory
 from tests.fakeitems import FakeItemsServer, Fate
 from tests.integration.serversync.acts import ActAccount, act_account, meeting
@@ -370,5 +371,10 @@ def test_what_was_taken_off_there_comes_back_out_of_the_bin(ada):
     ada.quiet()
 
     assert there(ada, made) == {"list.txt": b"List"}
-    sides = [one.side for one in ada.revisions if one.verb == "files"]
-    assert sides == [RevisionSide.SERVER, RevisionSide.STORE, RevisionSide.SERVER]
+    told = [one for one in ada.revisions if one.verb == "files"]
+    here_, there_ = RevisionSide.STORE, RevisionSide.SERVER
+    assert [one.side for one in told] == [there_, here_, there_]
+    lines = [(line.left, line.right) for one in happened(ada.user, told) for line in one.lines]
+    assert lines == [("", "list.txt"), ("list.txt", ""), ("", "list.txt")]
+    assert "by hand" in undo.why_not(told[0], ada.now)
+    assert undo.newest_of(made.pk).verb == "create"
