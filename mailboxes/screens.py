@@ -5,7 +5,7 @@ Rooms subclass `Screen` in their `admin` and register nothing; the console does.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,10 @@ from mailboxes.models import Organization, SystemUser
 
 Words = str | Promise
 EMPTY = "–"
+
+
+#: The end of a condition that names one row of another table by its key.
+KEY_OF_ANOTHER = re.compile(r"(__(id|pk))?(__(exact|in|isnull))?$")
 
 
 class Rows(ChangeList):
@@ -74,6 +78,26 @@ class Screen(admin.ModelAdmin[Any]):
     ) -> "tuple[models.QuerySet[Any], bool]":
         """No text holds NUL, and PostgreSQL takes offence at the question."""
         return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """What the list offers to be filtered by, and whose rows they are: conditions on other columns would
+        tell, letter by letter, what stands in them, also where the list doesn't show it (R6.36)."""
+        offered = any(
+            lookup == name or lookup.startswith(f"{name}__") for name in self._offered(request)
+        )
+        if not offered and KEY_OF_ANOTHER.sub("", lookup) not in self._relations:
+            return False
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+    def _offered(self, request: HttpRequest | None) -> Iterator[str]:
+        yield from filter(None, ("id", "pk", self.date_hierarchy))
+        for each in self.get_list_filter(request) if request else self.list_filter or ():
+            name = each[0] if isinstance(each, tuple | list) else each
+            yield name if isinstance(name, str) else getattr(name, "parameter_name", None) or "pk"
+
+    @property
+    def _relations(self) -> set[str]:
+        return {each.name for each in self.model._meta.fields if each.is_relation}
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

@@ -130,6 +130,27 @@ def test_no_question_that_a_list_is_asked_by_address_fails(db, value):
             assert answer.status_code in (200, 302, 400), (base, query)
 
 
+@pytest.mark.rule("R6.36")
+@pytest.mark.parametrize(
+    "question",
+    [
+        "activities_appointment_changelist?location__startswith=Clin",
+        "activities_appointment_changelist?description__contains=secret",
+        "activities_recurringappointmentmaster_changelist?location__startswith=C",
+        "activities_activitypointer_changelist?subject__startswith=Layoff",
+        "activities_email_changelist?description__contains=a",
+        "activities_email_changelist?activity__subject__startswith=a",
+        "mailboxes_mailbox_changelist?user_name__startswith=a",
+    ],
+)
+def test_no_list_is_asked_letter_by_letter_what_stands_in_its_rows(site, question):
+    page, _, asked = question.partition("?")
+
+    answer = signed_in(site.administrator).get(f"{reverse('admin:' + page)}?{asked}")
+
+    assert answer.status_code in (302, 400)
+
+
 def test_choosers_and_searches_take_any_text(site):
     client = signed_in(site.administrator)
     asked = {"app_label": "activities", "model_name": "contact", "field_name": "parent_account"}
