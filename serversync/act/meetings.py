@@ -12,7 +12,7 @@ from typing import Any
 from mailboxes.protocols.items import Fields, Person, Sensitivity, ShowAs, Tell, When
 from mailboxes.recurrence import Recurrence
 from serversync.act import times
-from serversync.act.merging import SERVER, STORE, Closed, Unit, Winner, is_blank, same
+from serversync.act.merging import SERVER, STORE, Closed, is_blank, same
 from serversync.act.types import DONE, Lifecycle, Pair, Side, Started, Table, Write
 
 ATTENDEES = ("required", "optional")
@@ -21,8 +21,6 @@ TOLD_OF = frozenset(
     {"subject", "body", "location", "when", *ATTENDEES, "organizer", "show_as", "importance"}
     | {"recurrence"}
 )
-#: Decided by the side that organizes, when both changed it (R6.53).
-ORGANIZERS = frozenset({"when", "recurrence", "organizer", *ATTENDEES})
 #: Of an attendee's own copy, not of the meeting.
 PERSONAL = ("show_as", "reminder", "sensitivity", "categories", "answers", "is_cancelled")
 #: The server keeps these by itself.
@@ -114,25 +112,14 @@ def organizer_left(pair: Pair) -> bool:
     return handed and pair.item.organizes
 
 
-def winner(pair: Pair) -> Winner:
-    """R6.53. Where both sides organize, and in everything else, the later change wins."""
-    both_organize = pair.record.organizes and pair.item.organizes
-
-    def of(unit: Unit) -> str:
-        if pair.table.is_meeting and not both_organize and ORGANIZERS.intersection(unit):
-            return SERVER
-        return later(pair)
-
-    return of
-
-
 def is_tracking(pair: Pair) -> bool:
     """The two are being linked, and it wasn't us who made one of them and never heard so."""
     return not pair.link.linked and not pair.link.to_server_unknown
 
 
 def later(pair: Pair) -> str:
-    """The side that was written last; the store's where that isn't known."""
+    """The side that was written last; the store's where that isn't known. It wins a conflict (R6.53), but for
+    meetings that somebody else organizes: nobody else writes those on the server, so what it says wins."""
     here, there = (side.modified_at if side else None for side in (pair.store, pair.server))
     return SERVER if there is not None and (here is None or there > here) else STORE
 

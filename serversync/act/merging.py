@@ -10,7 +10,7 @@ Fields that only make sense together are one *unit* and are carried together. Fo
 What can't be written now stays as it is, its base too, so that it is carried as soon as it can be.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -30,8 +30,6 @@ TOGETHER = (
 
 Unit = tuple[str, ...]
 Ways = Mapping[str, Direction]
-Winner = Callable[[Unit], str]
-"""Unit that changed on both sides -> STORE or SERVER."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,15 @@ class Merged:
 
 
 def merge(
-    base: Fields | None, store: Fields, server: Fields, ways: Ways, closed: Closed, winner: Winner
+    base: Fields | None, store: Fields, server: Fields, ways: Ways, closed: Closed, later: str
 ) -> Merged:
     """Fields without a direction are neither read nor written (R6.17), and what one side doesn't tell isn't
-    decided."""
+    decided. `later`: the side that was changed last."""
     merged = Merged()
     for unit, way in units(ways, store, server):
         values = {STORE: pick(unit, store), SERVER: pick(unit, server)}
         before = pick(unit, base) if base and all(name in base for name in unit) else None
-        _settle(merged, unit, decide(unit, way, before, values, closed, winner), before, values)
+        _settle(merged, unit, decide(unit, way, before, values, closed, later), before, values)
     return merged
 
 
@@ -105,7 +103,7 @@ def decide(
     before: Fields | None,
     values: Values,
     closed: Closed,
-    winner: Winner,
+    later: str,
 ) -> Outcome:
     """`before`: the unit's part of the base; None: there is none."""
     if alike(values[STORE], values[SERVER]):
@@ -123,7 +121,7 @@ def decide(
     if len(changed) == 1:
         return Outcome(Fate.CARRIED, changed[0])
     # Who can't be carried over loses: otherwise the two would differ for good.
-    return Outcome(Fate.WON, free[0] if len(free) == 1 else winner(unit))
+    return Outcome(Fate.WON, free[0] if len(free) == 1 else later)
 
 
 def _has_changed(side: str, before: Fields | None, values: Values, *, alone: bool) -> bool:

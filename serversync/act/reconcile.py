@@ -283,8 +283,8 @@ def _merge(pair: Pair, now: datetime) -> Decision:
     assert pair.store is not None and pair.server is not None
     ways = {name: way for name, way in pair.directions.items() if name != "is_cancelled"}
     base = pair.base.fields if pair.base else None
-    shut, winner = _closed(pair, now), meetings.winner(pair)
-    head = merging.merge(base, pair.store.fields, pair.server.fields, ways, shut, winner)
+    shut, later = _closed(pair, now), meetings.later(pair)
+    head = merging.merge(base, pair.store.fields, pair.server.fields, ways, shut, later)
     rest = series.merge_occurrences(pair, head, now)
     to_store, to_server = _to_store(pair, head, rest), _to_server(pair, head, rest, now)
     return Decision(

@@ -160,7 +160,7 @@ class _One:
         past = times.is_over(there, self.now) and times.is_over(here, self.now)
         shut = meetings.closed(self.as_pair(shown), past=past)
         merged = merging.merge(
-            self.before(), here, there, self.ways, shut, meetings.winner(self.pair)
+            self.before(), here, there, self.ways, shut, meetings.later(self.pair)
         )
         wanted = {STORE: {**here, **merged.to_store}, SERVER: {**there, **merged.to_server}}
         result.held |= merged.held

@@ -261,6 +261,11 @@ def test_a_draft_waits_until_it_is_sent_where_there_are_drafts():
     assert not waiting.writes
     assert codes(waiting) == ["draft"]
     assert made_there(**draft).to_server.verb is Verb.CREATE
+    again = decide(pair(**draft, store={"subject": "Other"}, drafts=True))
+    assert not again.writes
+    assert codes(again) == ["draft"]
+    sent = decide(pair(store={"subject": "Other"}, drafts=True))
+    assert sent.to_server.fields == {"subject": "Other"}
 
 
 # -- R6.26: somebody is busy -----------------------------------------------------------------------------

@@ -98,6 +98,17 @@ def test_the_later_change_of_a_field_wins_and_the_other_is_kept(server_is_later)
     assert "conflict" in codes(decision)
 
 
+def test_what_was_changed_at_the_same_time_stays_as_it_is_here():
+    decision = decide(
+        pair(
+            Table.CONTACT,
+            store=Side(contact(job_title="Cook"), modified_at=NOW),
+            server=Side(contact(job_title="Chef"), modified_at=NOW),
+        )
+    )
+    assert decision.to_server.fields == {"job_title": "Cook"}
+
+
 def test_a_side_whose_time_is_unknown_loses():
     decision = decide(
         pair(
