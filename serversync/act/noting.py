@@ -38,6 +38,7 @@ NOTED = [
     "folder",
     "uid",
     "listing",
+    "was_tracked",
     "is_deleted_in_exchange",
     "retries",
     "next_attempt_at",
@@ -131,6 +132,7 @@ def _note_item(
     if owner is not None and not owner.exchange_entry_id:
         # We made it, and never heard so.
         owner.exchange_entry_id, owner.folder, owner.uid = item.id, folder.folder, item.uid
+        owner.listing = folder.listing
         known.by_item[item.id] = owner
         _note(owner, ChangeType.UPDATED, notes)
     elif owner is not None:
@@ -146,7 +148,11 @@ def _note_known(
         link.listing = folder.listing
         notes.seen[link.pk] = link
     if link.state == LinkState.UNLINKED and not _is_tracked(run, folder, item):
-        return  # each goes its own way, until somebody tracks it or a filter finds the record again
+        # Each goes its own way, until somebody tracks it anew or a filter finds the record again.
+        if link.was_tracked:
+            link.was_tracked = False
+            notes.seen[link.pk] = link
+        return
     moved = link.folder != folder.folder
     link.folder = folder.folder
     if item.version != link.change_key or link.is_deleted_in_exchange or moved:
@@ -200,14 +206,21 @@ def _write(run: ActRun, notes: Notes) -> None:
 
 
 def _note_absent(run: ActRun, folder: ItemFolderCursor) -> bool:
-    """What a listing from the beginning didn't come upon has left meanwhile."""
+    """What a listing from the beginning didn't come upon has left meanwhile. And what we made and no listing
+    ever told may have gone before the next one, which then keeps silent about it: that is fetched."""
     absent = (
         run.links()
         .filter(folder=folder.folder, listing__lt=folder.listing)
         .exclude(exchange_entry_id="")
         .exclude(is_deleted_in_exchange=True)
     )
-    return bool(_mark(absent, to_crm_change_type=ChangeType.DELETED, is_deleted_in_exchange=True))
+    made = _mark(absent.filter(listing=0), to_crm_change_type=ChangeType.AGAIN)
+    left = _mark(
+        absent.filter(listing__gt=0),
+        to_crm_change_type=ChangeType.DELETED,
+        is_deleted_in_exchange=True,
+    )
+    return bool(made or left)
 
 
 def note_folder_gone(run: ActRun, folder: ItemFolderCursor) -> None:

@@ -44,7 +44,7 @@ from serversync.act.stored import lost_data, reasons_data, side_data, write_data
 from serversync.act.types import Decision, LinkTo, Side, Table, Verb, Write
 from serversync.act.work import FOLDER_OF, Work
 from serversync.leases import LeaseLost
-from serversync.models import ExchangeSyncIdMapping, SyncRevision
+from serversync.models import ExchangeSyncIdMapping, ItemFolderCursor, SyncRevision
 
 log = logging.getLogger(__name__)
 Link = ExchangeSyncIdMapping
@@ -118,6 +118,7 @@ class _Page:
         with self.run.timed("store"), self.run.writing():
             mine = self._untouched(works)
             self.works = self._store(mine)
+            self._expect_made()
             self.save(mine)
             self._tell()
 
@@ -307,6 +308,15 @@ class _Page:
             self.fail(work, _code_of(answer), str(answer.error or ""))
             link.to_crm_change_type = ChangeType.AGAIN
             link.next_attempt_at = self.run.clock() + LOOK_FOR_IT
+
+    def _expect_made(self) -> None:
+        """What is made now must come up in the next listing of its folder, or is gone by then."""
+        made = {FOLDER_OF[work.table.kind] for work in self.works if _verb(work) is Verb.CREATE}
+        if made:
+            mailbox = self.run.mailbox
+            ItemFolderCursor.objects.filter(
+                mailbox=mailbox, generation=mailbox.account_generation, folder__in=made
+            ).update(complete=False)
 
     # -- what becomes of the link
 
@@ -508,8 +518,8 @@ def _deletion(work: Work) -> Deletion:
 
 def _remember(link: Link, answer: WrittenItem) -> None:
     """What the server says of the item, whatever else became of the request."""
-    if answer.id:
-        link.exchange_entry_id = answer.id
+    if answer.id and answer.id != link.exchange_entry_id:
+        link.exchange_entry_id, link.listing = answer.id, 0
         if not link.folder and link.object_type_code is not None:
             link.folder = FOLDER_OF[Table(link.object_type_code).kind]
     if answer.outcome is Outcome.DONE and answer.version:

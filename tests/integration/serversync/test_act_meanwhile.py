@@ -1,20 +1,24 @@
 """What happens between a cycle's steps, or between two cycles: nothing of it is lost, and nothing done twice."""
 
-
 import pytest
 
 from activities import scheduling
 from activities.choices import ActivityType, AppointmentStatus
 from activities.models import Contact, Task
 from mailboxes.choices import StateCode
-from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS
+from mailboxes.models import SystemUser
+from mailboxes.protocols.errors import ConnectionLost
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind
+from serversync.act import byhand
 from serversync.act.choices import LinkState
+from serversync.models import ExchangeSyncIdMapping as Link
 from serversync.models import UserQuery
 from tests.fakeitems import Fate
 from tests.integration.serversync.acts import ActAccount, act_account
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import (
     appointment,
+    category,
     contact,
     held,
     noting_look_again,
@@ -84,3 +88,36 @@ def test_item_that_was_removed_without_an_answer_takes_no_record_with_it(ada):
     assert not held(ada, TASKS)
     assert Task.objects.count() == 1
     assert ada.links[0].state == LinkState.UNLINKED
+
+
+def test_item_that_was_made_and_removed_between_two_listings_is_missed(ada):
+    """A listing tells of nothing that it never told of before."""
+    made = task(ada)
+    ada.cycle()
+    ada.account.remove(held(ada, TASKS)[0].id)
+    ada.later(minutes=15)
+    ada.quiet()
+
+    assert not Task.objects.filter(pk=made.pk).exists()
+
+
+def test_what_was_unlinked_before_it_was_linked_stays_so(ada):
+    item = ada.account.add(ItemKind.TASK, subject="Offer", categories=category(ada))
+    ada.prepare = lambda server: server.fail("fetch", ConnectionLost("gone"))
+    with pytest.raises(ConnectionLost):
+        ada.cycle()
+    ada.prepare = lambda server: None
+    byhand.unlink(Link.objects.all(), actor=root(), now=ada.now)
+    ada.account.edit(item, subject="Another")
+    ada.quiet()
+    assert not Task.objects.exists()
+
+    ada.account.categorize(item)
+    ada.quiet()
+    ada.account.categorize(item, *category(ada))
+    ada.quiet()
+    assert Task.objects.exists()
+
+
+def root() -> SystemUser:
+    return SystemUser.objects.create_superuser("root")
