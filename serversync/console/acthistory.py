@@ -21,10 +21,23 @@ from serversync.act.types import Table
 from serversync.console.acthappened import may_know, subject_of, told
 from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, Reader
-from serversync.console.actwords import VERB_LOOKS, label, verb_words
+from serversync.console.actwords import VERB_LOOKS, VERBS, label, verb_words
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.mailboxes import MailboxFilter
 from serversync.models import SyncRevision
+
+
+class VerbFilter(admin.SimpleListFilter):
+    """In words, and without looking through all rows for those that occur."""
+
+    title = _("what")
+    parameter_name = "verb"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return list(VERBS.items())
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        return queryset.filter(verb=self.value()) if self.value() else queryset
 
 
 class RevisionConsole(Deeds, PageOfMailbox):
@@ -33,7 +46,7 @@ class RevisionConsole(Deeds, PageOfMailbox):
         "made", "what", "subject_words", "side", "object_type_code", "mailbox_link", "undone",
     ]  # fmt: skip
     list_display_links = ["made"]
-    list_filter = ["side", "verb", "object_type_code", ("mailbox", MailboxFilter)]
+    list_filter = ["side", VerbFilter, "object_type_code", ("mailbox", MailboxFilter)]
     list_select_related = ["mailbox", "link"]
     search_fields = ["=object_id", "mailbox__name", "mailbox__email_address"]
     search_help_text = _("Key of the record, or mailbox")
