@@ -34,6 +34,7 @@ TEXTS = {
     "auto_submitted": 80,
     "list_id": 200,
     "calendar_method": 40,
+    "calendar_uid": 512,
     "report_type": 40,
     "encrypted": 40,
 }

@@ -28,6 +28,8 @@ _CID = re.compile(r"\bcid:([^\"'\s>)\\]{1,500})", re.IGNORECASE)
 _METHOD = re.compile(
     rb"^METHOD(?:;[^:\r\n]{0,200})?:[ \t]*([A-Za-z-]{1,40})[ \t]*\r?$", re.MULTILINE | re.I
 )
+_UID = re.compile(rb"^UID(?:;[^:\r\n]{0,200})?:([^\r\n]{1,512})\r?$", re.MULTILINE | re.I)
+_FOLDED = re.compile(rb"\r?\n[ \t]")
 _PGP = "-----BEGIN PGP MESSAGE-----"
 # Names for parts that bring none. A table of ours: the system's own differs from host to host.
 _EXTENSIONS = {
@@ -64,6 +66,7 @@ class Body:
     text: str
     attachments: tuple[Attachment, ...]
     calendar_method: str
+    calendar_uid: str
     report_type: str
     encrypted: str
 
@@ -88,6 +91,7 @@ def read_body(root: Part, report: Report) -> Body:
         text=text,
         attachments=_attachments(reader.attached, html, report),
         calendar_method=reader.calendar_method,
+        calendar_uid=reader.calendar_uid,
         report_type=_without_surrogates(report_type),
         encrypted=_encrypted(reader, root, text),
     )
@@ -116,6 +120,7 @@ class _BodyReader:
     def __init__(self, report: Report) -> None:
         self.attached: list[Part] = []
         self.calendar_method = ""
+        self.calendar_uid = ""
         self.encrypted = ""
         self._report = report
         self._has_text = False
@@ -188,6 +193,7 @@ class _BodyReader:
         kind = part.content_type
         if kind == "text/calendar" and not self.calendar_method:
             self.calendar_method = _calendar_method(part)
+            self.calendar_uid = _calendar_uid(part) if self.calendar_method else ""
         elif not kind.startswith("text/"):
             self.encrypted = self.encrypted or encryption_of(part, self._report)
 
@@ -249,6 +255,13 @@ def _calendar_method(part: Part) -> str:
         line = _METHOD.search(part.content[:65536])
         method = line.group(1).decode("ascii") if line else ""
     return method.upper() if re.fullmatch(r"[A-Za-z-]{1,40}", method, re.ASCII) else ""
+
+
+def _calendar_uid(part: Part) -> str:
+    """UID of the first thing in it, unfolded (RFC 5545, 3.1)."""
+    line = _UID.search(_FOLDED.sub(b"", part.content[:65536]))
+    told = line.group(1).decode("utf-8", "replace").strip() if line else ""
+    return "".join(each for each in told if each.isprintable())
 
 
 def unflow(text: str, *, delsp: bool) -> str:

@@ -52,6 +52,7 @@ def parse_carefully(raw: bytes) -> ParsedMessage:
         text=body.text,
         attachments=body.attachments,
         calendar_method=body.calendar_method,
+        calendar_uid=body.calendar_uid,
         report_type=body.report_type,
         encrypted=body.encrypted,
         defects=defects.all(),

@@ -98,6 +98,7 @@ def parse_fast(raw: bytes) -> ParsedMessage | None:
         text=body.text,
         attachments=body.attachments,
         calendar_method=body.calendar_method,
+        calendar_uid=body.calendar_uid,
         report_type=body.report_type,
         encrypted=body.encrypted,
         path="fast",

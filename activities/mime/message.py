@@ -113,7 +113,8 @@ class ParsedMessage:
     `date` is aware UTC or None when missing or unreadable; `date_text` is the raw header.
     `body_size` counts the octets after the header (for R3.20 without a usable id).
     `headers_json` is R3.13's text: Auto-Submitted and Reply-To where present, at most 500 characters.
-    `calendar_method`: METHOD of a text/calendar part in upper case, "" if none (R3.14).
+    `calendar_method`: METHOD of a text/calendar part in upper case, "" if none (R3.14);
+    `calendar_uid`: which meeting it is about, the same in every mailbox, "" if it isn't told.
     `report_type`: multipart/report's report-type in lower case ("delivery-status", ...), else "".
     `own_header`: value of our X-Serversync header, e.g. "probe", "" if absent (R2.14).
     `null_path`: its envelope has no sender, so nobody wants an answer (RFC 5321, 4.5.5).
@@ -146,6 +147,7 @@ class ParsedMessage:
     text: str = ""
     attachments: tuple[Attachment, ...] = ()
     calendar_method: str = ""
+    calendar_uid: str = ""
     report_type: str = ""
     own_header: str = ""
     null_path: bool = False

@@ -440,6 +440,25 @@ def test_attachment_has_the_octets_of_the_file(name):
 )
 def test_calendar_method_tells_traffic_from_files(name, method):
     assert parse(read(name)).calendar_method == method
+    assert parse(read(name)).calendar_uid == ("1@example.com" if method else "")
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        (
+            b"UID:040000008200E00074C5B7101A82E00800000000\r\n 10000000",
+            "040000008200E00074C5B7101A82E0080000000010000000",
+        ),
+        (b"uid;X-VENDOR=a:one@example.com", "one@example.com"),
+        (b"X-UID:one", ""),
+        (b"UID:", ""),
+        (b"UID:" + b"x" * 600, ""),
+    ],
+)
+def test_the_id_of_a_meeting_is_unfolded(written, read_as):
+    raw = read("meeting_request").replace(b"\r\n", b"\n").replace(b"UID:1@example.com", written)
+    assert parse(raw).calendar_uid == read_as
 
 
 @pytest.mark.parametrize(
