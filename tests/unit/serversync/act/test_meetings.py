@@ -194,6 +194,14 @@ def test_nobody_is_told_of_anything_else(changed):
 
 
 @pytest.mark.rule("R6.22")
+def test_nobody_is_told_of_what_nobody_attends():
+    alone = {"required": ()}
+    write = decide(pair(base=alone, server=alone, store=alone | {"subject": "Other"})).to_server
+    assert write.fields == {"subject": "Other"}
+    assert (write.tell, write.told) == (Tell.NOBODY, ())
+
+
+@pytest.mark.rule("R6.22")
 def test_whoever_comes_or_goes_is_told_and_the_others_are_not():
     base = {"required": (BEN, CLEO)}
     write = decide(
@@ -394,6 +402,14 @@ def test_an_attendee_may_track_a_meeting_unless_switched_off():
     refused = made_here(**INVITED, track_from_non_organizer=False)
     assert not refused.writes
     assert codes(refused) == ["tracked_by_attendee"]
+
+
+def test_whoever_organizes_a_meeting_may_always_track_it():
+    own = {"item": TRACKED | {"is_meeting": True}}
+    facts = {"track_from_non_organizer": False}
+    assert made_here(**own, **facts).to_store.verb is Verb.CREATE
+    own["item"]["organizer_syncs"] = False
+    assert made_here(**own, **facts).to_store.verb is Verb.CREATE
 
 
 @pytest.mark.rule("R6.29")
