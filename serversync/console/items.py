@@ -22,6 +22,7 @@ from mailboxes.models import Mailbox
 from mailboxes.screens import badge, moment
 from serversync import quarantine
 from serversync.choices import ItemState
+from serversync.console.aboutmeeting import meeting_of
 from serversync.console.byhand import TrackingByHand
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
@@ -263,6 +264,7 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
                 "sentences": sentences_of(data),
                 "reason_words": words_of(item.reason, item.sub_reason),
                 "cause": _cause(item, error),
+                "meeting": meeting_of(item, request.user) if item.is_readable else None,
                 "error": error,
                 "server_actions": ServerAction.objects.filter(item=item).order_by("created_on"),
                 "email": email,
