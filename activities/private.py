@@ -28,11 +28,18 @@ def readable_by(reader: Any) -> Q:
     if not getattr(reader, "is_active", False):
         return NOTHING
     return (
-        Q(is_mapi_private=False)
+        ~_is_private()
         | Q(activity__owning_user=reader.pk)
         | Q(activity__owning_team__in=Asker(reader, "view", None).teams)
         | Q(pk__in=_organized_by(reader))
     )
+
+
+def _is_private() -> Q:
+    """Of an appointment or a series. What differs from its series goes with it, whatever wrote either."""
+    series = RecurringAppointmentMaster.objects.filter(is_mapi_private=True)
+    exceptions = Appointment.objects.filter(series__in=series.values("pk"))
+    return Q(is_mapi_private=True) | Q(pk__in=exceptions.values("pk"))
 
 
 def readable(reader: Any) -> Case:
@@ -50,19 +57,22 @@ def hidden_among(records: Collection[Any], reader: Any) -> set[UUID]:
     none of them is private."""
     found: set[UUID] = set()
     for model in PRIVATE_KINDS:
-        private = (one for one in records if isinstance(one, model) and one.is_mapi_private)
-        keys = [one.pk for one in private]
+        keys = [one.pk for one in records if isinstance(one, model) and _may_be_private(one)]
         if keys:
             seen = model._default_manager.filter(readable_by(reader), pk__in=keys)
             found |= set(keys) - set(seen.values_list("pk", flat=True))
     return found
 
 
+def _may_be_private(record: Any) -> bool:
+    return record.is_mapi_private or getattr(record, "series_id", None) is not None
+
+
 def hidden_pointers(reader: Any) -> Q:
     """Condition on pointers: those whose subject `reader` may not know."""
     hidden = Q()
     for model in PRIVATE_KINDS:
-        closed = model._default_manager.filter(is_mapi_private=True).exclude(readable_by(reader))
+        closed = model._default_manager.filter(_is_private()).exclude(readable_by(reader))
         hidden |= Q(pk__in=closed.values("pk"))
     return hidden
 

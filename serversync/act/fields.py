@@ -54,27 +54,23 @@ class AttributeMapping:
 Overrides = Mapping[str, Direction]
 
 
-def directions(
-    table: Table, overrides: Overrides, settings: ActSettings, *, company: bool = True
-) -> dict[str, Direction]:
+def directions(table: Table, overrides: Overrides, settings: ActSettings) -> dict[str, Direction]:
     """Field of the server -> the way it goes; "attachments" counts as one. Fields that are missing go no way.
 
     `overrides`: key of a mapping -> what an administrator chose; what its row doesn't allow isn't followed.
-    `company`: the user wants the account's name in his contacts."""
+    """
     return {
-        field: direction_of(mapping, overrides, settings, company=company)
+        field: direction_of(mapping, overrides, settings)
         for mapping in mappings_of(table, settings)
         for field in mapping.fields
     }
 
 
 def direction_of(
-    mapping: AttributeMapping, overrides: Overrides, settings: ActSettings, *, company: bool = True
+    mapping: AttributeMapping, overrides: Overrides, settings: ActSettings
 ) -> Direction:
     if mapping.key == "appointment.attachments":
         return Direction.BOTH if settings.attachments else Direction.NONE
-    if mapping.name == "company_name" and not company:
-        return Direction.NONE
     chosen = overrides.get(mapping.key, mapping.default)
     return chosen if chosen in mapping.allowed else mapping.default
 
@@ -301,7 +297,7 @@ _CONTACT = (
         "company_name",
         default=Direction.TO_SERVER,
         allowed=frozenset({Direction.TO_SERVER, Direction.NONE}),
-        note=_("The account's name, for users who want it in their contacts."),
+        note=_("The account's name; choose no direction to leave it out."),
     ),
     _settable(
         _("Personal notes"),

@@ -137,7 +137,6 @@ _TO_SERVER: tuple[tuple[Holds, str], ...] = (
 _TO_STORE: tuple[tuple[Holds, str], ...] = (
     (lambda pair: not pair.record.writable, "not_writable"),
     (lambda pair: pair.record.lifecycle in DONE, "closed_here"),
-    (lambda pair: is_private(pair) and not _tracked_by_owner(pair), "private"),
     # What an attendee changes in his own copy must not reach the meeting by way of the record.
     (lambda pair: pair.record.organizer_elsewhere and not pair.item.organizes, "organizer_decides"),
 )

@@ -96,8 +96,7 @@ class ActRun:
 
     def directions(self, table: Table) -> Mapping[str, Direction]:
         """Field -> the way it goes for this user (R6.14). Files are no field: see `files`."""
-        company = bool(getattr(self.user.settings, "sync_contact_company", True))
-        ways = directions(table, self._overrides, self.settings, company=company)
+        ways = directions(table, self._overrides, self.settings)
         return {name: way for name, way in ways.items() if name != FILES}
 
     @cached_property

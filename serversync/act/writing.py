@@ -17,6 +17,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from mailboxes import alerts
+from mailboxes.alerts import Alert
+from mailboxes.choices import TraceLevel
 from mailboxes.conditions import explain
 from mailboxes.models.base import uuid7
 from mailboxes.protocols.items import (
@@ -106,12 +109,15 @@ def _put_off(run: ActRun, work: Work, error: Exception) -> None:
 
 @dataclass(slots=True)
 class _Page:
-    """`works`: what is on its way to the server."""
+    """`works`: what is on its way to the server. `forgotten`: links of pairs of which nothing is left, once
+    that was carried out."""
 
     run: ActRun
     works: list[Work] = field(default_factory=list)
     revisions: list[SyncRevision] = field(default_factory=list)
     asked: list[Link] = field(default_factory=list)
+    forgotten: set[UUID] = field(default_factory=set)
+    told: list[Alert] = field(default_factory=list)
 
     def store(self, works: Sequence[Work]) -> None:
         """`works` are those that the server has to hear of, then."""
@@ -146,8 +152,9 @@ class _Page:
 
     def save(self, works: Iterable[Work], columns: Sequence[str] = SAVED) -> None:
         now = self.run.clock()
-        links = [work.link for work in works if work.decision.link is not LinkTo.FORGET]
-        forgotten = [work.link.pk for work in works if work.decision.link is LinkTo.FORGET]
+        mine = [work.link for work in works]
+        links = [link for link in mine if link.pk not in self.forgotten]
+        forgotten = [link.pk for link in mine if link.pk in self.forgotten]
         for link in links:
             link.modified_on = now
         Link.objects.bulk_update(links, columns, batch_size=PAGE)
@@ -161,6 +168,8 @@ class _Page:
         run = self.run
         if self.asked:
             answers.announce(run.mailbox, self.asked, run.clock(), run.organization)
+        if self.told:
+            alerts.raise_all(run.mailbox, self.told, now=run.clock(), organization=run.organization)
 
     # -- the store
 
@@ -213,6 +222,9 @@ class _Page:
             if write.verb is Verb.CREATE:
                 work.link.object_id = stored.key
             self._count(STORED[write.verb])
+            if work.decision.alert:
+                key = str(work.link.pk)
+                self.told.append(Alert(work.decision.alert, key, level=TraceLevel.WARNING))
             self._revise(work, write, RevisionSide.STORE, work.store, stored.deleted)
 
     # -- the server
@@ -337,6 +349,7 @@ class _Page:
             self._revise_link(work, "unlink")
             return
         if decision.link is LinkTo.FORGET:
+            self.forgotten.add(link.pk)
             return
         if decision.base is not None:
             if link.state != LinkState.LINKED:

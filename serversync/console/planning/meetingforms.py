@@ -46,6 +46,7 @@ from serversync.console.planning.people import (
     typed_of,
 )
 from serversync.console.regarding import key_of, key_of_ref, record_at
+from serversync.outbox.rights import may_send_as
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -218,6 +219,16 @@ class WithAttendees(ActivityForm):
         if wanted not in users and isinstance(found := record_at(wanted, self.actor), SystemUser):
             users[wanted] = str(found)
         yield from users.items()
+
+    def clean_organizer(self) -> str:
+        """Invitations go out in his name, so whoever makes somebody else the organizer needs what sending
+        mail as him needs (R5.24)."""
+        chosen: str = self.cleaned_data.get("organizer", "")
+        if chosen and chosen not in (KEPT, self._stored_organizer()):
+            user = record_at(chosen, self.actor)
+            if isinstance(user, SystemUser) and (why := may_send_as(self.actor, user)):
+                raise forms.ValidationError(why)
+        return chosen
 
     def parties(self) -> list[NewParty]:
         found = super().parties()

@@ -182,6 +182,7 @@ def test_one_address_or_all_three() -> None:
     assert [three[f"{place}_address"] for place in ("business", "home", "other")] == [BOTH] * 3
 
 
-def test_the_company_follows_the_user() -> None:
+def test_the_company_can_be_left_out() -> None:
     assert ways(Table.CONTACT)["company_name"] == TO_SERVER
-    assert directions(Table.CONTACT, {}, PLAIN, company=False)["company_name"] == NONE
+    chosen = {"contact.company_name": Direction.NONE}
+    assert directions(Table.CONTACT, chosen, PLAIN)["company_name"] == NONE
