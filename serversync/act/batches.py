@@ -14,13 +14,14 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from mailboxes import access, alerts
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.act import guard
 from serversync.act.byhand import DECIDE, Refused, forget_question, in_parts, note_again, unlinked
-from serversync.act.choices import BatchKind, BatchState, LinkState
+from serversync.act.choices import BatchKind, BatchState, ChangeType, LinkState
 from serversync.act.types import Reason, Verb
 from serversync.models import (
     ActState,
@@ -66,29 +67,44 @@ def _code_of(batch: ParkedBatch) -> str:
 
 @transaction.atomic
 def approve(
-    batch: ParkedBatch, *, actor: SystemUser, now: datetime, only: Some = None
+    batch: ParkedBatch,
+    *,
+    actor: SystemUser,
+    now: datetime,
+    only: Some = None,
+    seen: datetime | None = None,
 ) -> ParkedBatch:
-    """`only`: keys of its changes. Raises Refused, PermissionDenied."""
-    row = _locked(batch, actor)
+    """`only`: keys of its changes. `seen`: `changed_on` as it was shown, so that nobody approves what was parked
+    since. Raises Refused, PermissionDenied."""
+    row = _locked(batch, actor, seen)
     changes = _changes(row, only)
+    is_all = not more_to_come(row)
     for part in in_parts([change.pk for change in changes]):
         ParkedChange.objects.filter(pk__in=part).update(approved=True)
     _release(changes, now)
-    return _ended(row, actor, now)
+    return _ended(row, actor, now, is_all)
 
 
 @transaction.atomic
-def drop(batch: ParkedBatch, *, actor: SystemUser, now: datetime, only: Some = None) -> ParkedBatch:
+def drop(
+    batch: ParkedBatch,
+    *,
+    actor: SystemUser,
+    now: datetime,
+    only: Some = None,
+    seen: datetime | None = None,
+) -> ParkedBatch:
     """Neither side loses anything by it. Raises Refused, PermissionDenied."""
-    row = _locked(batch, actor)
+    row = _locked(batch, actor, seen)
     changes = _changes(row, only)
+    is_all = not more_to_come(row)
     reason = Reason("dropped_by_hand", {"by": str(actor)})
     told = [made for change in changes if (made := _decline(change, now, reason)) is not None]
     SyncRevision.objects.bulk_create(told, batch_size=500)
     _release([change for change in changes if change.link.state != LinkState.UNLINKED], now)
     for part in in_parts([change.pk for change in changes]):
         ParkedChange.objects.filter(pk__in=part).delete()
-    return _ended(row, actor, now)
+    return _ended(row, actor, now, is_all)
 
 
 @transaction.atomic
@@ -97,7 +113,7 @@ def decide_again(batch: ParkedBatch, *, actor: SystemUser, now: datetime) -> Par
     row = _locked(batch, actor)
     changes = _changes(row, None)
     _release(changes, now)
-    return _end(row, BatchState.OVERTAKEN, actor, now)
+    return _end(row, BatchState.OVERTAKEN, actor, now, False)
 
 
 def may_decide(user: Any, batch: ParkedBatch) -> bool:
@@ -105,7 +121,21 @@ def may_decide(user: Any, batch: ParkedBatch) -> bool:
     return access.may(user, DECIDE, batch)
 
 
-def _locked(batch: ParkedBatch, actor: SystemUser) -> ParkedBatch:
+def more_to_come(batch: ParkedBatch) -> int:
+    """Pairs of a first synchronization that no cycle has looked at yet: they aren't shown, so they aren't
+    approved with the rest."""
+    if batch.kind != BatchKind.FIRST:
+        return 0
+    noted = ExchangeSyncIdMapping.objects.exclude(
+        from_crm_change_type=ChangeType.NONE, to_crm_change_type=ChangeType.NONE
+    )
+    generation = batch.mailbox.account_generation
+    fresh = noted.filter(mailbox=batch.mailbox_id, generation=generation, batch=None)
+    released = ParkedChange.objects.filter(batch=batch, link=OuterRef("pk"))
+    return fresh.filter(~Exists(released), retries=0, next_attempt_at=None).count()
+
+
+def _locked(batch: ParkedBatch, actor: SystemUser, seen: datetime | None = None) -> ParkedBatch:
     if not may_decide(actor, batch):
         raise access.refusal(ParkedBatch, DECIDE)
     row = ParkedBatch.objects.select_for_update(of=("self",)).get(pk=batch.pk)
@@ -113,6 +143,8 @@ def _locked(batch: ParkedBatch, actor: SystemUser) -> ParkedBatch:
         raise Refused(
             _("It is no longer what you saw: %(state)s.") % {"state": row.get_state_display()}
         )
+    if seen is not None and row.changed_on != seen:
+        raise Refused(_("More was parked since you looked, or less. Look at it again."))
     return row
 
 
@@ -158,20 +190,24 @@ def _release(changes: Iterable[ParkedChange], now: datetime) -> None:
     note_again(links, now)
 
 
-def _ended(batch: ParkedBatch, actor: SystemUser, now: datetime) -> ParkedBatch:
+def _ended(batch: ParkedBatch, actor: SystemUser, now: datetime, is_all: bool) -> ParkedBatch:
     """If nothing of it is undecided."""
     if batch.changes.filter(approved=False).exists():
         ParkedBatch.objects.filter(pk=batch.pk).update(changed_on=now)
         announce(batch, now)
         return batch
     any_approved = batch.changes.exists()
-    return _end(batch, BatchState.APPROVED if any_approved else BatchState.DROPPED, actor, now)
+    state = BatchState.APPROVED if any_approved else BatchState.DROPPED
+    return _end(batch, state, actor, now, is_all)
 
 
-def _end(batch: ParkedBatch, state: BatchState, actor: SystemUser, now: datetime) -> ParkedBatch:
+def _end(
+    batch: ParkedBatch, state: BatchState, actor: SystemUser, now: datetime, is_all: bool
+) -> ParkedBatch:
+    """`is_all`: nothing of a first synchronization is left that nobody was shown."""
     batch.state, batch.ended_on, batch.ended_by = state, now, actor
     batch.save(update_fields=["state", "ended_on", "ended_by"])
-    if batch.kind == BatchKind.FIRST and state != BatchState.OVERTAKEN:
+    if batch.kind == BatchKind.FIRST and is_all:
         ActState.objects.filter(mailbox=batch.mailbox_id, began_at=None).update(began_at=now)
     settle(batch.mailbox, now)
     return batch

@@ -6,7 +6,9 @@ Subjects and values are for who may read the mailbox (R8.30).
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -16,6 +18,7 @@ from django.db.models.fields.json import KT
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
@@ -125,11 +128,12 @@ class BatchConsole(Deeds, PageOfMailbox):
         ]
 
     def approve(self, request: HttpRequest, queryset: "QuerySet[ParkedBatch]") -> None:
-        self._do(request, queryset, batches.approve, __("Approved. The next cycle does it."))
+        words = __("Approved. The next cycle does it.")
+        self._do(request, queryset, batches.approve, words, seen=_seen(request))
 
     def drop(self, request: HttpRequest, queryset: "QuerySet[ParkedBatch]") -> None:
         words = __("Dropped. Neither side has lost anything.")
-        self._do(request, queryset, batches.drop, words)
+        self._do(request, queryset, batches.drop, words, seen=_seen(request))
 
     def decide_again(self, request: HttpRequest, queryset: "QuerySet[ParkedBatch]") -> None:
         words = __("The next cycle decides all of it anew.")
@@ -168,7 +172,8 @@ class BatchConsole(Deeds, PageOfMailbox):
         part = list(rows[number * PER_PAGE : (number + 1) * PER_PAGE])
         people = _people(batch)
         answer = super().render_change_form(request, context, *args, **kw)
-        deeds = answer.context_data.get("deeds", [])
+        stamp = urlencode({"seen": batch.changed_on.isoformat()})
+        deeds = [(one, f"{url}?{stamp}") for one, url in answer.context_data.get("deeds", [])]
         answer.context_data |= {
             "title": str(batch.get_kind_display()),
             "batch": batch,
@@ -177,6 +182,7 @@ class BatchConsole(Deeds, PageOfMailbox):
             "some_deeds": [one for one in deeds if one[0].name.endswith("_some")],
             "because": reasons_words(batch.reasons),
             "counts": _counts(batch),
+            "to_come": batches.more_to_come(batch) if batch.state == BatchState.WAITING else 0,
             "people": people[:MOST_NAMED],
             "people_count": len(people),
             "outside_count": sum(outside for _address, outside in people),
@@ -187,6 +193,15 @@ class BatchConsole(Deeds, PageOfMailbox):
             "previous_page": number - 1 if number else None,
         }
         return answer
+
+
+def _seen(request: HttpRequest) -> datetime:
+    """When the batch had last changed as it was shown; who doesn't say has seen nothing."""
+    try:
+        told = parse_datetime(request.GET.get("seen", ""))
+    except ValueError:
+        told = None
+    return told or datetime.min.replace(tzinfo=UTC)
 
 
 def _ticked(request: HttpRequest) -> set[UUID]:

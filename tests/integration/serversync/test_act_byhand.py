@@ -160,6 +160,17 @@ def test_a_cancellation_waits_through_restarts_until_it_is_approved():
     assert held(ada, CALENDAR) == []
 
 
+@pytest.mark.rule("R6.51", "R10.6")
+def test_what_no_cycle_has_looked_at_yet_is_not_approved_with_the_first_part(mailbox, ada):
+    begun(mailbox, began_at=None)
+    found = batch(mailbox, BatchKind.FIRST)
+    parked(found, pair(mailbox, base=None), Write(verb=Verb.CREATE))
+    pair(mailbox, base=None, state=LinkState.NOTED, from_crm_change_type=ChangeType.CREATED)
+    assert batches.more_to_come(found) == 1
+    done = batches.approve(found, actor=ada, now=NOW)
+    assert (done.state, ActState.objects.get().began_at) == (BatchState.APPROVED, None)
+
+
 @pytest.mark.rule("R6.51")
 def test_a_first_synchronization_of_any_size_is_approved_in_few_statements(
     mailbox, ada, django_assert_max_num_queries

@@ -1,6 +1,7 @@
 """The pages of appointments, contacts and tasks: what waits, what is asked, pairs and their history; and for whom."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -83,6 +84,9 @@ def page_of(row, name="change"):
 
 def deed(client, row, name, **data):
     url = reverse(f"admin:serversync_{row._meta.model_name}_do", args=[row.pk, name])
+    if isinstance(row, ParkedBatch):
+        row.refresh_from_db()
+        url += "?" + urlencode({"seen": row.changed_on.isoformat()})
     return client.post(url, data, follow=True)
 
 
@@ -146,6 +150,20 @@ def test_it_is_approved_in_part_and_the_rest_dropped(waiting, owner):
     assert waiting.state == BatchState.APPROVED and "Neither side has lost" in shown
     second.link.refresh_from_db()
     assert second.link.state == LinkState.UNLINKED
+
+
+@pytest.mark.rule("R6.46")
+def test_what_was_parked_since_it_was_looked_at_is_not_approved_with_the_rest(waiting, owner):
+    page = owner.get(page_of(waiting))
+    (approve,) = [url for one, url in page.context["deeds"] if one.name == "approve"]
+    parked(waiting, pair(waiting.mailbox))
+    ParkedBatch.objects.update(changed_on=timezone.now())
+    plain = approve.partition("?")[0]
+    for url in (approve, plain, f"{plain}?seen=2026-13-45T00:00", f"{plain}?seen=2026-01-01"):
+        assert "Look at it again" in text(owner.post(url, follow=True))
+    waiting.refresh_from_db()
+    assert waiting.state == BatchState.WAITING
+    assert not waiting.changes.filter(approved=True).exists()
 
 
 def test_nothing_ticked_is_nothing_done(waiting, owner):
