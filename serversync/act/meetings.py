@@ -12,7 +12,7 @@ from typing import Any
 from mailboxes.protocols.items import Fields, Person, Sensitivity, ShowAs, Tell, When
 from mailboxes.recurrence import Recurrence
 from serversync.act import times
-from serversync.act.merging import SERVER, STORE, Closed, is_blank, same
+from serversync.act.merging import SERVER, STORE, Closed, is_blank
 from serversync.act.types import DONE, Lifecycle, Pair, Side, Started, Table, Write
 
 ATTENDEES = ("required", "optional")
@@ -249,10 +249,9 @@ def tell_update(
     was, now_are = attendees(before), attendees(after)
     if not matters or not was | now_are or not times.is_ahead(after, now):
         return Tell.NOBODY, frozenset()
-    if linking or matters <= set(ATTENDEES):
-        moved = was ^ now_are
-        return (Tell.CHANGED, moved) if moved else (Tell.NOBODY, moved)
-    return Tell.ALL, was | now_are
+    if (moved := was ^ now_are) and (linking or matters <= set(ATTENDEES)):
+        return Tell.CHANGED, moved
+    return (Tell.NOBODY, moved) if linking else (Tell.ALL, was | now_are)
 
 
 def _matters(name: str, before: Fields, changed: Fields, state: Lifecycle) -> bool:
@@ -270,7 +269,7 @@ def _matters(name: str, before: Fields, changed: Fields, state: Lifecycle) -> bo
 def _moves(before: Any, after: Any, is_series: bool) -> bool:
     """A zone alone moves a series, and nothing else (R6.35)."""
     if not (isinstance(before, When) and isinstance(after, When)):
-        return not same(before, after)
+        return True
     same_zone = before.zone == after.zone or not is_series
     return not same_zone or replace(before, zone="") != replace(after, zone="")
 

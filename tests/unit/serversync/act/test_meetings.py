@@ -194,6 +194,25 @@ def test_nobody_is_told_of_anything_else(changed):
 
 
 @pytest.mark.rule("R6.22")
+def test_all_are_told_when_somebody_need_not_come_any_more():
+    base = {"required": (BEN, CLEO)}
+    write = decide(
+        pair(base=base, server=base, store={"required": (BEN,), "optional": (CLEO,)})
+    ).to_server
+    assert write.tell is Tell.ALL
+    assert write.told == ("ben@example.com", "cleo@example.com")
+
+
+@pytest.mark.rule("R6.22")
+def test_whoever_comes_as_another_kind_of_attendee_is_told_alone():
+    base = {"required": (BEN,)}
+    write = decide(
+        pair(base=base, server=base, store={"required": (), "optional": (CLEO,)})
+    ).to_server
+    assert write.tell is Tell.CHANGED
+
+
+@pytest.mark.rule("R6.22")
 def test_nobody_is_told_of_what_nobody_attends():
     alone = {"required": ()}
     write = decide(pair(base=alone, server=alone, store=alone | {"subject": "Other"})).to_server
@@ -499,7 +518,6 @@ def test_a_linked_item_that_becomes_private_is_private_here_as_well():
     """Its words come too: owner and organizer read them, and nobody else any longer."""
     private = decide(pair(server={"sensitivity": Sensitivity.PRIVATE, "body": "Mine"}))
     assert private.to_store.fields == {"sensitivity": Sensitivity.PRIVATE, "body": "Mine"}
-
 
 
 @pytest.mark.rule("R6.36a")
