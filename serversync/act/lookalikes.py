@@ -89,6 +89,8 @@ class _Joining:
         assert work.store is not None and work.link.object_id is not None
         addresses, name = contact_keys(work.store.fields)
         is_contact = work.table is Table.CONTACT
+        if not is_contact:  # by which it is made, if nothing like it is there: others may have it
+            work.link.uid = work.link.uid or self._uids.get(work.link.object_id, "")
         return UnlinkedRecord(
             key=work.link.object_id,
             table=work.table,
@@ -115,7 +117,9 @@ class _Joining:
         addresses = sorted({address for one in mine for address in one.addresses})
         uids = sorted({one.uid for one in mine if one.uid})
         ids = [one.id for one in server.find_addresses(CONTACTS, addresses)] if addresses else []
-        ids += [one.id for one in server.find_uids(CALENDAR, uids)] if uids else []
+        for folder in self.run.folders if uids else ():
+            if folder.holds == CALENDAR:
+                ids += [one.id for one in server.find_uids(folder.folder, uids)]
         wanted = [identifier for identifier in dict.fromkeys(ids) if self._is_free(identifier)]
         linked = set(
             self.run.links()

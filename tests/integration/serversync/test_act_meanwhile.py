@@ -8,13 +8,13 @@ from activities.models import Contact, Task
 from mailboxes.choices import StateCode
 from mailboxes.models import SystemUser
 from mailboxes.protocols.errors import ConnectionLost
-from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind
-from serversync.act import byhand
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, Tell
+from serversync.act import batches, byhand
 from serversync.act.choices import LinkState
 from serversync.models import ExchangeSyncIdMapping as Link
 from serversync.models import UserQuery
 from tests.fakeitems import Fate
-from tests.integration.serversync.acts import ActAccount, act_account
+from tests.integration.serversync.acts import ActAccount, act_account, meeting, people
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import (
     appointment,
@@ -117,6 +117,43 @@ def test_what_was_unlinked_before_it_was_linked_stays_so(ada):
     ada.account.categorize(item, *category(ada))
     ada.quiet()
     assert Task.objects.exists()
+
+
+@pytest.mark.parametrize("fate", [Fate.LOST_BEFORE, Fate.STALE, Fate.REFUSED])
+def test_deletion_that_failed_is_made_up_for(ada, fate):
+    made = task(ada)
+    ada.quiet()
+    scheduling.delete([made.pk], now=ada.now)
+    ada.prepare = lambda server: server.fate("delete", fate)
+    ada.cycle()
+    assert held(ada, TASKS)
+    ada.prepare = lambda server: None
+    ada.later(minutes=15)
+    ada.quiet()
+
+    assert not held(ada, TASKS)
+
+
+def test_meeting_that_only_an_attendee_has_left_is_made_as_the_same_again(ada):
+    """Otherwise the attendee would get a second one."""
+    site = ada.account.site
+    ben = act_account("ben", site=site)
+    made = ada.account.add(
+        ItemKind.APPOINTMENT, subject="Plan", when=meeting(), required=people("ben@example.com")
+    )
+    item = ada.account.items[made]
+    ada.account.tell(item, Tell.ALL, (), item.attendees)
+    ada.account.remove(made)
+    ben.account.categorize(ben.account.named("Plan").id, *category(ben))
+    ben.quiet()
+    ada.now = ben.now
+    ada.quiet()
+    ada.later(minutes=1)
+    batches.approve(ada.batch, actor=root(), now=ada.now)
+    ada.quiet()
+
+    assert {each.uid for each in held(ada, CALENDAR)} == {item.uid}
+    assert len(held(ben, CALENDAR)) == 1
 
 
 def root() -> SystemUser:
