@@ -409,7 +409,7 @@ def _pair(run: ActRun, work: Work) -> Pair:
         base=base,
         store=work.store,
         server=work.server,
-        record=work.record,
+        record=replace(work.record, from_a_server=bool(link.uid) and not link.exchange_entry_id),
         item=work.facts,
         directions=run.directions(work.table),
         settings=run.settings,

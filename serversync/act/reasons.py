@@ -117,6 +117,11 @@ REASONS: dict[str, Because] = {
     "organizer_decides": Because(
         _("The organizer's mailbox is synchronized, so this copy changes nothing here."), "R6.29"
     ),
+    "not_in_organizers_mailbox": Because(
+        _("It came from a server, and the organizer's mailbox has no such meeting."),
+        "R6.20",
+        _("Approve it only if he wants it there: everybody would be invited in his name."),
+    ),
     "organizer_elsewhere": Because(
         _("Another user's mailbox still holds this meeting, so no second one is made."),
         "R6.32",

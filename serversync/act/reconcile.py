@@ -204,12 +204,16 @@ def _create_there(pair: Pair, now: datetime) -> Decision:
     invites = pair.table.is_meeting and meetings.invites(pair) and pair.record.lifecycle not in DONE
     write = _inviting(write, source.fields, now) if invites else write
     state = _state_after(pair, source.fields, {})
+    # An invitation that others tracked names whomever it likes, and the organizer may have deleted his own.
+    unasked = pair.record.from_a_server and write.mails and pair.settings.ask_before_cancelling
+    why = (Reason("not_in_organizers_mailbox"),) if unasked else ()
     return Decision(
         link=LinkTo.LINK,
         to_store=Write(verb=Verb.UPDATE, lifecycle=state) if state else None,
         to_server=write,
         base=_base(pair, {**sent, **_organizer(pair)}, told),
-        reasons=(Reason("matches_filter"), *_told(pair, write)),
+        must_wait=unasked,
+        reasons=(Reason("matches_filter"), *why, *_told(pair, write)),
     )
 
 

@@ -124,9 +124,9 @@ class RecordFacts:
     `matches`: one of the user's active filters matches it. `readable`, `writable`: by the mailbox's user
     (R6.7). `owned`: he owns it. `organizes`: he is its organizer; `has_organizer`: there is one.
     `organizer_before`: he was when both sides were last equal. `organizer_elsewhere`: another mailbox's link
-    holds the meeting as its organizer's, so that a second one must not be made (R6.32). `draft`: not sent to
-    attendees yet (R6.24). `busy`: names of parties that have something else at that time (R6.26).
-    `attendees`: number of them; `without_address`: who takes part and can't be told. Of a record that was
+    holds the meeting as its organizer's, so that a second one must not be made (R6.32). `from_a_server`: it
+    has a meeting's id that some server gave it. `draft`: not sent to attendees yet (R6.24). `busy`: names of
+    parties that have something else at that time (R6.26). `attendees`: number of them; `without_address`: who takes part and can't be told. Of a record that was
     deleted: as it was last.
     """
 
@@ -139,6 +139,7 @@ class RecordFacts:
     has_organizer: bool = True
     organizer_before: bool = False
     organizer_elsewhere: bool = False
+    from_a_server: bool = False
     draft: bool = False
     busy: tuple[str, ...] = ()
     attendees: int = 0

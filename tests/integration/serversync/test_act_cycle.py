@@ -10,7 +10,14 @@ from activities.choices import ActivityState, ActivityType, ParticipationType, T
 from activities.models import ActivityPointer, Appointment, Contact, DeletedRecord, Task
 from mailboxes.choices import StateCode
 from mailboxes.models import Organization
-from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, TaskProgress
+from mailboxes.protocols.items import (
+    CALENDAR,
+    CONTACTS,
+    TASKS,
+    ItemKind,
+    Person,
+    TaskProgress,
+)
 from serversync import marks
 from serversync.act import batches
 from serversync.act.choices import ActOutcome, BatchKind, LinkState
@@ -469,3 +476,25 @@ def test_completion_here_reaches_the_server_although_it_leaves_the_filter(ada):
 
     (item,) = held(ada, TASKS)
     assert item.fields["status"] == TaskProgress.COMPLETED
+
+
+@pytest.mark.rule("R6.20", "R10.7")
+def test_meeting_that_others_tracked_is_not_made_for_its_alleged_organizer_unasked(ada):
+    """Whoever writes an invitation names whom he likes as its organizer."""
+    ben = act_account("ben")
+    ben.account.receive(
+        "ada@example.com",
+        uid="forged-1",
+        subject="Pay at once",
+        when=meeting(),
+        required=(Person("ben@example.com"), Person("victim@outside.example")),
+        categories=category(ben),
+    )
+    ben.quiet()
+    assert Appointment.objects.get().activity.subject == "Pay at once"
+    ada.quiet()
+
+    assert not ada.account.mails
+    assert not held(ada, CALENDAR)
+    (change,) = ada.batch.changes.all()
+    assert "victim@outside.example" in change.told
