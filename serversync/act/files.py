@@ -18,6 +18,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from activities import blobs
 from mailboxes.protocols.errors import MessageError, MessageGone, ServerError
 from mailboxes.protocols.items import ItemFile, Outcome, WrittenItem
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 
 INTERNAL = "ActItemInternalError"
 REFUSED = "ActionRefused"
+PAGE = 100
 RETRY = timedelta(minutes=5)
 #: What servers count beside the content.
 AROUND = 64 * 1024
@@ -47,15 +50,21 @@ def carry_over(run: ActRun, works: Sequence[Work]) -> None:
     """Of pairs that `writing` has made equal."""
     wanted = [work for work in works if work.has_files and work.link.object_id is not None]
     here = stored.files_of([_key(work) for work in wanted]) if wanted else {}
+    equal: list[_Pair] = []
     for work in wanted:
+        pair = _Pair(run, work, here.get(_key(work), []))
         try:
             with run.timed("files"):
-                _Pair(run, work, here.get(_key(work), [])).carry()
+                pair.carry()
+            if pair.equal is not None:
+                equal.append(pair)
         except (ServerError, LeaseLost):
             raise
         except Exception as error:  # whatever one pair's files do is that pair's
             log.exception("mailbox %s: files of one pair failed", run.mailbox.pk)
             _put_off(run, work, INTERNAL, f"{type(error).__name__}: {error}")
+    if equal:
+        _note_equal(run, equal)
 
 
 def _key(work: Work) -> UUID:
@@ -66,7 +75,8 @@ def _key(work: Work) -> UUID:
 @dataclass(slots=True)
 class _Pair:
     """One appointment with the files of both sides. `there`: by id; `read`: those that were just read. `failed`:
-    why a file was not taken, or could not be had. `wait`: the server must be looked at again, after so long."""
+    why a file was not taken, or could not be had. `wait`: the server must be looked at again, after so long. `equal`:
+    what is known now, where nothing was carried and nothing is to be told."""
 
     run: ActRun
     work: Work
@@ -77,6 +87,7 @@ class _Pair:
     failed: dict[FileId, str] = field(default_factory=dict)
     undone: set[FileId] = field(default_factory=set)
     wait: timedelta | None = None
+    equal: Known | None = None
 
     @property
     def link(self) -> Link:
@@ -233,9 +244,12 @@ class _Pair:
         new = {stored.id_of(file): file for file in self.read}
         wanted = [new[one] for one in sorted(done.add_here) if one in new]
         gone = [file for file in self.here if file.id in done.remove_here]
-        staged = stored.stage(wanted)
         still = {file.id for file in self.here} | set(self.there.values())
         self.left_out &= still
+        if not (done.to_store or done.to_server or self._has_news(known)):
+            self.equal = self._known(known, done)
+            return
+        staged = stored.stage(wanted)
         run, now = self.run, self.run.clock()
         with run.writing():
             stored.add(_key(self.work), wanted, staged)
@@ -244,6 +258,10 @@ class _Pair:
             self._revise(known, done)
             lost = done.add_here - set(new)
             self._note(self._known(known, replace(done, base=done.base - lost)))
+
+    def _has_news(self, known: Known) -> bool:
+        trouble = bool(self.failed or known.tries or self.wait is not None)
+        return trouble or self.left_out != known.left_out
 
     def _say_left_out(self) -> None:
         if self.work.pair is not None and meetings.is_own(self.work.pair):
@@ -307,18 +325,14 @@ class _Pair:
         )
 
     def _note(self, known: Known) -> None:
-        """The base on the link. A person who touched it meanwhile is heard: what they noted stays."""
-        link, run = self.link, self.run
-        link.base = (link.base or {}) | {KEY: known.data()}
-        rows = Link.objects.filter(pk=link.pk)
-        rows.update(base=link.base, change_key=link.change_key)
         if self.wait is not None:
-            _note_again(run, link, self.wait)
+            columns = _again(self.run, self.wait)
         elif self.failed:
             words = "; ".join(f"{file.name}: {why}" for file, why in sorted(self.failed.items()))
-            _tell(run, link, REFUSED, words, known.tries)
+            columns = _trouble(self.run, REFUSED, words, known.tries)
         else:
-            _own_note(link).update(from_crm_change_type=ChangeType.NONE)
+            columns = {"from_crm_change_type": ChangeType.NONE}
+        _write(self.link, known, columns)
 
 
 def _names(files: Iterable[FileId]) -> list[str]:
@@ -328,46 +342,69 @@ def _names(files: Iterable[FileId]) -> list[str]:
 # -- what is noted on links ------------------------------------------------------------------------
 
 
-def _own_note(link: Link) -> Any:
-    """The row, if it still says what `writing` has noted."""
+def _own_notes(links: Iterable[Link]) -> Any:
+    """The rows that still say what `writing` has noted. A person who touched one meanwhile is heard."""
+    rows = Q()
+    for link in links:
+        rows |= Q(pk=link.pk, modified_on=link.modified_on)
     return Link.objects.filter(
-        pk=link.pk,
-        modified_on=link.modified_on,
-        from_crm_change_type=ChangeType.AGAIN,
-        to_crm_change_type=ChangeType.NONE,
+        rows, from_crm_change_type=ChangeType.AGAIN, to_crm_change_type=ChangeType.NONE
     )
 
 
-def _note_again(run: ActRun, link: Link, wait: timedelta) -> None:
+def _write(link: Link, known: Known, columns: Mapping[str, Any]) -> None:
+    """The base, and what is noted; of a link that a person touched only the version."""
+    base = (link.base or {}) | {KEY: known.data()}
+    told = {"base": base, "change_key": link.change_key, **columns}
+    if not _own_notes([link]).update(**told):
+        Link.objects.filter(pk=link.pk).update(change_key=link.change_key)
+
+
+def _note_equal(run: ActRun, pairs: Sequence[_Pair]) -> None:
+    """Two statements for each page, and one for those of which more is known than before."""
+    with run.timed("files"), run.writing():
+        for start in range(0, len(pairs), PAGE):
+            page = pairs[start : start + PAGE]
+            mine = _own_notes(pair.link for pair in page)
+            keys = set(mine.select_for_update().values_list("pk", flat=True))
+            changed = []
+            for pair in page:
+                assert pair.equal is not None
+                if pair.link.pk in keys and attached.known(pair.link.base) != pair.equal:
+                    pair.link.base = (pair.link.base or {}) | {KEY: pair.equal.data()}
+                    changed.append(pair.link)
+            if changed:
+                Link.objects.bulk_update(changed, ["base"])
+            mine.update(from_crm_change_type=ChangeType.NONE)
+
+
+def _again(run: ActRun, wait: timedelta) -> dict[str, Any]:
     """Both sides are looked at anew."""
     at = run.clock() + wait if wait else None
-    _own_note(link).update(to_crm_change_type=ChangeType.AGAIN, next_attempt_at=at)
     run.result.soon |= at is None
+    return {"to_crm_change_type": ChangeType.AGAIN, "next_attempt_at": at}
 
 
-def _tell(run: ActRun, link: Link, code: str, text: str, tries: int) -> None:
+def _trouble(run: ActRun, code: str, text: str, tries: int) -> dict[str, Any]:
     """Tried again like the pair itself; then it stays in the item monitor until a side changes (R6.54)."""
     now = run.clock()
     again = tries < run.settings.max_attempts
     change = ChangeType.AGAIN if again else ChangeType.NONE
-    _own_note(link).update(
-        retries=tries,
-        last_sync_error=text[:2048],
-        last_sync_error_code=code,
-        last_sync_error_occurred_on=now,
-        from_crm_change_type=change,
-        to_crm_change_type=change,
-        next_attempt_at=now + RETRY * 2 ** (tries - 1) if again else None,
-    )
+    return {
+        "retries": tries,
+        "last_sync_error": text[:2048],
+        "last_sync_error_code": code,
+        "last_sync_error_occurred_on": now,
+        "from_crm_change_type": change,
+        "to_crm_change_type": change,
+        "next_attempt_at": now + RETRY * 2 ** (tries - 1) if again else None,
+    }
 
 
 def _put_off(run: ActRun, work: Work, code: str, text: str) -> None:
     """Nothing is known of its files now."""
-    link = work.link
-    known = attached.known(link.base)
-    known = replace(known, tries=known.tries + 1, version="")
-    link.base = (link.base or {}) | {KEY: known.data()}
+    before = attached.known(work.link.base)
+    known = replace(before, tries=before.tries + 1, version="")
     count(run.result, ActOutcome.FAILED)
     with run.writing():
-        Link.objects.filter(pk=link.pk).update(base=link.base, change_key=link.change_key)
-        _tell(run, link, code, text, known.tries)
+        _write(work.link, known, _trouble(run, code, text, known.tries))

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from activities import blobs
-from activities.choices import AttachmentErrors
+from activities.choices import AttachmentErrors, ParticipationType
 from activities.models import ActivityMimeAttachment, Appointment, DeletedRecord
 from activities.recyclebin import restore
 from mailboxes.models import Organization
@@ -18,8 +18,14 @@ from tests.factories.activities import RecurringAppointmentMasterFactory
 from tests.fakeitems import FakeItemsServer, Fate
 from tests.integration.serversync.acts import ActAccount, act_account, meeting
 from tests.integration.serversync.cycles import organization
-from tests.integration.serversync.test_act_cycle import appointment, category, contact
+from tests.integration.serversync.test_act_cycle import (
+    appointment,
+    category,
+    contact,
+    takes_part,
+)
 from tests.integration.serversync.test_act_fields import item_of
+from tests.statements import counting
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -378,3 +384,46 @@ def test_what_was_taken_off_there_comes_back_out_of_the_bin(ada):
     assert lines == [("", "list.txt"), ("list.txt", ""), ("", "list.txt")]
     assert "by hand" in undo.why_not(told[0], ada.now)
     assert undo.newest_of(made.pk).verb == "create"
+
+
+def test_files_that_are_equal_cost_as_much_for_many_pairs_as_for_few(ada, monkeypatch):
+    made = [appointment(ada) for _ in range(4)]
+    for record in made:
+        attached(record)
+    ada.quiet()
+    cost, carry_over = [], files.carry_over
+
+    def counted(*order: object) -> None:
+        with counting() as statements:
+            carry_over(*order)
+        cost.append(len(statements))
+
+    monkeypatch.setattr(files, "carry_over", counted)
+    for some in (made[:2], made):
+        for record in some:
+            ada.account.edit(item_of(ada, record).id, location=f"Room {len(some)}")
+        ada.later(minutes=15)
+        ada.cycle()
+
+    few, many = cost
+    assert few == many <= 6
+    assert not any(link.is_pending for link in ada.links)
+
+
+@pytest.mark.rule("R6.34", "R6.20")
+def test_files_of_a_meeting_are_its_organizers(ada):
+    ben = act_account("ben", site=ada.account.site)
+    made = appointment(ada)
+    takes_part(made, ParticipationType.REQUIRED_ATTENDEE, ben.user, "ben@example.com")
+    attached(made)
+    for _round in range(2):
+        ada.quiet()
+        ben.quiet()
+    (copy,) = ben.account.held(CALENDAR)
+    assert (twice(ada, made), copy.files) == (["list.txt"], {})
+
+    ben.account.attach(copy.id, ItemFile("own.txt", "text/plain", 3, content=b"Own"))
+    ben.later(hours=1)
+    ben.quiet()
+    assert here(made) == {"list.txt"}
+    assert [file.name for file in copy.files.values()] == ["own.txt"]
