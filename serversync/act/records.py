@@ -45,10 +45,11 @@ def table_of(record: Model) -> Table | None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A record within sight. `name`: empty where it is private to others."""
+    """A record within sight. `is_private`: to others, so it has no name."""
 
     record: Any
     name: str
+    is_private: bool = False
 
 
 def within_sight(table: Table, keys: Collection[UUID], reader: Any) -> dict[UUID, Seen]:
@@ -58,7 +59,10 @@ def within_sight(table: Table, keys: Collection[UUID], reader: Any) -> dict[UUID
         rows = rows.select_related("activity")
     found = {row.pk: row for row in access.visible_to(reader, rows)}
     hidden = hidden_among(list(found.values()), reader)
-    return {key: Seen(row, "" if key in hidden else name_of(row)) for key, row in found.items()}
+    return {
+        key: Seen(row, "", True) if key in hidden else Seen(row, name_of(row))
+        for key, row in found.items()
+    }
 
 
 def name_of(record: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as __
@@ -14,7 +14,7 @@ from mailboxes import access
 from serversync.act import undo
 from serversync.act.choices import RevisionSide
 from serversync.act.types import Table
-from serversync.console.actseen import HIDDEN, Reader, is_private, told_subject
+from serversync.console.actseen import Reader, told_subject
 from serversync.console.actwords import (
     VERB_LOOKS,
     FieldLine,
@@ -58,24 +58,27 @@ def happened(
     user: Any, revisions: "Iterable[SyncRevision] | QuerySet[SyncRevision]"
 ) -> list[Happened]:
     rows = list(revisions)
-    reader = Reader(user, {row.mailbox_id for row in rows})
+    prefetch_related_objects(rows, "link", "mailbox")
+    reader = Reader(user, rows)
     found = SyncRevision.objects.filter(pk__in=[row.pk for row in rows])
     mine = set(access.visible_to(user, found, "change").values_list("pk", flat=True))
     return [told(row, may_know(reader, row), row.pk in mine) for row in rows]
 
 
 def may_know(reader: Reader, revision: SyncRevision) -> bool:
-    """As of its pair; the pair may be forgotten."""
-    sides = (revision.before, revision.after)
-    if revision.link is not None:
-        return reader.may_know(revision.link, *sides)
-    return revision.mailbox_id in reader.mailboxes and not any(map(is_private, sides))
+    """As of its pair. A change tells only what was changed, so where the pair is forgotten, or what both sides
+    were, nobody but the mailbox's user knows whether it was private (R6.36)."""
+    link = revision.link
+    if link is not None and link.base is not None:
+        return reader.may_know(link, revision.before, revision.after)
+    owner = link.owner_id if link is not None else revision.mailbox.regarding_user_id
+    return bool(owner == reader.user.pk)
 
 
 def subject_of(reader: Reader, revision: SyncRevision) -> str:
     """What it was about; of what is gone, as it was."""
     if not may_know(reader, revision):
-        return HIDDEN
+        return reader.record_name(revision)
     named = revision.link.item_subject if revision.link else ""
     return named or told_subject(revision.before, revision.after) or __("(no subject)")
 

@@ -69,7 +69,7 @@ class RevisionConsole(Deeds, PageOfMailbox):
         answer = super().changelist_view(request, extra_context)
         if (found := (getattr(answer, "context_data", None) or {}).get("cl")) is not None:
             found.result_list = list(found.result_list)
-            reader = Reader(request.user, {row.mailbox_id for row in found.result_list})
+            reader = Reader(request.user, found.result_list)
             for row in found.result_list:
                 row.subject_shown = subject_of(reader, row)
         return answer
@@ -107,7 +107,7 @@ class RevisionConsole(Deeds, PageOfMailbox):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         revision: SyncRevision = kw["obj"]
         answer = super().render_change_form(request, context, *args, **kw)
-        reader = Reader(request.user, {revision.mailbox_id})
+        reader = Reader(request.user, [revision])
         known = may_know(reader, revision)
         mine = access.may(request.user, "change", revision)
         answer.context_data |= {

@@ -193,11 +193,12 @@ def standing_badge(link: Link) -> SafeString:
 
 @dataclass(frozen=True, slots=True)
 class RecordShown:
-    """The record, as far as the reader sees it. `is_there`: there is one at all."""
+    """The record, as far as the reader sees it. `is_there`: there is one at all. `is_open`: and what it is about."""
 
     name: str
     url: str
     is_there: bool
+    is_open: bool = False
 
 
 def page_of_link(request: HttpRequest, link: Link) -> dict[str, Any]:
@@ -205,14 +206,15 @@ def page_of_link(request: HttpRequest, link: Link) -> dict[str, Any]:
     reader = reader_of(request.user, [link])
     known = reader.may_know(link, server)
     subject = reader.subject(link, server)
+    record = _record(link, request.user)
     history = SyncRevision.objects.filter(Q(link=link) | _of_record(link))
     return {
         "title": subject,
         "link": link,
         "looks": standing_badge(link),
         "is_known": known,
-        "record": _record(link, request.user),
-        "fields": fields_of_link(link) if known else [],
+        "record": record,
+        "fields": fields_of_link(link, is_open=record.is_open) if known else [],
         "cause": _cause(link),
         "error": _error(link, known),
         "history": happened(request.user, history.order_by("-made_on", "-pk")[:LATEST]),
@@ -241,14 +243,17 @@ def _record(link: Link, user: Any) -> RecordShown:
     seen = one_within_sight(link.object_type_code, link.object_id, user)
     if seen is None:
         return RecordShown("", "", link.object_id is not None)
-    return RecordShown(seen.name or HIDDEN, page_of(seen.record), True)
+    if seen.is_private:
+        return RecordShown(HIDDEN, page_of(seen.record), True)
+    return RecordShown(seen.name, page_of(seen.record), True, is_open=True)
 
 
-def fields_of_link(link: Link) -> list[FieldLine]:
-    """Record, and the item as it is known: as it was asked about, else as both sides were last."""
+def fields_of_link(link: Link, *, is_open: bool) -> list[FieldLine]:
+    """Record, and the item as it is known: as it was asked about, else as both sides were last. Whoever knows
+    the item need not see the record any more: `is_open`."""
     table = Table(link.object_type_code or Table.APPOINTMENT)
     told: Mapping[str, Any] | None = (link.question_about or {}).get("server") or link.base
-    here = store.sides(table, [link.object_id]) if link.object_id else {}
+    here = store.sides(table, [link.object_id]) if link.object_id and is_open else {}
     side = here.get(link.object_id) if link.object_id else None
     return lines(table.kind, side_data(side) if side else None, told)
 

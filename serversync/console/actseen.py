@@ -1,10 +1,12 @@
 """What of a synchronized pair a reader may know (R8.30, R6.36).
 
 Whoever sees the mailbox sees its pairs. What they are about is for those who may read the mailbox, and of what is private for
-its user alone.
+its user alone. A record that the reader may open anyway keeps its name; what only the server has doesn't.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,8 @@ from django.utils.translation import gettext as __
 from mailboxes import access
 from mailboxes.models import Mailbox, Queue, SystemUser
 from mailboxes.protocols.items import Sensitivity
+from serversync.act.records import within_sight
+from serversync.act.types import Table
 from serversync.models import ExchangeSyncIdMapping
 
 HIDDEN = "***"
@@ -22,10 +26,13 @@ PRIVATE = {Sensitivity.PRIVATE.value, Sensitivity.CONFIDENTIAL.value}
 
 
 class Reader:
-    """One user, asked about many pairs: one statement for their mailboxes."""
+    """One user, asked about many pairs: one statement for their mailboxes, and three for each kind of record.
 
-    def __init__(self, user: Any, mailboxes: Iterable[UUID]) -> None:
-        self.user = user
+    `pairs`: pairs or revisions."""
+
+    def __init__(self, user: Any, pairs: Iterable[Any]) -> None:
+        self.user, self.pairs = user, list(pairs)
+        mailboxes = [one.mailbox_id for one in self.pairs]
         keys = set(mailboxes)
         rows = Mailbox.objects.filter(access.content_readers(user), pk__in=keys) if keys else ()
         self.mailboxes = {row.pk for row in rows}
@@ -39,12 +46,29 @@ class Reader:
 
     def subject(self, link: ExchangeSyncIdMapping, *sides: Mapping[str, Any] | None) -> str:
         if not self.may_know(link, *sides):
-            return HIDDEN
+            return self.record_name(link)
         return link.item_subject or told_subject(*sides, link.base) or __("(no subject)")
+
+    def record_name(self, pair: Any) -> str:
+        """What a record of a pair is called here, if the reader may open it."""
+        return self._names.get((pair.object_type_code, pair.object_id), HIDDEN)
+
+    @cached_property
+    def _names(self) -> dict[tuple[int, UUID], str]:
+        wanted: dict[int, set[UUID]] = defaultdict(set)
+        for one in self.pairs:
+            if one.object_type_code is not None and one.object_id is not None:
+                wanted[one.object_type_code].add(one.object_id)
+        return {
+            (code, key): seen.name or __("(no subject)")
+            for code, keys in wanted.items()
+            for key, seen in within_sight(Table(code), keys, self.user).items()
+            if not seen.is_private
+        }
 
 
 def reader_of(user: Any, links: Iterable[ExchangeSyncIdMapping]) -> Reader:
-    return Reader(user, {link.mailbox_id for link in links})
+    return Reader(user, links)
 
 
 def is_private(side: Mapping[str, Any] | None) -> bool:
