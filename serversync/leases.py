@@ -41,7 +41,7 @@ from serversync.models import Workload
 
 LEASE = timedelta(minutes=5)
 #: The workloads that the engine runs.
-OPERATIONS = (Operation.INCOMING, Operation.OUTGOING)
+OPERATIONS = (Operation.INCOMING, Operation.OUTGOING, Operation.ACT)
 #: Claims take turns on PostgreSQL, so that two workers can't both take an account's last connection.
 CLAIM_LOCK = 0x73657276657273
 

@@ -131,7 +131,7 @@ def _note_item(
     owner = known.by_key.get(key) if key else None
     if owner is not None and not owner.exchange_entry_id:
         # We made it, and never heard so.
-        owner.exchange_entry_id, owner.folder, owner.uid = item.id, folder.folder, item.uid
+        owner.exchange_entry_id, owner.folder, owner.uid = item.id, folder.folder, item.uid[:512]
         owner.listing = folder.listing
         known.by_item[item.id] = owner
         _note(owner, ChangeType.UPDATED, notes)
@@ -185,7 +185,7 @@ def _new(run: ActRun, folder: ItemFolderCursor, item: Changed, carries: UUID | N
         generation=run.mailbox.account_generation,
         exchange_entry_id=item.id,
         folder=folder.folder,
-        uid=item.uid,
+        uid=item.uid[:512],
         listing=folder.listing,
         carries=carries,
         state=LinkState.NOTED,

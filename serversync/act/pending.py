@@ -7,17 +7,20 @@ What only the store has changed isn't fetched: the item is what it was when both
 protects the write. So 500 changed records cost the writing, and no reading.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from mailboxes.choices import ActDeliveryMethod
 from mailboxes.models import Mailbox
+from mailboxes.protocols.errors import MessageUnreadable
 from mailboxes.protocols.items import ServerItem
 from serversync.act import lookalikes, store
-from serversync.act.choices import ChangeType, LinkState
+from serversync.act.choices import ChangeType, LinkStart, LinkState
 from serversync.act.reconcile import reconcile
 from serversync.act.run import ActRun, is_due
 from serversync.act.stored import side_of
@@ -35,9 +38,10 @@ from serversync.act.types import (
     Verb,
 )
 from serversync.act.undoing import adjusted
-from serversync.act.work import FOLDER_OF, TABLE_OF, Work
+from serversync.act.work import FOLDER_OF, LOOK_FOR_IT, TABLE_OF, Work
 from serversync.models import ExchangeSyncIdMapping
 
+log = logging.getLogger(__name__)
 Link = ExchangeSyncIdMapping
 
 
@@ -54,7 +58,7 @@ def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
         lookalikes.part(links)
         links = _without_copies(run, links)
         _follow(run, [link for link in links if link.is_deleted_in_exchange])
-        _look_for_lost(run, [link for link in links if link.sending and not link.exchange_entry_id])
+        links = _without_lost(run, links)
         items = _fetched(run, links)
     with run.writing():
         works = [work for link in links if (work := _work(link, items)) is not None]
@@ -65,11 +69,20 @@ def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
         _read_items(run, works)
     with run.timed("decide"):
         for work in works:
-            work.pair = _pair(run, work)
-            decision = reconcile(work.pair, run.clock())
-            work.decision = adjusted(decision, work.link.undoing, work.pair)
-            work.link.item_facts["differs"] = work.decision.differs
+            _decide(run, work)
     return works
+
+
+def _decide(run: ActRun, work: Work) -> None:
+    """A pair that can't be decided costs itself, and no other."""
+    try:
+        work.pair = _pair(run, work)
+        decision = reconcile(work.pair, run.clock())
+        work.decision = adjusted(decision, work.link.undoing, work.pair)
+        work.link.item_facts["differs"] = work.decision.differs
+    except Exception as error:  # whatever is in an item is that item's
+        log.exception("mailbox %s: pair %s can't be decided", run.mailbox.pk, work.link.pk)
+        work.unreadable = MessageUnreadable(f"{type(error).__name__}: {error}")
 
 
 # -- items that moved, were copied, or whose creation was never answered -----------------------------
@@ -113,19 +126,30 @@ def _follow(run: ActRun, links: Sequence[Link]) -> None:
                 break
 
 
-def _look_for_lost(run: ActRun, links: Sequence[Link]) -> None:
-    """Creations that were never answered. What isn't there was not done."""
-    if not links:
-        return
-    places = _places(run, links)
+def _without_lost(run: ActRun, links: Sequence[Link]) -> list[Link]:
+    """Creations that were never answered are looked for. What isn't there after a while was not done; until
+    then the pair waits, whatever else is noted of it."""
+    lost = [link for link in links if link.sending and not link.exchange_entry_id]
+    if not lost:
+        return list(links)
+    places, waits = _places(run, lost), set()
     with run.writing():
-        for link in links:
-            for identifier, folder in places[link.pk].items():
-                _adopt(link, identifier, folder)
-                break
+        for link in lost:
+            if places[link.pk]:
+                _adopt(link, *next(iter(places[link.pk].items())))
+            elif (until := _may_come_until(link)) > run.clock():
+                link.next_attempt_at = until
+                link.save(update_fields=["next_attempt_at"])
+                waits.add(link.pk)
             else:
                 link.sending = None
                 link.save(update_fields=["sending"])
+    return [link for link in links if link.pk not in waits]
+
+
+def _may_come_until(link: Link) -> datetime:
+    told = (link.sending or {}).get("at")
+    return (datetime.fromisoformat(told) if told else link.modified_on) + LOOK_FOR_IT
 
 
 def _places(run: ActRun, links: Iterable[Link]) -> Mapping[UUID, dict[str, str]]:
@@ -147,6 +171,14 @@ def _may_lie_in(link: Link, holds: str) -> bool:
 
 
 def _adopt(link: Link, identifier: str, folder: str) -> None:
+    # Noted as one that carries another's link, perhaps beyond what this cycle takes up.
+    Link.objects.filter(
+        mailbox=link.mailbox_id,
+        generation=link.generation,
+        exchange_entry_id=identifier,
+        state=LinkState.NOTED,
+        object_id=None,
+    ).exclude(pk=link.pk).delete()
     link.exchange_entry_id, link.folder = identifier, folder
     link.is_deleted_in_exchange = False
     link.to_crm_change_type = ChangeType.UPDATED
@@ -226,9 +258,26 @@ def _follow_kind(link: Link, item: ServerItem) -> None:
     known = link.object_type_code
     if known is not None and Table(known).kind is item.kind:
         return
+    former = link.object_id
     link.object_type_code = TABLE_OF[item.kind]
-    if known is not None:
-        link.object_id = link.base = None
+    if known is None:
+        return
+    link.object_id = link.base = link.sending = link.undoing = None
+    link.state, link.started, link.was_tracked = LinkState.NOTED, LinkStart.USER, False
+    link.item_facts, link.question = {}, ""
+    link.save()
+    if former is not None:
+        # It isn't sent again as what it was.
+        Link.objects.create(
+            mailbox_id=link.mailbox_id,
+            owner_id=link.owner_id,
+            generation=link.generation,
+            object_type_code=known,
+            object_id=former,
+            state=LinkState.UNLINKED,
+            is_unlinked_in_crm=True,
+            item_subject=link.item_subject,
+        )
 
 
 def _read_records(run: ActRun, works: Sequence[Work]) -> None:

@@ -1,6 +1,7 @@
 """One pair on its way through a cycle."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from mailboxes.protocols.errors import MessageError
@@ -16,6 +17,8 @@ FOLDER_OF = {
     ItemKind.CONTACT: CONTACTS,
     ItemKind.TASK: TASKS,
 }
+#: After a creation without an answer: a server may take its time until it finds it.
+LOOK_FOR_IT = timedelta(minutes=5)
 TABLE_OF = {
     ItemKind.APPOINTMENT: Table.APPOINTMENT,
     ItemKind.SERIES: Table.RECURRING_APPOINTMENT,

@@ -45,7 +45,7 @@ from serversync.act.run import ActRun, count
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.stored import lost_data, reasons_data, side_data, write_data
 from serversync.act.types import Decision, LinkTo, Side, Table, Verb, Write
-from serversync.act.work import FOLDER_OF, Work
+from serversync.act.work import FOLDER_OF, LOOK_FOR_IT, Work
 from serversync.leases import LeaseLost
 from serversync.models import ExchangeSyncIdMapping, ItemFolderCursor, SyncRevision
 
@@ -53,11 +53,10 @@ log = logging.getLogger(__name__)
 Link = ExchangeSyncIdMapping
 
 INTERNAL = "ActItemInternalError"
+LONGEST_ID = 300  # of a meeting, on a record
 PAGE = 100  # what one request of the server takes
 RETRY = timedelta(minutes=5)
 WAIT = timedelta(hours=1)
-#: After a creation without an answer: a server may take its time until it finds it.
-LOOK_FOR_IT = timedelta(minutes=5)
 SAVED = [
     column.name
     for column in Link._meta.concrete_fields
@@ -148,7 +147,8 @@ class _Page:
         for work in works:
             if (model := MEETINGS.get(work.table)) and work.link.uid and work.link.object_id:
                 rows = model.objects.filter(pk=work.link.object_id, global_object_id="")
-                rows.update(global_object_id=work.link.uid[:300])
+                if len(work.link.uid) <= LONGEST_ID:  # a part of it would be another meeting's
+                    rows.update(global_object_id=work.link.uid)
 
     def save(self, works: Iterable[Work], columns: Sequence[str] = SAVED) -> None:
         now = self.run.clock()
@@ -235,7 +235,7 @@ class _Page:
         if write is None and not _needs_mark(work):
             return False
         link.link_key = link.link_key or uuid7()
-        link.sending = write_data(write) if write else {}
+        link.sending = {"at": self.run.clock().isoformat()} | (write_data(write) if write else {})
         return True
 
     def _server(self, works: Sequence[Work]) -> Iterator[tuple[Work, WrittenItem]]:
@@ -252,12 +252,18 @@ class _Page:
             ([work for work in works if _verb(work) in _ENDS], server.delete, _deletion),
         ]
         for some, write, order in groups:
-            if not some:
-                continue
-            for work, answer in zip(some, write([order(one) for one in some]), strict=True):
-                if answer.outcome is Outcome.DONE:
-                    answer = self._occurrences(work, answer)
-                yield work, answer
+            for part in _apart(some):
+                self._renew()
+                for work, answer in zip(part, write([order(one) for one in part]), strict=True):
+                    if answer.outcome is Outcome.DONE:
+                        answer = self._occurrences(work, answer)
+                    yield work, answer
+
+    def _renew(self) -> None:
+        """Directly before a request that makes or mails something: a worker that slept until its lease was
+        over does nothing that another one has done meanwhile."""
+        with self.run.writing():
+            pass
 
     def _occurrences(self, work: Work, head: WrittenItem) -> WrittenItem:
         """Each alone: it changes the version of the series. What fails is decided again."""
@@ -271,6 +277,7 @@ class _Page:
                 "kind": work.table.kind,
             }
             identity |= {"original": original, "tell": write.tells.get(original, Tell.NOBODY)}
+            self._renew()
             if fields is None:
                 done = self.run.connected.delete([Deletion(**identity)])[0]
             else:
@@ -462,6 +469,20 @@ def _verb(work: Work) -> Verb | None:
     return work.decision.to_server.verb if work.decision.to_server else None
 
 
+def _apart(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    """What mails nobody goes together; the rest one by one."""
+    silent = [work for work in works if not _mails(work)]
+    if silent:
+        yield silent
+    for work in works:
+        if _mails(work):
+            yield [work]
+
+
+def _mails(work: Work) -> bool:
+    return work.decision.to_server is not None and work.decision.to_server.mails
+
+
 def _needs_mark(work: Work) -> bool:
     """A linked item carries our key, by which copies and moves are told apart (R6.48)."""
     stays = work.decision.base is not None and work.decision.link is not LinkTo.UNLINK
@@ -537,7 +558,7 @@ def _remember(link: Link, answer: WrittenItem) -> None:
             link.folder = FOLDER_OF[Table(link.object_type_code).kind]
     if answer.outcome is Outcome.DONE and answer.version:
         link.change_key = answer.version
-    link.uid = answer.uid or link.uid
+    link.uid = answer.uid[:512] or link.uid
 
 
 def _may_come_back(decision: Decision) -> bool:
@@ -561,7 +582,7 @@ def _know(work: Work) -> None:
     """The item as it was fetched is the one that both agree on."""
     if work.item is not None:
         work.link.change_key = work.item.version
-        work.link.uid = work.item.uid or work.link.uid
+        work.link.uid = work.item.uid[:512] or work.link.uid
 
 
 def _code_of(answer: WrittenItem) -> str:
