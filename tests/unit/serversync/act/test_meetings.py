@@ -407,6 +407,16 @@ def test_a_meeting_called_off_there_is_canceled_here_once():
     assert not opened_again.writes
 
 
+def test_an_attendees_copy_that_is_called_off_cancels_only_his_own_record():
+    invited = {"server": {"is_cancelled": True}, "item": {"organizes": False}}
+    owned = decide(pair(**invited, record={"organizes": False, "owned": True}))
+    assert owned.to_store.lifecycle is Lifecycle.CANCELED
+    of_others = decide(pair(**invited, record={"organizes": False, "owned": False}))
+    assert not of_others.writes
+    closed = decide(pair(**invited, record={"organizes": False, "writable": False}))
+    assert not closed.writes
+
+
 # -- R6.29, R6.30: meetings of others --------------------------------------------------------------------
 
 INVITED = {
