@@ -1,5 +1,9 @@
 """What happens between a cycle's steps, or between two cycles: nothing of it is lost, and nothing done twice."""
 
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 
 from activities import scheduling
@@ -11,10 +15,12 @@ from mailboxes.protocols.errors import ConnectionLost
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, Tell
 from serversync.act import batches, byhand
 from serversync.act.choices import LinkState
+from serversync.leases import LeaseLost
 from serversync.models import ExchangeSyncIdMapping as Link
-from serversync.models import UserQuery
+from serversync.models import UserQuery, Workload
 from tests.fakeitems import Fate
 from tests.integration.serversync.acts import ActAccount, act_account, meeting, people
+from tests.integration.serversync.breaking import Breaker, BreakingServer
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import (
     appointment,
@@ -154,6 +160,135 @@ def test_meeting_that_only_an_attendee_has_left_is_made_as_the_same_again(ada):
 
     assert {each.uid for each in held(ada, CALENDAR)} == {item.uid}
     assert len(held(ben, CALENDAR)) == 1
+
+
+# -- between reading and writing -------------------------------------------------------------------
+
+
+def meanwhile(account: ActAccount, method: str, deed: Callable[[], object]) -> None:
+    """Once, just before that request of the next cycle."""
+    left = [deed]
+
+    def during(called: str) -> None:
+        if called == method and left:
+            left.pop()()
+
+    def connect(*_: object, **__: object) -> BreakingServer:
+        account.servers.append(BreakingServer(account.account, Breaker(), during))
+        return account.servers[-1]
+
+    account.connect = connect
+
+
+@pytest.mark.parametrize("method", ["changes", "fetch", "update"])
+def test_worker_whose_lease_was_taken_over_writes_nothing_more_here(ada, method):
+    cleo = contact(ada)
+    ada.quiet()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    ada.account.edit(held(ada, CONTACTS)[0].id, department="Sales")
+    meanwhile(ada, method, lambda: Workload.objects.update(lease_token=uuid4()))
+    with pytest.raises(LeaseLost):
+        ada.cycle()
+    before = ada.link_of(cleo)
+    assert before.from_crm_change_type or method == "changes"
+    assert before.sending if method == "update" else before.sending is None
+    ada.later(minutes=15)
+    ada.quiet()
+
+    cleo.refresh_from_db()
+    fields = held(ada, CONTACTS)[0].fields
+    assert (cleo.job_title, cleo.department) == ("Buyer", "Sales")
+    assert (fields["job_title"], fields["department"]) == ("Buyer", "Sales")
+
+
+def test_record_that_is_edited_while_its_item_is_read_is_decided_anew(ada):
+    cleo = contact(ada)
+    ada.quiet()
+    ada.account.edit(held(ada, CONTACTS)[0].id, department="Sales")
+
+    def edit() -> None:
+        Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+
+    meanwhile(ada, "marker", edit)
+    ada.later(minutes=61)
+    ada.quiet()
+
+    cleo.refresh_from_db()
+    assert (cleo.job_title, cleo.department) == ("Buyer", "Sales")
+    assert held(ada, CONTACTS)[0].fields["job_title"] == "Buyer"
+
+
+def test_item_that_is_edited_before_it_is_written_is_decided_anew(ada):
+    cleo = contact(ada)
+    ada.quiet()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    (item,) = held(ada, CONTACTS)
+    meanwhile(ada, "update", lambda: ada.account.edit(item.id, department="Sales"))
+    assert ada.cycle().soon
+    ada.quiet()
+
+    cleo.refresh_from_db()
+    assert (cleo.job_title, cleo.department) == ("Buyer", "Sales")
+    assert (item.fields["job_title"], item.fields["department"]) == ("Buyer", "Sales")
+
+
+def test_who_unlinks_while_an_item_is_written_is_heard(ada):
+    cleo = contact(ada)
+    ada.quiet()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    person, rows = root(), Link.objects.all()
+
+    def unlink() -> None:
+        byhand.unlink(rows, actor=person, now=ada.now + timedelta(seconds=1))
+
+    meanwhile(ada, "update", unlink)
+    ada.quiet()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Head of purchasing")
+    ada.quiet()
+
+    link = ada.link_of(cleo)
+    assert link.state == LinkState.UNLINKED
+    assert held(ada, CONTACTS)[0].fields["job_title"] == "Buyer"
+
+
+def test_who_unlinks_while_an_item_is_made_gets_no_second_one(ada):
+    cleo = contact(ada)
+    person, rows = root(), Link.objects.all()
+
+    def unlink() -> None:
+        byhand.unlink(rows, actor=person, now=ada.now + timedelta(seconds=1))
+
+    meanwhile(ada, "create", unlink)
+    ada.quiet()
+    noting_look_again(ada)
+    ada.quiet()
+
+    assert ada.link_of(cleo).state == LinkState.UNLINKED
+    assert ada.link_of(cleo).exchange_entry_id == held(ada, CONTACTS)[0].id
+    assert len(held(ada, CONTACTS)) == 1
+
+
+def test_who_drops_a_batch_while_others_are_written_is_heard(ada):
+    ids = [
+        ada.account.add(ItemKind.TASK, subject=f"Task {number}", categories=category(ada))
+        for number in range(8)
+    ]
+    cleo = contact(ada)
+    ada.quiet()
+    for identifier in ids:
+        ada.account.remove(identifier)
+    ada.cycle()
+    Contact.objects.filter(pk=cleo.pk).update(job_title="Buyer")
+    person = root()
+
+    def drop() -> None:
+        batches.drop(ada.batch, actor=person, now=ada.now + timedelta(seconds=1))
+
+    meanwhile(ada, "update", drop)
+    ada.quiet()
+
+    assert Task.objects.count() == 8
+    assert held(ada, CONTACTS)[0].fields["job_title"] == "Buyer"
 
 
 def root() -> SystemUser:
