@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from serversync.act.writing import INTERNAL as ITEM_INTERNAL
 from serversync.seen import INTERNAL
 from tracking import hooks
 from tracking.trace import without_subjects
 
-QUOTING = frozenset({INTERNAL, hooks.CODE})
+QUOTING = frozenset({INTERNAL, ITEM_INTERNAL, hooks.CODE})
 
 _NAME = re.compile(r"[A-Za-z_][\w.]{0,199}")
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from activities.private import may_read
 from mailboxes import access
 from mailboxes.choices import Operation, StateCode
 from mailboxes.eligibility import Verdict, eligible, facts_of
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.act.choices import LinkState
-from serversync.act.filters.finding import matched, viewer_of
+from serversync.act.filters.finding import viewer_of, which_match
 from serversync.act.records import table_of
 from serversync.act.types import Table
 from serversync.models import (
@@ -55,6 +56,11 @@ class Because(Enum):
     NOT_READABLE = (_("The mailbox's user may not read this record."), "R6.7", "quiet")
     NO_FILTER = (_("The user has no active filter for this kind of record."), "R6.10", "quiet")
     NO_MATCH = (_("None of the user's filters matches it."), "R6.2", "quiet")
+    NOT_ASKED = (
+        _("It is private, so only its owner is told what the filters say."),
+        "R6.36",
+        "quiet",
+    )
     SOON = (_("A filter matches it; the next cycle takes it up."), "R6.13", "info")
 
     @property
@@ -72,10 +78,10 @@ class Because(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one filter says."""
+    """What one filter says. `matches`: None where it isn't asked, for nobody learns by a filter what is private."""
 
     query: Query
-    matches: bool
+    matches: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +97,25 @@ class Explanation:
     last: SyncRevision | None
 
 
-def explain(record: Any, mailbox: Mailbox, now: datetime) -> Explanation:
-    """`record`: of one of the tables that take part. Raises ValueError for any other."""
+def explain(record: Any, mailbox: Mailbox, now: datetime, reader: Any = None) -> Explanation:
+    """`record`: of one of the tables that take part. Raises ValueError for any other. `reader`: who asks; None
+    is the server's own command."""
     table = table_of(record)
     if table is None:
         raise ValueError(f"{type(record).__name__} is not synchronized")
     user = mailbox.regarding_user
     verdict = _verdict(mailbox, now)
     link = _link(record, table, mailbox)
-    readable = user is not None and access.may(user, "view", record)
-    said = _filters(record, table, user, now) if user else []
+    readable = user is not None and _may_read(user, record)
+    asked = readable and (reader is None or may_read(reader, record))
+    said = _filters(record, table, user, now, asked=asked) if user else []
     because = _because(record, user, verdict, link, readable, said)
     return Explanation(mailbox, because, verdict, readable, said, link, _last(record, mailbox))
+
+
+def _may_read(user: SystemUser, record: Any) -> bool:
+    """As a cycle asks it: of what is private, the user has to be owner or organizer."""
+    return access.may(user, "view", record) and may_read(user, record)
 
 
 def mailboxes_for(user: Any) -> Any:
@@ -133,9 +146,10 @@ def _last(record: Any, mailbox: Mailbox) -> SyncRevision | None:
     return rows.order_by("-made_on", "-pk").first()
 
 
-def _filters(record: Any, table: Table, user: SystemUser, now: datetime) -> list[Said]:
-    """Each alone: one statement for each."""
-    viewer = viewer_of(user, now)
+def _filters(
+    record: Any, table: Table, user: SystemUser, now: datetime, *, asked: bool
+) -> list[Said]:
+    """Of all of them in one statement."""
     own = UserQuery.objects.filter(owning_user=user)
     for_all = SavedQuery.objects.filter(query_type=QueryType.FILTER)
     queries: list[Query] = [
@@ -143,11 +157,11 @@ def _filters(record: Any, table: Table, user: SystemUser, now: datetime) -> list
         for rows in (own, for_all)
         for query in rows.filter(returned_type_code=table, state_code=StateCode.ACTIVE)
     ]
-    # As the user sees rows, or each filter would look as if it did not match what he may not read.
-    return [
-        Said(query, matched(user, table, [query.conditions], viewer, [record.pk]).exists())
-        for query in queries
-    ]
+    if not asked:
+        return [Said(query, None) for query in queries]
+    several = [query.conditions for query in queries]
+    found = which_match(table, several, viewer_of(user, now), record.pk)
+    return [Said(query, number in found) for number, query in enumerate(queries)]
 
 
 def _because(
@@ -170,6 +184,8 @@ def _because(
         return Because.NOT_READABLE
     if not said:
         return Because.NO_FILTER
+    if any(one.matches is None for one in said):
+        return Because.NOT_ASKED
     return Because.SOON if any(one.matches for one in said) else Because.NO_MATCH
 
 

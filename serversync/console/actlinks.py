@@ -215,7 +215,7 @@ def page_of_link(request: HttpRequest, link: Link) -> dict[str, Any]:
         "is_known": known,
         "record": record,
         "fields": fields_of_link(link, is_open=record.is_open) if known else [],
-        "cause": _cause(link),
+        "cause": _cause(link, known),
         "error": _error(link, known),
         "history": happened(request.user, history.order_by("-made_on", "-pk")[:LATEST]),
         "history_url": reverse("admin:serversync_syncrevision_changelist")
@@ -258,9 +258,9 @@ def fields_of_link(link: Link, *, is_open: bool) -> list[FieldLine]:
     return lines(table.kind, side_data(side) if side else None, told)
 
 
-def _cause(link: Link) -> Cause | None:
+def _cause(link: Link, known: bool = False) -> Cause | None:
     code = link.last_sync_error_code
-    return cause_of(code, link.last_sync_error) if code else None
+    return cause_of(code, _error(link, known)) if code else None
 
 
 def _error(link: Link, known: bool) -> str:

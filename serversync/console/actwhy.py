@@ -37,7 +37,7 @@ def page(request: HttpRequest, code: int, key: UUID, context: dict[str, Any]) ->
         raise Http404
     mailboxes = mailboxes_for(request.user)
     mailbox = _chosen(request, mailboxes)
-    found = explain(seen.record, mailbox, timezone.now()) if mailbox else None
+    found = explain(seen.record, mailbox, timezone.now(), request.user) if mailbox else None
     return TemplateResponse(
         request,
         "console/act/why.html",

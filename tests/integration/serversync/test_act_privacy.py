@@ -4,6 +4,9 @@ import re
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from activities.choices import ParticipationType
@@ -11,12 +14,14 @@ from activities.models import ActivityParty, ActivityPointer, Appointment, Conta
 from mailboxes.choices import Reach
 from mailboxes.models import SystemUser, Team
 from serversync.act.choices import LinkState
+from serversync.act.explaining import Because, explain
 from serversync.act.stored import side_data
 from serversync.act.types import Side, Table
-from serversync.models import ExchangeSyncIdMapping
-from tests.factories.act import MEETING, act_mailbox, batch, pair, parked, revision
+from serversync.models import ExchangeSyncIdMapping, UserQuery
+from tests.factories.act import MEETING, NOW, act_mailbox, batch, pair, parked, revision
 from tests.factories.activities import AppointmentFactory, ContactFactory
 from tests.factories.clients import signed_in
+from tests.factories.filters import asks
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory, group_of
 from tests.integration.serversync.acts import works_with_records
 
@@ -181,3 +186,86 @@ def test_a_private_record_keeps_none(ada):
     for page in ((BATCH, waiting.pk), (LINKS,), (LINK, link.pk)):
         told = shown(root, *page)
         assert "Layoffs" not in told and "***" in told, page
+
+
+# -- why a record is in Exchange, or not
+
+
+WHY = "act_why"
+
+
+def asked_by(user, begins) -> None:
+    UserQuery.objects.filter(owning_user=user).delete()
+    UserQuery.objects.create(
+        owning_user=user, name="Guess", returned_type_code=Table.APPOINTMENT,
+        conditions=asks("subject", "begins", begins),
+    )  # fmt: skip
+
+
+def because(record, mailbox, reader):
+    return explain(record, mailbox, NOW, reader)
+
+
+@pytest.mark.rule("R6.36", "R6.7")
+def test_nobody_guesses_a_private_subject_by_asking_why(ada, ben):
+    meeting = layoffs(ada)
+    attends(ben, meeting)
+    told = []
+    for guess in ("L", "X"):
+        asked_by(ben, guess)
+        told.append(shown(ben, WHY, Table.APPOINTMENT, meeting.pk))
+        found = because(meeting, ben.default_mailbox, ben)
+        assert found.because == Because.NOT_READABLE and not found.is_readable
+    same = [re.sub(r"“[LX]”", "", page) for page in told]
+    assert same[0] == same[1]
+
+
+@pytest.mark.rule("R6.36")
+def test_of_private_things_the_filters_of_their_owner_tell_him_alone(ada):
+    meeting, root = layoffs(ada), SuperuserFactory()
+    for guess, answer in (("L", Because.SOON), ("X", Because.NO_MATCH)):
+        asked_by(ada, guess)
+        assert because(meeting, ada.default_mailbox, ada).because == answer
+        found = because(meeting, ada.default_mailbox, root)
+        assert found.because == Because.NOT_ASKED
+        assert [one.matches for one in found.filters] == [None]
+
+
+def test_many_filters_are_asked_in_one_statement(ada, django_assert_num_queries):
+    meeting = layoffs(ada)
+
+    def make(*beginnings):
+        for words in beginnings:
+            UserQuery.objects.create(
+                owning_user=ada, name=words, returned_type_code=Table.APPOINTMENT,
+                conditions=asks("subject", "begins", words),
+            )  # fmt: skip
+
+    make("L")
+    because(meeting, ada.default_mailbox, ada)  # rights are read once
+    with CaptureQueriesContext(connection) as few:
+        because(meeting, ada.default_mailbox, ada)
+    make("X", "La", "Lay", "Y")
+    with django_assert_num_queries(len(few)):
+        found = because(meeting, ada.default_mailbox, ada)
+    matching = {one.query.name for one in found.filters if one.matches}
+    assert matching == {"L", "La", "Lay"}
+
+
+# -- texts of our own exceptions
+
+
+@pytest.mark.rule("R8.30")
+def test_what_our_own_exceptions_quote_is_for_who_reads_the_mailbox(ada, capsys):
+    cleo = ContactFactory(owning_user=ada)
+    mailbox = ada.default_mailbox
+    link = pair(
+        mailbox, Table.CONTACT, object_id=cleo.pk, last_sync_error_code="ActItemInternalError",
+        last_sync_error="DataError: value too long: 'Layoffs of May'",
+    )  # fmt: skip
+    assert "Layoffs of May" in shown(ada, LINK, link.pk)
+    told = shown(SuperuserFactory(), LINK, link.pk)
+    assert "Layoffs of May" not in told and "DataError" in told
+    call_command("explain_record", str(cleo.pk), mailbox=mailbox.email_address)
+    told = capsys.readouterr().out
+    assert "Layoffs of May" not in told and "DataError" in told
