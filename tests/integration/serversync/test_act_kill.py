@@ -59,7 +59,7 @@ def _state(account: ActAccount) -> dict[str, object]:
 
 def break_everywhere(world: World, check: Check) -> int:
     """Of Ada's next cycle. Returns how often it was broken."""
-    every = EVERY or (120 if connection.vendor == "postgresql" else 45)
+    every = EVERY or (150 if connection.vendor == "postgresql" else 60)
     at, kills = 1, 0
     while True:
         with once_more(world):

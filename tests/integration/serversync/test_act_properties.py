@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 EXAMPLES = int(os.environ.get("ACT_EXAMPLES", "0"))
 SEED = int(os.environ.get("ACT_SEED", "0"))
-FEW = {"sqlite": 40, "postgresql": 4}
+FEW = {"sqlite": 10, "postgresql": 2}
 
 Event = tuple[str, int, int, int]
 
