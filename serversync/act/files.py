@@ -222,7 +222,11 @@ class _Pair:
     def _remove(self, unwanted: frozenset[FileId]) -> None:
         """The version that this leaves is not taken for known: somebody else's change may be in it."""
         ids = [key for key, file in self.there.items() if file in unwanted]
-        answer = self.run.connected.remove_files(self.link.exchange_entry_id, ids)
+        try:
+            answer = self.run.connected.remove_files(self.link.exchange_entry_id, ids)
+        except MessageError as error:
+            self.failed |= dict.fromkeys(unwanted, str(error))
+            return
         if answer.outcome is not Outcome.DONE:
             self._refused(answer, unwanted)
             return

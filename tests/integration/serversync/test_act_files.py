@@ -321,6 +321,24 @@ def test_a_bad_file_stops_neither_the_others_nor_the_pair(ada):
     assert {reason["code"] for reason in revision.reasons} == {"files_added", "files_refused"}
 
 
+@pytest.mark.rule("R6.34")
+def test_what_can_not_be_taken_off_now_is_later(ada):
+    made = appointment(ada)
+    attached(made)
+    ada.quiet()
+    ActivityMimeAttachment.objects.all().delete()
+    ada.prepare = lambda server: server.fail("remove_files", MessageError("not now"))
+    ada.cycle()
+    assert twice(ada, made) == ["list.txt"]
+    assert ada.link_of(made).last_sync_error .endswith("not now")
+
+    ada.prepare = lambda server: None
+    ada.later(minutes=15)
+    ada.quiet()
+    assert twice(ada, made) == []
+    assert here(made) == set()
+
+
 @pytest.mark.rule("R6.34", "R6.54")
 def test_what_is_never_taken_is_tried_so_often_and_no_more(ada):
     made = appointment(ada)
