@@ -330,7 +330,7 @@ def test_what_can_not_be_taken_off_now_is_later(ada):
     ada.prepare = lambda server: server.fail("remove_files", MessageError("not now"))
     ada.cycle()
     assert twice(ada, made) == ["list.txt"]
-    assert ada.link_of(made).last_sync_error .endswith("not now")
+    assert ada.link_of(made).last_sync_error.endswith("not now")
 
     ada.prepare = lambda server: None
     ada.later(minutes=15)
