@@ -26,7 +26,7 @@ from tests.integration.serversync.cycles import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
-INCOMING, OUTGOING = Operation.INCOMING, Operation.OUTGOING
+INCOMING, OUTGOING, ACT = Operation.INCOMING, Operation.OUTGOING, Operation.ACT
 
 
 def due(mailbox: Mailbox, operation: Operation = INCOMING, **columns) -> Workload:
@@ -78,13 +78,13 @@ def test_what_may_not_run_is_not_claimed(columns):
 
 
 @pytest.mark.rule("R9.3")
-def test_incoming_and_outgoing_of_one_mailbox_run_at_the_same_time():
+def test_the_workloads_of_one_mailbox_run_at_the_same_time():
     mailbox = ready_mailbox()
     mailbox.workloads.update(next_run_at=NOW)
 
     claims = claim(NOW, 10, "worker")
 
-    assert {each.operation for each in claims} == {INCOMING, OUTGOING}
+    assert {each.operation for each in claims} == {INCOMING, OUTGOING, ACT}
 
 
 @pytest.mark.rule("R9.7")
