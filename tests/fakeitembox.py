@@ -333,7 +333,7 @@ class FakeItemsAccount:
     ) -> None:
         """What Exchange does with an invitation by itself: it puts the meeting into the calendar."""
         assert sent.kind is not None
-        found = [item for item in self.held(CALENDAR) if sent.uid and item.uid == sent.uid]
+        found = [item for item in self.items.values() if sent.uid and item.uid == sent.uid]
         personal = {"categories", "reminder", "show_as", "answers", "organizer"}
         content = {name: each for name, each in sent.fields.items() if name not in personal}
         if not found:
