@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='organization',
             name='max_act_invitations',
-            field=models.PositiveIntegerField(default=10, help_text='More wait for approval (R6.46).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='people invited in one cycle'),
+            field=models.PositiveIntegerField(default=50, help_text='More wait for approval (R6.46).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='people invited in one cycle'),
         ),
         migrations.AddField(
             model_name='organization',

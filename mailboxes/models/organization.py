@@ -485,7 +485,7 @@ class Organization(Record, Stamped):
         help_text=_("Ours: a percentage of few items would park each single delete (R6.46)."),
     )
     max_act_invitations = _seconds(
-        _("people invited in one cycle"), 10, _("More wait for approval (R6.46).")
+        _("people invited in one cycle"), 50, _("More wait for approval (R6.46).")
     )
     max_act_first_creations = _seconds(
         _("items made at the first synchronization"),
