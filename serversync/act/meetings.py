@@ -274,6 +274,11 @@ def _moves(before: Any, after: Any, is_series: bool) -> bool:
     return not same_zone or replace(before, zone="") != replace(after, zone="")
 
 
+def is_uninviting(before: Fields, changed: Fields) -> bool:
+    """Somebody is taken off: the server sends him a cancellation, whoever else hears of it (R6.46)."""
+    return not attendees(before) <= attendees({**before, **changed})
+
+
 def tell_ending(fields: Fields, now: datetime) -> tuple[Tell, frozenset[Person]]:
     """Of the organizer's meeting that is deleted or called off (R6.45)."""
     return tell_creation(fields, now)

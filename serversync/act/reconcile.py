@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from mailboxes.protocols.items import Fields, ItemKind, Person
+from mailboxes.protocols.items import Fields, ItemKind, Person, Tell
 from serversync.act import deletes, guard, meetings, merging, series, tasks, times
 from serversync.act.fitting import fitted
 from serversync.act.merging import Closed, Merged
@@ -357,9 +357,12 @@ def _to_server(pair: Pair, head: Merged, rest: Series, now: datetime) -> Write |
 
 
 def _must_wait(pair: Pair, write: Write | None, rest: Series) -> bool:
-    """An occurrence that is deleted mails a cancellation, too (R6.46)."""
-    mailed = write is not None and any(original in write.tells for original in rest.deleted)
-    return mailed and pair.settings.ask_before_cancelling
+    """Whoever is taken off is mailed a cancellation, and everybody if an occurrence is deleted (R6.46)."""
+    if write is None or pair.server is None or not pair.settings.ask_before_cancelling:
+        return False
+    head = write.tell is not Tell.NOBODY
+    head = head and meetings.is_uninviting(pair.server.fields, write.fields)
+    return head or any(original in write.tells for original in rest.deleted | rest.uninvited)
 
 
 def _error(head: Merged, rest: Series) -> str:

@@ -31,7 +31,7 @@ Shown = dict[str, Any] | None
 @dataclass(slots=True)
 class Series:
     """What to write about occurrences, and what both sides hold then. `deleted`: those that are newly deleted
-    on the server; `people`: whom the server would mail."""
+    on the server, `uninvited`: of which somebody is taken off there; `people`: whom the server would mail."""
 
     to_store: dict[datetime, Fields | None] = field(default_factory=dict)
     to_server: dict[datetime, Fields | None] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Series:
     tells: dict[datetime, Tell] = field(default_factory=dict)
     people: set[Person] = field(default_factory=set)
     deleted: set[datetime] = field(default_factory=set)
+    uninvited: set[datetime] = field(default_factory=set)
     lost: list[Lost] = field(default_factory=list)
     held: dict[str, None] = field(default_factory=dict)
 
@@ -313,6 +314,9 @@ class _One:
                 state=pair.record.lifecycle,
                 linking=meetings.is_tracking(pair),
             )
+            # Those of an exception that goes with its pattern, and is written again, were never taken off.
+            if not self.wiped(SERVER) and meetings.is_uninviting(present, changed):
+                result.uninvited.add(self.original)
         result.note(self.original, *told)
 
 

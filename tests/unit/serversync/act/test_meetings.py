@@ -457,6 +457,18 @@ def test_an_organizer_without_an_address_takes_the_stored_one_away_unless_switch
     assert codes(kept) == ["organizer_kept"]
 
 
+@pytest.mark.rule("R6.46")
+def test_who_is_taken_off_waits_for_approval():
+    both = {name: {"required": (BEN, CLEO)} for name in ("base", "store", "server")}
+    off = both | {"store": {"required": (BEN,), "subject": "Other"}}
+    assert decide(pair(**off)).must_wait
+    assert not decide(pair(**off, settings=PARITY)).must_wait
+    assert not decide(pair(**both | {"store": {"required": (CLEO,), "optional": (BEN,)}})).must_wait
+    assert not decide(pair(store={"required": (BEN, CLEO)})).must_wait
+    over = {name: told | {"when": PAST} for name, told in off.items()}
+    assert not decide(pair(**over, update_past_meetings=True)).must_wait
+
+
 # -- R6.32: another organizer ----------------------------------------------------------------------------
 
 HANDED = {"store": {"organizer": CLEO}, "record": {"organizer_before": True, "organizes": False}}

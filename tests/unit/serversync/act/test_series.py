@@ -260,6 +260,16 @@ def test_occurrences_deleted_long_ago_are_deleted_again_without_a_question():
     assert not decision.must_wait
 
 
+@pytest.mark.rule("R6.46")
+def test_who_is_taken_off_one_occurrence_waits_for_approval():
+    alone = {FIRST: own(FIRST, required=())}
+    decision = decide(changed(store=alone))
+    assert decision.to_server.occurrences == {FIRST: {"required": ()}}
+    assert decision.must_wait
+    assert not decide(changed(store=alone, settings=PARITY)).must_wait
+    assert not decide(changed(store={FIRST: own(FIRST, required=(BEN, CLEO))})).must_wait
+
+
 # -- new series ----------------------------------------------------------------------------------------
 
 
