@@ -328,13 +328,14 @@ def _link_new(run: ActRun, table: Table, keys: Iterable[UUID]) -> None:
 
 
 def _link_again(run: ActRun, keys: Iterable[UUID]) -> None:
-    """They left the filters once, and are back. What a person unlinked stays so."""
+    """They left the filters once, or lay in the bin, and are back. What a person unlinked stays so."""
     rows = run.links().filter(
-        object_id__in=list(keys), state=LinkState.UNLINKED, is_unlinked_in_crm=False
+        Q(is_unlinked_in_crm=False) | Q(item_facts__without_record=True),
+        object_id__in=list(keys),
+        state=LinkState.UNLINKED,
     )
-    run.pending |= bool(
-        _mark(rows, from_crm_change_type=ChangeType.AGAIN, to_crm_change_type=ChangeType.AGAIN)
-    )
+    both = {"from_crm_change_type": ChangeType.AGAIN, "to_crm_change_type": ChangeType.AGAIN}
+    run.pending |= bool(_mark(rows, is_unlinked_in_crm=False, **both))
 
 
 def _look_at_all(run: ActRun, now: datetime) -> None:

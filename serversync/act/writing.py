@@ -353,6 +353,7 @@ class _Page:
             self._count(ActOutcome.UNLINKED)
             # The base stays: should the two be linked again, it tells who changed what meanwhile.
             link.state, link.is_unlinked_in_crm = LinkState.UNLINKED, not _may_come_back(decision)
+            link.item_facts["without_record"] = work.store is None
             self._revise_link(work, "unlink")
             return
         if decision.link is LinkTo.FORGET:
@@ -363,6 +364,7 @@ class _Page:
                 self._count(ActOutcome.LINKED)
                 self._revise_link(work, "link")
             link.state, link.is_unlinked_in_crm = LinkState.LINKED, False
+            link.item_facts.pop("without_record", None)
             link.base = side_data(decision.base) | attached.kept(link.base)
             link.synced_on = now
             link.item_subject = str(decision.base.fields.get("subject") or "")[:2048]
