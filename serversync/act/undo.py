@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from activities import recyclebin
 from activities.models import DeletedRecord
+from activities.private import may_read
 from activities.recyclebin import NotRestored
 from mailboxes import access
 from mailboxes.models import SystemUser
@@ -131,7 +132,8 @@ class _Undoing:
         return found
 
     def require(self, action: str, record: Any) -> None:
-        if not access.may(self.actor, action, record):
+        """What its form would ask, too: nobody writes what he may not read (R6.36)."""
+        if not (access.may(self.actor, action, record) and may_read(self.actor, record)):
             raise access.refusal(type(record), action)
 
     def write(self, write: Write, expected: Side | None) -> StoredRecord:

@@ -29,6 +29,7 @@ from mailboxes.screens import actor_of, badge, moment
 from serversync.act import answers, batches
 from serversync.act.byhand import Refused
 from serversync.act.choices import BatchKind, BatchState, LinkState, SyncTable
+from serversync.act.guard import STOPS
 from serversync.act.types import Table
 from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import Reader, outsiders, reader_of
@@ -52,6 +53,8 @@ STATE_LOOKS = {
     BatchState.DROPPED: "quiet",
     BatchState.OVERTAKEN: "quiet",
 }
+#: Of a whole batch. That one of its changes calls a meeting off is told of that one.
+LIMITS = STOPS - {"cancellation_waits"}
 SIDES = {"to_store": _("here"), "to_server": _("on the server")}
 
 
@@ -75,6 +78,14 @@ class Doing:
 
 
 @dataclass(frozen=True, slots=True)
+class People:
+    """How many would be mailed; for who may not know the pair, no more than that."""
+
+    count: int
+    outside: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One pair of a batch."""
 
@@ -84,6 +95,7 @@ class Line:
     url: str
     doings: Sequence[Doing]
     told: Sequence[tuple[str, bool]]
+    people: People
     reasons: Sequence[str]
 
 
@@ -170,7 +182,7 @@ class BatchConsole(Deeds, PageOfMailbox):
         number = _number(request.GET.get("page"))
         rows = batch.changes.select_related("link", "link__mailbox").order_by("approved", "pk")
         part = list(rows[number * PER_PAGE : (number + 1) * PER_PAGE])
-        people = _people(batch)
+        people, named = _people(batch, request.user)
         answer = super().render_change_form(request, context, *args, **kw)
         stamp = urlencode({"seen": batch.changed_on.isoformat()})
         deeds = [(one, f"{url}?{stamp}") for one, url in answer.context_data.get("deeds", [])]
@@ -183,10 +195,10 @@ class BatchConsole(Deeds, PageOfMailbox):
             "because": reasons_words(batch.reasons),
             "counts": _counts(batch),
             "to_come": batches.more_to_come(batch) if batch.state == BatchState.WAITING else 0,
-            "people": people[:MOST_NAMED],
-            "people_count": len(people),
-            "outside_count": sum(outside for _address, outside in people),
-            "lines": _lines(part, reader_of(request.user, [change.link for change in part])),
+            "people": named[:MOST_NAMED],
+            "people_count": people.count,
+            "outside_count": people.outside,
+            "lines": _lines(part, reader_of(request.user, [change.link for change in part]), batch),
             "first": _first(batch, request) if batch.kind == BatchKind.FIRST else None,
             "setting": _setting(request.user),
             "next_page": number + 1 if rows[(number + 1) * PER_PAGE :].exists() else None,
@@ -226,12 +238,17 @@ def _setting(user: Any) -> str:
     return reverse("admin:mailboxes_organization_change", args=[organization.pk])
 
 
-def _people(batch: ParkedBatch) -> list[tuple[str, bool]]:
-    """Everybody who would be mailed, outsiders first."""
-    told = batch.changes.filter(approved=False).values_list("told", flat=True)
-    addresses = {address for some in told for address in some}
+def _people(batch: ParkedBatch, user: Any) -> tuple[People, list[tuple[str, bool]]]:
+    """Everybody who would be mailed, and their addresses as far as the reader may know them, outsiders first."""
+    told = batch.changes.filter(approved=False).exclude(told=[]).select_related("link")
+    changes = list(told.defer("reasons"))
+    reader = reader_of(user, [change.link for change in changes])
+    known = [one for one in changes if reader.may_know(one.link, one.to_store, one.to_server)]
+    addresses = {address for change in changes for address in change.told}
     outside = outsiders(addresses)
-    return sorted(((one, one in outside) for one in addresses), key=lambda p: (not p[1], p[0]))
+    named = {address for change in known for address in change.told}
+    people = People(len(addresses), len(outside))
+    return people, sorted(((one, one in outside) for one in named), key=lambda p: (not p[1], p[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,13 +310,16 @@ def _first(batch: ParkedBatch, request: HttpRequest) -> dict[str, Any]:
 # -- one pair of it --------------------------------------------------------------------------------
 
 
-def _lines(parked: Sequence[ParkedChange], reader: Reader) -> list[Line]:
+def _lines(parked: Sequence[ParkedChange], reader: Reader, batch: ParkedBatch) -> list[Line]:
     outside = outsiders({address for change in parked for address in change.told})
-    return [_line(change, reader, outside) for change in parked]
+    above = {reason.get("code") for reason in batch.reasons} & LIMITS
+    return [_line(change, reader, outside, above) for change in parked]
 
 
-def _line(change: ParkedChange, reader: Reader, outside: set[str]) -> Line:
+def _line(change: ParkedChange, reader: Reader, outside: set[str], above: set[Any]) -> Line:
+    """`above`: limits that the page names once for all of them."""
     link = change.link
+    kind = Table(link.object_type_code or Table.APPOINTMENT).kind
     sides = (change.to_store, change.to_server)
     known = reader.may_know(link, *sides)
     return Line(
@@ -312,8 +332,11 @@ def _line(change: ParkedChange, reader: Reader, outside: set[str]) -> Line:
             for words, write in zip(SIDES.values(), sides, strict=True)
             if write
         ],
-        told=[(address, address in outside) for address in change.told],
-        reasons=reasons_words(change.reasons),
+        told=[(address, address in outside) for address in change.told] if known else [],
+        people=People(len(change.told), len(outside.intersection(change.told))),
+        reasons=reasons_words(
+            [one for one in change.reasons if one.get("code") not in above], kind
+        ),
     )
 
 

@@ -62,7 +62,10 @@ def happened(
     reader = Reader(user, rows)
     found = SyncRevision.objects.filter(pk__in=[row.pk for row in rows])
     mine = set(access.visible_to(user, found, "change").values_list("pk", flat=True))
-    return [told(row, may_know(reader, row), row.pk in mine) for row in rows]
+    return [
+        told(row, may_know(reader, row), row.pk in mine and not reader.is_closed(row))
+        for row in rows
+    ]
 
 
 def may_know(reader: Reader, revision: SyncRevision) -> bool:
@@ -97,7 +100,7 @@ def told(revision: SyncRevision, known: bool, mine: bool) -> Happened:
         side=str(revision.get_side_display()),
         lines=changes(kind, write) if shown else [],
         lost=[_lost(kind, one) for one in revision.lost] if known else [],
-        reasons=reasons_words(revision.reasons),
+        reasons=reasons_words(revision.reasons, kind),
         url=reverse("admin:serversync_syncrevision_change", args=[revision.pk]),
         undo_url=reverse("admin:serversync_syncrevision_do", args=[revision.pk, "undo"])
         if can_undo

@@ -86,6 +86,8 @@ class RevisionConsole(Deeds, PageOfMailbox):
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
         if not access.may(request.user, "change", obj) or undo.why_not(obj, timezone.now()):
             return []
+        if Reader(request.user, [obj]).is_closed(obj):
+            return []
         return [Deed("undo", _("Undo it"), grave=True)]
 
     def undo(self, request: HttpRequest, queryset: "QuerySet[SyncRevision]") -> None:

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from activities.private import may_read
 from mailboxes import access
 from mailboxes.causes import Cause, cause_of
 from mailboxes.screens import EMPTY, actor_of, badge, moment
@@ -296,7 +297,7 @@ def _undo_url(record: Any, user: Any) -> str:
     newest = undo.newest_of(record.pk)
     if newest is None or undo.why_not(newest, timezone.now()):
         return ""
-    if not access.may(user, "change", newest):
+    if not (access.may(user, "change", newest) and may_read(user, record)):
         return ""
     return reverse("admin:serversync_syncrevision_do", args=[newest.pk, "undo"])
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -137,9 +138,17 @@ def list_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
             "title": __("Decisions"),
             "rows": _rows(found, request.user),
             "page": shown,
+            "kept": _kept(request),
             "total": shown.paginator.count,
         },
     )
+
+
+def _kept(request: HttpRequest) -> str:
+    """What the links of the pages carry on: which mailbox, which question."""
+    wanted = request.GET.copy()
+    wanted.pop("page", None)
+    return f"&{wanted.urlencode()}" if wanted else ""
 
 
 def _rows(links: Sequence[ExchangeSyncIdMapping], user: Any) -> list[Row]:
@@ -168,6 +177,8 @@ def _answer(request: HttpRequest, keys: Sequence[UUID], said: str) -> None:
         messages.error(request, __("That is no answer: yes or no."))
         return
     links = access.visible_to(request.user, ExchangeSyncIdMapping.objects.filter(pk__in=keys))
+    if decision == DecisionAnswer.YES:
+        links = _known_to(request, links)
     try:
         done = answers.answer(links, decision, actor=actor_of(request), now=timezone.now())
     except (Refused, PermissionDenied) as error:
@@ -179,6 +190,19 @@ def _answer(request: HttpRequest, keys: Sequence[UUID], said: str) -> None:
         done,
     )
     messages.success(request, words % {"count": done})
+
+
+def _known_to(
+    request: HttpRequest, links: "QuerySet[ExchangeSyncIdMapping]"
+) -> "QuerySet[ExchangeSyncIdMapping]":
+    """Nobody says yes to what he may not see; a no leaves everything as it is."""
+    rows = list(links)
+    reader = reader_of(request.user, rows)
+    hidden = [link.pk for link in rows if not reader.may_know(link, _server(link))]
+    if hidden:
+        words = __("Whoever may not see what it is about can only say no. Left open: %(count)d.")
+        messages.warning(request, words % {"count": len(hidden)})
+    return links.exclude(pk__in=hidden)
 
 
 # -- one question ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as __
 from mailboxes import access
 from mailboxes.models import Mailbox, Queue, SystemUser
 from mailboxes.protocols.items import Sensitivity
-from serversync.act.records import within_sight
+from serversync.act.records import Seen, within_sight
 from serversync.act.types import Table
 from serversync.models import ExchangeSyncIdMapping
 
@@ -51,19 +51,24 @@ class Reader:
 
     def record_name(self, pair: Any) -> str:
         """What a record of a pair is called here, if the reader may open it."""
-        return self._names.get((pair.object_type_code, pair.object_id), HIDDEN)
+        seen = self._seen.get((pair.object_type_code, pair.object_id))
+        return HIDDEN if seen is None or seen.is_private else seen.name or __("(no subject)")
+
+    def is_closed(self, pair: Any) -> bool:
+        """Is its record private to others?"""
+        seen = self._seen.get((pair.object_type_code, pair.object_id))
+        return seen is not None and seen.is_private
 
     @cached_property
-    def _names(self) -> dict[tuple[int, UUID], str]:
+    def _seen(self) -> dict[tuple[int, UUID], Seen]:
         wanted: dict[int, set[UUID]] = defaultdict(set)
         for one in self.pairs:
             if one.object_type_code is not None and one.object_id is not None:
                 wanted[one.object_type_code].add(one.object_id)
         return {
-            (code, key): seen.name or __("(no subject)")
+            (code, key): seen
             for code, keys in wanted.items()
             for key, seen in within_sight(Table(code), keys, self.user).items()
-            if not seen.is_private
         }
 
 

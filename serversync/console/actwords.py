@@ -5,7 +5,7 @@ as far as it is understood, and never fails a page.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -308,13 +308,18 @@ _SAID: dict[Shape, Callable[[Any], str]] = {
 # -- why -------------------------------------------------------------------------------------------
 
 
-def reason_words(reason: Mapping[str, Any]) -> str:
-    """A stored reason as a sentence with its rule, in the reader's language."""
-    return reasons.sentence(reasons.reason_of(reason))
+def reason_words(reason: Mapping[str, Any], kind: ItemKind | None = None) -> str:
+    """A stored reason as a sentence with its rule, in the reader's language. `kind`: what its fields are of."""
+    told = reasons.reason_of(reason)
+    names = told.parameters.get("fields")
+    if kind is not None and names:
+        labels = ", ".join(label(kind, name) for name in str(names).split(", "))
+        told = replace(told, parameters={**told.parameters, "fields": labels})
+    return reasons.sentence(told)
 
 
-def reasons_words(stored: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [reason_words(one) for one in stored]
+def reasons_words(stored: Iterable[Mapping[str, Any]], kind: ItemKind | None = None) -> list[str]:
+    return [reason_words(one, kind) for one in stored]
 
 
 def verb_words(verb: str) -> str:

@@ -83,7 +83,9 @@ class Command(BaseCommand):
             kind = change.link.get_object_type_code_display() or _("Item")
             self.stdout.write(f"  {kind} {subject}: {_doings(change)}")
             if change.told:
-                self.stdout.write(f"    {_('would mail')} {', '.join(change.told)}")
+                known = reader.may_know(change.link, change.to_store, change.to_server)
+                people = ", ".join(change.told) if known else str(len(change.told))
+                self.stdout.write(f"    {_('would mail')} {people}")
 
 
 def _visible(actor: SystemUser) -> Any:

@@ -4,21 +4,35 @@ import re
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from activities.choices import ParticipationType
 from activities.models import ActivityParty, ActivityPointer, Appointment, Contact
 from mailboxes.choices import Reach
 from mailboxes.models import SystemUser, Team
-from serversync.act.choices import LinkState
+from serversync.act import undo
+from serversync.act.choices import BatchKind, DecisionAnswer, LinkState
 from serversync.act.explaining import Because, explain
 from serversync.act.stored import side_data
-from serversync.act.types import Side, Table
+from serversync.act.types import Reason, Side, Table
+from serversync.console import actquestions
 from serversync.models import ExchangeSyncIdMapping, UserQuery
-from tests.factories.act import MEETING, NOW, act_mailbox, batch, pair, parked, revision
+from tests.factories.act import (
+    DELETE,
+    MEETING,
+    NOW,
+    act_mailbox,
+    asking,
+    batch,
+    pair,
+    parked,
+    revision,
+)
 from tests.factories.activities import AppointmentFactory, ContactFactory
 from tests.factories.clients import signed_in
 from tests.factories.filters import asks
@@ -269,3 +283,82 @@ def test_what_our_own_exceptions_quote_is_for_who_reads_the_mailbox(ada, capsys)
     call_command("explain_record", str(cleo.pk), mailbox=mailbox.email_address)
     told = capsys.readouterr().out
     assert "Layoffs of May" not in told and "DataError" in told
+
+
+# -- who decides what, and what is told to him
+
+
+@pytest.mark.rule("R6.36")
+def test_nobody_undoes_what_was_done_to_a_record_that_is_private_to_others(ada):
+    meeting, root = layoffs(ada), SuperuserFactory()
+    link = pair(ada.default_mailbox, object_id=meeting.pk)
+    row = revision(
+        link, before=side_data(Side({"subject": "Former"})), made_on=timezone.now(),
+        after=side_data(Side({"subject": "Layoffs"})),
+    )  # fmt: skip
+    do = reverse("admin:serversync_syncrevision_do", args=[row.pk, "undo"])
+    assert (
+        do not in signed_in(root).get(reverse(f"admin:{REVISION}", args=[row.pk])).content.decode()
+    )
+    page = reverse("admin:activities_appointment_change", args=[meeting.pk])
+    assert do not in signed_in(root).get(page).content.decode()
+    with pytest.raises(PermissionDenied):
+        undo.undo(row, actor=root, now=timezone.now())
+    meeting.activity.refresh_from_db()
+    assert meeting.activity.subject == "Layoffs"
+    assert do in signed_in(ada).get(page).content.decode()
+    undo.undo(row, actor=ada, now=timezone.now())
+    meeting.activity.refresh_from_db()
+    assert meeting.activity.subject == "Former"
+
+
+@pytest.mark.rule("R8.17", "R8.30")
+def test_administrators_say_no_to_what_they_may_not_see_and_never_yes(ada):
+    root = signed_in(SuperuserFactory())
+    about = {"server": side_data(Side(MEETING))}
+    link = asking(ada.default_mailbox, "duplicate", about, base=None, item_subject="")
+    page = root.get(reverse("admin:act_question", args=[link.pk])).content.decode()
+    assert 'value="no"' in page and 'value="yes"' not in page
+    one, many = reverse("admin:act_answer", args=[link.pk]), reverse("admin:act_questions")
+    for url, data in ((one, {}), (many, {"link": [str(link.pk)]})):
+        root.post(url, {**data, "answer": "yes"})
+        link.refresh_from_db()
+        assert link.user_decision == DecisionAnswer.NONE
+    root.post(one, {"answer": "no"})
+    link.refresh_from_db()
+    assert link.user_decision == DecisionAnswer.NO
+
+
+@pytest.mark.rule("R8.30", "R6.46")
+def test_of_others_meetings_it_is_told_how_many_are_mailed_and_not_who(ada, capsys):
+    root, waiting = SuperuserFactory(), batch(ada.default_mailbox)
+    parked(waiting, pair(ada.default_mailbox))
+    page = signed_in(root).get(reverse(f"admin:{BATCH}", args=[waiting.pk]))
+    assert (page.context["people_count"], page.context["outside_count"]) == (2, 2)
+    assert "cleo@customer.example" not in page.content.decode()
+    assert "2 people" in page.content.decode()
+    assert "cleo@customer.example" in shown(ada, BATCH, waiting.pk)
+    call_command("act_batches", user=root.domain_name)
+    assert "cleo@customer.example" not in capsys.readouterr().out
+
+
+def test_each_change_tells_its_own_reasons_and_fields_by_their_labels(ada):
+    stop = Reason("too_many_deletes", {"count": 14, "allowed": 10, "linked": 140})
+    waiting = batch(ada.default_mailbox, BatchKind.LIMITS, stop)
+    link = pair(ada.default_mailbox, Table.CONTACT, base={"surname": "Example"})
+    own = Reason("conflict", {"fields": "mobile_phone, given_name"})
+    parked(waiting, link, None, DELETE, Side({}), stop, own)
+    page = signed_in(ada).get(reverse(f"admin:{BATCH}", args=[waiting.pk]))
+    ((line,), (above,)) = page.context["lines"], page.context["because"]
+    assert len(line.reasons) == 1 and "14" in above
+    assert "Mobile phone, First name" in line.reasons[0]
+
+
+@pytest.mark.rule("R8.17")
+def test_pages_of_the_decisions_of_one_mailbox_stay_with_it(ada, monkeypatch):
+    monkeypatch.setattr(actquestions, "PER_PAGE", 1)
+    for _number in range(2):
+        asking(ada.default_mailbox, "duplicate")
+    query = {"mailbox": str(ada.default_mailbox.pk), "question": "duplicate", "page": "1"}
+    page = signed_in(ada).get(reverse("admin:act_questions"), query).content.decode()
+    assert f"?page=2&amp;mailbox={ada.default_mailbox.pk}&amp;question=duplicate" in page
