@@ -5,8 +5,9 @@
                            people whom the server would mail               more than allowed: all that mail wait
                            creations at the first synchronization          more than allowed: everything waits
 
-Harmless changes of the same cycle go on. What a person approved goes, and is not counted again; an approval holds
-for exactly what was shown, by its digest. Strict parity has no guard.
+Harmless changes of the same cycle go on. What waits already is counted with it, each for what it waits for, and goes
+on waiting as long as that concerns it: deciding it anew by itself doesn't carry it out. What a person approved goes,
+and is not counted again; an approval holds for exactly what was shown, by its digest. Strict parity has no guard.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,6 +45,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A decision that waits already, and for what."""
+
+    decision: Decision
+    reasons: tuple[Reason, ...]
+
+    @property
+    def codes(self) -> frozenset[str]:
+        return frozenset(reason.code for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict(Generic[K]):
     """`go`: to be carried out, in the order given; `parked`: why each of the others waits. `alert`: a
     condition of R8.20 to raise, "" for none."""
@@ -65,19 +78,23 @@ def judge(
     *,
     first: bool = False,
     approved: Mapping[K, str] | None = None,
+    held: Mapping[K, Held] | None = None,
 ) -> Verdict[K]:
     """All decisions of one cycle. `linked`: pairs of this mailbox; `first`: its first synchronization.
-    `approved`: digest of what a person agreed to."""
-    agreed = approved or {}
+    `approved`: digest of what a person agreed to. `held`: what waits already, of these pairs and of others."""
+    agreed, known = approved or {}, held or {}
     asking = {
         key: decision
         for key, decision in decisions.items()
         if limits.guarded and decision.writes and agreed.get(key) != digest(decision)
     }
+    others = [one for key, one in known.items() if key not in decisions]
+    stops = {one.code: one for one in _stops(list(asking.values()), others, linked, limits, first)}
     parked: dict[K, list[Reason]] = {}
-    for concerns, reason in _stops(list(asking.values()), linked, limits, first):
-        for key, decision in asking.items():
-            if concerns(decision):
+    for key, decision in asking.items():
+        waits = {one.code: one for one in known[key].reasons} if key in known else {}
+        for code, reason in (waits | stops).items():
+            if code in _CONCERNS and _CONCERNS[code](decision):
                 parked.setdefault(key, []).append(reason)
     codes = {reason.code for reasons in parked.values() for reason in reasons}
     return Verdict(
@@ -89,21 +106,26 @@ def judge(
 
 # -- what stops a cycle, and whom it concerns --------------------------------------------------------
 
-Stop = tuple[Callable[[Decision], bool], Reason]
 
-
-def _stops(asking: list[Decision], linked: int, limits: Limits, first: bool) -> Iterator[Stop]:
-    yield _must_wait, Reason("cancellation_waits")
-    deletes, allowed = sum(map(deletions, asking)), limits.deletes_allowed(linked)
+def _stops(
+    asking: list[Decision], others: list[Held], linked: int, limits: Limits, first: bool
+) -> Iterator[Reason]:
+    yield Reason("cancellation_waits")
+    deletes = sum(map(deletions, [*asking, *_held_by(TOO_MANY_DELETES, others)]))
+    allowed = limits.deletes_allowed(linked)
     if deletes > allowed:
-        told = {"count": deletes, "allowed": allowed, "linked": linked}
-        yield _deletes, Reason(TOO_MANY_DELETES, told)
-    people = len(mailed(asking))
+        yield Reason(TOO_MANY_DELETES, {"count": deletes, "allowed": allowed, "linked": linked})
+    people = len(mailed([*asking, *_held_by("too_many_people", others)]))
     if people > limits.max_people:
-        yield _mails, Reason("too_many_people", {"count": people, "allowed": limits.max_people})
-    here, there = _creations(asking)
+        yield Reason("too_many_people", {"count": people, "allowed": limits.max_people})
+    here, there = _creations([*asking, *_held_by("first_look", others)])
     if first and max(here, there) > limits.first_free:
-        yield _always, Reason("first_look", {"store": here, "server": there})
+        yield Reason("first_look", {"store": here, "server": there})
+
+
+def _held_by(code: str, held: Iterable[Held]) -> list[Decision]:
+    """A cancellation that waits for its own sake must not hold every invitation back."""
+    return [one.decision for one in held if code in one.codes]
 
 
 def deletions(decision: Decision) -> int:
@@ -154,3 +176,12 @@ def _mails(decision: Decision) -> bool:
 
 def _always(_decision: Decision) -> bool:
     return True
+
+
+#: Whom each reason to wait concerns.
+_CONCERNS: Mapping[str, Callable[[Decision], bool]] = {
+    "cancellation_waits": _must_wait,
+    TOO_MANY_DELETES: _deletes,
+    "too_many_people": _mails,
+    "first_look": _always,
+}

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from django.db.models import F, Q
 
+from mailboxes.protocols.items import ItemKind
 from serversync.act import batches, guard
 from serversync.act.choices import ActOutcome, BatchKind, BatchState
 from serversync.act.run import ActRun, count
-from serversync.act.stored import reasons_data, write_data
-from serversync.act.types import Reason
+from serversync.act.stored import reasons_data, reasons_of, write_data, write_of
+from serversync.act.types import Decision, Reason, Table
 from serversync.act.work import Work
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange
 
@@ -44,6 +45,7 @@ def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:
         limits_of(run),
         first=run.is_first,
         approved=approved,
+        held=_held(run, works),
     )
     by_key = {work.link.pk: work for work in works}
     with run.writing():
@@ -65,6 +67,32 @@ def _approved(works: Sequence[Work]) -> dict[UUID, str]:
         approved=True,
     ).order_by("pk")
     return dict(rows.values_list("link_id", "digest"))
+
+
+def _held(run: ActRun, works: Sequence[Work]) -> dict[UUID, guard.Held]:
+    """Link -> what of it waits undecided. Whatever is decided now counts together with that."""
+    if not any(work.decision.writes for work in works):
+        return {}
+    rows = ParkedChange.objects.filter(
+        batch__mailbox=run.mailbox,
+        batch__state=BatchState.WAITING,
+        link__generation=run.mailbox.account_generation,
+        approved=False,
+    )
+    columns = ("link_id", "link__object_type_code", "to_store", "to_server", "reasons")
+    return {
+        key: guard.Held(_decision(Table(code).kind, to_store, to_server), reasons_of(reasons))
+        for key, code, to_store, to_server, reasons in rows.values_list(*columns)
+        if code is not None
+    }
+
+
+def _decision(kind: ItemKind, to_store: Any, to_server: Any) -> Decision:
+    """As far as the guard counts it."""
+    return Decision(
+        to_store=write_of(kind, to_store) if to_store else None,
+        to_server=write_of(kind, to_server) if to_server else None,
+    )
 
 
 def _park(run: ActRun, parked: Mapping[UUID, tuple[Work, Sequence[Reason]]]) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mailboxes.protocols.items import Tell
-from serversync.act.guard import STOPPED, STOPS, Limits, digest, judge
+from serversync.act.guard import STOPPED, STOPS, Held, Limits, digest, judge
 from serversync.act.reconcile import reconcile
-from serversync.act.types import Decision, LinkTo, Table, Verb, Write
+from serversync.act.types import Decision, LinkTo, Reason, Table, Verb, Write
 from tests.unit.serversync.act.builders import (
     CLEO,
     FIRST,
@@ -162,6 +162,44 @@ def test_the_first_synchronization_makes_nothing_in_bulk(here):
     assert why(verdict) == {"first_look"}
     assert judge(many(creation(here), 10), 0, FREE, first=True).parked == {}
     assert judge(decisions, 0, FREE).parked == {}
+
+
+# -- what waits already --------------------------------------------------------------------------------
+
+
+def waiting(code, decision, count):
+    return {f"held{n}": Held(decision, (Reason(code),)) for n in range(count)}
+
+
+@pytest.mark.rule("R6.46")
+def test_what_is_decided_now_counts_with_what_waits_already():
+    others = waiting("too_many_deletes", deletion(), 8)
+    verdict = judge({"a": deletion(), "b": update(subject="x")}, 10, FREE, held=others)
+    assert verdict.go == ("b",)
+    assert verdict.parked["a"][0].parameters["count"] == 9
+    people = waiting("too_many_people", mail(*(f"p{n}@example.com" for n in range(10))), 1)
+    assert judge({"a": mail("q@example.com")}, 10, FREE, held=people).go == ()
+    assert judge({"a": mail("p1@example.com")}, 10, FREE, held=people).go == ("a",)
+    made = waiting("first_look", creation(subject="x"), 10)
+    assert judge({"a": creation(subject="y")}, 10, FREE, held=made, first=True).go == ()
+
+
+@pytest.mark.rule("R6.46")
+def test_what_waits_for_another_reason_counts_for_that_alone():
+    eleven = mail(*(f"p{n}@example.com" for n in range(11)), verb=Verb.DELETE)
+    others = waiting("cancellation_waits", eleven, 5)
+    decisions = {"a": mail("q@example.com"), "b": deletion()}
+    assert judge(decisions, 10, FREE, held=others).go == ("a", "b")
+
+
+@pytest.mark.rule("R6.46")
+def test_what_waits_goes_on_waiting_when_it_is_decided_by_itself():
+    alone = waiting("too_many_deletes", deletion(), 1)
+    assert judge({"held0": deletion()}, 10, FREE, held=alone).go == ()
+    assert judge({"held0": update(subject="x")}, 10, FREE, held=alone).go == ("held0",)
+    agreed = {"held0": digest(deletion())}
+    assert judge({"held0": deletion()}, 10, FREE, held=alone, approved=agreed).go == ("held0",)
+    assert judge({"held0": deletion()}, 10, UNGUARDED, held=alone).go == ("held0",)
 
 
 # -- approvals -----------------------------------------------------------------------------------------
