@@ -5,7 +5,7 @@ behind an address.
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Q, QuerySet, When
 from django.http import HttpRequest
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -75,8 +75,11 @@ class MeetingListScreen(ActivityListScreen):
         attending = Count(
             "activity__parties", filter=Q(activity__parties__participation_type_mask__in=ATTENDEES)
         )
-        rows = super().get_queryset(request)
-        return rows.annotate(attendee_count=attending, is_readable=readable(request.user))
+        seen = readable(request.user)
+        rows = super().get_queryset(request).annotate(is_readable=seen)
+        # Sorted by, the number of a private one would be told by its neighbours.
+        known = Case(When(is_readable=True, then=attending), default=0)
+        return rows.annotate(attendee_count=known)
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from activities import blobs
 from mailboxes.protocols.errors import MessageError, MessageGone, ServerError
@@ -143,7 +144,7 @@ class _Pair:
             return
         identity = stored.id_of(file)
         if file.content is None and file.size <= limit:
-            self.failed[identity] = "the server doesn't give it"
+            self.failed[identity] = _("the server doesn't give it")
             return
         self.there[file.id] = identity
         if file.content is None:

@@ -251,7 +251,7 @@ class QueryConsole(Deeds, Screen):
     def _stored(self, request: HttpRequest, form: Any, actor: SystemUser) -> HttpResponse | None:
         """None: it was not, and the form says why."""
         query, adding = form.save(commit=False), form.instance._state.adding
-        gone = 0 if adding else self._would_leave(query, [query])
+        gone = NOTHING if adding else self._would_leave(actor, query, [query])
         if gone and "_anyway" not in request.POST:
             form.leaving = gone
             return None
@@ -288,7 +288,7 @@ class QueryConsole(Deeds, Screen):
             "original": None if adding else query,
             "adding": adding,
             "state": "" if adding else state_badge(query),
-            "leaving": getattr(form, "leaving", 0),
+            "leaving": getattr(form, "leaving", NOTHING),
             "consequence": consequence(),
             "preview": self._preview(query, actor, conditions),
             "words": words,
@@ -387,7 +387,8 @@ class QueryConsole(Deeds, Screen):
         queries = list(chosen)
         if "_anyway" in request.POST or not queries:
             return None
-        gone = sum(self._would_leave(*one) for one in _together(queries))
+        actor = actor_of(request)
+        gone = sum((self._would_leave(actor, *one) for one in _together(queries)), NOTHING)
         if not gone and not always:
             return None
         context = {
@@ -413,14 +414,15 @@ class QueryConsole(Deeds, Screen):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         query = self.get_object(request, object_id)
-        gone = self._would_leave(None, [query]) if query is not None else 0
+        actor = actor_of(request)
+        gone = NOTHING if query is None else self._would_leave(actor, None, [query])
         context = {"leaving": gone, "consequence": consequence(), **(extra_context or {})}
         return super().delete_view(request, object_id, context)
 
-    def _would_leave(self, becomes: Any, queries: Iterable[Any]) -> int:
+    def _would_leave(self, reader: SystemUser, becomes: Any, queries: Iterable[Any]) -> "Leaving":
         """Records that are linked through these, and that no filter would find without them, or with what
         one of them becomes."""
-        return 0
+        return NOTHING
 
     def _answer(
         self, request: HttpRequest, template: str, context: dict[str, Any]
@@ -478,18 +480,20 @@ class FilterConsole(QueryConsole):
             *([(_("Made of the template"), template)] if template else []),
         ]
 
-    def _would_leave(self, becomes: UserQuery | None, queries: Iterable[Any]) -> int:
+    def _would_leave(
+        self, reader: SystemUser, becomes: UserQuery | None, queries: Iterable[Any]
+    ) -> "Leaving":
         """Of one user and one kind of record."""
         queries = list(queries)
         before = UserQuery.objects.filter(pk__in=[one.pk for one in queries]).first()
         if before is None:
-            return 0
+            return NOTHING
         user, table = before.owning_user, before.table
         after = remaining(user, table, without=[one.pk for one in queries])
         stays = becomes is not None and becomes.owning_user_id == user.pk
         if becomes is not None and stays and becomes.is_active_state:
             after.append(becomes.conditions)
-        return _leaving(user, table, after)
+        return _leaving(user, table, after, reader)
 
 
 class FilterTemplateConsole(QueryConsole):
@@ -533,18 +537,20 @@ class FilterTemplateConsole(QueryConsole):
             return False
         return super().has_delete_permission(request, obj)
 
-    def _would_leave(self, becomes: SavedQuery | None, queries: Iterable[Any]) -> int:
+    def _would_leave(
+        self, reader: SystemUser, becomes: SavedQuery | None, queries: Iterable[Any]
+    ) -> "Leaving":
         """Only what acts for everybody takes part: of the users that have something linked."""
         keys = [one.pk for one in queries]
         before = SavedQuery.objects.filter(pk__in=keys, query_type=QueryType.FILTER).first()
         if before is None or not before.is_active_state:
-            return 0
-        table, gone = before.table, 0
+            return NOTHING
+        table, gone = before.table, NOTHING
         for user in linked_users(table)[:COUNTED]:
             after = remaining(user, table, without=keys)
             if becomes is not None and becomes.query_type == QueryType.FILTER:
                 after.append(becomes.conditions)
-            gone += _leaving(user, table, after)
+            gone += _leaving(user, table, after, reader)
         return gone
 
     # -- to many users
@@ -580,7 +586,7 @@ class FilterTemplateConsole(QueryConsole):
         context: dict[str, Any] = {"title": __("Apply filter templates"), "form": form}
         if gifts is not None:
             changed = [gift for gift in gifts if gift.changes]
-            gone, all_counted = _leaving_by_gifts(changed)
+            gone, all_counted = _leaving_by_gifts(changed, actor_of(request))
             context |= {
                 "gifts": changed[:LISTED],
                 "users": len(gifts),
@@ -661,12 +667,37 @@ def linked_users(table: Table) -> "QuerySet[SystemUser]":
     return SystemUser.objects.filter(default_mailbox__in=links.values("mailbox")).order_by("pk")
 
 
-def _leaving(user: SystemUser, table: Table, after: Iterable[Conditions]) -> int:
-    """None where what is stored now can't be understood: nothing is synchronized by it either."""
+@dataclass(frozen=True)
+class Leaving:
+    """Linked records that no filter would find any more: how many of those that the reader may see. Whether
+    some of the others leave, too, is never told, for that would tell what stands in them (R6.7, R6.36):
+    `others` says that there are linked ones."""
+
+    count: int = 0
+    others: bool = False
+
+    def __bool__(self) -> bool:
+        return self.count > 0 or self.others
+
+    def __add__(self, more: "Leaving") -> "Leaving":
+        return Leaving(self.count + more.count, self.others or more.others)
+
+
+NOTHING = Leaving()
+
+
+def _leaving(
+    user: SystemUser, table: Table, after: Iterable[Conditions], reader: SystemUser
+) -> Leaving:
+    """Nothing where what is stored now can't be understood: nothing is synchronized by it either."""
+    known = _readable(MODELS[table]._default_manager.all(), table, reader).values("pk")
+    linked = linked_by_filter(user, table)
+    others = user.pk != reader.pk and linked.exclude(object_id__in=known).exists()
     try:
-        return leaving(user, table, after, timezone.now()).count()
+        found = leaving(user, table, after, timezone.now())
+        return Leaving(found.filter(object_id__in=known).count(), others)
     except NotUnderstood:
-        return 0
+        return Leaving(0, others)
 
 
 def _totals(gifts: Iterable[giving.Gift]) -> list[tuple[Any, int]]:
@@ -687,19 +718,19 @@ def _applied_words(gifts: list[giving.Gift]) -> str:
     return " · ".join(f"{count} {words}" for words, count in _totals(gifts))
 
 
-def _leaving_by_gifts(gifts: Sequence[giving.Gift]) -> tuple[int, bool]:
+def _leaving_by_gifts(gifts: Sequence[giving.Gift], reader: SystemUser) -> tuple[Leaving, bool]:
     """How many linked records no filter would find any more, and whether all users were counted."""
     narrowing = [gift for gift in gifts if gift.replaced or gift.retired]
-    gone = sum(_leaving_by_gift(gift) for gift in narrowing[:COUNTED])
+    gone = sum((_leaving_by_gift(gift, reader) for gift in narrowing[:COUNTED]), NOTHING)
     return gone, len(narrowing) <= COUNTED
 
 
-def _leaving_by_gift(gift: giving.Gift) -> int:
+def _leaving_by_gift(gift: giving.Gift, reader: SystemUser) -> Leaving:
     without = [*gift.retired, *(standing for standing, _template in gift.replaced)]
-    gone = 0
+    gone = NOTHING
     for table in {query.table for query in without}:
         after = remaining(gift.user, table, without=[query.pk for query in without])
         given = [*gift.added, *(template for _standing, template in gift.replaced)]
         after += [one.conditions for one in given if one.table == table]
-        gone += _leaving(gift.user, table, after)
+        gone += _leaving(gift.user, table, after, reader)
     return gone

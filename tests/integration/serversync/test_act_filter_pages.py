@@ -262,7 +262,7 @@ def test_a_narrower_filter_asks_before_linked_records_leave(ada):
 
     asked = client.post(page, data)
     query.refresh_from_db()
-    assert asked.context["leaving"] == 1
+    assert asked.context["leaving"].count == 1
     assert "1 linked record would be found by no filter any more." in asked.content.decode()
     assert "the next cycle unlinks them" in asked.content.decode()
     assert len(query.conditions["all"]) == 1
@@ -274,6 +274,26 @@ def test_a_narrower_filter_asks_before_linked_records_leave(ada):
 
     # A wider one takes nothing out.
     assert client.post(page, lines(("owner", "me", ""))).status_code == 302
+
+
+@pytest.mark.rule("R6.7")
+def test_what_would_leave_tells_nothing_of_records_out_of_sight(ada):
+    linked(ada, ContactFactory(owning_user=ada, last_name="Secret"))
+    query = UserQueryFactory(owning_user=ada)
+    helper = SystemUserFactory()
+    group_of(helper, "view_userquery", "change_userquery", reach=Reach.ALL)
+    client = signed_in(helper)
+    told = []
+    for guess in ("Sec", "Xyz"):
+        asked = client.post(url("change", query.pk), lines(("last_name", "begins", guess)))
+        assert "Linked records that aren" in asked.content.decode()
+        told.append(asked.context["leaving"])
+    assert told[0] == told[1] and told[0].count == 0
+    query.refresh_from_db()
+    assert "last_name" not in str(query.conditions)
+    group_of(helper, "view_contact", reach=Reach.ALL)
+    asked = client.post(url("change", query.pk), lines(("last_name", "begins", "Xyz")))
+    assert asked.context["leaving"].count == 1 and not asked.context["leaving"].others
 
 
 @pytest.mark.rule("R6.13")
@@ -295,7 +315,7 @@ def test_switching_off_and_deleting_ask_too_and_do_it(ada):
     query = UserQueryFactory(owning_user=ada)
     client, do = signed_in(ada), url("do", query.pk, "deactivate")
 
-    assert client.post(do).context["leaving"] == 1
+    assert client.post(do).context["leaving"].count == 1
     assert UserQuery.objects.get().is_active_state
     client.post(do, {"_anyway": "yes"})
     assert not UserQuery.objects.get().is_active_state
@@ -304,8 +324,8 @@ def test_switching_off_and_deleting_ask_too_and_do_it(ada):
 
     chosen = {"action": "remove", "_selected_action": [str(query.pk)]}
     asked = client.post(url("changelist"), chosen)
-    assert asked.context["leaving"] == 1
-    assert client.get(url("delete", query.pk)).context["leaving"] == 1
+    assert asked.context["leaving"].count == 1
+    assert client.get(url("delete", query.pk)).context["leaving"].count == 1
     assert UserQuery.objects.exists()
     done = client.post(url("changelist"), {**chosen, "_anyway": "yes"}, follow=True)
     assert "1 was deleted" in words(done)
@@ -421,7 +441,7 @@ def test_a_filter_for_everybody_asks_before_it_takes_something_out(ada):
         url("do", everybody.pk, "deactivate", model="savedquery")
     )
 
-    assert asked.context["leaving"] == 1
+    assert asked.context["leaving"].count == 1
     wrong = lines(("owner", "me", ""), query_type=QueryType.FILTER, is_default="on")
     shown = signed_in(SuperuserFactory()).post(
         url("change", everybody.pk, model="savedquery"), wrong
@@ -448,7 +468,7 @@ def test_templates_are_applied_to_many_after_a_dry_run(ada):
     (gift,) = [one for one in shown.context["gifts"] if one.user == ada]
     assert (gift.added, gift.retired) == ([template], [former])
     assert off not in [one.user for one in shown.context["gifts"]]
-    assert shown.context["leaving"] == 1
+    assert shown.context["leaving"].count == 1
     assert "Former" in shown.content.decode()
     assert UserQuery.objects.count() == 1
 

@@ -362,3 +362,20 @@ def test_pages_of_the_decisions_of_one_mailbox_stay_with_it(ada, monkeypatch):
     query = {"mailbox": str(ada.default_mailbox.pk), "question": "duplicate", "page": "1"}
     page = signed_in(ada).get(reverse("admin:act_questions"), query).content.decode()
     assert f"?page=2&amp;mailbox={ada.default_mailbox.pk}&amp;question=duplicate" in page
+
+
+@pytest.mark.rule("R6.36")
+def test_sorting_by_attendees_tells_no_number_of_a_private_meeting(ada, ben):
+    meetings = [layoffs(ada, is_mapi_private=number == 1) for number in range(3)]
+    for number, meeting in enumerate(meetings):
+        attends(ben, meeting)
+        for _more in range(number * 2):
+            attends(SystemUserFactory(), meeting)
+    url = reverse("admin:activities_appointment_changelist")
+
+    def order(user) -> list:
+        found = signed_in(user).get(url, {"o": "4"}).context["cl"].result_list
+        return [meetings.index(one) for one in found]
+
+    assert order(ben) == [1, 0, 2]
+    assert order(ada) == [0, 1, 2]
