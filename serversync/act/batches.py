@@ -24,7 +24,6 @@ from serversync.act.byhand import DECIDE, Refused, forget_question, in_parts, no
 from serversync.act.choices import BatchKind, BatchState, ChangeType, LinkState
 from serversync.act.types import Reason, Verb
 from serversync.models import (
-    ActState,
     ExchangeSyncIdMapping,
     ParkedBatch,
     ParkedChange,
@@ -78,11 +77,10 @@ def approve(
     since. Raises Refused, PermissionDenied."""
     row = _locked(batch, actor, seen)
     changes = _changes(row, only)
-    is_all = not more_to_come(row)
     for part in in_parts([change.pk for change in changes]):
         ParkedChange.objects.filter(pk__in=part).update(approved=True)
     _release(changes, now)
-    return _ended(row, actor, now, is_all)
+    return _ended(row, actor, now)
 
 
 @transaction.atomic
@@ -97,14 +95,13 @@ def drop(
     """Neither side loses anything by it. Raises Refused, PermissionDenied."""
     row = _locked(batch, actor, seen)
     changes = _changes(row, only)
-    is_all = not more_to_come(row)
     reason = Reason("dropped_by_hand", {"by": str(actor)})
     told = [made for change in changes if (made := _decline(change, now, reason)) is not None]
     SyncRevision.objects.bulk_create(told, batch_size=500)
     _release([change for change in changes if change.link.state != LinkState.UNLINKED], now)
     for part in in_parts([change.pk for change in changes]):
         ParkedChange.objects.filter(pk__in=part).delete()
-    return _ended(row, actor, now, is_all)
+    return _ended(row, actor, now)
 
 
 @transaction.atomic
@@ -113,7 +110,7 @@ def decide_again(batch: ParkedBatch, *, actor: SystemUser, now: datetime) -> Par
     row = _locked(batch, actor)
     changes = _changes(row, None)
     _release(changes, now)
-    return _end(row, BatchState.OVERTAKEN, actor, now, False)
+    return _end(row, BatchState.OVERTAKEN, actor, now)
 
 
 def may_decide(user: Any, batch: ParkedBatch) -> bool:
@@ -190,7 +187,7 @@ def _release(changes: Iterable[ParkedChange], now: datetime) -> None:
     note_again(links, now)
 
 
-def _ended(batch: ParkedBatch, actor: SystemUser, now: datetime, is_all: bool) -> ParkedBatch:
+def _ended(batch: ParkedBatch, actor: SystemUser, now: datetime) -> ParkedBatch:
     """If nothing of it is undecided."""
     if batch.changes.filter(approved=False).exists():
         ParkedBatch.objects.filter(pk=batch.pk).update(changed_on=now)
@@ -198,16 +195,11 @@ def _ended(batch: ParkedBatch, actor: SystemUser, now: datetime, is_all: bool) -
         return batch
     any_approved = batch.changes.exists()
     state = BatchState.APPROVED if any_approved else BatchState.DROPPED
-    return _end(batch, state, actor, now, is_all)
+    return _end(batch, state, actor, now)
 
 
-def _end(
-    batch: ParkedBatch, state: BatchState, actor: SystemUser, now: datetime, is_all: bool
-) -> ParkedBatch:
-    """`is_all`: nothing of a first synchronization is left that nobody was shown."""
+def _end(batch: ParkedBatch, state: BatchState, actor: SystemUser, now: datetime) -> ParkedBatch:
     batch.state, batch.ended_on, batch.ended_by = state, now, actor
     batch.save(update_fields=["state", "ended_on", "ended_by"])
-    if batch.kind == BatchKind.FIRST and is_all:
-        ActState.objects.filter(mailbox=batch.mailbox_id, began_at=None).update(began_at=now)
     settle(batch.mailbox, now)
     return batch

@@ -5,18 +5,20 @@
                                      (pending)    (reconcile)  (parking)      (writing)
 
 Called by the engine with a claimed lease; it alone catches what escapes here. A mailbox that never was synchronized
-is read whole, and nothing is written before its first batch was approved, unless it is small (R6.51).
+is read whole, and nothing is written before it was shown and approved, unless it is small (R6.51): that holds until the
+first look has gone through everything, however many cycles it takes.
 """
 
 from collections.abc import Callable
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from mailboxes.connect import items_server
 from mailboxes.protocols.items import MAIN_FOLDERS, ItemFolder, ItemsServer
 from serversync.act import files, filters, marker, noting, parking, pending, writing
-from serversync.act.run import FOLDERS_EVERY, ActRun, begin
+from serversync.act.run import FOLDERS_EVERY, ActRun, begin, is_noted
 from serversync.context import Context
 from serversync.cycle import Clock, CycleResult
 from serversync.models import ItemFolderCursor
@@ -57,7 +59,7 @@ def _cycle(run: ActRun) -> None:
     noting.read_store(run)
     if run.pending:
         _work(run)
-    elif run.is_first and not _waits(run):
+    if run.is_first and _is_through(run):
         _begin(run)
 
 
@@ -69,8 +71,6 @@ def _work(run: ActRun) -> None:
         marker.check_before_writing(run)
     writing.carry_out(run, go)
     files.carry_over(run, go)
-    if run.is_first and len(go) == len(works) and not run.result.more and not _waits(run):
-        _begin(run)
 
 
 def _look_first(run: ActRun) -> None:
@@ -80,12 +80,16 @@ def _look_first(run: ActRun) -> None:
     run.state.save(update_fields=["first_look_at"])
 
 
-def _waits(run: ActRun) -> bool:
-    return run.links().filter(batch__isnull=False).exists()
+def _is_through(run: ActRun) -> bool:
+    """The first look has gone through everything, and nothing of it waits. Open questions may stay open; what
+    couldn't be read yet comes up again, and must be shown then."""
+    noted = run.links().filter(is_noted())
+    left = Q(next_attempt_at=None) | Q(next_attempt_at__lte=run.clock()) | Q(retries__gt=0)
+    return not noted.filter(Q(batch__isnull=False) | left & Q(question="")).exists()
 
 
 def _begin(run: ActRun) -> None:
-    """There was nothing to ask, or it was approved."""
+    """There was nothing to ask, or all of it was answered."""
     run.state.began_at = run.clock()
     run.state.save(update_fields=["began_at"])
 

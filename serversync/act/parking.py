@@ -17,9 +17,9 @@ from serversync.act import batches, guard
 from serversync.act.choices import ActOutcome, BatchKind, BatchState
 from serversync.act.run import ActRun, count
 from serversync.act.stored import reasons_data, reasons_of, write_data, write_of
-from serversync.act.types import Decision, Reason, Table
+from serversync.act.types import Decision, Reason, Table, Verb
 from serversync.act.work import Work
-from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange
+from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange, SyncRevision
 
 LOOK_AGAIN = timedelta(days=1)
 
@@ -31,9 +31,27 @@ def limits_of(run: ActRun) -> guard.Limits:
         percent=organization.max_act_deletes_percent,
         free=organization.free_act_deletes,
         max_people=organization.max_act_invitations,
-        first_free=organization.max_act_first_creations,
+        first_free=_first_free(run),
         guarded=bool(organization.effective("guard_act")),
     )
+
+
+def _first_free(run: ActRun) -> int:
+    """How much more the first synchronization may make unasked: it is looked at page by page, so what earlier
+    pages made counts. Once somebody was asked, whatever comes up later is shown to him as well."""
+    began = run.state.first_look_at
+    if not run.is_first or began is None:
+        return run.organization.max_act_first_creations
+    asked = ParkedBatch.objects.filter(
+        mailbox=run.mailbox, kind=BatchKind.FIRST, created_on__gte=began
+    )
+    if asked.exclude(state=BatchState.OVERTAKEN).exists():
+        return 0
+    made = SyncRevision.objects.filter(
+        mailbox=run.mailbox, verb=Verb.CREATE.value, made_on__gte=began
+    )
+    sides = Counter(made.values_list("side", flat=True))
+    return max(0, run.organization.max_act_first_creations - max(sides.values(), default=0))
 
 
 def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:

@@ -147,8 +147,12 @@ def begin(context: Context, token: UUID, clock: Clock) -> ActRun:
 
 def is_due(now: datetime) -> Q:
     """Links on which something is noted, to be looked at now."""
-    noted = ~Q(from_crm_change_type=ChangeType.NONE) | ~Q(to_crm_change_type=ChangeType.NONE)
-    return noted & (Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
+    return is_noted() & (Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
+
+
+def is_noted() -> Q:
+    """Links on which something is noted, whenever it is looked at."""
+    return ~Q(from_crm_change_type=ChangeType.NONE) | ~Q(to_crm_change_type=ChangeType.NONE)
 
 
 def _state_of(mailbox: Mailbox) -> ActState:

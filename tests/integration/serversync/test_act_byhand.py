@@ -127,18 +127,6 @@ def test_a_decision_comes_once(mailbox, ada):
         batches.approve(other, actor=ada, now=NOW, only=[])
 
 
-@pytest.mark.rule("R6.46", "R6.51")
-def test_the_first_synchronization_begins_with_its_approval(mailbox, ada):
-    begun(mailbox, began_at=None)
-    found = batch(mailbox, BatchKind.FIRST)
-    change = parked(found, pair(mailbox, base=None), Write(verb=Verb.CREATE))
-    parked(found, pair(mailbox, base=None), Write(verb=Verb.CREATE))
-    batches.approve(found, actor=ada, now=NOW, only=[change.pk])
-    assert ActState.objects.get().began_at is None
-    batches.approve(found, actor=ada, now=NOW)
-    assert ActState.objects.get().began_at == NOW
-
-
 @pytest.mark.rule("R6.46")
 def test_a_cancellation_waits_through_restarts_until_it_is_approved():
     ada = act_account()

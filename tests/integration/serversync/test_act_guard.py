@@ -1,5 +1,7 @@
 """What waits for a person goes on waiting, whatever else is touched, until he has seen it and said yes (R6.46, R6.51)."""
 
+from datetime import timedelta
+
 import pytest
 
 from activities.models import ActivityPointer, Appointment, Contact, Task
@@ -7,7 +9,7 @@ from mailboxes.models import Organization
 from mailboxes.protocols.items import CONTACTS, TASKS, ItemKind
 from serversync.act import batches, byhand
 from serversync.act.choices import BatchKind
-from serversync.models import ExchangeSyncIdMapping
+from serversync.models import ActState, ExchangeSyncIdMapping
 from tests.integration.serversync.acts import ActAccount, act_account
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import appointment, category, contact, held
@@ -102,6 +104,7 @@ def test_what_waits_is_decided_by_other_settings_only_if_somebody_says_so(parked
 
 @pytest.mark.rule("R6.46")
 def test_mails_to_many_go_on_waiting_when_some_are_edited(ada):
+    Organization.objects.update(max_act_invitations=10)
     plans = [appointment(ada, contact(ada, f"Person{number}")) for number in range(12)]
     run(ada, 2)
     assert not ada.account.mails
@@ -115,6 +118,7 @@ def test_mails_to_many_go_on_waiting_when_some_are_edited(ada):
 
 @pytest.mark.rule("R6.46")
 def test_a_cancellation_that_waits_holds_nobody_elses_mail_back(ada):
+    Organization.objects.update(max_act_invitations=10)
     many = [contact(ada, f"Person{number}") for number in range(10)]
     plan = appointment(ada, *many)
     ada.quiet()
@@ -150,3 +154,73 @@ def test_the_last_page_of_a_first_synchronization_waits_with_the_others():
 
     assert not held(account, CONTACTS)
     assert (account.batch.kind, account.batch.changes.count()) == (BatchKind.FIRST, 15)
+
+
+# -- the first synchronization, page by page -------------------------------------------------------
+
+
+@pytest.mark.rule("R6.51", "R10.6")
+def test_approving_the_first_part_approves_nothing_that_was_not_shown():
+    organization(act_items_per_cycle=12)
+    account = act_account(began=False)
+    for number in range(16):
+        contact(account, f"Person{number}")
+    account.cycle()
+    batches.approve(account.batch, actor=account.user, now=account.now)
+    run(account, 4)
+
+    assert len(held(account, CONTACTS)) == 12
+    assert (account.batch.kind, account.batch.changes.count()) == (BatchKind.FIRST, 4)
+    assert ActState.objects.get().began_at is None
+    batches.approve(account.batch, actor=account.user, now=account.now)
+    run(account, 2)
+    assert len(held(account, CONTACTS)) == 16
+    assert ActState.objects.get().began_at is not None
+
+
+@pytest.mark.rule("R6.51", "R10.6")
+def test_small_pages_do_not_add_up_to_a_large_first_synchronization():
+    organization(act_items_per_cycle=8)
+    account = act_account(began=False)
+    for number in range(14):
+        contact(account, f"Person{number}")
+    run(account)
+
+    assert len(held(account, CONTACTS)) == 8
+    assert account.batch.changes.count() == 6
+
+
+@pytest.mark.rule("R6.51", "R10.6")
+def test_what_could_not_be_read_at_first_is_shown_when_it_can():
+    account = act_account(began=False)
+    made = [contact(account, f"Person{number}") for number in range(14)]
+    account.cycle()
+    links = [account.link_of(one).pk for one in made]
+    later = account.now + timedelta(minutes=20)
+    some = ExchangeSyncIdMapping.objects.filter(pk__in=links[:3])
+    some.update(retries=1, next_attempt_at=later, batch=None)
+    account.batch.changes.filter(link__in=links[:3]).delete()
+    batches.approve(account.batch, actor=account.user, now=account.now)
+    account.cycle()
+    assert len(held(account, CONTACTS)) == 11
+    assert ActState.objects.get().began_at is None
+
+    account.later(minutes=30)
+    account.cycle()
+    assert len(held(account, CONTACTS)) == 11
+    assert account.batch.changes.count() == 3
+
+
+@pytest.mark.rule("R6.51")
+def test_a_first_synchronization_that_was_dropped_is_over():
+    account = act_account(began=False)
+    for number in range(14):
+        contact(account, f"Person{number}")
+    account.cycle()
+    batches.drop(account.batch, actor=account.user, now=account.now)
+    run(account, 2)
+    assert ActState.objects.get().began_at is not None
+    contact(account, "New")
+    run(account, 1)
+
+    assert [item.fields["surname"] for item in held(account, CONTACTS)] == ["New"]
