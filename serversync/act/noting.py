@@ -112,10 +112,14 @@ class _Known:
     def __init__(self, run: ActRun, told: Changes) -> None:
         ids = {item.id for item in told.items} | set(told.gone)
         keys = {key for item in told.items if (key := _key(item.link))}
-        rows = run.links().filter(Q(exchange_entry_id__in=ids) | Q(link_key__in=keys))
+        uids = {item.uid for item in told.items} - {""}
+        waiting = Q(uid__in=uids, exchange_entry_id="", object_id__isnull=False)
+        rows = run.links().filter(Q(exchange_entry_id__in=ids) | Q(link_key__in=keys) | waiting)
         found = list(rows) if ids else []
         self.by_item = {row.exchange_entry_id: row for row in found if row.exchange_entry_id}
         self.by_key = {row.link_key: row for row in found if row.link_key}
+        # A meeting that its organizer's mailbox sends: the record was there before the invitation.
+        self.by_uid = {row.uid: row for row in found if row.uid and not row.exchange_entry_id}
 
 
 def _note_item(
@@ -128,9 +132,9 @@ def _note_item(
         _note_known(run, folder, item, link, notes)
         return
     key = _key(item.link)
-    owner = known.by_key.get(key) if key else None
+    owner = (known.by_key.get(key) if key else None) or known.by_uid.pop(item.uid, None)
     if owner is not None and not owner.exchange_entry_id:
-        # We made it, and never heard so.
+        # We made it, and never heard so; or somebody else's mailbox did.
         owner.exchange_entry_id, owner.folder, owner.uid = item.id, folder.folder, item.uid[:512]
         owner.listing = folder.listing
         known.by_item[item.id] = owner

@@ -498,3 +498,19 @@ def test_meeting_that_others_tracked_is_not_made_for_its_alleged_organizer_unask
     assert not held(ada, CALENDAR)
     (change,) = ada.batch.changes.all()
     assert "victim@outside.example" in change.told
+
+
+@pytest.mark.rule("R6.51")
+def test_record_of_a_meeting_is_linked_when_its_invitation_comes(ada):
+    """Ben is invited; his mailbox knew of the record before the server told him."""
+    ben = act_account("ben", site=ada.account.site)
+    plan = appointment(ada, contact(ada, "Ben", email_address1="ben@example.com"))
+    takes_part(plan, ParticipationType.REQUIRED_ATTENDEE, ben.user, "ben@example.com")
+    Appointment.objects.filter(pk=plan.pk).update(global_object_id="meeting-1")
+    ben.quiet()
+    assert not held(ben, CALENDAR)
+    ben.account.receive("ada@example.com", uid="meeting-1", subject="Plan", when=meeting())
+    ben.quiet()
+
+    assert ben.link_of(plan).state == LinkState.LINKED
+    assert not ben.account.mails
