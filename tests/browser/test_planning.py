@@ -1,6 +1,6 @@
 """Appointments, series and the calendar as a person uses them: with a mouse, with keys alone, on a phone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from activities.models import Appointment, RecurringAppointmentMaster
 from tests.browser.test_console import fits
 from tests.browser.test_writing import sizes
+from tests.factories.activities import AppointmentFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -73,3 +74,19 @@ def test_a_series_is_written_in_plain_fields_and_one_occurrence_changed(admin_pa
     made = Appointment.objects.get()
     assert made.series == RecurringAppointmentMaster.objects.get()
     assert made.scheduled_start == datetime(2031, 3, 31, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("width", [768, 1024, 1280])
+def test_a_month_full_of_long_subjects_never_scrolls_sideways(admin_page, administrator, width):
+    first = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    for number in range(7):
+        start = first + timedelta(days=number)
+        AppointmentFactory(
+            activity__subject="Everything about the trade fair of next year",
+            activity__owning_user=administrator, scheduled_start=start,
+            scheduled_end=start + timedelta(hours=1),
+        )  # fmt: skip
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(reverse("admin:calendar") + "?day=2026-03-04")
+    expect(admin_page.locator(".event")).to_have_count(7)
+    assert fits(admin_page)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 else:
     Base = object
 
+LONGEST = 20_000  # of a description on its page, which has all of it on demand
+
 WHO_OWNS: Any = (
     _("Filed under, and owned by"),
     {"fields": [("regarding", "owner"), "category"]},
@@ -99,6 +101,7 @@ class Planned(Deeds, Base):
             "opts": self.opts,
             "original": record,
             "record": record,
+            "description": _description(request, record),
             "hidden": hidden,
             "facts": facts_of(record)[:1] if hidden else facts_of(record),
             "regarding": regarding_words(record, regarding_of(record, request.user)),
@@ -218,3 +221,9 @@ class Planned(Deeds, Base):
 
 def by_actor(request: HttpRequest) -> dict[str, Any]:
     return {"actor": actor_of(request), "now": timezone.now()}
+
+
+def _description(request: HttpRequest, record: Any) -> str:
+    """A server's bodies are as long as any document."""
+    whole = str(record.description or "")
+    return whole if "whole" in request.GET else whole[:LONGEST]

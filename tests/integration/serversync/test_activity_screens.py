@@ -426,6 +426,17 @@ def test_whoever_takes_part_sees_the_meeting_and_cannot_change_it(site):
     assert client.post(page_of(site.meeting), {"subject": "x"}).status_code == 403
 
 
+def test_a_description_of_any_length_begins_on_the_page_and_is_whole_on_demand(site):
+    words = "x" * 30_000 + "the end"
+    Appointment.objects.filter(pk=site.meeting.pk).update(description=words)
+    ActivityPointer.objects.filter(pk=site.meeting.pk).update(state_code=ActivityState.COMPLETED)
+    client = signed_in(site.administrator)
+    page = client.get(page_of(site.meeting)).content.decode()
+    assert "xxx" in page and "the end" not in page and "?whole=1" in page
+    whole = client.get(page_of(site.meeting), {"whole": "1"}).content.decode()
+    assert words in whole and "?whole=1" not in whole
+
+
 # -- private ones
 
 
