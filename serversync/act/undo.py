@@ -278,6 +278,9 @@ def _take_away(doing: _Undoing) -> Undone:
 
 def _remove_item(doing: _Undoing) -> Undone:
     """The next cycle does it, and asks first where attendees would be told."""
+    record = MODELS[doing.table]._default_manager.filter(pk=doing.key).first()
+    if record is not None:
+        doing.require("view", record)
     link = doing.link()
     if not link.exchange_entry_id:
         raise Refused(_("The item is gone already."))

@@ -283,9 +283,9 @@ def _candidates(
     return [
         Candidate(
             key == keys[0],
-            seen[key].name or HIDDEN,
+            HIDDEN if seen[key].is_private else seen[key].name,
             page_of(seen[key].record),
-            lines(table.kind, side_data(stored[key]), server) if seen[key].name else [],
+            lines(table.kind, side_data(stored[key]), server) if not seen[key].is_private else [],
         )
         for key in keys
         if key in seen and key in stored

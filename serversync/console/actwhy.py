@@ -44,7 +44,7 @@ def page(request: HttpRequest, code: int, key: UUID, context: dict[str, Any]) ->
         {
             **context,
             "title": __("Why is it in Exchange, or why not?"),
-            "name": seen.name or HIDDEN,
+            "name": HIDDEN if seen.is_private else seen.name,
             "kind": seen.record._meta.verbose_name,
             "url": page_of(seen.record),
             "mailboxes": mailboxes[:200],

@@ -15,7 +15,7 @@ from activities.choices import ParticipationType
 from activities.models import ActivityParty, ActivityPointer, Appointment, Contact
 from mailboxes.choices import Reach
 from mailboxes.models import SystemUser, Team
-from serversync.act import undo
+from serversync.act import undo, undoing
 from serversync.act.choices import BatchKind, DecisionAnswer, LinkState
 from serversync.act.explaining import Because, explain
 from serversync.act.stored import side_data
@@ -310,6 +310,17 @@ def test_nobody_undoes_what_was_done_to_a_record_that_is_private_to_others(ada):
     undo.undo(row, actor=ada, now=timezone.now())
     meeting.activity.refresh_from_db()
     assert meeting.activity.subject == "Former"
+
+
+@pytest.mark.rule("R6.36")
+def test_nor_takes_its_item_away(ada):
+    link = pair(ada.default_mailbox, object_id=layoffs(ada).pk)
+    row = revision(link, side="server", verb="create", made_on=timezone.now())
+    with pytest.raises(PermissionDenied):
+        undo.undo(row, actor=SuperuserFactory(), now=timezone.now())
+    undo.undo(row, actor=ada, now=timezone.now())
+    link.refresh_from_db()
+    assert link.undoing == undoing.REMOVE
 
 
 @pytest.mark.rule("R8.17", "R8.30")
