@@ -96,7 +96,7 @@ def _neither(pair: Pair, now: datetime) -> Decision:
 
 
 def _item_only(pair: Pair, now: datetime) -> Decision:
-    if pair.link.linked:
+    if pair.link.linked or pair.link.to_server_unknown:  # it is ours, though we never heard so
         return deletes.follow(deletes.Case.DELETED_HERE, pair, now)
     if pair.link.unlinked and not _is_tracked_anew(pair):
         return _stay(pair, "unlinked")
@@ -185,7 +185,9 @@ def _link(pair: Pair, now: datetime) -> Decision:
     if pair.link.question is Question.DUPLICATE and (waits := _asked(pair, Question.DUPLICATE)):
         return waits
     if not (_is_wanted_here(pair) or pair.record.matches):
-        return _forget("not_tracked")
+        # Made there, and never answered: known, should the record be back.
+        ours = pair.link.to_server_unknown
+        return deletes.unlink("no_filter") if ours else _forget("not_tracked")
     if tasks.is_foreign(pair):
         return _stay(pair, "foreign_task")
     return _without_conflict(pair, _merge(pair, now))

@@ -180,6 +180,7 @@ class _Page:
             self._note_stored(work, stored)
             if stored.outcome is not StoreOutcome.DONE:
                 ready.remove(work)
+        self._keep_meeting_ids(_adopted(ready))
         leaving = []
         for work in ready:
             if self._prepare(work):
@@ -578,6 +579,14 @@ def _forget_trouble(link: Link) -> None:
 def _forget_question(link: Link) -> None:
     link.question, link.question_about, link.asked_on = "", {}, None
     link.user_decision = DecisionAnswer.NONE
+
+
+def _adopted(works: Iterable[Work]) -> Iterator[Work]:
+    """Made there without an answer, and found."""
+    for work in works:
+        if work.link.sending and work.item is not None:
+            work.link.uid = work.item.uid
+            yield work
 
 
 def _know(work: Work) -> None:
