@@ -27,6 +27,7 @@ from mailboxes.protocols.items import CALENDAR, TASKS, Changed, Changes
 from serversync.act.choices import ChangeType, LinkStart, LinkState
 from serversync.act.run import ActRun
 from serversync.act.types import Table
+from serversync.act.work import key_of
 from serversync.models import ActState, ExchangeSyncIdMapping, ItemFolderCursor
 
 PAGE = 500  # changes asked for at once, of either side
@@ -111,7 +112,7 @@ class _Known:
 
     def __init__(self, run: ActRun, told: Changes) -> None:
         ids = {item.id for item in told.items} | set(told.gone)
-        keys = {key for item in told.items if (key := _key(item.link))}
+        keys = {key for item in told.items if (key := key_of(item.link))}
         uids = {item.uid for item in told.items} - {""}
         waiting = Q(uid__in=uids, exchange_entry_id="", object_id__isnull=False)
         rows = run.links().filter(Q(exchange_entry_id__in=ids) | Q(link_key__in=keys) | waiting)
@@ -131,7 +132,7 @@ def _note_item(
     if link is not None:
         _note_known(run, folder, item, link, notes)
         return
-    key = _key(item.link)
+    key = key_of(item.link)
     owner = (known.by_key.get(key) if key else None) or known.by_uid.pop(item.uid, None)
     if owner is not None and not owner.exchange_entry_id:
         # We made it, and never heard so; or somebody else's mailbox did.
@@ -234,14 +235,6 @@ def note_folder_gone(run: ActRun, folder: ItemFolderCursor) -> None:
         _mark(inside, to_crm_change_type=ChangeType.DELETED, is_deleted_in_exchange=True)
     )
     folder.delete()
-
-
-def _key(text: str) -> UUID | None:
-    """The key that is written on an item, if it is one of ours."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _mark(links: Any, **columns: Any) -> int:

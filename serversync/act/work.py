@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from mailboxes.protocols.errors import MessageError
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, ServerItem
@@ -47,3 +48,11 @@ class Work:
     has_files: bool = False
     pair: Pair | None = None
     decision: Decision = field(default_factory=Decision)
+
+
+def key_of(text: str) -> UUID | None:
+    """The key that is written on an item, if it may be one of ours."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -2,10 +2,11 @@
 
 import pytest
 
-from activities import recyclebin
+from activities import recyclebin, scheduling
 from activities.choices import ParticipationType
-from activities.models import ActivityParty, ActivityPointer, Contact
-from mailboxes.models import Mailbox
+from activities.models import ActivityParty, ActivityPointer, Contact, Task
+from mailboxes.choices import StateCode
+from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind
 from serversync.act import batches, byhand
 from serversync.act.choices import LinkState
@@ -15,6 +16,7 @@ from tests.integration.serversync.acts import ActAccount, act_account
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import (
     appointment,
+    category,
     contact,
     held,
     noting_look_again,
@@ -92,7 +94,47 @@ def test_meetings_that_another_account_lacks_wait_before_they_invite_again(ada):
     assert made.uid == uid
 
 
+@pytest.mark.rule("R6.49")
+def test_what_somebody_unlinked_stays_so_under_another_account(ada):
+    plan = appointment(ada, contact(ada))
+    ada.account.add(ItemKind.TASK, subject="Offer", categories=category(ada))
+    ada.quiet()
+    byhand.unlink(ExchangeSyncIdMapping.objects.all(), actor=ada.user, now=ada.now)
+    switched(ada)
+    some_cycles(ada)
+    assert mails(ada) == ["invitation"]
+    assert len(held(ada, CALENDAR)) == len(held(ada, TASKS)) == Task.objects.count() == 1
+    again = ExchangeSyncIdMapping.objects.get(generation=2, object_id=plan.pk)
+    assert again.state == LinkState.UNLINKED
+
+
+@pytest.mark.rule("R6.51")
+@pytest.mark.parametrize("state", StateCode)
+def test_tracked_task_that_moved_to_another_account_is_its_record(ada, state):
+    """Whether or not a filter finds that as well, and whichever is looked at first."""
+    ada.account.add(ItemKind.TASK, subject="Offer", categories=category(ada))
+    ada.quiet()
+    UserQuery.objects.update(state_code=state)
+    Organization.objects.update(act_items_per_cycle=1)
+    switched(ada)
+    some_cycles(ada)
+    assert Task.objects.count() == len(held(ada, TASKS)) == 1
+
+
 # -- a creation without an answer
+
+
+@pytest.mark.rule("R6.45")
+def test_unanswered_creation_of_a_record_that_was_deleted_leaves_nothing_behind(ada):
+    made = task(ada)
+    ada.prepare = lambda server: server.fate("create", Fate.LOST_AFTER)
+    ada.cycle()
+    ada.prepare = lambda server: None
+    scheduling.delete([made.pk], now=ada.now)
+    ada.later(minutes=15)
+    some_cycles(ada)
+    assert not held(ada, TASKS)
+    assert not ExchangeSyncIdMapping.objects.exists()
 
 
 @pytest.mark.rule("R6.52")
