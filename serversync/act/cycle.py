@@ -70,6 +70,7 @@ def _work(run: ActRun) -> None:
     if any(work.decision.to_server for work in go):
         marker.check_before_writing(run)
     writing.carry_out(run, go)
+    parking.use_up(run, go)
     files.carry_over(run, go)
 
 

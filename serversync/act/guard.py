@@ -7,15 +7,17 @@
 
 Harmless changes of the same cycle go on. What waits already is counted with it, each for what it waits for, and goes
 on waiting as long as that concerns it: deciding it anew by itself doesn't carry it out. What a person approved goes,
-and is not counted again; an approval holds for exactly what was shown, by its digest. Strict parity has no guard.
+and is not counted again; an approval holds for exactly what was `shown`, by its digest. Strict parity has no guard.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from mailboxes.protocols.items import Fields
 from serversync.act import stored
-from serversync.act.types import Decision, Reason, Verb, Write
+from serversync.act.merging import same
+from serversync.act.types import Decision, Reason, Side, Verb, Write
 
 K = TypeVar("K")
 
@@ -71,22 +73,61 @@ def digest(decision: Decision) -> str:
     return stored.digest_of(decision.to_store, decision.to_server)
 
 
+def shown(
+    decision: Decision, store: Side | None, server: Side | None, base: Side | None = None
+) -> str:
+    """Digest of what is shown to whoever decides: what would be done and, of a deletion or cancellation, what would
+    go. Leave given to delete something holds no longer when that has become something else."""
+    going: dict[str, Any] = {}
+    if store is not None and _ends(decision.to_store):
+        going["store"] = stored.side_data(store)
+    if server is not None and _ends(decision.to_server):
+        # An item that hasn't changed isn't always fetched: what it is, is told by how it differs from the base.
+        going["server"] = stored.side_data(server if base is None else _changed(server, base))
+    return stored.digest_of(decision.to_store, decision.to_server, going)
+
+
+def _ends(write: Write | None) -> bool:
+    return write is not None and write.verb in _ENDINGS
+
+
+def _changed(side: Side, base: Side) -> Side:
+    """What of it isn't as both held it."""
+    fields = {
+        name: side.fields.get(name)
+        for name, known in base.fields.items()
+        if not same(side.fields.get(name), known)
+    }
+    occurrences = {
+        original: own
+        for original, own in side.occurrences.items()
+        if original not in base.occurrences or not _alike(own, base.occurrences[original])
+    }
+    return Side(fields, occurrences)
+
+
+def _alike(own: Fields | None, known: Fields | None) -> bool:
+    if own is None or known is None:
+        return own is known
+    return all(same(own.get(name), value) for name, value in known.items())
+
+
 def judge(
     decisions: Mapping[K, Decision],
     linked: int,
     limits: Limits,
     *,
     first: bool = False,
-    approved: Mapping[K, str] | None = None,
+    approved: Collection[K] = frozenset(),
     held: Mapping[K, Held] | None = None,
 ) -> Verdict[K]:
     """All decisions of one cycle. `linked`: pairs of this mailbox; `first`: its first synchronization.
-    `approved`: digest of what a person agreed to. `held`: what waits already, of these pairs and of others."""
-    agreed, known = approved or {}, held or {}
+    `approved`: those that a person agreed to as they are. `held`: what waits already, of these pairs and of others."""
+    known = held or {}
     asking = {
         key: decision
         for key, decision in decisions.items()
-        if limits.guarded and decision.writes and agreed.get(key) != digest(decision)
+        if limits.guarded and decision.writes and key not in approved
     }
     others = [one for key, one in known.items() if key not in decisions]
     stops = {one.code: one for one in _stops(list(asking.values()), others, linked, limits, first)}

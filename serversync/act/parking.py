@@ -5,18 +5,18 @@ approves, and once a day: what is still the same goes on waiting without a word,
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import Q
 
 from mailboxes.protocols.items import ItemKind
 from serversync.act import batches, guard
 from serversync.act.choices import ActOutcome, BatchKind, BatchState
 from serversync.act.run import ActRun, count
-from serversync.act.stored import reasons_data, reasons_of, write_data, write_of
+from serversync.act.stored import reasons_data, reasons_of, side_of, write_data, write_of
 from serversync.act.types import Decision, Reason, Table, Verb
 from serversync.act.work import Work
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange, SyncRevision
@@ -56,14 +56,14 @@ def _first_free(run: ActRun) -> int:
 
 def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:
     """Those that may go on; the others are parked."""
-    approved = _approved(works)
+    approved = _approved(run, works)
     verdict = guard.judge(
         {work.link.pk: work.decision for work in works},
         run.linked,
         limits_of(run),
         first=run.is_first,
         approved=approved,
-        held=_held(run, works),
+        held=_held(run, works, approved),
     )
     by_key = {work.link.pk: work for work in works}
     with run.writing():
@@ -73,30 +73,57 @@ def sorted_out(run: ActRun, works: Sequence[Work]) -> list[Work]:
     return [by_key[key] for key in verdict.go]
 
 
-def _approved(works: Sequence[Work]) -> dict[UUID, str]:
-    """Link -> digest of what somebody agreed to."""
-    keys = [work.link.pk for work in works]
+def _approved(run: ActRun, works: Sequence[Work]) -> set[UUID]:
+    """Links of those that somebody agreed to as they are."""
     rows = ParkedChange.objects.filter(
-        # An approval is used up by what it allowed.
-        Q(link__synced_on=None)
-        | Q(batch__ended_on=None)
-        | Q(link__synced_on__lt=F("batch__ended_on")),
-        link__in=keys,
-        approved=True,
-    ).order_by("pk")
-    return dict(rows.values_list("link_id", "digest"))
+        link__in=[work.link.pk for work in works], approved=True, used_on=None
+    )
+    agreed: dict[UUID, set[str]] = {}
+    for link, digest in rows.values_list("link_id", "digest"):
+        agreed.setdefault(link, set()).add(digest)
+    run.approved |= agreed.keys()
+    mine = [work for work in works if work.link.pk in agreed]
+    return {work.link.pk for work in mine if _digest(work) in agreed[work.link.pk]}
 
 
-def _held(run: ActRun, works: Sequence[Work]) -> dict[UUID, guard.Held]:
-    """Link -> what of it waits undecided. Whatever is decided now counts together with that."""
+def use_up(run: ActRun, works: Sequence[Work]) -> None:
+    """What was approved and is carried out by now: the next time is to be asked for anew. What failed goes on under
+    its approval."""
+    done = [
+        work.link.pk for work in works if work.link.pk in run.approved and _is_carried_out(work)
+    ]
+    if done:
+        with run.writing():
+            _forget_approvals(run, done)
+
+
+def _is_carried_out(work: Work) -> bool:
+    link = work.link
+    return not link.retries and (not link.is_pending or work.has_files)
+
+
+def _forget_approvals(run: ActRun, links: Collection[UUID]) -> None:
+    rows = ParkedChange.objects.filter(link__in=links, approved=True, used_on=None)
+    rows.update(used_on=run.clock())
+
+
+def _digest(work: Work) -> str:
+    known = work.link.base
+    base = side_of(work.table.kind, known) if known is not None else None
+    return guard.shown(work.decision, work.store, work.server, base)
+
+
+def _held(run: ActRun, works: Sequence[Work], approved: set[UUID]) -> dict[UUID, guard.Held]:
+    """Link -> what of it waits undecided, or was approved and is something else by now. Whatever is decided now
+    counts together with that."""
     if not any(work.decision.writes for work in works):
         return {}
+    overtaken = Q(approved=True, used_on=None, link__in=run.approved - approved)
     rows = ParkedChange.objects.filter(
+        Q(approved=False, batch__state=BatchState.WAITING) | overtaken,
         batch__mailbox=run.mailbox,
-        batch__state=BatchState.WAITING,
         link__generation=run.mailbox.account_generation,
-        approved=False,
-    )
+    ).order_by("pk")
     columns = ("link_id", "link__object_type_code", "to_store", "to_server", "reasons")
     return {
         key: guard.Held(_decision(Table(code).kind, to_store, to_server), reasons_of(reasons))
@@ -123,6 +150,8 @@ def _park(run: ActRun, parked: Mapping[UUID, tuple[Work, Sequence[Reason]]]) -> 
     news = [new for new in wanted if _is_news(known.get(new.link_id), new)]
     ParkedChange.objects.filter(batch=batch, link__in=[new.link_id for new in news]).delete()
     ParkedChange.objects.bulk_create(news, batch_size=200)
+    if overtaken := run.approved & parked.keys():
+        _forget_approvals(run, overtaken)
     ExchangeSyncIdMapping.objects.filter(pk__in=list(parked)).update(
         batch=batch, next_attempt_at=now + LOOK_AGAIN, modified_on=now
     )
@@ -152,7 +181,7 @@ def _change(batch: ParkedBatch, work: Work, reasons: Sequence[Reason]) -> Parked
     return ParkedChange(
         batch=batch,
         link=work.link,
-        digest=guard.digest(decision),
+        digest=_digest(work),
         to_store=write_data(to_store, work.store) if to_store else None,
         to_server=write_data(to_server, work.server) if to_server else None,
         told=sorted(told),
@@ -161,7 +190,7 @@ def _change(batch: ParkedBatch, work: Work, reasons: Sequence[Reason]) -> Parked
 
 
 def _is_news(known: ParkedChange | None, new: ParkedChange) -> bool:
-    return known is None or known.digest != new.digest
+    return known is None or known.approved or known.digest != new.digest
 
 
 def _refresh(run: ActRun, batch: ParkedBatch) -> None:

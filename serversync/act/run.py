@@ -35,7 +35,8 @@ class ActRun:
 
     `folders`: cursor rows, in the order in which they are read. `pending`: pairs are noted already;
     `journal`: the store's journal has something new. `category`: what the tracking category is called in this
-    mailbox, folded; "" where categories aren't used (R7.20).
+    mailbox, folded; "" where categories aren't used (R7.20). `approved`: links of which somebody approved something
+    that wasn't carried out yet.
     """
 
     context: Context
@@ -49,6 +50,7 @@ class ActRun:
     category: str
     server: ItemsServer | None = None
     result: CycleResult = field(default_factory=CycleResult)
+    approved: set[UUID] = field(default_factory=set)
 
     @property
     def mailbox(self) -> Mailbox:

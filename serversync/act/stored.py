@@ -194,9 +194,11 @@ def write_of(kind: ItemKind, data: Mapping[str, Any]) -> Write:
     )
 
 
-def digest_of(to_store: Write | None, to_server: Write | None) -> str:
-    """Of what would be done. An approval, and a refusal, hold for exactly this."""
+def digest_of(to_store: Write | None, to_server: Write | None, going: Data | None = None) -> str:
+    """Of what would be done. An approval, and a refusal, hold for exactly this. `going`: what would be lost."""
     told = [write_data(write) if write else None for write in (to_store, to_server)]
+    if going:
+        told.append(going)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -326,6 +326,12 @@ class ParkedChange(Record):
     )
     reasons = models.JSONField(default=list)
     approved = models.BooleanField(default=False)
+    used_on = models.DateTimeField(
+        _("used on"),
+        null=True,
+        blank=True,
+        help_text=_("What was approved was carried out, or is something else by now."),
+    )
 
     class Meta:
         verbose_name = _("parked change")

@@ -6,10 +6,11 @@ import pytest
 
 from activities.models import ActivityPointer, Appointment, Contact, Task
 from mailboxes.models import Organization
-from mailboxes.protocols.items import CONTACTS, TASKS, ItemKind
+from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind
 from serversync.act import batches, byhand
 from serversync.act.choices import BatchKind
-from serversync.models import ActState, ExchangeSyncIdMapping
+from serversync.models import ActState, ExchangeSyncIdMapping, ParkedChange
+from tests.fakeitems import Fate
 from tests.integration.serversync.acts import ActAccount, act_account
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import appointment, category, contact, held
@@ -154,6 +155,67 @@ def test_the_last_page_of_a_first_synchronization_waits_with_the_others():
 
     assert not held(account, CONTACTS)
     assert (account.batch.kind, account.batch.changes.count()) == (BatchKind.FIRST, 15)
+
+
+# -- what an approval holds for --------------------------------------------------------------------
+
+
+@pytest.mark.rule("R6.46")
+def test_what_was_changed_since_it_was_shown_is_not_deleted_by_its_approval(parked):
+    one = ActivityPointer.objects.first()
+    ActivityPointer.objects.filter(pk=one.pk).update(subject="Rewritten")
+    batches.approve(parked.batch, actor=parked.user, now=parked.now)
+    run(parked)
+    assert [task.activity.subject for task in Task.objects.all()] == ["Rewritten"]
+
+    batches.approve(parked.batch, actor=parked.user, now=parked.now)
+    run(parked)
+    assert not Task.objects.exists()
+
+
+@pytest.mark.rule("R6.46")
+def test_an_item_that_was_changed_is_not_called_off_by_an_earlier_approval(ada):
+    plan = appointment(ada, contact(ada))
+    ada.quiet()
+    plan.activity.delete()
+    ada.cycle()
+    (item,) = held(ada, CALENDAR)
+    batches.approve(ada.batch, actor=ada.user, now=ada.now)
+    ada.account.edit(item.id, location="Another room")
+    run(ada)
+    assert [mail.what for mail in ada.account.mails] == ["invitation"]
+
+    batches.approve(ada.batch, actor=ada.user, now=ada.now)
+    run(ada)
+    assert [mail.what for mail in ada.account.mails] == ["invitation", "cancellation"]
+
+
+@pytest.mark.rule("R6.46")
+def test_an_approval_is_used_up_whatever_the_clocks_say(parked):
+    """The console's clock is ahead of the worker's."""
+    batches.approve(parked.batch, actor=parked.user, now=parked.now + timedelta(hours=3))
+    run(parked, 1)
+    approved = ParkedChange.objects.filter(approved=True)
+    assert not Task.objects.exists()
+    assert not approved.filter(used_on=None).exists()
+
+
+@pytest.mark.rule("R6.46")
+def test_what_failed_goes_on_under_its_approval(ada):
+    Organization.objects.update(max_act_invitations=0)
+    cleo = contact(ada)
+    ada.quiet()
+    appointment(ada, cleo)
+    ada.cycle()
+    batches.approve(ada.batch, actor=ada.user, now=ada.now)
+    ada.prepare = lambda server: server.fate("create", Fate.REFUSED)
+    ada.cycle()
+    assert not ada.account.mails
+    ada.prepare = lambda server: None
+    ada.later(minutes=30)
+    run(ada)
+
+    assert [mail.what for mail in ada.account.mails] == ["invitation"]
 
 
 # -- the first synchronization, page by page -------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mailboxes.protocols.items import Tell
-from serversync.act.guard import STOPPED, STOPS, Held, Limits, digest, judge
+from serversync.act.guard import STOPPED, STOPS, Held, Limits, digest, judge, shown
 from serversync.act.reconcile import reconcile
 from serversync.act.types import Decision, LinkTo, Reason, Table, Verb, Write
 from tests.unit.serversync.act.builders import (
@@ -197,8 +197,7 @@ def test_what_waits_goes_on_waiting_when_it_is_decided_by_itself():
     alone = waiting("too_many_deletes", deletion(), 1)
     assert judge({"held0": deletion()}, 10, FREE, held=alone).go == ()
     assert judge({"held0": update(subject="x")}, 10, FREE, held=alone).go == ("held0",)
-    agreed = {"held0": digest(deletion())}
-    assert judge({"held0": deletion()}, 10, FREE, held=alone, approved=agreed).go == ("held0",)
+    assert judge({"held0": deletion()}, 10, FREE, held=alone, approved={"held0"}).go == ("held0",)
     assert judge({"held0": deletion()}, 10, UNGUARDED, held=alone).go == ("held0",)
 
 
@@ -207,20 +206,43 @@ def test_what_waits_goes_on_waiting_when_it_is_decided_by_itself():
 
 @pytest.mark.rule("R6.46")
 def test_an_approval_holds_for_exactly_what_was_shown():
-    before = reconcile(without_store(pair()), NOW)
-    approved = {"a": digest(before)}
-    assert judge({"a": before}, 10, FREE, approved=approved).go == ("a",)
-    more = {"optional": pair().server.fields["required"], "required": ()}
-    same = reconcile(without_store(pair(server=more)), NOW)
-    assert judge({"a": same}, 10, FREE, approved=approved).go == ("a",)
+    found = without_store(pair())
+    before = reconcile(found, NOW)
+    assert judge({"a": before}, 10, FREE, approved={"a"}).go == ("a",)
+    assert judge({"b": before}, 10, FREE, approved={"a"}).go == ()
     other = reconcile(without_store(pair(server={"required": (CLEO,)})), NOW)
-    assert judge({"a": other}, 10, FREE, approved=approved).go == ()
-    assert judge({"b": before}, 10, FREE, approved=approved).go == ()
+    assert shown(other, None, found.server) != shown(before, None, found.server)
+
+
+@pytest.mark.rule("R6.46")
+def test_leave_to_delete_holds_for_what_would_go():
+    there, base = without_store(pair()), pair().base
+    decision = reconcile(there, NOW)
+    seen = shown(decision, None, there.server, base)
+    changed = {**there.server.fields, "location": "Another room"}
+    assert shown(decision, None, replace(there.server, fields=changed), base) != seen
+    # Fetched or remembered, with what no base has and with blanks of another sort: the same item.
+    assert shown(decision, None, replace(base, version="2"), base) == seen
+    more = {**there.server.fields, "size": 5}
+    assert shown(decision, None, replace(there.server, fields=more), base) == seen
+    here = deletion(here=True)
+    one, two = side({"subject": "Plan"}), side({"subject": "Another plan"})
+    assert shown(here, one, None) != shown(here, two, None)
+    assert shown(update(subject="x"), one, None) == shown(update(subject="x"), two, None)
+
+
+@pytest.mark.rule("R6.46")
+def test_leave_to_delete_a_series_holds_for_its_occurrences():
+    base = side({"subject": "Plan"}, occurrences={FIRST: {"location": "Room 1"}})
+    moved = side({"subject": "Plan"}, occurrences={FIRST: {"location": "Room 2"}})
+    gone = side({"subject": "Plan"}, occurrences={FIRST: None})
+    told = {shown(deletion(), None, each, base) for each in (base, moved, gone)}
+    assert len(told) == 3
 
 
 def test_what_was_approved_is_not_counted_again():
     decisions = many(deletion(), 12)
-    agreed = {key: digest(decision) for key, decision in decisions.items()}
+    agreed = set(decisions)
     decisions["new"] = deletion()
     assert judge(decisions, 10, FREE, approved=agreed).go == tuple(decisions)
 
