@@ -1,7 +1,8 @@
 """What a cycle parked for a person: approve it, drop it, or have it decided anew (R6.46, R6.51).
 
     waiting ──approve──> approved   the next cycle does what is still decided the same, by its digest
-       ├─────drop──────> dropped    never proposed again; what would have been deleted is unlinked
+       ├─────drop──────> dropped    never proposed again; what would have been deleted is unlinked,
+       │                          what would have been made isn't, until a person has it looked at again
        └──decide again─> overtaken  settings may have changed: the next cycle looks at all of it anew
 
 Some of its changes may be approved or dropped; the rest goes on waiting. A row in the database waits as long as it must, whoever
@@ -163,9 +164,12 @@ def _changes(batch: ParkedBatch, only: Some) -> list[ParkedChange]:
 
 
 def _decline(change: ParkedChange, now: datetime, reason: Reason) -> SyncRevision | None:
-    """No to exactly this. The pair whose deletion was declined is parted, or it would be asked for ever."""
+    """No to exactly this; to a creation, whatever it would hold. The pair whose deletion was declined is parted,
+    or it would be asked for ever."""
     link = change.link
-    link.declined = sorted({*link.declined, change.digest})
+    is_new = _creates(change) and link.state == LinkState.NOTED and link.undoing is None
+    said = guard.NO_CREATION if is_new else change.digest
+    link.declined = sorted({*link.declined, said})
     if deletes(change):
         return unlinked(link, now, reason)
     forget_question(link)
@@ -175,8 +179,15 @@ def _decline(change: ParkedChange, now: datetime, reason: Reason) -> SyncRevisio
 
 def deletes(change: ParkedChange) -> bool:
     """Would one of the two go, or be called off?"""
-    verbs = {(write or {}).get("verb") for write in (change.to_store, change.to_server)}
-    return bool(verbs & {Verb.DELETE.value, Verb.CANCEL.value})
+    return bool(_verbs(change) & {Verb.DELETE.value, Verb.CANCEL.value})
+
+
+def _creates(change: ParkedChange) -> bool:
+    return Verb.CREATE.value in _verbs(change)
+
+
+def _verbs(change: ParkedChange) -> set[str | None]:
+    return {(write or {}).get("verb") for write in (change.to_store, change.to_server)}
 
 
 def _release(changes: Iterable[ParkedChange], now: datetime) -> None:

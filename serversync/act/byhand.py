@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from mailboxes import access, alerts
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
+from serversync.act import guard
 from serversync.act.choices import (
     BatchState,
     ChangeType,
@@ -136,8 +137,13 @@ def clear_alerts(links: Iterable[ExchangeSyncIdMapping], now: datetime) -> None:
 
 @transaction.atomic
 def look_again(links: Links, *, actor: SystemUser, now: datetime) -> int:
-    """Whatever it waited for, and however often it failed."""
-    return note_again(reached(links, actor), now)
+    """Whatever it waited for, however often it failed, and although somebody once said that it isn't made."""
+    rows = reached(links, actor)
+    for link in rows:
+        if guard.NO_CREATION in link.declined:
+            link.declined = [said for said in link.declined if said != guard.NO_CREATION]
+            link.save(update_fields=["declined"])
+    return note_again(rows, now)
 
 
 @transaction.atomic

@@ -25,6 +25,8 @@ STOPPED = "MassDeleteStopped"  # the condition of R8.20
 TOO_MANY_DELETES = "too_many_deletes"
 #: Codes of all that can stop a change here.
 STOPS = frozenset({"cancellation_waits", TOO_MANY_DELETES, "too_many_people", "first_look"})
+#: Among what was declined: the pair's other side isn't made, whatever it would hold.
+NO_CREATION = "creation"
 PATTERN = {"when", "recurrence"}
 _ENDINGS = (Verb.DELETE, Verb.CANCEL)
 
@@ -73,11 +75,18 @@ def digest(decision: Decision) -> str:
     return stored.digest_of(decision.to_store, decision.to_server)
 
 
+def is_declined(decision: Decision, declined: Collection[str]) -> bool:
+    """Did somebody say no to exactly this, or to making anything?"""
+    makes = any(write.verb is Verb.CREATE for write in _writes(decision))
+    return (makes and NO_CREATION in declined) or (decision.writes and digest(decision) in declined)
+
+
 def shown(
     decision: Decision, store: Side | None, server: Side | None, base: Side | None = None
 ) -> str:
     """Digest of what is shown to whoever decides: what would be done and, of a deletion or cancellation, what would
-    go. Leave given to delete something holds no longer when that has become something else."""
+    go. Leave given to delete something holds no longer when that has become something else. `base`: what both held,
+    with the item's version of then."""
     going: dict[str, Any] = {}
     if store is not None and _ends(decision.to_store):
         going["store"] = stored.side_data(store)
@@ -92,11 +101,13 @@ def _ends(write: Write | None) -> bool:
 
 
 def _changed(side: Side, base: Side) -> Side:
-    """What of it isn't as both held it."""
+    """What of it isn't as both held it. What attendees answer isn't ours to lose."""
+    if base.version and side.version == base.version:
+        return Side({})
     fields = {
         name: side.fields.get(name)
         for name, known in base.fields.items()
-        if not same(side.fields.get(name), known)
+        if name != "answers" and not same(side.fields.get(name), known)
     }
     occurrences = {
         original: own

@@ -6,6 +6,7 @@ approves, and once a day: what is still the same goes on waiting without a word,
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -110,6 +111,8 @@ def _forget_approvals(run: ActRun, links: Collection[UUID]) -> None:
 def _digest(work: Work) -> str:
     known = work.link.base
     base = side_of(work.table.kind, known) if known is not None else None
+    if base is not None:
+        base = replace(base, version=work.link.change_key)
     return guard.shown(work.decision, work.store, work.server, base)
 
 

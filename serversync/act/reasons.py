@@ -208,6 +208,11 @@ REASONS: dict[str, Because] = {
         _("It was decided to leave the meeting with its former organizer."), "R6.32"
     ),
     "declined": Because(_("A person dropped exactly this."), "R6.46"),
+    "creation_declined": Because(
+        _("A person decided that the other side isn't made."),
+        "R6.51",
+        _("Have it looked at again if it is to be made after all."),
+    ),
     # -- the guard
     "cancellation_waits": Because(_("Attendees would get a cancellation."), "R6.46", _LOOK),
     "too_many_deletes": Because(

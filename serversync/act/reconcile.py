@@ -466,9 +466,11 @@ def _asked(pair: Pair, question: Question, about: str = "") -> Decision | None:
 
 def _unless_declined(pair: Pair, decision: Decision) -> Decision:
     """What somebody dropped isn't proposed again; what he didn't want deleted goes its own way."""
-    if not decision.writes or guard.digest(decision) not in pair.link.declined:
+    if not guard.is_declined(decision, pair.link.declined):
         return decision
     verbs = {write.verb for write in (decision.to_store, decision.to_server) if write}
+    if Verb.CREATE in verbs and guard.NO_CREATION in pair.link.declined:
+        return _stay(pair, "creation_declined")
     if verbs.isdisjoint(_DELETIONS):
         return _stay(pair, "declined")
     return deletes.unlink("declined")

@@ -274,6 +274,24 @@ def test_what_could_not_be_read_at_first_is_shown_when_it_can():
 
 
 @pytest.mark.rule("R6.51")
+def test_what_was_dropped_is_not_made_however_it_changes_until_somebody_asks():
+    account = act_account(began=False)
+    made = [contact(account, f"Person{number}") for number in range(14)]
+    account.cycle()
+    batches.drop(account.batch, actor=account.user, now=account.now)
+    run(account, 2)
+    some = [one.pk for one in made[:3]]
+    Contact.objects.filter(pk__in=some).update(job_title="Buyer")
+    run(account, 2)
+    assert not held(account, CONTACTS)
+
+    look_again(account, account.link_of(made[0]))
+    run(account, 2)
+    (item,) = held(account, CONTACTS)
+    assert item.fields["surname"] == "Person0"
+
+
+@pytest.mark.rule("R6.51")
 def test_a_first_synchronization_that_was_dropped_is_over():
     account = act_account(began=False)
     for number in range(14):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mailboxes.protocols.items import Tell
-from serversync.act.guard import STOPPED, STOPS, Held, Limits, digest, judge, shown
+from serversync.act.guard import NO_CREATION, STOPPED, STOPS, Held, Limits, digest, judge, shown
 from serversync.act.reconcile import reconcile
 from serversync.act.types import Decision, LinkTo, Reason, Table, Verb, Write
 from tests.unit.serversync.act.builders import (
@@ -223,6 +223,8 @@ def test_leave_to_delete_holds_for_what_would_go():
     assert shown(decision, None, replace(there.server, fields=changed), base) != seen
     # Fetched or remembered, with what no base has and with blanks of another sort: the same item.
     assert shown(decision, None, replace(base, version="2"), base) == seen
+    made = replace(there.server, fields=changed, version="2")
+    assert shown(decision, None, made, replace(base, version="2")) == seen  # the server's own doing
     more = {**there.server.fields, "size": 5}
     assert shown(decision, None, replace(there.server, fields=more), base) == seen
     here = deletion(here=True)
@@ -269,6 +271,17 @@ def test_what_was_dropped_is_not_proposed_again():
     kept = decide(replace(new, link=replace(new.link, declined=made)))
     assert not kept.writes
     assert kept.link is LinkTo.KEEP
+
+
+@pytest.mark.rule("R6.51")
+def test_a_creation_that_was_dropped_is_proposed_with_no_other_content_either():
+    found = without_server(pair(Table.TASK))
+    link = replace(found.link, linked=False, declined=frozenset({NO_CREATION}))
+    for subject in ("Plan", "Another plan"):
+        store = replace(found.store, fields={**found.store.fields, "subject": subject})
+        kept = decide(replace(found, link=link, store=store))
+        assert (kept.link, codes(kept)) == (LinkTo.KEEP, ["creation_declined"])
+        assert not kept.writes
 
 
 def test_a_dropped_occurrence_leaves_the_pair_linked():
