@@ -236,7 +236,7 @@ class PatternEnd(IntegerChoices):
     """recurringappointmentmaster.patternendtype."""
 
     NEVER = 1, _("No End Date")
-    COUNT = 2, _("Occurrences")
+    COUNT = 2, pgettext_lazy("series", "Occurrences")
     DATE = 3, _("Pattern End Date")
 
 

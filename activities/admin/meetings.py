@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.admin.times import when_cell
 from activities.admin.whose import (
@@ -145,7 +146,7 @@ class SeriesScreen(MeetingListScreen):
     def pattern(self, record: RecurringAppointmentMaster) -> str:
         return in_words(record.recurrence)
 
-    @admin.display(description=_("from"), ordering="pattern_start_date")
+    @admin.display(description=pgettext_lazy("series", "from"), ordering="pattern_start_date")
     def first_day(self, record: RecurringAppointmentMaster) -> str:
         return date_format(record.pattern_start_date, "DATE_FORMAT")
 

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.choices import (
     AppointmentStatus,
@@ -204,13 +205,16 @@ class RecurringAppointmentMaster(Meeting):
         help_text=_("Sunday 0 to Saturday 6; counts where not every week has an occurrence."),
     )
     pattern_start_date = models.DateField(
-        _("from"), help_text=_("The first day that may have an occurrence.")
+        pgettext_lazy("series", "from"), help_text=_("The first day that may have an occurrence.")
     )
     pattern_end_type = models.IntegerField(
         _("ends"), choices=PatternEnd.choices, default=PatternEnd.NEVER
     )
     pattern_end_date = models.DateField(
-        _("until"), null=True, blank=True, help_text=_("The last day that may have an occurrence.")
+        pgettext_lazy("series", "until"),
+        null=True,
+        blank=True,
+        help_text=_("The last day that may have an occurrence."),
     )
     occurrences = models.PositiveIntegerField(
         _("number of occurrences"),

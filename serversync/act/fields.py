@@ -223,7 +223,7 @@ _TO_DO = (
         note=_("A time of day of the due date here; reminders don't come back."),
     ),
 )
-_TASK = (*_TO_DO, _settable(_("% complete"), "percent_complete", "percent_complete"))
+_TASK = (*_TO_DO, _settable(_("Percent complete"), "percent_complete", "percent_complete"))
 
 _LINES = "line1 line2 line3 city state_or_province postal_code country"
 

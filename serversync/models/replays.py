@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.models import DeletedRecord, Email
 from mailboxes.models import Mailbox, Record
@@ -27,8 +28,8 @@ class Replay(Record):
         verbose_name=_("mailbox"),
         help_text=_("Empty: all that you may see."),
     )
-    since = models.DateTimeField(_("from"))
-    until = models.DateTimeField(_("until"))
+    since = models.DateTimeField(pgettext_lazy("filter", "from"))
+    until = models.DateTimeField(pgettext_lazy("filter", "until"))
     state = models.CharField(
         _("state"), max_length=10, choices=ReplayState.choices, default=ReplayState.DECIDING
     )

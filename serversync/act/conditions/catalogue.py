@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from activities.choices import (
     ActivityState,
@@ -379,9 +380,9 @@ _FIELDS: Mapping[Table, Iterable[Field]] = {
         *_flags(("is_all_day_event", _("all day"))),
         *_texts(("location", _("location"))),
         _field("recurrence_pattern_type", _("repeats"), Kind.CHOICE, choices=PatternType),
-        _field("pattern_start_date", _("from"), Kind.DAY),
+        _field("pattern_start_date", pgettext_lazy("series", "from"), Kind.DAY),
         _field("pattern_end_type", _("ends"), Kind.CHOICE, choices=PatternEnd),
-        _field("pattern_end_date", _("until"), Kind.DAY, optional=True),
+        _field("pattern_end_date", pgettext_lazy("series", "until"), Kind.DAY, optional=True),
     ],
     Table.SERVICE_APPOINTMENT: [*_activity(ServiceAppointmentStatus, ServiceRole), *_held()],
     Table.TASK: [
