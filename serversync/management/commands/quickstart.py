@@ -131,11 +131,13 @@ class Command(BaseCommand):
             planned = self._plan(prepared, sandbox, run, bars)
             # Meetings were announced by mail, too.
             story.receive_all(mailboxes, sandbox, run, bars, _("Receiving invitations"))
+            again = story.synchronize_all(mailboxes, run, bars, _("Once more"))
         found = balances(mailboxes, sandbox)
         even = all(balance.is_even for balance in found)
         tell(console, found, before)
         if mail is None:
             tell_planned(console, mailboxes, planned)
+            tell_again(console, again, run)
         if mail is not None:
             tell_defects(console, mailboxes)
         tell_examples(console, mailboxes)
@@ -345,6 +347,17 @@ def tell_planned(
             waiting,
         )
         console.print(words % {"count": waiting})
+
+
+def tell_again(console: Console, again: dict[UUID, Counter[str]], run: Run) -> None:
+    """Whoever is synchronized has nothing left to do."""
+    left = sum(sum(counts.values()) for counts in again.values())
+    console.print(
+        _("Synchronized once more: %(count)d created, changed, deleted or parked.")
+        % {"count": left}
+    )
+    if left:
+        run.problems.append(_("The second synchronization found something to do."))
 
 
 def _describe(mailbox: Mailbox) -> str:
