@@ -98,12 +98,17 @@ class ActRun:
 
     def directions(self, table: Table) -> Mapping[str, Direction]:
         """Field -> the way it goes for this user (R6.14). Files are no field: see `files`."""
-        ways = directions(table, self._overrides, self.settings)
-        return {name: way for name, way in ways.items() if name != FILES}
+        return self._directions[table]
 
     @cached_property
-    def _overrides(self) -> Mapping[str, Direction]:
-        return overrides()
+    def _directions(self) -> Mapping[Table, Mapping[str, Direction]]:
+        """One statement, once a cycle: every pair asks."""
+        chosen = overrides()
+        ways = {table: directions(table, chosen, self.settings) for table in Table}
+        return {
+            table: {name: way for name, way in all_ways.items() if name != FILES}
+            for table, all_ways in ways.items()
+        }
 
     def links(self) -> QuerySet[ExchangeSyncIdMapping]:
         """Of this mailbox, under its account as it is now."""
