@@ -11,6 +11,7 @@ anywhere: the pairs that are still noted are read, decided and written again. No
 on what both sides hold at that moment: rows are locked and compared, items carry the version.
 
     types        what is decided upon, and what comes out
+    tables       which model holds which records
     fields       which field means which column, and which way it goes (R6.14)
     fitting      what a record can hold of an item, so that both can be compared (pure)
     directions   what administrators chose otherwise

@@ -9,29 +9,26 @@ Only what looks like something new is read from the server; nothing else of the 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
-from activities.models import Appointment, Contact, RecurringAppointmentMaster
+from activities.models import Contact
 from mailboxes import access
 from mailboxes.models import EmailSearch
 from mailboxes.protocols.items import CALENDAR, CONTACTS, FoundContact, ServerItem
 from serversync.act.choices import DecisionAnswer, LinkState
 from serversync.act.matching import Ask, Match, UnlinkedItem, UnlinkedRecord, contact_keys, match
 from serversync.act.run import ActRun
+from serversync.act.tables import MEETINGS
 from serversync.act.types import Question, Table
 from serversync.act.work import FOLDER_OF, TABLE_OF, Work, key_of
 from serversync.models import ExchangeSyncIdMapping
 
 Link = ExchangeSyncIdMapping
-
-MEETINGS: dict[Table, Any] = {
-    Table.APPOINTMENT: Appointment,
-    Table.RECURRING_APPOINTMENT: RecurringAppointmentMaster,
-}
 
 
 def part(links: Iterable[Link]) -> None:
@@ -170,15 +167,14 @@ class _Joining:
         link = self.former.by_record.get(key)
         return str(link.link_key) if link else ""
 
-    @property
+    @cached_property
     def _uids(self) -> dict[UUID, str]:
-        if not hasattr(self, "_known_uids"):
-            keys = [key for key, work in self.records.items() if work.table in MEETINGS]
-            self._known_uids: dict[UUID, str] = {}
-            for model in MEETINGS.values() if keys else ():
-                rows = model.objects.filter(pk__in=keys).exclude(global_object_id="")
-                self._known_uids |= dict(rows.values_list("pk", "global_object_id"))
-        return self._known_uids
+        keys = [key for key, work in self.records.items() if work.table in MEETINGS]
+        known: dict[UUID, str] = {}
+        for model in MEETINGS.values() if keys else ():
+            rows = model.objects.filter(pk__in=keys).exclude(global_object_id="")
+            known |= dict(rows.values_list("pk", "global_object_id"))
+        return known
 
     # -- what looks alike
 

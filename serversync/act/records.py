@@ -8,30 +8,10 @@ from uuid import UUID
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 
-from activities.models import (
-    Appointment,
-    Contact,
-    Fax,
-    Letter,
-    PhoneCall,
-    RecurringAppointmentMaster,
-    ServiceAppointment,
-    Task,
-)
 from activities.private import hidden_among
 from mailboxes import access
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
-
-MODELS: dict[Table, type[Model]] = {
-    Table.CONTACT: Contact,
-    Table.APPOINTMENT: Appointment,
-    Table.FAX: Fax,
-    Table.LETTER: Letter,
-    Table.PHONE_CALL: PhoneCall,
-    Table.TASK: Task,
-    Table.SERVICE_APPOINTMENT: ServiceAppointment,
-    Table.RECURRING_APPOINTMENT: RecurringAppointmentMaster,
-}
 
 
 def model_of(code: int | None) -> type[Model] | None:

@@ -30,9 +30,10 @@ from serversync.act import byhand, store, undoing
 from serversync.act.attached import KEY as FILES
 from serversync.act.byhand import Refused, note_again
 from serversync.act.choices import LinkStart, LinkState, RevisionSide
-from serversync.act.records import MODELS, model_of
+from serversync.act.records import model_of
 from serversync.act.store import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.stored import reasons_data, side_data, write_data, write_of
+from serversync.act.tables import MODELS
 from serversync.act.types import Reason, Side, Table, Verb, Write
 from serversync.models import ExchangeSyncIdMapping, SyncRevision
 

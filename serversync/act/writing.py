@@ -40,10 +40,10 @@ from serversync.act.choices import (
     RevisionSide,
 )
 from serversync.act.fitting import placed
-from serversync.act.lookalikes import MEETINGS
 from serversync.act.run import ActRun, count
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.stored import lost_data, reasons_data, side_data, write_data
+from serversync.act.tables import MEETINGS
 from serversync.act.types import Decision, LinkTo, Side, Table, Verb, Write
 from serversync.act.work import FOLDER_OF, LOOK_FOR_IT, Work
 from serversync.leases import LeaseLost

@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from mailboxes import access
 from serversync.act.choices import LinkState
-from serversync.act.records import MODELS, Seen, one_within_sight, page_of, within_sight
+from serversync.act.records import Seen, one_within_sight, page_of, within_sight
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 from serversync.models import ExchangeSyncIdMapping, SyncItem
 from tracking.choices import SkipReason

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_safe
 from mailboxes import access
 from mailboxes.models import Mailbox
 from serversync.act.explaining import Explanation, Said, explain, mailboxes_for
-from serversync.act.records import MODELS, keys_in, one_within_sight, page_of
+from serversync.act.records import keys_in, one_within_sight, page_of
+from serversync.act.tables import MODELS
 from serversync.console.acthappened import happened
 from serversync.console.actseen import HIDDEN
 

@@ -24,7 +24,7 @@ from serversync.act import directions
 from serversync.act.choices import SyncDirection, SyncTable
 from serversync.act.fields import AttributeMapping, Overrides, direction_of, mappings_of
 from serversync.act.run import settings_of
-from serversync.act.store.rows import MODELS
+from serversync.act.tables import MODELS
 from serversync.act.types import ActSettings, Direction, Table
 from serversync.models import SyncAttributeMapping
 

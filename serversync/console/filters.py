@@ -37,7 +37,6 @@ from serversync.act.conditions.lines import Typed, conditions_of
 from serversync.act.filters import editing, giving
 from serversync.act.filters.asking import answers
 from serversync.act.filters.finding import (
-    MODELS,
     leaving,
     linked_by_filter,
     matched,
@@ -45,6 +44,7 @@ from serversync.act.filters.finding import (
     remaining,
     viewer_of,
 )
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.filterforms import ApplyForm, FilterForm, TemplateForm

@@ -7,19 +7,9 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, Model, Q, QuerySet, When
+from django.db.models import BooleanField, Case, Q, QuerySet, When
 from django.utils import timezone
 
-from activities.models import (
-    Appointment,
-    Contact,
-    Fax,
-    Letter,
-    PhoneCall,
-    RecurringAppointmentMaster,
-    ServiceAppointment,
-    Task,
-)
 from mailboxes import access
 from mailboxes.choices import StateCode
 from mailboxes.models import SystemUser
@@ -27,20 +17,10 @@ from mailboxes.timezones import zone
 from serversync.act.choices import LinkStart, LinkState
 from serversync.act.conditions.language import Conditions, Viewer, is_relative
 from serversync.act.filters.queries import as_q
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 from serversync.models import ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import QueryType
-
-MODELS: Mapping[Table, type[Model]] = {
-    Table.CONTACT: Contact,
-    Table.APPOINTMENT: Appointment,
-    Table.RECURRING_APPOINTMENT: RecurringAppointmentMaster,
-    Table.SERVICE_APPOINTMENT: ServiceAppointment,
-    Table.TASK: Task,
-    Table.PHONE_CALL: PhoneCall,
-    Table.LETTER: Letter,
-    Table.FAX: Fax,
-}
 
 AT_ONCE = 100  # filters in one statement; a database takes so many columns only
 

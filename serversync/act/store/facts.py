@@ -16,7 +16,8 @@ from mailboxes.access import visible_to
 from mailboxes.addresses import address_key
 from mailboxes.models import EmailSearch, SystemUser
 from mailboxes.protocols.items import Fields, ShowAs, When
-from serversync.act.store.rows import MODELS, ROLES, WITH_PEOPLE, Loaded, Party, in_parts, load
+from serversync.act.store.rows import ROLES, WITH_PEOPLE, Loaded, Party, in_parts, load
+from serversync.act.tables import MODELS
 from serversync.act.types import Lifecycle, RecordFacts, Table
 
 LIFECYCLES = {

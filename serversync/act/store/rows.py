@@ -19,27 +19,11 @@ from activities.choices import ActivityType, ParticipationType
 from activities.models import (
     ActivityParty,
     Appointment,
-    Contact,
-    Fax,
-    Letter,
-    PhoneCall,
-    RecurringAppointmentMaster,
-    ServiceAppointment,
-    Task,
 )
 from mailboxes.models import EmailSearch, SystemUser
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 
-MODELS: dict[Table, type[models.Model]] = {
-    Table.APPOINTMENT: Appointment,
-    Table.RECURRING_APPOINTMENT: RecurringAppointmentMaster,
-    Table.SERVICE_APPOINTMENT: ServiceAppointment,
-    Table.TASK: Task,
-    Table.PHONE_CALL: PhoneCall,
-    Table.LETTER: Letter,
-    Table.FAX: Fax,
-    Table.CONTACT: Contact,
-}
 ROLES = (
     ParticipationType.ORGANIZER,
     ParticipationType.REQUIRED_ATTENDEE,

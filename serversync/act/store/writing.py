@@ -38,8 +38,9 @@ from serversync.act.store.columns import Columns
 from serversync.act.store.contacts import Contacts
 from serversync.act.store.people import People, parties_of, people_in
 from serversync.act.store.reading import sides_of, zone_of_owner
-from serversync.act.store.rows import MODELS, WITH_PEOPLE, Loaded, locked, people_among
+from serversync.act.store.rows import WITH_PEOPLE, Loaded, locked, people_among
 from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+from serversync.act.tables import MODELS
 from serversync.act.types import Lifecycle, Side, Table, Verb, Write
 
 STALE = StoredRecord(StoreOutcome.STALE)

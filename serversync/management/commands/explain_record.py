@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from serversync.act.explaining import Explanation, explain
-from serversync.act.records import MODELS
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 from serversync.console.actwords import reasons_words, verb_words
 from serversync.errortexts import shown_error

@@ -29,8 +29,9 @@ from serversync.act.conditions.matches import matches
 from serversync.act.filters import copy_templates, filters_of, matching, tables_with_filters
 from serversync.act.filters.asking import rows_of, with_teams
 from serversync.act.filters.editing import delete, save, set_active
-from serversync.act.filters.finding import MODELS, leaving, matched, remaining, viewer_of
+from serversync.act.filters.finding import leaving, matched, remaining, viewer_of
 from serversync.act.filters.giving import apply, default_templates, key_of, plan
+from serversync.act.tables import MODELS
 from serversync.act.types import Table
 from serversync.models import ActState, ExchangeSyncIdMapping, SavedQuery, UserQuery
 from serversync.models.filters import QueryType
