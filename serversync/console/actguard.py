@@ -42,7 +42,7 @@ from serversync.console.actwords import (
     verb_words,
 )
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.mailboxes import MailboxFilter
+from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, ParkedChange
 
 PER_PAGE = 50

@@ -23,7 +23,7 @@ from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, Reader
 from serversync.console.actwords import VERB_LOOKS, VERBS, label, verb_words
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.mailboxes import MailboxFilter
+from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.models import SyncRevision
 
 

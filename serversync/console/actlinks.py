@@ -34,7 +34,7 @@ from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, reader_of
 from serversync.console.actwords import FieldLine, lines
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.mailboxes import MailboxFilter
+from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.errortexts import shown_error
 from serversync.models import ExchangeSyncIdMapping, SyncRevision
 

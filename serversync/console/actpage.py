@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from serversync.console.mailboxes import OfMailbox
+from serversync.console.mailboxes.rows import OfMailbox
 
 
 class PageOfMailbox(OfMailbox):

@@ -41,7 +41,7 @@ from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.filing import Filing, filed_under, may_file, regarding_of, regarding_words
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
-from serversync.console.mailboxes import MailboxFilter
+from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.console.manyemails import Many
 from serversync.console.path import path_of_email
 from serversync.console.reports import (

@@ -28,9 +28,9 @@ from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import RemoteFolder
 from mailboxes.protocols.errors import ServerError
 from mailboxes.screens import link
-from serversync import engine, layout
+from serversync import layout, waking
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.mailboxes import MailboxFilter
+from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.models import MailboxLayout, SyncItem, Workload
 from tracking import services
 from tracking.access import mailboxes_of
@@ -169,7 +169,7 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
                     now=now,
                     actor=request.user,  # type: ignore[arg-type]
                 )
-                engine.wake([mailbox.pk], Operation.INCOMING, now)
+                waking.wake([mailbox.pk], Operation.INCOMING, now)
         except ValidationError as refused:
             for field, reasons in refused.message_dict.items():
                 form.add_error(field if field in form.fields else None, reasons)
@@ -244,7 +244,7 @@ class FolderRuleConsole(Deeds, FolderRuleScreen):
                 now=now,
                 actor=request.user,  # type: ignore[arg-type]
             )
-            engine.wake([rule.mailbox_id], Operation.INCOMING, now)
+            waking.wake([rule.mailbox_id], Operation.INCOMING, now)
         words = (
             __("From now on, mail of the folder is filed under “%(record)s”.")
             if only_new

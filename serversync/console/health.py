@@ -17,6 +17,7 @@ from django.db.models import (
     Value,
     When,
 )
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import (
@@ -81,6 +82,14 @@ _METHODS = {
     ),
     Operation.ACT: ("act_delivery_method", ActDeliveryMethod.SERVER_SIDE_SYNC),
 }
+
+
+def organization_of(request: HttpRequest) -> Organization:
+    """Read once for a page."""
+    known: Organization | None = request.__dict__.get("_organization")
+    if known is None:
+        known = request.__dict__["_organization"] = Organization.objects.current()
+    return known
 
 
 def with_health(mailboxes: "QuerySet[Mailbox]", organization: Organization) -> "QuerySet[Any]":

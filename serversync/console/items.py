@@ -27,7 +27,8 @@ from serversync.console.byhand import TrackingByHand
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.downloads import as_attachment
 from serversync.console.foldernames import folder_name, folder_names
-from serversync.console.mailboxes import MailboxFilter, OfMailbox, midnight
+from serversync.console.mailboxes.columns import midnight
+from serversync.console.mailboxes.rows import MailboxFilter, OfMailbox
 from serversync.console.path import path_of_item
 from serversync.console.reasons import words_of
 from serversync.errortexts import shown_decision, shown_error

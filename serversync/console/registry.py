@@ -52,16 +52,16 @@ from serversync.console.folders import FolderRuleConsole
 from serversync.console.hooks import HookRunConsole
 from serversync.console.items import ItemConsole
 from serversync.console.jobs import JobConsole, ScheduleConsole, WaitingJobConsole
-from serversync.console.mailboxes import (
-    AlertConsole,
+from serversync.console.mailboxes.alerts import AlertConsole
+from serversync.console.mailboxes.profiles import ProfileConsole
+from serversync.console.mailboxes.queues import QueueConsole
+from serversync.console.mailboxes.rows import (
     CycleConsole,
     FolderConsole,
-    MailboxConsole,
-    ProfileConsole,
-    QueueConsole,
     ServerActionConsole,
     WorkloadConsole,
 )
+from serversync.console.mailboxes.screen import MailboxConsole
 from serversync.console.organization import OrganizationConsole
 from serversync.console.planning.meetings import AppointmentConsole, ServiceConsole
 from serversync.console.planning.seriespage import SeriesConsole

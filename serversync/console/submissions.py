@@ -20,7 +20,7 @@ from mailboxes import access
 from mailboxes.screens import EMPTY, ReadOnlyScreen, actor_of, badge, link, moment
 from serversync.choices import SubmissionState
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.mailboxes import MailboxFilter, OfMailbox
+from serversync.console.mailboxes.rows import MailboxFilter, OfMailbox
 from serversync.console.navigation import in_doubt
 from serversync.limits import lesson_of
 from serversync.models import LearnedLimit, Submission

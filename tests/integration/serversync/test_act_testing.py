@@ -15,7 +15,7 @@ from mailboxes.protocols.phases import Phase
 from serversync import testing
 from serversync.act.marker import OtherOrganization
 from serversync.choices import WorkloadState
-from serversync.console.mailboxes import STEPS
+from serversync.console.mailboxes.steps import STEPS
 from serversync.models import ActState
 from tests.factories.act import NOW, act_mailbox
 from tests.fakeitems import FakeItemsAccount, FakeItemsServer
