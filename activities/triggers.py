@@ -8,9 +8,7 @@ Emails are left out, for nothing of them is synchronized back: on PostgreSQL a p
 statement, on SQLite one for each row. A transaction notes a key once. Which transaction it was matters only where
 there are several at a time: what another one has noted may have been read before this one commits.
 
-They are no part of a migration, for SQLite drops the triggers of a table that it alters, and refuses to alter one
-that others name. So they go before tables change and come back afterwards, and what changed meanwhile is made
-good: everything counts as changed then.
+While tables are altered they are away, and what changed meanwhile is made good: everything counts as changed then.
 """
 
 from collections.abc import Iterator
@@ -20,10 +18,10 @@ from typing import Any
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from activities.choices import ActivityType
+from mailboxes.triggers import Trigger, Triggers, for_each_row, must_go
 
 ACTIVITY = "activities.activitypointer"
 CONTACT = "activities.contact"
@@ -99,14 +97,13 @@ def _series_of(key: str, only: str = "TRUE") -> Note:
 
 
 def wanted(using: str = DEFAULT_DB_ALIAS) -> set[str]:
-    """Names of all that have to be there. A name says what the trigger does, so that one of a former
-    version counts as none."""
-    return {name for name, _table, _event, _body in _triggers(connections[using].vendor)}
+    """Names of all that have to be there."""
+    return {trigger.name for trigger in _triggers(connections[using].vendor)}
 
 
 def missing(using: str = DEFAULT_DB_ALIAS) -> set[str]:
     """Names of those that are not there, or are switched off. One statement."""
-    return wanted(using) - set(_places(connections[using]))
+    return OURS.missing(using)
 
 
 def install(using: str = DEFAULT_DB_ALIAS) -> bool:
@@ -114,33 +111,21 @@ def install(using: str = DEFAULT_DB_ALIAS) -> bool:
     anybody has read the journal. Returns whether one was."""
     connection = connections[using]
     with transaction.atomic(using=using):
-        if not missing(using):
+        if not OURS.install(using):
             return False
-        _remove(connection)
         with connection.cursor() as cursor:
-            for statement in _statements(connection.vendor):
-                cursor.execute(statement)
             if _was_read(cursor):
                 for statement in _everything(connection.vendor):
                     cursor.execute(statement)
     return True
 
 
-def remove(using: str = DEFAULT_DB_ALIAS) -> None:
-    with transaction.atomic(using=using):
-        _remove(connections[using])
-
-
 # -- around migrations ---------------------------------------------------------------------------
 
 
 def before_migration(using: str, plan: list[tuple[Any, bool]], **_: Any) -> None:
-    """SQLite alters no table that a trigger names; a table that goes must not be written to."""
-    if not _belongs(using):
-        return
-    is_sqlite = connections[using].vendor == "sqlite"
-    if any(is_sqlite or backwards for _migration, backwards in plan):
-        remove(using)
+    if _belongs(using) and must_go(using, plan):
+        OURS.remove(using)
 
 
 def after_migration(using: str, **said: Any) -> None:
@@ -180,20 +165,14 @@ class Sqlite:
     a unique column for one that has each value once, also where that value is none.
     """
 
-    present = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
-
     @classmethod
     def body(cls, each: Watched, event: str) -> str:
         rows = each.rows_of(event)
         return " ".join(cls.insert(note, row, note.join) for row in rows for note in each.notes)
 
     @staticmethod
-    def create(name: str, table: str, event: str, body: str) -> list[str]:
-        return [f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {body} END"]
-
-    @staticmethod
-    def drop(name: str) -> str:
-        return f"DROP TRIGGER {name}"
+    def create(name: str, table: str, event: str, body: str) -> Iterator[str]:
+        return for_each_row("sqlite", name, table, event, body)
 
     @classmethod
     def whole(cls, each: Watched) -> str:
@@ -222,11 +201,6 @@ class Postgresql:
     planned once, for an empty journal, and cost the square of what one transaction writes. Numbering keeps the last.
     """
 
-    present = (
-        "SELECT t.tgname, t.tgrelid::regclass::text FROM pg_trigger t "
-        "JOIN pg_class c ON c.oid = t.tgrelid "
-        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND pg_table_is_visible(c.oid)"
-    )
     _SEEN = {
         "insert": "NEW TABLE AS later",
         "update": "OLD TABLE AS former NEW TABLE AS later",
@@ -244,17 +218,15 @@ class Postgresql:
         return " ".join(cls.insert(note, rows) for note in each.notes)
 
     @classmethod
-    def create(cls, name: str, table: str, event: str, body: str) -> list[str]:
-        return [
+    def create(cls, name: str, table: str, event: str, body: str) -> Iterator[str]:
+        yield (
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN {body} RETURN NULL; END $$",
+            f"$$ BEGIN {body} RETURN NULL; END $$"
+        )
+        yield (
             f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {cls._SEEN[event]} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
-        ]
-
-    @staticmethod
-    def drop(name: str) -> str:
-        return f"DROP FUNCTION {name}() CASCADE"
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+        )
 
     @classmethod
     def whole(cls, each: Watched) -> str:
@@ -276,18 +248,19 @@ _DIALECTS: dict[str, Any] = {"sqlite": Sqlite, "postgresql": Postgresql}
 PREFIX = "changes_"
 
 
-def _triggers(vendor: str) -> Iterator[tuple[str, str, str, str]]:
-    """(name, table, event, body) of each."""
+def _triggers(vendor: str) -> Iterator[Trigger]:
+    if vendor not in _DIALECTS:
+        return
     for each in watched():
         for event in EVENTS:
             body = _DIALECTS[vendor].body(each, event)
             mark = sha256(body.encode()).hexdigest()[:8]
-            yield f"{PREFIX}{each.table}_{event}_{mark}", each.table, event, body
+            name = f"{PREFIX}{each.table}_{event}_{mark}"
+            made = _DIALECTS[vendor].create(name, each.table, event, body)
+            yield Trigger(name, each.table, tuple(made))
 
 
-def _statements(vendor: str) -> Iterator[str]:
-    for trigger in _triggers(vendor):
-        yield from _DIALECTS[vendor].create(*trigger)
+OURS = Triggers(PREFIX, _triggers)
 
 
 def _everything(vendor: str) -> Iterator[str]:
@@ -295,26 +268,6 @@ def _everything(vendor: str) -> Iterator[str]:
     for each in watched():
         if not each.notes[0].join:
             yield _DIALECTS[vendor].whole(each)
-
-
-def _places(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Name of a trigger that is there -> its table."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DIALECTS[connection.vendor].present)
-        return dict(cursor.fetchall())
-
-
-def _remove(connection: BaseDatabaseWrapper) -> None:
-    """Those of former versions as well."""
-    ours = {each.table for each in watched()}
-    names = [
-        name
-        for name, table in sorted(_places(connection).items())
-        if name.startswith(PREFIX) and table in ours
-    ]
-    with connection.cursor() as cursor:
-        for name in names:
-            cursor.execute(_DIALECTS[connection.vendor].drop(name))
 
 
 def _was_read(cursor: Any) -> bool:

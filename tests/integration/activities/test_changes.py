@@ -22,6 +22,7 @@ from activities.models import (
     StoredBytes,
     Task,
 )
+from mailboxes.triggers import places
 from tests.factories.activities import (
     ActivityPartyFactory,
     AppointmentFactory,
@@ -392,7 +393,7 @@ def test_a_trigger_of_a_former_version_gives_way(contact, without_one):
     assert triggers.install()
 
     assert triggers.missing() == set()
-    assert former not in triggers._places(connection)
+    assert former not in places(connection)
 
 
 def test_the_journal_of_a_site_that_reads_none_begins_empty(without_one):
