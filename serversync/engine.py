@@ -26,11 +26,10 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from activities.models import Email
-from mailboxes import alerts
-from mailboxes.choices import Operation, StateCode, TraceLevel
-from mailboxes.conditions import TABLE, Nature, Scope, explain, nature_of
+from mailboxes.choices import Operation
+from mailboxes.conditions import Nature, explain, nature_of
 from mailboxes.eligibility import PROFILE_CODES, Verdict, eligible, facts_of
-from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.errors import ServerError, SocketTimedOut
 from serversync.act.cycle import synchronize
 from serversync.cadence import gaps_of, limits_of
@@ -53,6 +52,7 @@ from serversync.leases import (
 )
 from serversync.limits import code_of
 from serversync.models import MailboxStatistics, Submission, Workload
+from serversync.outages import clear_told, tell_failure, tell_owners
 from serversync.receive import receive
 from serversync.send import send
 from serversync.supervisor import is_stopping
@@ -61,9 +61,8 @@ from serversync.turns import soonest
 from serversync.waking import MAX_JOBS, PAGE, enqueue_tests, enqueue_work, wake, wake_later, work_at
 
 __all__ = [
-    "FRESH_SECONDS", "INTERNAL", "Report", "Tally", "clear_told", "continue_later", "dispatch",
-    "enqueue_tests", "run_claim", "run_one", "sweep_outgoing", "tell_owners", "tests_due", "wake",
-    "wake_later", "work", "work_at",
+    "FRESH_SECONDS", "INTERNAL", "Report", "Tally", "continue_later", "dispatch", "enqueue_tests",
+    "run_claim", "run_one", "sweep_outgoing", "tests_due", "wake", "wake_later", "work", "work_at",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -374,24 +373,16 @@ class _Run:
             if not finish(self.claim, now + pause, now, **learned):
                 return self.report(False, explain("LeaseLost").sentence(), "LeaseLost")
             self._store_statistics(now, None, failure.code, detail)
-            self._alert(state, failure.code, detail, now)
+            tell_failure(
+                self.mailbox,
+                self.organization,
+                failure.code,
+                detail,
+                now,
+                permanent=state.permanent,
+            )
         log.warning("%s: %s: %s", self.name, failure.code, state.state)
         return self.report(False, self._told(state, detail), failure.code)
-
-    def _alert(self, state: NewState, code: str, detail: str, now: datetime) -> None:
-        level = TraceLevel.ERROR if state.permanent else TraceLevel.WARNING
-        profile = self.mailbox.email_server_profile
-        assert profile is not None  # eligibility checked it
-        alerts.raise_outage(
-            self.mailbox,
-            profile,
-            code,
-            now=now,
-            organization=self.organization,
-            level=level,
-            detail=detail,
-            machine=this_worker(),
-        )
 
     def _told(self, state: NewState, detail: str) -> str:
         condition = explain(state.code)
@@ -497,53 +488,6 @@ class _Run:
         if profile is None or self.claim.operation != Operation.INCOMING:
             return 0
         return profile.min_polling_interval_in_minutes * 60
-
-
-def tell_owners(
-    mailbox: Mailbox, organization: Organization, code: str, detail: str, now: datetime
-) -> None:
-    """A permanent error of a mailbox: an alert on it, and one on its profile for whoever answers for
-    that one (R2.7, R2.17). What is wrong with the server itself is told there once (R8.5)."""
-    common: dict[str, Any] = {
-        "now": now,
-        "organization": organization,
-        "level": TraceLevel.ERROR,
-        "parameters": {"mailbox": mailbox.name},
-        "machine": this_worker(),
-    }
-    alerts.raise_alert(mailbox, code, detail=detail, **common)
-    if profile := mailbox.email_server_profile:
-        once = alerts.subject_of(code, organization) == Scope.PROFILE
-        alerts.raise_alert(
-            profile,
-            code,
-            detail=f"{mailbox.name}: {detail}",
-            object_key=alerts.OUTAGE if once else str(mailbox.pk),
-            **common,
-        )
-
-
-def clear_told(mailbox: Mailbox, codes: set[str], now: datetime) -> None:
-    """These conditions of a mailbox no longer hold: close what was told about them."""
-    alerts.clear_alerts(mailbox, codes, "", now=now)
-    if profile := mailbox.email_server_profile:
-        alerts.clear_alerts(profile, codes, str(mailbox.pk), now=now)
-        if any(explain(code).level == Scope.PROFILE for code in codes):
-            alerts.clear_outage(mailbox, profile, OUTAGES - _still_disabling(profile), now=now)
-
-
-#: What is told once on a profile.
-OUTAGES = frozenset(code for code, condition in TABLE.items() if condition.level == Scope.PROFILE)
-
-
-def _still_disabling(profile: EmailServerProfile) -> set[str]:
-    """A disabled workload makes no attempt that could open the alert again, so it stays for it."""
-    rows = Workload.objects.filter(
-        mailbox__email_server_profile=profile,
-        mailbox__state_code=StateCode.ACTIVE,
-        state=WorkloadState.DISABLED,
-    )
-    return set(rows.values_list("state_code", flat=True).distinct())
 
 
 def _printable(text: str) -> str:

@@ -40,9 +40,10 @@ from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
 from serversync.cycle import Clock
 from serversync.dkim_record import check_record
-from serversync.engine import INTERNAL, clear_told, tell_owners
+from serversync.engine import INTERNAL
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import ActState, FolderCursor, Workload
+from serversync.outages import clear_told, tell_owners
 from serversync.probe import probe_fields
 from serversync.waking import enqueue_tests
 from tracking.rights import refusal_of
