@@ -19,7 +19,7 @@ from mailboxes import access
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, SystemUser
 from mailboxes.protocols.base import ActionKind
-from serversync import deeds, engine
+from serversync import deeds, waking
 from serversync.access import TRACK as TRACK_BY_HAND
 from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.listing import portions
@@ -86,7 +86,7 @@ def track(
     keys = [row.pk for row in rows]
     withdraw(keys, [ActionKind.DELETE])
     if rows:
-        engine.wake({row.mailbox_id for row in rows}, Operation.INCOMING, now, by_hand=True)
+        waking.wake({row.mailbox_id for row in rows}, Operation.INCOMING, now, by_hand=True)
     return keys
 
 
@@ -154,7 +154,7 @@ def _untrack(rows: Sequence[SyncItem], what: str, actor: SystemUser, now: dateti
     withdraw([row.pk for row in rows], [ActionKind.DELETE, ActionKind.MARK])
     if unmarked := _unmark(rows, now):
         ServerAction.objects.bulk_create(unmarked)
-        engine.wake({action.mailbox_id for action in unmarked}, Operation.INCOMING, now)
+        waking.wake({action.mailbox_id for action in unmarked}, Operation.INCOMING, now)
 
 
 def _unmark(rows: Sequence[SyncItem], now: datetime) -> list[ServerAction]:

@@ -25,7 +25,7 @@ from activities.models import StoredBytes
 from mailboxes.alerts import clear_alerts
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox
-from serversync import engine
+from serversync import waking
 from serversync.choices import IMPORTED, ItemState
 from serversync.ledger import HANDED_IN
 from serversync.listing import identity_of, portions
@@ -62,7 +62,7 @@ def retry(items: "QuerySet[SyncItem]", *, now: datetime) -> int:
         )
     mailboxes = {mailbox for _pk, mailbox in rows}
     clear_alert(mailboxes, now)
-    engine.wake(mailboxes, Operation.INCOMING, now, by_hand=True)
+    waking.wake(mailboxes, Operation.INCOMING, now, by_hand=True)
     return done
 
 
@@ -133,7 +133,7 @@ def bring(
     mailbox that the file is said to hold; else it is found by message id, date and size."""
     brought = [_bring(mailbox, name, raw, now, item) for name, raw in files]
     if any(one.fate not in (Fate.STORED, Fate.REFUSED) for one in brought):
-        engine.wake([mailbox.pk], Operation.INCOMING, now, by_hand=True)
+        waking.wake([mailbox.pk], Operation.INCOMING, now, by_hand=True)
     return brought
 
 

@@ -29,7 +29,7 @@ from mailboxes import access
 from mailboxes.choices import Operation, StateCode
 from mailboxes.models import Mailbox, Organization, SystemUser
 from mailboxes.screens import Screen, actor_of, badge, state_badge
-from serversync import engine
+from serversync import waking
 from serversync.act.choices import LinkState, SyncTable
 from serversync.act.conditions.fetch import fetch_xml
 from serversync.act.conditions.language import Conditions, NotUnderstood, faults
@@ -625,7 +625,7 @@ def wake(queries: Iterable[Any]) -> None:
 def _wake_users(users: Iterable[SystemUser]) -> None:
     keys = Mailbox.objects.filter(regarding_user__in=list(users)).values_list("pk", flat=True)
     if found := list(keys):
-        engine.wake(found, Operation.ACT, timezone.now())
+        waking.wake(found, Operation.ACT, timezone.now())
 
 
 def _table_of(request: HttpRequest) -> Table | None:

@@ -33,7 +33,7 @@ from mailboxes.places import is_kept_back
 from mailboxes.protocols.errors import ServerError
 from mailboxes.secrets import SecretUnreadable
 from mailboxes.signin import Arrangement, Outlook
-from serversync import engine
+from serversync import waking
 
 if TYPE_CHECKING:
     from serversync.console.site import ConsoleSite
@@ -402,7 +402,7 @@ def _welcome(request: HttpRequest, mailbox: Mailbox) -> None:
             actor=request.user,  # type: ignore[arg-type]
         )
         if tested:
-            engine.enqueue_tests([mailbox.pk])
+            waking.enqueue_tests([mailbox.pk])
     words = _("%(mailbox)s is connected.") % {"mailbox": mailbox}
     if tested:
         words += " " + _("What the missing sign-in had stopped is being tested, and goes on then.")

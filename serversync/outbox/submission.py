@@ -12,7 +12,6 @@ from activities.models import ActivityPointer, Email
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Organization, SystemUser
 from serversync.choices import SubmissionState
-from serversync.engine import wake, wake_later
 from serversync.outbox.drafts import Refused, Sender, check_editable
 from serversync.outbox.missing import missing
 from serversync.outbox.recipients import looked_up_again, recipients_of, store, unwilling
@@ -20,6 +19,7 @@ from serversync.outbox.rights import sender_of
 from serversync.outbox.route import mailbox_for
 from serversync.outbox.sizes import warnings_of_size
 from serversync.outbox.waiting import held_up
+from serversync.waking import wake, wake_later
 from tracking.correlate import switches_of
 from tracking.earlier import hash_sent
 from tracking.numbers import token_for

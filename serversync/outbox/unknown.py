@@ -10,8 +10,8 @@ from django.db.models import F
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
 from serversync.choices import SubmissionState
-from serversync.engine import wake
 from serversync.models import Submission
+from serversync.waking import wake
 
 
 def decide_unknown(submission: Submission, *, left: bool, actor: SystemUser, now: datetime) -> bool:

@@ -22,7 +22,7 @@ from mailboxes import access
 from mailboxes.choices import Operation
 from mailboxes.models import SystemUser
 from mailboxes.protocols.base import ActionKind
-from serversync import engine, quarantine
+from serversync import quarantine, waking
 from serversync.byhand import withdraw
 from serversync.choices import ItemState, ReplayState, ReplayStep
 from serversync.ledger import HANDED_IN
@@ -74,7 +74,7 @@ def apply(replay: Replay, *, actor: SystemUser, now: datetime) -> Replay:
     _end(replay, ReplayState.APPLIED, actor, now)
     if woken:
         quarantine.clear_alert(woken, now)
-        engine.wake(woken, Operation.INCOMING, now, by_hand=True)
+        waking.wake(woken, Operation.INCOMING, now, by_hand=True)
     return replay
 
 

@@ -20,7 +20,7 @@ from django_q.tasks import async_task
 from activities.choices import ActivityType, EmailStatus
 from activities.models import ActivityPointer, Email
 from mailboxes.choices import Operation
-from serversync import engine
+from serversync import waking
 from tests.factories.mailboxes import EmailServerProfileFactory, ready_mailbox
 
 pytestmark = [
@@ -240,7 +240,7 @@ def test_what_was_woken_runs_within_seconds(site):
     )
     site.start()
     began = monotonic()
-    engine.wake([mailbox.pk], Operation.OUTGOING)
+    waking.wake([mailbox.pk], Operation.OUTGOING)
     workload = mailbox.workloads.get(operation=Operation.OUTGOING)
 
     def ran() -> bool:

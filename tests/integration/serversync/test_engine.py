@@ -20,7 +20,7 @@ from mailboxes.protocols.errors import (
     ServerBusy,
     SocketTimedOut,
 )
-from serversync import engine
+from serversync import engine, waking
 from serversync.choices import SubmissionState, WorkloadState
 from serversync.cycle import CycleResult
 from serversync.leases import claim, claim_one
@@ -431,7 +431,7 @@ def test_idle_runs_leave_no_statistics_and_others_one_row_each(cycles):
 @pytest.mark.rule("R8.32")
 def test_a_run_that_somebody_asked_for_is_noted_even_if_idle(cycles):
     row = due_mailbox()
-    engine.wake([row.mailbox_id], INCOMING, NOW)
+    waking.wake([row.mailbox_id], INCOMING, NOW)
     run()
     assert MailboxStatistics.objects.get().mailbox_id == row.mailbox_id
 
@@ -480,7 +480,7 @@ def test_waking_makes_a_workload_due_and_queues_a_job_in_one_transaction(cycles)
     row = due_mailbox(OUTGOING)
     Workload.objects.filter(pk=row.pk).update(next_run_at=NOW + timedelta(hours=1))
 
-    assert engine.wake([row.mailbox_id], OUTGOING, NOW) == 1
+    assert waking.wake([row.mailbox_id], OUTGOING, NOW) == 1
 
     assert queued() == ["serversync.jobs.work"]
     run()
@@ -492,9 +492,9 @@ def test_new_mail_does_not_end_a_pause_after_failures_but_a_person_does(cycles):
     row = due_mailbox(OUTGOING)
     Workload.objects.filter(pk=row.pk).update(postponed_until=NOW + timedelta(hours=1))
 
-    engine.wake([row.mailbox_id], OUTGOING, NOW)
+    waking.wake([row.mailbox_id], OUTGOING, NOW)
     assert run().runs == 0
-    engine.wake([row.mailbox_id], OUTGOING, NOW, by_hand=True)
+    waking.wake([row.mailbox_id], OUTGOING, NOW, by_hand=True)
     assert run().runs == 1
 
 
@@ -502,7 +502,7 @@ def test_new_mail_does_not_end_a_pause_after_failures_but_a_person_does(cycles):
 def test_nobody_wakes_what_is_disabled(cycles):
     row = due_mailbox()
     Workload.objects.filter(pk=row.pk).update(enabled=False)
-    assert engine.wake([row.mailbox_id], INCOMING, NOW, by_hand=True) == 0
+    assert waking.wake([row.mailbox_id], INCOMING, NOW, by_hand=True) == 0
     assert queued() == []
 
 

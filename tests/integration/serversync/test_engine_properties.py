@@ -282,7 +282,7 @@ class World:
         self._later(minutes=(1, 2, 5, 16, 61)[two % 5])
 
     def on_retry(self, account: Account, two: int, three: int) -> None:
-        with mock.patch.object(quarantine.engine, "wake"):
+        with mock.patch.object(quarantine.waking, "wake"):
             quarantine.retry(SyncItem.objects.filter(mailbox=account.mailbox), now=account.now)
 
     def on_bring(self, account: Account, two: int, three: int) -> None:

@@ -11,7 +11,7 @@ from django_q.models import OrmQ, Schedule, Task
 from activities import triggers
 from mailboxes.choices import Operation
 from mailboxes.models import EmailSearch
-from serversync import engine, jobs, testing
+from serversync import engine, jobs, testing, waking
 from serversync.models import MailboxStatistics
 from serversync.schedules import PREFIX, TABLE, Periodic, next_night, write_schedules
 from tests.factories.mailboxes import ready_mailbox
@@ -56,7 +56,7 @@ def test_the_test_job_tests_the_mailbox_that_it_names(monkeypatch):
         return testing.TestReport(given.name, ())
 
     monkeypatch.setattr(testing, "test_mailbox", tested)
-    engine.enqueue_tests([mailbox.pk], reset_watermark=True, take_over=True)
+    waking.enqueue_tests([mailbox.pk], reset_watermark=True, take_over=True)
     job = OrmQ.objects.get().task
     assert mailbox.name in jobs.test_mailbox(*job["args"])
     assert seen == [(mailbox, True, True)]
