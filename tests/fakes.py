@@ -15,7 +15,7 @@ people may do in it, is in fakebox.py.
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from email.parser import BytesHeaderParser
@@ -31,6 +31,7 @@ from mailboxes.protocols.base import (
     Category,
     Envelope,
     Fetched,
+    Glance,
     Identity,
     Listing,
     Marked,
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 
+LISTED_AT_A_GLANCE = 1_000
 LAST = {ActionKind.MOVE: 1, ActionKind.DELETE: 2}  # what has left can't be marked
 NO_KEYWORD = re.compile(r"[^A-Za-z0-9$_.-]+")
 
@@ -147,6 +149,24 @@ class FakeIncomingServer(Failing):
                 return self._whole(found, cursor)
             listed = self._changes if self.exchange else self._beyond
             return listed(found, cursor, limit)
+
+    def glance(self, cursors: Mapping[str, str]) -> Glance:
+        if not all(":" in each or "." in each or len(each) == 64 for each in cursors.values()):
+            return Glance(unchanged=False)
+        self.open()
+        with watched(self.options.watcher, Phase.LIST):
+            self._called("glance")
+            look = (
+                self._whole if self.complete else self._changes if self.exchange else self._beyond
+            )
+            limits = () if self.complete else (LISTED_AT_A_GLANCE,)
+            listed = [
+                look(self._folder(folder), cursor, *limits) for folder, cursor in cursors.items()
+            ]
+        unchanged = all(each.unchanged for each in listed)
+        is_telling = not self.complete and not self.exchange
+        new = sum(len(each.items) for each in listed) if is_telling else None
+        return Glance(unchanged, 0 if unchanged and not self.complete else new)
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         self.open()

@@ -18,7 +18,7 @@ Promises of every method
     - An instance is used by one thread at a time. `close` never raises and may be called twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -166,6 +166,15 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What a look at some folders shows. `unchanged`: `list_new` would say so of each of them.
+    `new`: about how many messages have come, where the look tells; None: any number."""
+
+    unchanged: bool
+    new: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """One message's bytes, or why it could not be had. Exactly one of the two is set."""
 
@@ -257,6 +266,14 @@ class IncomingServer(Protocol):
     def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
         """What is in `folder` beyond `cursor`, at most `limit` items (a complete listing ignores
         the limit). Raises FolderMissing, UidlUnusable."""
+
+    def glance(self, cursors: Mapping[str, str]) -> Glance:
+        """Has anything happened in these folders since their cursors? For polling many idle mailboxes:
+        one round trip for each folder, once it is open; none where a cursor is "" or strange, for then
+        only a listing can tell. In doubt something has.
+
+        It lists nothing and moves nothing: the cursors stay good whatever it answers. A listing that
+        follows may build on what was seen. Raises FolderMissing, UidlUnusable."""
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         """Each message whole, in the order asked for, one at a time so that memory holds one.

@@ -10,7 +10,7 @@ So `list_new` on a session that has listed before, and whatever follows `apply`,
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -26,6 +26,7 @@ from mailboxes.protocols.base import (
     ConnectionSettings,
     Credentials,
     Fetched,
+    Glance,
     Identity,
     Listing,
     Marks,
@@ -57,6 +58,7 @@ PIPELINED_RETRIEVALS = 10  # their answers wait in the network, not in our memor
 PIPELINED_COMMANDS = 100  # small enough that neither side fills its buffers while both only write
 LISTING_LIMIT = 64 * 1024 * 1024  # octets of one UIDL or LIST: about a million messages
 HEADER_LIMIT = 4 * 1024 * 1024
+DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_UIDL = 512  # RFC 1939 says 70; some servers need more, none needs this much
 
 # A greeting of another protocol: IMAP, SMTP or FTP, SSH, HTTP.
@@ -89,6 +91,7 @@ class Pop3Server:
         self._numbers: dict[str, int] = {}  # UIDL -> message number, of this session
         self._sizes: dict[int, int] = {}
         self._listed = False
+        self._only_seen = False  # the listing was read by a glance, and nobody has had it
 
     def __repr__(self) -> str:
         return f"<Pop3Server {self.settings.host}:{self.settings.port}>"
@@ -123,13 +126,14 @@ class Pop3Server:
     def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
         """Complete, whatever `limit` says. The cursor is a digest of the UIDL listing."""
         require_inbox(folder)
-        if self._listed:
+        if self._listed and not self._only_seen:
             self.close()
         self.open()
         with watched(self.options.watcher, Phase.LIST):
-            self._read_uidls()
-            digest = hashlib.sha256("\n".join(self._numbers).encode()).hexdigest()
-            total = len(self._numbers)
+            if not self._listed:
+                self._read_uidls()
+            self._only_seen = False
+            digest, total = self._digest(), len(self._numbers)
             if digest == cursor:
                 return Listing((), cursor, unchanged=True, total=total)
             self._read_sizes()
@@ -138,6 +142,19 @@ class Pop3Server:
             for uidl, number in sorted(self._numbers.items(), key=lambda pair: pair[1])
         )
         return Listing(items, digest, complete=True, total=total)
+
+    def glance(self, cursors: Mapping[str, str]) -> Glance:
+        for folder, cursor in cursors.items():
+            require_inbox(folder)
+            if not DIGEST.fullmatch(cursor):
+                return Glance(unchanged=False)
+        if self._listed:
+            self.close()
+        self.open()
+        with watched(self.options.watcher, Phase.LIST):
+            self._read_uidls()
+        self._only_seen = True
+        return Glance(unchanged=cursors.get(INBOX) == self._digest())
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         require_inbox(folder)
@@ -292,7 +309,7 @@ class Pop3Server:
     # -- sessions ----------------------------------------------------------------------------------
 
     def _forget_session(self) -> None:
-        self._numbers, self._sizes, self._listed = {}, {}, False
+        self._numbers, self._sizes, self._listed, self._only_seen = {}, {}, False, False
 
     def _open_listed(self) -> None:
         """A session whose message numbers are known."""
@@ -310,6 +327,10 @@ class Pop3Server:
             raise UidlUnusable(f"the server does not support UIDL: {text}")
         self._numbers = parse_uidls(self._read_body(LISTING_LIMIT))
         self._listed = True
+
+    def _digest(self) -> str:
+        """The cursor: what was listed, in its order."""
+        return hashlib.sha256("\n".join(self._numbers).encode()).hexdigest()
 
     def _read_sizes(self) -> None:
         taken, text = self._command("LIST")

@@ -166,6 +166,33 @@ class IncomingContract(InboxContract):
             old = list(server.fetch(INBOX, keys_of(before.items)))
             assert all(isinstance(each.error, MessageGone) for each in old)
 
+    def test_a_glance_at_several_folders_sees_what_happened_in_one(self, account):
+        server, before = self.prepared(account, 2)
+        folder = account.add_folder("Customers")
+        empty = server.list_new(folder, "", 50)
+        cursors = {INBOX: before.cursor, folder: empty.cursor}
+        assert account.server().glance(cursors).unchanged
+        server.apply(INBOX, [move(before.items[0], folder)])
+        server.close()
+        cursors[INBOX] = self.list_from(account.server(), before.cursor).cursor
+        assert not account.server().glance(cursors).unchanged
+        cursors[folder] = account.server().list_new(folder, empty.cursor, 50).cursor
+        assert account.server().glance(cursors).unchanged
+
+    def test_a_glance_after_a_reset_sees_one(self, account):
+        server, before = self.prepared(account, 2)
+        account.reset_keys()
+        server.close()
+        assert not account.server().glance({INBOX: before.cursor}).unchanged
+
+    def test_a_glance_at_a_missing_folder_names_it(self, account):
+        server, _ = self.prepared(account, 1)
+        folder = account.add_folder("Customers")
+        cursor = server.list_new(folder, "", 50).cursor
+        account.remove_folder(folder)
+        with pytest.raises(FolderMissing):
+            account.server().glance({folder: cursor})
+
     # -- folders
 
     def test_folders_below_the_inbox_are_a_tree(self, account):

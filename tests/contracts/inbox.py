@@ -140,6 +140,44 @@ class InboxContract:
         fetched = next(iter(server.fetch(INBOX, [new[0].remote_id])))
         assert b"<2@example.com>" in fetched.mime
 
+    def test_at_a_glance_nothing_is_new_since_the_last_cursor(self, account):
+        account.deliver(message(1))
+        cursor = self.list_from(account.server()).cursor
+        server = account.server()
+        for _time in (1, 2):
+            assert server.glance({INBOX: cursor}).unchanged
+        assert self.list_from(server, cursor).unchanged
+
+    def test_a_glance_sees_that_mail_came_and_leaves_it_to_the_listing(self, account):
+        account.deliver(message(1))
+        server = account.server()
+        before = self.list_from(server)
+        account.deliver(message(2))
+        for server in (account.server(), account.server()):
+            seen = server.glance({INBOX: before.cursor})
+            assert not seen.unchanged
+            assert seen.new in (1, None)
+            after = self.list_from(server, before.cursor)
+            known = {item.remote_id for item in before.items}
+            new = [item.remote_id for item in after.items if item.remote_id not in known]
+            fetched = [each.mime for each in server.fetch(INBOX, new)]
+            assert self.same(fetched, [message(2)])
+            server.close()
+
+    def test_a_glance_sees_that_mail_left(self, account):
+        account.deliver(message(1))
+        account.deliver(message(2))
+        server = account.server()
+        before = self.list_from(server)
+        server.apply(INBOX, [delete(before.items[0])])
+        server.close()
+        assert not account.server().glance({INBOX: before.cursor}).unchanged
+
+    @pytest.mark.parametrize("cursor", ["", "?", "1"])
+    def test_a_glance_tells_nothing_without_a_cursor_of_its_own(self, account, cursor):
+        account.deliver(message(1))
+        assert not account.server().glance({INBOX: cursor}).unchanged
+
     def test_limited_listings_show_each_message_once(self, account):
         for number in range(1, 6):
             account.deliver(message(number))

@@ -9,7 +9,7 @@ Read flags are ignored. A listing without items still moves the cursor if someth
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
@@ -24,6 +24,7 @@ from mailboxes.protocols.base import (
     AdapterOptions,
     Category,
     Fetched,
+    Glance,
     Identity,
     Listing,
     Marks,
@@ -109,12 +110,23 @@ class ExchangeServer:
     def list_new(self, folder: str, cursor: str, limit: int) -> Listing:
         self.open()
         limit = max(1, min(limit, LARGEST_PAGE))
-        state = cursor.removeprefix(VERSION) if cursor.startswith(VERSION) else ""
-        if state:
+        if state := state_in(cursor):
             changes = self._changes(folder, state, limit)
             if changes is not None:
                 return self._what_changed(folder, cursor, changes)
         return self._from_the_beginning(folder, limit, reset=bool(cursor))
+
+    def glance(self, cursors: Mapping[str, str]) -> Glance:
+        """One change is asked for of each folder; whatever it is, a listing tells what it means."""
+        states = {folder: state_in(cursor) for folder, cursor in cursors.items()}
+        if not all(states.values()):
+            return Glance(unchanged=False)
+        self.open()
+        for folder, state in states.items():
+            changes = self._sync(folder, state, 1)
+            if changes is None or changes.any or not changes.last:
+                return Glance(unchanged=False)
+        return Glance(unchanged=True, new=0)
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         self._one_by_one = False
@@ -337,6 +349,11 @@ class ExchangeServer:
         if len(mime) > limit:
             return Fetched(remote_id, None, too_large(len(mime), limit))
         return Fetched(remote_id, mime)
+
+
+def state_in(cursor: str) -> str:
+    """What the server told when the cursor was made; "" if that is of no use now."""
+    return cursor.removeprefix(VERSION) if cursor.startswith(VERSION) else ""
 
 
 def item_of(answer: Answer) -> Element | None:

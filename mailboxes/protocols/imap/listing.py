@@ -1,14 +1,16 @@
 """What is in a folder beyond a cursor, what left it, and what changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mailboxes.protocols.base import Listing, RemoteItem
+from mailboxes.protocols.base import Glance, Listing, RemoteItem
 from mailboxes.protocols.imap import folders
 from mailboxes.protocols.imap.conversation import Conversation, Selected
 from mailboxes.protocols.imap.words import keywords_of, received_at, size_of, uid_set
 from mailboxes.protocols.phases import Phase
 
+MOST_GUESSED = 1_000_000  # UIDs are no count of messages; some servers leave gaps of any width
 LISTED_FIELDS = "(UID RFC822.SIZE INTERNALDATE FLAGS)"
 
 
@@ -64,6 +66,24 @@ def list_new(talk: Conversation, folder: str, cursor: str, limit: int) -> Listin
     if listing == Listing((), cursor):  # servers without UIDNEXT let us know only now
         return Listing((), cursor, unchanged=True, total=state.exists)
     return replace(listing, reset=reset, total=state.exists, epoch=f"{state.validity}.")
+
+
+def glance(talk: Conversation, cursors: Mapping[str, str]) -> Glance:
+    """By what an EXAMINE says, as a listing would begin."""
+    known = {folder: Position.parse(cursor) for folder, cursor in cursors.items()}
+    if None in known.values():
+        return Glance(unchanged=False)
+    talk.open()
+    unchanged, new = True, 0
+    for folder, position in known.items():
+        with talk.during(Phase.OPEN):
+            state = folders.select(talk, folder, writable=False, fresh=True)
+        assert position is not None
+        if position.validity != state.validity:
+            return Glance(unchanged=False)
+        unchanged = unchanged and position.shows(state)
+        new += max(0, state.next_uid - position.uid - 1)
+    return Glance(unchanged, 0 if unchanged else min(new, MOST_GUESSED))
 
 
 def beyond(talk: Conversation, state: Selected, known: Position, limit: int) -> Listing:

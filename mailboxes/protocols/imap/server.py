@@ -1,6 +1,6 @@
 """The contract, and where its parts are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -11,6 +11,7 @@ from mailboxes.protocols.base import (
     Category,
     ConnectionSettings,
     Fetched,
+    Glance,
     Identity,
     Listing,
     Marks,
@@ -46,6 +47,9 @@ class ImapServer:
         listed = listing.list_new(self._talk, folder, cursor, limit)
         self._messages.remember(listed.items)
         return listed
+
+    def glance(self, cursors: Mapping[str, str]) -> Glance:
+        return listing.glance(self._talk, cursors)
 
     def fetch(self, folder: str, remote_ids: Sequence[str]) -> Iterator[Fetched]:
         return self._messages.fetch(folder, remote_ids)
