@@ -16,6 +16,7 @@ from serversync.models import (
     ItemFolderCursor,
     LearnedLimit,
     MailboxStatistics,
+    MailboxStatisticsDay,
     ParkedBatch,
     ParkedChange,
     Replay,
@@ -33,7 +34,10 @@ from serversync.models import (
 TRACK = "track_syncitem"
 
 
-@rows(Workload, FolderCursor, MailboxStatistics, ServerAction, ActState, ItemFolderCursor)
+@rows(
+    *(Workload, FolderCursor, MailboxStatistics, MailboxStatisticsDay, ServerAction),
+    *(ActState, ItemFolderCursor),
+)
 def _of_a_mailbox(asker: Asker) -> Q:
     """They explain their mailbox: who may look at it may look at them. Nobody changes them."""
     return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else NOTHING

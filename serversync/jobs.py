@@ -10,7 +10,7 @@ from django_q.models import Task
 from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import engine, forecasts, replay, testing
+from serversync import daily, engine, forecasts, replay, testing
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Replay
 from serversync.outbox import waiting
@@ -96,9 +96,16 @@ def sweep_bytes() -> str:
     return f"{blobs.sweep(timezone.now())} contents removed"
 
 
+def count_cycles() -> str:
+    """Hourly: cycles as totals of their day (R8.32)."""
+    return f"{daily.count_cycles(timezone.now())} days of cycles counted"
+
+
 def prune() -> str:
     """Nightly: forget old job results and cycle statistics, and what retention asks for."""
     now = timezone.now()
+    daily.count_cycles(now)  # before their rows go
+    daily.forget(now)
     jobs = 0
     for success, age in ((True, KEEP_SUCCEEDED), (False, KEEP_FAILED)):
         jobs += Task.objects.filter(success=success, stopped__lt=now - age).delete()[0]

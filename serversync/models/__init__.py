@@ -17,6 +17,7 @@ from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
 from serversync.models.ledger import ServerAction, SyncItem
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
+from serversync.models.totals import MailboxStatisticsDay
 
 __all__ = [
     "ActState",
@@ -27,6 +28,7 @@ __all__ = [
     "LearnedLimit",
     "MailboxLayout",
     "MailboxStatistics",
+    "MailboxStatisticsDay",
     "ParkedBatch",
     "ParkedChange",
     "Replay",

@@ -223,7 +223,8 @@ class MailboxStatistics(Record):
         indexes = [
             models.Index(
                 fields=["mailbox", "-mailbox_process_started_on"], name="statistics_mailbox"
-            )
+            ),
+            models.Index(fields=["mailbox_process_started_on"], name="statistics_started"),
         ]
 
     def __str__(self) -> str:
