@@ -10,6 +10,7 @@ from mailboxes.choices import Reach
 from mailboxes.models import EmailServerProfile, Mailbox
 from serversync.models import (
     ActState,
+    Cluster,
     ExchangeSyncIdMapping,
     FilterSetup,
     FolderCursor,
@@ -130,7 +131,7 @@ def _groups(asker: Asker) -> Q:
     return NOTHING if asker.reach is None else EVERYTHING
 
 
-@rows(Schedule, Task, OrmQ)
+@rows(Schedule, Task, OrmQ, Cluster)
 def _jobs(asker: Asker) -> Q:
     """Jobs of everybody's mailboxes: only reach over all rows opens the tables."""
     return EVERYTHING if asker.viewing and asker.reach == Reach.ALL else NOTHING

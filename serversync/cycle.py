@@ -45,6 +45,11 @@ class CycleResult:
         else:
             self.processed += 1
 
+    @property
+    def items(self) -> int:
+        """How many it has met so far, whatever became of them."""
+        return sum(self.by_state.values())
+
     def summary(self) -> str:
         """One line for logs, job results and commands."""
         if not self.by_state:

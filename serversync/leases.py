@@ -252,6 +252,7 @@ def _take(rows: Sequence[Workload], still: Q, now: datetime, holder: str) -> lis
         lease_expires_at=now + LEASE,
         lease_holder=holder[:256],
         last_started_at=now,
+        items_so_far=0,
         # What was asked for is being done; asked for again meanwhile, it is seen at the end.
         run_requested_at=None,
         leases_broken=_one_more_if(lost, "leases_broken"),
@@ -315,9 +316,11 @@ def _running_counts(running: Iterable[Workload], caps: dict[int, tuple[Cap, ...]
 # -- keep, give back, finish
 
 
-def renew(token: UUID, now: datetime) -> None:
-    """Five more minutes, and the row's lock until the transaction ends. Raises LeaseLost."""
-    if not Workload.objects.filter(lease_token=token).update(lease_expires_at=now + LEASE):
+def renew(token: UUID, now: datetime, items: int | None = None) -> None:
+    """Five more minutes, and the row's lock until the transaction ends. `items`: how many the cycle has
+    done with this transaction, for whoever watches. Raises LeaseLost."""
+    noted = {} if items is None else {"items_so_far": items}
+    if not Workload.objects.filter(lease_token=token).update(lease_expires_at=now + LEASE, **noted):
         raise LeaseLost("The lease of this workload is gone; another worker may have it.")
 
 

@@ -136,7 +136,7 @@ class PageWriter:
     def _write(self, seen: Sequence[Seen], place: Place | None, staged: blobs.Staged) -> None:
         now = self.run.clock()
         with transaction.atomic():
-            renew(self.run.token, now)
+            renew(self.run.token, now, self.run.result.items + len(rows_of(seen)))
             outcomes = self._write_emails(seen, staged, now)
             self._write_ledger(seen, outcomes, place, staged, now)
             if late := late_hooks(seen, outcomes):

@@ -212,7 +212,7 @@ class HandingOver:
         said = self.server.told if self.server else ()
         with transaction.atomic():
             if (now - self.renewed_at).total_seconds() >= RENEW_EVERY_SECONDS:
-                renew(self.run.token, now)
+                renew(self.run.token, now, self.run.result.items)
                 self.renewed_at = now
             if self.pending_outcome is not None:
                 store(self.pending_outcome, now)

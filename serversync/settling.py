@@ -63,7 +63,7 @@ def settle(run: Run) -> None:
     ]
     copies = copies_of(sent, run.mailbox, run.organization, now)
     with transaction.atomic():
-        renew(run.token, now)
+        renew(run.token, now, run.result.items)
         Email.objects.bulk_update([row.email for row in rows], SETTLED)
         ServerAction.objects.bulk_create(copies)
         Submission.objects.filter(pk__in=[row.pk for row in rows]).update(settled=True)

@@ -38,6 +38,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn, pre_execute
 from django_q.tasks import async_task
 
+from serversync import clusters
 from serversync.broker import HEARTBEAT_QUEUE, release
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ class Supervisor:
             # A cluster that dies at once (a broken setting, no database) is not started in a loop.
             self._pause(0.2 if lived > 30 else min(30, 2 ** min(self.restarts, 5)) / 4)
         self._forget_beat()
+        with contextlib.suppress(DatabaseError):
+            clusters.forget(clusters.name_of(os.getpid()))
         return 0
 
     def _told_to_stop(self, number: int, _frame: FrameType | None) -> None:
@@ -261,9 +264,11 @@ class StoppingCluster(Cluster):  # type: ignore[misc]
 
 def run_cluster() -> None:
     """The process that the supervisor starts: a django-q cluster that dies with its parent."""
-    die_with(int(os.environ.get(SUPERVISOR_PID, os.getppid())))
+    supervisor = int(os.environ.get(SUPERVISOR_PID, os.getppid()))
+    die_with(supervisor)
     bind_children()
     send_pulse()
+    clusters.announce(clusters.name_of(supervisor))
 
     StoppingCluster().start()
 

@@ -78,7 +78,7 @@ class ActRun:
     def writing(self) -> Iterator[None]:
         """One transaction, begun by renewing the lease. Raises LeaseLost."""
         with transaction.atomic():
-            renew(self.token, self.clock())
+            renew(self.token, self.clock(), self.result.items)
             yield
 
     @property

@@ -23,16 +23,13 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.choices import (
     AccessApproval,
     AccessMode,
-    ActDeliveryMethod,
-    IncomingDeliveryMethod,
-    Operation,
-    OutgoingDeliveryMethod,
     StateCode,
     TestStatus,
 )
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import WorkloadState
 from serversync.models import Workload
+from serversync.standing import METHODS
 
 
 class Health(TextChoices):
@@ -71,17 +68,6 @@ MEANING = {
 }
 
 _READ_WRITE = AccessMode.READ_WRITE
-_METHODS = {
-    Operation.INCOMING: (
-        "incoming_email_delivery_method",
-        IncomingDeliveryMethod.SERVER_SIDE_SYNC,
-    ),
-    Operation.OUTGOING: (
-        "outgoing_email_delivery_method",
-        OutgoingDeliveryMethod.SERVER_SIDE_SYNC,
-    ),
-    Operation.ACT: ("act_delivery_method", ActDeliveryMethod.SERVER_SIDE_SYNC),
-}
 
 
 def organization_of(request: HttpRequest) -> Organization:
@@ -99,7 +85,7 @@ def with_health(mailboxes: "QuerySet[Mailbox]", organization: Organization) -> "
 
 def health_expression(organization: Organization) -> Case:
     wanted = Q()
-    for operation, (column, method) in _METHODS.items():
+    for operation, (column, method) in METHODS.items():
         wanted |= Q(operation=operation, **{f"mailbox__{column}": method})
     rows = Workload.objects.filter(wanted, mailbox=OuterRef("pk"))
     failing = rows.filter(
@@ -109,7 +95,7 @@ def health_expression(organization: Organization) -> Case:
     )
     nothing_wanted = Q()
     untested = Q()
-    for operation, (column, method) in _METHODS.items():
+    for operation, (column, method) in METHODS.items():
         nothing_wanted &= ~Q(**{column: method})
         enabled = Workload.objects.filter(mailbox=OuterRef("pk"), operation=operation, enabled=True)
         untested |= Q(~Exists(enabled)) & Q(**{column: method})

@@ -11,6 +11,7 @@ from serversync.models.act import (
     ParkedChange,
     SyncRevision,
 )
+from serversync.models.clusters import Cluster
 from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
@@ -21,6 +22,7 @@ from serversync.models.totals import MailboxStatisticsDay
 
 __all__ = [
     "ActState",
+    "Cluster",
     "ExchangeSyncIdMapping",
     "FilterSetup",
     "FolderCursor",

@@ -45,6 +45,11 @@ class Workload(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     lease_holder = models.CharField(_("worker"), max_length=256, blank=True)
     leases_broken = models.PositiveIntegerField(_("expired leases taken over"), default=0)
+    items_so_far = models.PositiveIntegerField(
+        _("items so far"),
+        default=0,
+        help_text=_("Of the cycle that runs: noted with each page, as the lease is renewed."),
+    )
 
     # How it went
     cycles = models.PositiveIntegerField(_("cycles"), default=0)
