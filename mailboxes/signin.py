@@ -185,6 +185,23 @@ def bearer_for(
     return Bearer(login_name(mailbox), renewal.token)
 
 
+def held_token(
+    mailbox: Mailbox,
+    profile: EmailServerProfile,
+    retrieval: CredentialRetrieval,
+    *,
+    clock: Clock = timezone.now,
+) -> str:
+    """A token that lasts and is at hand, so that neither database nor authority is asked; else "".
+    Raises as `bearer_for`."""
+    arrangement = arrange(profile, retrieval)
+    if not arrangement.by_owner:
+        held = _held(_cache_key(arrangement), clock())
+        return held.access if held else ""
+    _require_signed_in(mailbox)
+    return _Renewal(mailbox, arrangement, clock, time.sleep).held()
+
+
 def login_name(mailbox: Mailbox) -> str:
     """The account that an owner signs in to: the user name where one is entered, else the address."""
     return mailbox.user_name or mailbox.email_address
@@ -207,12 +224,9 @@ def _application_token(arrangement: Arrangement, refused: str, clock: Clock) -> 
     """From memory while it lasts. Client and secret are part of the key, so changed ones count at
     once; only their digest stays in memory."""
     authority, client = arrangement.authority, arrangement.client
-    digest = hashlib.sha256(f"{client.id}\0{client.secret}".encode()).hexdigest()
-    key = (authority.token_endpoint, authority.scope, digest, arrangement.reach.ca_pem)
-    with _cache_lock:
-        held = _cache.get(key)
-    now = clock()
-    if held is not None and held.access != refused and held.expires_at - MARGIN > now:
+    key, now = _cache_key(arrangement), clock()
+    held = _held(key, now)
+    if held is not None and held.access != refused:
         return held.access
     _forbid_transaction()
     tokens = oauth.client_credentials(
@@ -223,6 +237,18 @@ def _application_token(arrangement: Arrangement, refused: str, clock: Clock) -> 
             _cache.clear()
         _cache[key] = tokens
     return tokens.access
+
+
+def _cache_key(arrangement: Arrangement) -> tuple[str, ...]:
+    authority, client = arrangement.authority, arrangement.client
+    digest = hashlib.sha256(f"{client.id}\0{client.secret}".encode()).hexdigest()
+    return (authority.token_endpoint, authority.scope, digest, arrangement.reach.ca_pem)
+
+
+def _held(key: tuple[str, ...], now: datetime) -> Tokens | None:
+    with _cache_lock:
+        held = _cache.get(key)
+    return held if held is not None and held.expires_at - MARGIN > now else None
 
 
 def forget_application_tokens() -> None:
@@ -270,6 +296,10 @@ class _Renewal:
             if time.monotonic() > deadline:
                 raise AuthorityUnavailable(_("Another worker is still renewing the token."))
             self._sleep(WAIT_STEP_SECONDS)
+
+    def held(self) -> str:
+        """The stored one while it lasts, without a statement; else ""."""
+        return self._fit(self._mailbox, "")
 
     def _fit(self, row: Mailbox, refused: str) -> str:
         expires = row.oauth_token_expires_on

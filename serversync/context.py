@@ -1,10 +1,12 @@
 """All that one cycle needs to know before it goes to the network, read in two or three statements."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Organization
@@ -65,37 +67,53 @@ def load(
 ) -> Context:
     """Raises Workload.DoesNotExist if the mailbox or its workload row is gone. One statement less with
     an `organization` that was read a moment ago, one more where there are folder rules."""
+    workload = _workloads(now).get(mailbox_id=mailbox_id, operation=operation)
+    organization = organization or Organization.objects.current()
+    return _context(workload, organization, _tracked([workload] if workload.has_rules else []))
+
+
+def load_all(
+    workload_ids: Collection[int], now: datetime, organization: Organization
+) -> dict[int, Context]:
+    """The same for many at once, by workload, in one statement, two where there are folder rules."""
+    workloads = list(_workloads(now).filter(pk__in=workload_ids)) if workload_ids else []
+    tracked = _tracked([each for each in workloads if each.has_rules])
+    return {each.pk: _context(each, organization, tracked) for each in workloads}
+
+
+def _workloads(now: datetime) -> "QuerySet[Any]":
     items = SyncItem.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     actions = ServerAction.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     rules = MailboxTrackingFolder.objects.filter(mailbox_id=OuterRef("mailbox_id"))
-    workload = (
-        Workload.objects.select_related(
-            "mailbox__email_server_profile",
-            "mailbox__regarding_user__settings",
-            "mailbox__regarding_queue",
-            "mailbox__layout",
-            "mailbox__discovered_endpoint",
-        )
-        .annotate(
-            **_cursor_columns("inbox", INBOX),
-            **_cursor_columns("sent", SENT),
-            retries_due=Exists(items.filter(state=ItemState.RETRYING, next_attempt_at__lte=now)),
-            actions_due=Exists(actions.filter(state=ActionState.PENDING, next_attempt_at__lte=now)),
-            has_history=Exists(items),
-            has_rules=Exists(rules),
-        )
-        .get(mailbox_id=mailbox_id, operation=operation)
+    return Workload.objects.select_related(
+        "mailbox__email_server_profile",
+        "mailbox__regarding_user__settings",
+        "mailbox__regarding_queue",
+        "mailbox__layout",
+        "mailbox__discovered_endpoint",
+    ).annotate(
+        **_cursor_columns("inbox", INBOX),
+        **_cursor_columns("sent", SENT),
+        retries_due=Exists(items.filter(state=ItemState.RETRYING, next_attempt_at__lte=now)),
+        actions_due=Exists(actions.filter(state=ActionState.PENDING, next_attempt_at__lte=now)),
+        has_history=Exists(items),
+        has_rules=Exists(rules),
     )
+
+
+def _context(
+    workload: Any, organization: Organization, tracked: Mapping[UUID, list[FolderFacts]]
+) -> Context:
     return Context(
         workload=workload,
         mailbox=workload.mailbox,
-        organization=organization or Organization.objects.current(),
+        organization=organization,
         inbox=_facts(workload, "inbox", INBOX, Way.INBOX),
         sent=_facts(workload, "sent", SENT, Way.SENT),
         retries_due=workload.retries_due,
         actions_due=workload.actions_due,
         has_history=workload.has_history,
-        tracked=_tracked(workload.mailbox) if workload.has_rules else [],
+        tracked=tracked.get(workload.mailbox_id, []),
         has_rules=workload.has_rules,
         layout=_layout(workload.mailbox),
     )
@@ -129,22 +147,21 @@ def _facts(row: object, name: str, folder: str, way: Way) -> FolderFacts:
     )
 
 
-def _tracked(mailbox: Mailbox) -> list[FolderFacts]:
-    """The folders of working rules. A cursor that another rule left counts as none: what that one
-    passed over, this one may want (R7.7)."""
+def _tracked(workloads: Sequence[Workload]) -> dict[UUID, list[FolderFacts]]:
+    """The folders of working rules, by mailbox. A cursor that another rule left counts as none: what
+    that one passed over, this one may want (R7.7)."""
+    found: dict[UUID, list[FolderFacts]] = {}
+    if not workloads:
+        return found
     row = "mailbox__folder_cursors"
+    same = {
+        f"{row}__folder": F("exchange_folder_id"),
+        f"{row}__generation": F("mailbox__account_generation"),
+    }
     rules = MailboxTrackingFolder.objects.filter(
-        mailbox=mailbox, state=FolderState.ACTIVE
+        mailbox__in=[each.mailbox_id for each in workloads], state=FolderState.ACTIVE
     ).annotate(
-        place=FilteredRelation(
-            row,
-            condition=Q(
-                **{
-                    f"{row}__folder": F("exchange_folder_id"),
-                    f"{row}__generation": mailbox.account_generation,
-                }
-            ),
-        ),
+        place=FilteredRelation(row, condition=Q(**same)),
         place_id=F("place__pk"),
         place_onboarded=F("place__onboarded"),
         place_cursor=F("place__cursor"),
@@ -153,7 +170,6 @@ def _tracked(mailbox: Mailbox) -> list[FolderFacts]:
         place_relinked_at=F("place__relinked_at"),
         place_relinked_for=F("place__relinked_for"),
     )
-    found = []
     for rule in rules.order_by("created_on", "pk"):
         facts = _facts(rule, "place", rule.exchange_folder_id, Way.FOLDER)
         facts.rule = rule
@@ -161,7 +177,7 @@ def _tracked(mailbox: Mailbox) -> list[FolderFacts]:
         facts.relinked_for = rule.place_relinked_for or ""
         if facts.known and rule.place_rule != rule.pk:
             facts.renewed, facts.onboarded, facts.cursor = True, False, ""
-        found.append(facts)
+        found.setdefault(rule.mailbox_id, []).append(facts)
     return found
 
 

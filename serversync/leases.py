@@ -12,7 +12,7 @@ Whoever lost the lease learns it at the next `renew`, which begins each page's t
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import (
     Case,
     F,
+    Field,
     PositiveIntegerField,
     Q,
     QuerySet,
@@ -63,7 +64,8 @@ class Busy(Exception):
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to run one workload. `requested`: somebody asked for this run; `taken_over`: the last
-    holder never came back; `failures`: in a row, that one included."""
+    holder never came back; `failures`: in a row, that one included; `idle`: it is polled as ever, and had
+    no mail the last time; `processed`: how much it had then."""
 
     workload_id: int
     mailbox_id: UUID
@@ -74,6 +76,8 @@ class Claim:
     requested: bool = False
     taken_over: bool = False
     failures: int = 0
+    idle: bool = False
+    processed: int = 0
 
 
 #: What the choice needs to know of a workload that is due or running.
@@ -88,6 +92,8 @@ _COLUMNS = (
     "lease_holder",
     "consecutive_failures",
     "last_duration_ms",
+    "last_items_processed",
+    "idle_cycles",
     "mailbox__email_server_profile_id",
     f"{_PROFILE}server_type",
     f"{_PROFILE}use_same_settings_for_outgoing_connections",
@@ -138,8 +144,10 @@ def claim(
     *,
     organization: Organization | None = None,
     workers: int = 2,
+    idle: int = 0,
 ) -> list[Claim]:
-    """Take at most `limit` due workloads, fairly over the profiles, within every cap.
+    """Take at most `limit` due workloads, fairly over the profiles, within every cap; and at most `idle`
+    more of which no mail is expected, so that they may be polled many at once.
 
     Two statements, three on PostgreSQL. `workers`: how many this machine has; one of them stays free of
     workloads that are known to be slow.
@@ -152,6 +160,7 @@ def claim(
         running = [row for row in rows if row.is_leased(now)]
         waiting = {row.pk: row for row in rows if not row.is_leased(now)}
         caps = {row.pk: caps_of(row, organization, workers, holder) for row in rows}
+        eventful, expected = Cap("page:eventful", limit), Cap("page:idle", idle)
         choice = choose(
             [
                 DueRow(
@@ -159,12 +168,12 @@ def claim(
                     profile_key(row),
                     row.run_requested_at or row.next_run_at,
                     row.run_requested_at is not None,
-                    caps[row.pk],
+                    (*caps[row.pk], expected if idle and is_idle(row) else eventful),
                 )
                 for row in waiting.values()
             ],
             _running_counts(running, caps),
-            limit,
+            limit + idle,
         )
         return _take([waiting[pk] for pk in choice.chosen], is_due(now) & is_free(now), now, holder)
 
@@ -274,9 +283,21 @@ def _take(rows: Sequence[Workload], still: Q, now: datetime, holder: str) -> lis
             requested=row.run_requested_at is not None,
             taken_over=row.lease_token is not None,
             failures=row.consecutive_failures + (row.lease_token is not None),
+            idle=is_idle(row),
+            processed=row.last_items_processed,
         )
         for row in rows
     ]
+
+
+def is_idle(row: Workload) -> bool:
+    """Is it an ordinary poll, of a mailbox that had no mail the last time?"""
+    return (
+        row.operation == Operation.INCOMING
+        and row.idle_cycles > 0
+        and row.run_requested_at is None
+        and row.lease_token is None
+    )
 
 
 def _one_more_if(condition: Q, column: str) -> Case:
@@ -330,23 +351,33 @@ def finish(claim: Claim, next_run_at: Any, now: datetime, **learned: Any) -> boo
 
     If somebody asked for another run meanwhile, that one is due at once.
     """
+    return bool(finish_all([claim], next_run_at, now, **learned))
+
+
+def finish_all(claims: Sequence[Claim], next_run_at: Any, now: datetime, **learned: Any) -> int:
+    """The same for many, in one statement; returns how many were still ours."""
     learned["next_run_at"] = Case(
         When(run_requested_at__isnull=False, then=Value(now)),
         default=next_run_at if hasattr(next_run_at, "resolve_expression") else Value(next_run_at),
     )
-    return bool(
-        Workload.objects.filter(lease_token=claim.token).update(
-            lease_token=None, lease_expires_at=None, **learned
-        )
+    return Workload.objects.filter(lease_token__in=[claim.token for claim in claims]).update(
+        lease_token=None, lease_expires_at=None, **learned
     )
 
 
-def give_back(claims: Sequence[Claim], now: datetime) -> None:
+def by_workload(values: Mapping[int, Any], field: Field[Any, Any]) -> Case:
+    """An expression: each workload's own value."""
+    return Case(
+        *(When(pk=pk, then=Value(value, field)) for pk, value in values.items()), output_field=field
+    )
+
+
+def give_back(claims: Sequence[Claim], now: datetime, **learned: Any) -> None:
     """Free workloads that were claimed but not begun; they are as due as before."""
     for requested in (True, False):
         tokens = [claim.token for claim in claims if claim.requested is requested]
         if tokens:
             again: dict[str, Any] = {"run_requested_at": now} if requested else {}
             Workload.objects.filter(lease_token__in=tokens).update(
-                lease_token=None, lease_expires_at=None, **again
+                lease_token=None, lease_expires_at=None, **again, **learned
             )

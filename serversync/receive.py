@@ -56,6 +56,45 @@ def receive(
     return IncomingCycle(context, token, clock, connect).run()
 
 
+def cursors_to_glance_at(context: Context, now: datetime) -> dict[str, str] | None:
+    """The folders that a cycle would read, and their cursors, if it would do nothing else: then it may be
+    left out as long as nothing is new in them. None: only a cycle will do."""
+    folders = list(folders_of(context))
+    waits = (
+        context.retries_due
+        or context.actions_due
+        or marks.is_due(context, now)
+        or tree_is_due(context, now)
+        or any(linking.relink_due(facts, now) for facts in folders)
+    )
+    if waits or not all(facts.onboarded and facts.cursor for facts in folders):
+        return None
+    return {facts.folder: facts.cursor for facts in folders}
+
+
+def folders_of(context: Context) -> Iterator[FolderFacts]:
+    """Sent items where they are tracked (R3.60), for the inbox may hold the answers; the inbox; then
+    the folders with a rule: those that have been gone through before those that are new."""
+    organization = context.organization
+    profile = context.mailbox.email_server_profile
+    assert profile is not None  # eligibility checked it
+    if (
+        organization.effective("auto_track_sent_folder_items")
+        and profile.kind != ServerType.POP3_SMTP
+    ):
+        yield context.sent
+    yield context.inbox
+    if kind_fault(context.mailbox, profile.server_type, organization) is None:
+        yield from sorted(context.tracked, key=lambda facts: not facts.onboarded)
+
+
+def tree_is_due(context: Context, now: datetime) -> bool:
+    if not context.has_rules:
+        return False
+    seen = context.layout and context.layout.hierarchy_read_at
+    return not seen or seen + TREE_EVERY <= now
+
+
 class IncomingCycle:
     """The state of one cycle; `run` is the story."""
 
@@ -78,11 +117,11 @@ class IncomingCycle:
                 server.open()
             if context.retries_due:
                 self._retry(server)
-            for facts in self._folders():
+            for facts in folders_of(context):
                 self._read(server, facts)
             if state.marks_changed or marks.is_due(context, state.clock()):
                 marks.check(state, server)
-            if self._tree_is_due():
+            if tree_is_due(context, state.clock()):
                 self._read_tree(server)
             if state.actions_written:
                 with state.timed("act"):
@@ -92,27 +131,6 @@ class IncomingCycle:
         return state.result
 
     # -- what to read
-
-    def _folders(self) -> Iterator[FolderFacts]:
-        """Sent items where they are tracked (R3.60), for the inbox may hold the answers; the inbox; then
-        the folders with a rule: those that have been gone through before those that are new."""
-        context, organization = self.context, self.context.organization
-        profile = context.mailbox.email_server_profile
-        assert profile is not None  # eligibility checked it
-        if (
-            organization.effective("auto_track_sent_folder_items")
-            and profile.kind != ServerType.POP3_SMTP
-        ):
-            yield context.sent
-        yield context.inbox
-        if kind_fault(context.mailbox, profile.server_type, organization) is None:
-            yield from sorted(context.tracked, key=lambda facts: not facts.onboarded)
-
-    def _tree_is_due(self) -> bool:
-        if not self.context.has_rules:
-            return False
-        seen = self.context.layout and self.context.layout.hierarchy_read_at
-        return not seen or seen + TREE_EVERY <= self.state.clock()
 
     def _read_tree(self, server: IncomingServer) -> None:
         """Only rules need it; a server that refuses it has given the mail (R7.5)."""

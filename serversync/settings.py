@@ -34,6 +34,7 @@ env = environ.Env(
     OAUTH_CLIENT_SECRET=(str, ""),
     OAUTH_TENANT_ID=(str, ""),
     QUEUE_WORKERS=(int, 2),
+    POLL_THREADS=(int, 32),
     SECURE=(bool, False),
     BEHIND_PROXY=(bool, False),
     TIME_ZONE=(str, "UTC"),
@@ -169,6 +170,8 @@ Q_CLUSTER = {
     "recycle": 200,
     "label": _("Jobs"),
 }
+# How many idle mailboxes one worker looks at at a time; 0: each in its turn.
+POLL_THREADS = env.int("POLL_THREADS")
 
 # People
 AUTH_PASSWORD_VALIDATORS = [
