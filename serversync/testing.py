@@ -11,9 +11,8 @@ the account at the same time. A job that dies leaves the mailbox scheduled, and 
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -27,7 +26,7 @@ from activities.outgoing import Recipients, sealed
 from activities.signing import signer_of
 from mailboxes import alerts
 from mailboxes.choices import Operation, TestStatus
-from mailboxes.conditions import Condition, explain
+from mailboxes.conditions import explain
 from mailboxes.connect import incoming_server, items_server, outgoing_server
 from mailboxes.eligibility import Verdict, facts_of, is_server_side, testable
 from mailboxes.models import Mailbox, Organization
@@ -40,11 +39,11 @@ from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
 from serversync.cycle import Clock
 from serversync.dkim_record import check_record
-from serversync.engine import INTERNAL
 from serversync.leases import Busy, Claim, claim_one, finish, this_worker
 from serversync.models import ActState, FolderCursor, Workload
 from serversync.outages import clear_told, tell_owners
 from serversync.probe import probe_fields
+from serversync.testing_steps import Step, StepWatcher, meaning_of, told
 from serversync.waking import enqueue_tests
 from tracking.rights import refusal_of
 
@@ -52,8 +51,6 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = (timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=5))  # R2.18
 BUSY_AGAIN = timedelta(seconds=30)
-
-Step = dict[str, Any]  # as stored: step, ms, ok, and for a failed one code, text, cause, cure
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,43 +88,6 @@ class TestReport:
         )
 
 
-class StepWatcher:
-    """Times the phases of a conversation, in the order in which they began."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._began: dict[Phase, float] = {}
-
-    def begin(self, phase: Phase) -> None:
-        self._began[phase] = monotonic()
-        if not any(step["step"] == phase.value for step in self.steps):
-            self.steps.append({"step": phase.value, "ms": 0, "ok": True})
-
-    def end(self, phase: Phase, error: Exception | None) -> None:
-        step = next(step for step in self.steps if step["step"] == phase.value)
-        step["ms"] += int((monotonic() - self._began.pop(phase, monotonic())) * 1000)
-        if error is not None:
-            step |= told(error)
-
-
-def told(error: Exception) -> Step:
-    """A failed step in plain words: what happened, what that means, what to do."""
-    code = error.code if isinstance(error, ServerError) else INTERNAL
-    detail = error.detail if isinstance(error, ServerError) else f"{type(error).__name__}: {error}"
-    condition = explain(code)
-    return {
-        "ok": False,
-        "code": code,
-        "text": detail.replace("\0", "�")[:1000],
-        "cause": cause_of(condition, {"folder": INBOX, "what": detail}),
-        "cure": str(condition.advice),
-    }
-
-
-def cause_of(condition: Condition, parameters: dict[str, Any] | None = None) -> str:
-    return replace(condition, advice="").sentence(parameters)
-
-
 ConnectIn = Callable[[Mailbox, Organization, StepWatcher], IncomingServer]
 ConnectOut = Callable[[Mailbox, Organization, StepWatcher], OutgoingServer]
 ConnectItems = Callable[[Mailbox, Organization, Watcher], ItemsServer]
@@ -140,11 +100,15 @@ class Opening:
     """Of a conversation whose requests have steps of their own, tells only how the line was opened."""
 
     PHASES = frozenset(
-        {Phase.DISCOVER, Phase.AUTHORIZE, Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.LOGIN}
-    )
+        {
+            Phase.DISCOVER, Phase.AUTHORIZE, Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.GREET,
+            Phase.LOGIN,
+        }
+    )  # fmt: skip
 
     def __init__(self, watcher: StepWatcher) -> None:
         self.watcher = watcher
+        self.asked, self.answered, self.found = watcher.asked, watcher.answered, watcher.found
 
     def begin(self, phase: Phase) -> None:
         if phase in self.PHASES:
@@ -357,7 +321,7 @@ class _Tester:
             "ok": False,
             "code": verdict.code,
             "text": str(verdict.because),
-            "cause": cause_of(condition),
+            "cause": meaning_of(condition),
             "cure": str(condition.advice),
         }
         return self._store_failure(row, claim, verdict.code, str(verdict.because), [step])
@@ -388,9 +352,14 @@ class _Tester:
             test_postponed_until=again,
             test_steps=steps,
         )
-        if self.take_over:
+        if self.take_over or self.reset_watermark is not None:
             # Others are found by dispatch, which doesn't know what was asked for.
-            enqueue_tests([self.mailbox.pk], take_over=True, at=again)
+            enqueue_tests(
+                [self.mailbox.pk],
+                reset_watermark=self.reset_watermark,
+                take_over=self.take_over,
+                at=again,
+            )
         operation = Operation(row.operation)
         return Result(operation, None, text, steps, code, again)
 

@@ -58,6 +58,7 @@ no secret and no message body in it.
 
 from typing import TYPE_CHECKING
 
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.phases import Phase
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ if TYPE_CHECKING:
 
 
 class ServerError(Exception):
-    """Base of the tree. `detail` is the server's own words, trimmed; `hint_seconds` its back-off."""
+    """Base of the tree. `detail` is the server's own words, trimmed; `hint_seconds` its back-off; `fault`:
+    what exactly is wrong, where whoever raises it knows (`diagnosis` finds out the rest)."""
 
     code = "Unknown"
     permanent = False
@@ -77,11 +79,13 @@ class ServerError(Exception):
         *,
         phase: Phase | None = None,
         hint_seconds: float | None = None,
+        fault: FaultKind | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail[:1000]
         self.phase = phase
         self.hint_seconds = hint_seconds
+        self.fault = fault
 
     def __str__(self) -> str:
         where = f" [{self.phase.value}]" if self.phase else ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Phase(StrEnum):
@@ -12,6 +12,7 @@ class Phase(StrEnum):
     RESOLVE = "resolve"
     CONNECT = "connect"
     TLS = "tls"
+    GREET = "greet"  # the server's first words, which tell what it is
     LOGIN = "login"
     OPEN = "open"
     LIST = "list"
@@ -34,6 +35,24 @@ class Watcher(Protocol):
     def begin(self, phase: Phase) -> None: ...
 
     def end(self, phase: Phase, error: Exception | None) -> None: ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A watcher that wants to hear what is said, too. Secrets and messages never reach it."""
+
+    def begin(self, phase: Phase) -> None: ...
+
+    def end(self, phase: Phase, error: Exception | None) -> None: ...
+
+    def asked(self, words: str) -> None:
+        """A command of ours."""
+
+    def answered(self, words: str) -> None:
+        """A line of the server's."""
+
+    def found(self, fact: str, words: str) -> None:
+        """What was learned of the line: "address", "tls", "certificate", "issuer", "valid_until"."""
 
 
 @contextmanager

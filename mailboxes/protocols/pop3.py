@@ -50,6 +50,7 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
     WrongProtocol,
 )
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.fetching import fetch_each, identity_of
 from mailboxes.protocols.line import Line, has_controls
 from mailboxes.protocols.phases import Phase, watched
@@ -108,16 +109,13 @@ class Pop3Server:
         try:
             self._tokens = sasl.fetched(self.settings, watcher)
             self._line.connect()
+            with watched(watcher, Phase.GREET):
+                self._greet()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS):
-                    self._greet()
                     self._start_tls()
-                with watched(watcher, Phase.LOGIN):
-                    self._log_in()
-            else:
-                with watched(watcher, Phase.LOGIN):
-                    self._greet()
-                    self._log_in()
+            with watched(watcher, Phase.LOGIN):
+                self._log_in()
         except BaseException:
             self._line.close()
             raise
@@ -238,13 +236,17 @@ class Pop3Server:
         if not taken and "[SYS/TEMP]" in text.upper():
             raise TransientError(f"the server can't start TLS now: {text}")
         if not taken:
-            raise SecureConnectionFailed(f"the server does not offer STLS: {text}")
+            raise SecureConnectionFailed(
+                f"the server does not offer STLS: {text}", fault=FaultKind.STARTTLS_MISSING
+            )
         self._line.start_tls()
 
     def _log_in(self) -> None:
         credentials = self.settings.credentials
         if credentials is None:
-            raise LoginRefused("no user name and password are stored")
+            raise LoginRefused(
+                "no user name and password are stored", fault=FaultKind.CREDENTIALS_MISSING
+            )
         if isinstance(credentials, Credentials) and has_controls(
             credentials.username + credentials.password
         ):
@@ -324,7 +326,9 @@ class Pop3Server:
     def _read_uidls(self) -> None:
         taken, text = self._command("UIDL")
         if not taken:
-            raise UidlUnusable(f"the server does not support UIDL: {text}")
+            raise UidlUnusable(
+                f"the server does not support UIDL: {text}", fault=FaultKind.UIDL_MISSING
+            )
         self._numbers = parse_uidls(self._read_body(LISTING_LIMIT))
         self._listed = True
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 
 from mailboxes.protocols.base import Bearer, ConnectionSettings
 from mailboxes.protocols.errors import TokenRefused
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.line import Line, has_controls
 from mailboxes.protocols.oauth import safe_words
 from mailboxes.protocols.phases import Phase, Watcher, watched
@@ -79,7 +80,10 @@ def choose(offered: Collection[str]) -> str:
     for mechanism in MECHANISMS:
         if mechanism in offered:
             return mechanism
-    raise TokenRefused("the server offers no login by token (OAUTHBEARER, XOAUTH2)")
+    raise TokenRefused(
+        "the server offers no login by token (OAUTHBEARER, XOAUTH2)",
+        fault=FaultKind.TOKENS_UNKNOWN,
+    )
 
 
 def response(mechanism: str, bearer: Bearer, token: str, settings: ConnectionSettings) -> bytes:

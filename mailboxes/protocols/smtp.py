@@ -58,6 +58,7 @@ from mailboxes.protocols.errors import (
     TransientError,
     UnexpectedReply,
 )
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.judging import (
     BEYOND_MESSAGE,
     LIMITS,
@@ -142,18 +143,14 @@ class SmtpServer:
         try:
             self._tokens = sasl.fetched(self.settings, watcher)
             self._line.connect()
+            with watched(watcher, Phase.GREET):
+                self._greet()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS):
-                    self._greet()
                     self._start_tls()
-                with watched(watcher, Phase.LOGIN):
-                    self._introduce()
-                    self._log_in()
-            else:
-                with watched(watcher, Phase.LOGIN):
-                    self._greet()
-                    self._introduce()
-                    self._log_in()
+            with watched(watcher, Phase.LOGIN):
+                self._introduce()
+                self._log_in()
         except BaseException:
             self._line.close()
             raise
@@ -233,7 +230,9 @@ class SmtpServer:
         if 400 <= reply.code < 500:
             raise TransientError(f"the server can't start TLS now: {reply}")
         if reply.code != 220:
-            raise SecureConnectionFailed(f"the server does not offer STARTTLS: {reply}")
+            raise SecureConnectionFailed(
+                f"the server does not offer STARTTLS: {reply}", fault=FaultKind.STARTTLS_MISSING
+            )
         self._line.start_tls()
 
     def _log_in(self) -> None:
@@ -281,9 +280,7 @@ class SmtpServer:
             if mechanism in offered:
                 break
         else:
-            if not offered:
-                raise OutgoingLoginRefused("the server offers no login on this port")
-            raise OutgoingLoginRefused(f"the server only offers logins by {', '.join(offered)}")
+            raise no_password_login(offered)
         reply = self._authenticate(mechanism, credentials)
         if reply.code == 235:
             return
@@ -569,6 +566,18 @@ class SmtpServer:
 
 
 # -- judging replies (R5.15) -----------------------------------------------------------------------
+
+
+def no_password_login(offered: Sequence[str]) -> ServerError:
+    if not offered:
+        return OutgoingLoginRefused(
+            "the server offers no login on this port", fault=FaultKind.PASSWORD_LOGIN_OFF
+        )
+    by_token = any(each in sasl.MECHANISMS for each in offered)
+    return OutgoingLoginRefused(
+        f"the server only offers logins by {', '.join(offered)}",
+        fault=FaultKind.TOKENS_ONLY if by_token else FaultKind.PASSWORD_LOGIN_OFF,
+    )
 
 
 def recipient_result(address: str, reply: Reply) -> RecipientResult:

@@ -47,14 +47,18 @@ class Authority:
         *names: str,
         valid_from: datetime | None = None,
         valid_until: datetime | None = None,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+        self_signed: bool = False,
     ) -> ServerCertificate:
         """For these host names or addresses."""
         now = datetime.now(UTC)
         key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        signer = key if self_signed else self._key
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
-            .issuer_name(self.name)
+            .subject_name(subject)
+            .issuer_name(subject if self_signed else self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(valid_from or now - timedelta(days=500))
@@ -62,13 +66,13 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName([general(n) for n in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(subject_key(key), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
                 critical=False,
             )
-            .sign(self._key, hashes.SHA256())
+            .sign(signer, hashes.SHA256())
         )
         stem = f"{certificate.serial_number:x}"
         issued = ServerCertificate(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
@@ -84,6 +88,16 @@ class Authority:
 
     def issue_expired(self, *names: str) -> ServerCertificate:
         return self.issue(*names, valid_until=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
+
+    def issue_for_later(self, *names: str) -> ServerCertificate:
+        return self.issue(*names, valid_from=datetime.now(UTC) + timedelta(days=2))
+
+    def issue_for_clients(self, *names: str) -> ServerCertificate:
+        return self.issue(*names, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def issue_self_signed(self, *names: str) -> ServerCertificate:
+        """By nobody but itself."""
+        return self.issue(*names, self_signed=True)
 
 
 def general(name: str) -> x509.GeneralName:

@@ -34,6 +34,7 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
     WrongProtocol,
 )
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.imap.wire import Client, Connection
 from mailboxes.protocols.imap.words import quoted, text_of
 from mailboxes.protocols.line import Line, has_controls
@@ -104,16 +105,13 @@ class Conversation:
         try:
             self._tokens = sasl.fetched(self.settings, watcher)
             self.line.connect()
+            with watched(watcher, Phase.GREET), self.translated(greeting=True):
+                self._greet()
             if self.settings.security is Security.STARTTLS:
                 with watched(watcher, Phase.TLS), self.translated(greeting=True):
-                    self._greet()
                     self._start_tls()
-                with watched(watcher, Phase.LOGIN), self.translated(greeting=True):
-                    self._log_in()
-            else:
-                with watched(watcher, Phase.LOGIN), self.translated(greeting=True):
-                    self._greet()
-                    self._log_in()
+            with watched(watcher, Phase.LOGIN), self.translated(greeting=True):
+                self._log_in()
         except BaseException:
             self.line.close()
             raise
@@ -149,7 +147,9 @@ class Conversation:
         try:
             self.client.starttls(ssl_context=object())
         except CapabilityError as error:
-            raise SecureConnectionFailed("the server does not offer STARTTLS") from error
+            raise SecureConnectionFailed(
+                "the server does not offer STARTTLS", fault=FaultKind.STARTTLS_MISSING
+            ) from error
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:
@@ -161,7 +161,9 @@ class Conversation:
     def _log_in(self) -> None:
         credentials = self.settings.credentials
         if credentials is None:
-            raise LoginRefused("no user name and password are stored")
+            raise LoginRefused(
+                "no user name and password are stored", fault=FaultKind.CREDENTIALS_MISSING
+            )
         if isinstance(credentials, Bearer):
             self._log_in_by_token(credentials)
         else:
@@ -220,7 +222,10 @@ class Conversation:
                 answer = f"\0{user}\0{password}".encode()
                 self.imap.authenticate("PLAIN", lambda challenge: answer)
             else:
-                raise LoginRefused("the server offers neither LOGIN nor AUTH=PLAIN for this login")
+                raise LoginRefused(
+                    "the server offers neither LOGIN nor AUTH=PLAIN for this login",
+                    fault=self._no_password_login(),
+                )
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:
@@ -228,6 +233,10 @@ class Conversation:
             refused = ServerBusy(text) if PASSING.search(text) else LoginRefused(text)
             # The library's error repeats the server's words, which may repeat the password.
             raise refused from (None if password in str(error) else error)
+
+    def _no_password_login(self) -> FaultKind:
+        by_token = any(self.client.has_capability(f"AUTH={each}") for each in sasl.MECHANISMS)
+        return FaultKind.TOKENS_ONLY if by_token else FaultKind.PASSWORD_LOGIN_OFF
 
     # -- commands and replies ----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.causes import cause_of
@@ -29,6 +30,7 @@ STEPS: dict[str, Any] = {
     Phase.RESOLVE: _("Find the host"),
     Phase.CONNECT: _("Connect"),
     Phase.TLS: _("Secure the line (TLS)"),
+    Phase.GREET: _("Hear its first words"),
     Phase.LOGIN: _("Log in"),
     Phase.OPEN: _("Open the inbox"),
     Phase.LIST: _("List a message"),
@@ -50,15 +52,30 @@ STEPS: dict[str, Any] = {
 
 
 def read_step(step: dict[str, Any]) -> Step:
-    code = str(step.get("code") or "")
+    code, fault = str(step.get("code") or ""), step.get("fault")
     # In the reader's language where the code is known; as it was noted where it isn't.
-    cause = cause_of(code) if code in TABLE else None
+    cause = cause_of(code, fault=fault) if code in TABLE or fault else None
     name = str(step.get("step") or "")
     return Step(
         name=STEPS.get(name, name),
         ok=bool(step.get("ok")),
         milliseconds=step.get("ms"),
-        words=str(step.get("text") or ""),
+        words=str(step.get("text") or found_words(step.get("found") or {})),
         meaning=cause.meaning if cause else str(step.get("cause") or ""),
         advice=cause.advice if cause else str(step.get("cure") or ""),
     )
+
+
+def found_words(found: dict[str, str]) -> str:
+    """What was learned on the way, as one line."""
+    words = [found[name] for name in ("addresses", "connected", "tls") if name in found]
+    if "certificate" in found:
+        words.append(
+            __("certificate for %(names)s, issued by %(issuer)s, valid until %(until)s")
+            % {
+                "names": found["certificate"],
+                "issuer": found.get("issuer", "?"),
+                "until": found.get("valid_until", "?").partition("T")[0],
+            }
+        )
+    return "; ".join(words)
