@@ -4,6 +4,7 @@ Reads rows and opens nothing. What is missing is raised as the same permanent er
 refusal would be, so that callers have one path for both.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from mailboxes.endpoints import found_for, keeper
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.places import homes_of, is_kept_back
 from mailboxes.protocols.base import (
+    INBOX,
     AdapterOptions,
     Authentication,
     Bearer,
@@ -41,11 +43,14 @@ from mailboxes.protocols.ews.incoming import ExchangeServer
 from mailboxes.protocols.ews.items.adapter import ExchangeItems
 from mailboxes.protocols.ews.outgoing import ExchangeSender
 from mailboxes.protocols.ews.settings import Access, ExchangeSettings
+from mailboxes.protocols.ews.streaming import ExchangeStream
 from mailboxes.protocols.imap import ImapServer
+from mailboxes.protocols.imap.idle import ImapIdle
 from mailboxes.protocols.items import ItemsServer
 from mailboxes.protocols.phases import Watcher
 from mailboxes.protocols.pop3 import Pop3Server
 from mailboxes.protocols.smtp import SmtpServer
+from mailboxes.protocols.watching import PushServer
 from mailboxes.redirect import guarded, guarded_items
 from mailboxes.secrets import SecretUnreadable
 
@@ -164,6 +169,20 @@ def items_server(
         raise NotSupported(str(profile.kind.label))
     settings = exchange_settings_for(mailbox, organization, Direction.INCOMING)
     return guarded_items(ExchangeItems(settings, AdapterOptions(watcher=watcher)))
+
+
+def push_server(
+    mailbox: Mailbox, organization: Organization, folders: Sequence[str] = (INBOX,)
+) -> PushServer:
+    """The adapter that is told when something happens in these folders, not yet connected. Raises
+    PermanentError."""
+    profile = _profile_of(mailbox, Direction.INCOMING)
+    if profile.kind.is_exchange:
+        exchange = exchange_settings_for(mailbox, organization, Direction.INCOMING)
+        return ExchangeStream(exchange, folders)
+    if profile.kind != ServerType.IMAP_SMTP:
+        raise NotSupported(str(profile.kind.label))
+    return ImapIdle(settings_for(mailbox, organization, Direction.INCOMING))
 
 
 def settings_for(

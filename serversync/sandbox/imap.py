@@ -1,7 +1,8 @@
-"""IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS, MOVE, CONDSTORE, LITERAL+, NAMESPACE, SPECIAL-USE
+"""IMAP4rev1 (RFC 3501) with STARTTLS, UIDPLUS, MOVE, CONDSTORE, IDLE, LITERAL+, NAMESPACE, SPECIAL-USE
 and ID.
 
-What no client here asks for is left out: BODYSTRUCTURE, IDLE, subscriptions of their own.
+What no client here asks for is left out: BODYSTRUCTURE, subscriptions of their own. While a client is idle,
+faults may wait for two commands that are none: NEWS, when there is something to tell, and DONE, its end.
 """
 
 import base64
@@ -22,12 +23,14 @@ CAPABILITIES = (
     "UIDPLUS",
     "MOVE",
     "CONDSTORE",
+    "IDLE",
     "ENABLE",
     "UNSELECT",
     "NAMESPACE",
     "SPECIAL-USE",
     "ID",
 )
+IDLE_TICK = 0.2  # seconds between two looks at the folder of a client that is idle
 SYSTEM_FLAGS = r"\Answered \Flagged \Deleted \Seen \Draft"
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 SECTION = re.compile(
@@ -45,6 +48,7 @@ UNSELECTED = {
     "APPEND",
     "NAMESPACE",
     "ENABLE",
+    "IDLE",
     "SUBSCRIBE",
     "UNSUBSCRIBE",
 }
@@ -357,6 +361,39 @@ class Imap(Conversation):
 
     def _with_code(self, code: str) -> str:
         return "Done" if self.hides("UIDPLUS") else f"[{code}] Done"
+
+    # -- IDLE (RFC 2177)
+
+    def _do_idle(self, _: list[Token], __: bool) -> str:
+        self.say("+ idling")
+        looked_at = -1
+        while not self._client_speaks():
+            if looked_at != self.store.written:
+                looked_at = self.store.written
+                if self._has_news():
+                    self.obey("NEWS", "", self._tell_changes)
+                    looked_at = -1
+        if self.read_line().upper() != b"DONE":
+            raise Bad("DONE was expected")
+        self.obey("DONE", "", lambda: None)
+        return "Idle is over"
+
+    def _client_speaks(self) -> bool:
+        """A whole line, within a moment."""
+        self.connection.settimeout(IDLE_TICK)
+        try:
+            self._fill()
+        except TimeoutError:
+            return False
+        finally:
+            self.connection.settimeout(None)
+        return b"\n" in self._in
+
+    def _has_news(self) -> bool:
+        if self._folder is None:
+            return False
+        entries = self.store.entries(self.account, self._name)
+        return {entry.uid: entry.modseq for entry in entries} != self._modseqs
 
     # -- messages
 

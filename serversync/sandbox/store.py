@@ -66,6 +66,7 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
+        self.written = 0  # grows with each change
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(
@@ -95,6 +96,7 @@ class Store:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
+            self.written += 1
 
     def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         with self._lock:

@@ -60,7 +60,7 @@ from mailboxes.protocols.ews.settings import (
     anchor,
     without_anchor,
 )
-from mailboxes.protocols.ews.transport import Answer, Channel, Request, Resolve
+from mailboxes.protocols.ews.transport import Answer, Channel, Request, Resolve, Stream
 from mailboxes.protocols.line import secrets_of
 from mailboxes.protocols.phases import Phase, watched
 
@@ -76,6 +76,9 @@ VERSIONS = {
 }
 # What a server may say to a version that is too new for it.
 OTHER_VERSION = ("ErrorInvalidRequest", "ErrorSchemaValidation")
+
+# Asks for the server that keeps this mailbox's subscriptions.
+AFFINITY = {"X-PreferServerAffinity": "True"}
 
 LOG_IN = (
     '<?xml version="1.0" encoding="utf-8"?>'
@@ -388,6 +391,33 @@ class ExchangeAccess:
 
     def _ask(self, request: Request) -> Answer:
         """A request to the web service, and an answer to work with. Raises errors of the tree."""
+        answer = self._answer(request)
+        fault = self._judge.of_answer(answer, self._phase)
+        if fault is not None:
+            # Some servers write a second answer after a fault; the next request would read it.
+            self.drop()
+            raise fault
+        return answer
+
+    def stream(self, body: bytes) -> Stream:
+        """A request whose answer comes bit by bit, over a connection of its own. To be called within
+        `calling`. Raises errors of the tree."""
+        channel, endpoint = self._now_used()
+        address = endpoint.address or self.settings.address
+        headers = anchor(address, self.settings.anchored) | AFFINITY
+        answer = self._answer(Request(body=body, headers=headers, repeat=True, streams=True))
+        channel, _ = self._now_used()
+        if (stream := channel.stream()) is not None:
+            return stream
+        self.drop()
+        raise self._judge.of_answer(answer, self._phase) or UnexpectedReply("no stream is answered")
+
+    def refusal(self, code: str, words: str) -> ServerError:
+        """What the service said by one of its codes, as an error of the tree."""
+        return fault_for(code, self._judge.clean(words), phase=self._phase)
+
+    def _answer(self, request: Request) -> Answer:
+        """Whatever it says."""
         request = replace(request, repeat=request.repeat and self._retry)
         if not self.settings.anchored:  # exchangelib always writes it
             request = replace(request, headers=without_anchor(request.headers))
@@ -400,11 +430,6 @@ class ExchangeAccess:
         if answer.status in MOVED and self._second_chance(answer.status):
             answer = self._send(request)
         self._hint = hint_of(answer)
-        fault = self._judge.of_answer(answer, self._phase)
-        if fault is not None:
-            # Some servers write a second answer after a fault; the next request would read it.
-            self.drop()
-            raise fault
         return answer
 
     def _send(self, request: Request) -> Answer:

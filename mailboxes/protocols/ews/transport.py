@@ -41,6 +41,9 @@ READ_CHUNK = 256 * 1024
 LARGE_REQUEST = 48 * 1024  # octets of a body; IIS reads so much ahead of its programs, others 64 KB
 LARGEST_ANSWER = 512 * 1024 * 1024  # octets, unpacked: twice the largest message in base64
 LARGEST_HEAD = 1024 * 1024  # octets until the body begins, interim answers (1xx) included
+LARGEST_PIECE = 4 * 1024 * 1024  # octets that a stream may bring while nobody looks
+STREAM_CHUNK = 64 * 1024
+LONGEST_CHUNK_HEAD = 1024
 CHUNKED = 3  # most octets on the line for one of a body, for a server that sends small chunks
 
 HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -91,6 +94,7 @@ class Request:
     """`repeat`: it may be sent again on a new connection if the server hung up without an answer.
     `continues`: a login that was begun on this connection and counts on no other.
     `largest`: octets that its answer may have, LARGEST_ANSWER if not said.
+    `streams`: if it is answered well, the answer comes bit by bit and is left on the line (see `stream`).
     """
 
     body: bytes = field(default=b"", repr=False)
@@ -99,6 +103,7 @@ class Request:
     repeat: bool = False
     continues: bool = False
     largest: int | None = None
+    streams: bool = False
 
     def having(self, **headers: str) -> "Request":
         """The same with these headers, whose names are written with underscores."""
@@ -156,6 +161,7 @@ class Channel:
         self._resolve = resolve
         self._pace = Pace(terms.timeout_seconds)
         self._connection: _Connection | None = None
+        self._stream: Stream | None = None
         self._answered = False
 
     def __repr__(self) -> str:
@@ -184,7 +190,7 @@ class Channel:
 
     def _secured(self, plain: socket.socket) -> socket.socket:
         try:
-            context = line.tls_context(self.settings.ca_pem)
+            context = line.trust(self.settings.ca_pem)
             return line.handshake(plain, context, self.place.host, self.settings.timeout_seconds)
         except ServerError:
             plain.close()
@@ -247,6 +253,8 @@ class Channel:
         with self._broken_by_failure():
             whole = connection.ask(request, headers)
             response = self._response(connection, whole)
+            if request.streams and response.status == 200:
+                return self._left_open(connection, response)
             self._pace.allow(CHUNKED * largest)
             content = b"".join(_content(response, largest))
         self._answered = True
@@ -255,6 +263,18 @@ class Channel:
             self.drop()
         self._keep_cookies(response)
         return Answer(response.status, response.reason, response.headers, content, self.place)
+
+    def _left_open(self, connection: "_Connection", response: http.client.HTTPResponse) -> Answer:
+        self._connection = None  # it carries nothing else any more
+        self._answered = True
+        self._keep_cookies(response)
+        self._stream = Stream(connection.octets, response)
+        return Answer(response.status, response.reason, response.headers, b"", self.place)
+
+    def stream(self) -> "Stream | None":
+        """The answer to the last request that streams, once; from now on the caller's to close."""
+        found, self._stream = self._stream, None
+        return found
 
     def _response(self, connection: "_Connection", whole: bool) -> http.client.HTTPResponse:
         try:
@@ -391,6 +411,15 @@ class _Socket(io.RawIOBase):
         self._ended = received == 0
         return received
 
+    def taken_over(self) -> bytes:
+        """What has come and is not read yet; the socket itself is somebody else's from now on."""
+        self._looking = True
+        found = bytearray()
+        while piece := self._buffer.read1(READ_CHUNK):
+            found += piece
+        self._readers += 1  # none closes it by ending
+        return bytes(found)
+
     def is_silent(self) -> bool:
         """Open, and nothing to read. The data is really asked for: a readable TLS socket may hold
         nothing but a session ticket."""
@@ -462,6 +491,117 @@ class _Connection(http.client.HTTPConnection):
         except HUNG_UP:
             return False
         return True
+
+
+class Chunks:
+    """Takes the chunked coding (RFC 9112, 7.1) off what comes in any pieces. `ended`: the last one came."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._raw = bytearray()
+        self._left = 0  # of the present chunk, with the line end behind it
+
+    def __call__(self, piece: bytes) -> bytes:
+        """Raises UnexpectedReply."""
+        self._raw += piece
+        found = bytearray()
+        while not self.ended and self._raw:
+            if not self._left and not self._begin():
+                break
+            taken = self._raw[: self._left]
+            del self._raw[: self._left]
+            found += taken[: max(0, self._left - 2)]
+            self._left -= len(taken)
+        return bytes(found)
+
+    def _begin(self) -> bool:
+        head, end, _ = self._raw.partition(b"\r\n")
+        if not end and len(head) <= LONGEST_CHUNK_HEAD:
+            return False
+        try:
+            size = int(bytes(head).partition(b";")[0], 16)
+        except ValueError:
+            raise UnexpectedReply("an HTTP answer whose chunks can't be read") from None
+        if size < 0:
+            raise UnexpectedReply("an HTTP answer whose chunks can't be read")
+        del self._raw[: len(head) + 2]
+        self._left = size + 2
+        self.ended = size == 0
+        return True
+
+
+class Stream:
+    """An answer that comes bit by bit, on a connection of its own, read without waiting."""
+
+    def __init__(self, octets: _Socket, response: http.client.HTTPResponse) -> None:
+        self._unpack = _unpacker(response.headers.get("Content-Encoding", ""), LARGEST_PIECE)
+        self._chunks = Chunks() if response.chunked else None
+        self._left = None if response.chunked else response.length
+        self._early = octets.taken_over()
+        self._raw: socket.socket | None = octets.raw
+        line.keep_alive(octets.raw)
+        self.ended = False
+
+    def fileno(self) -> int:
+        return self._connected().fileno()
+
+    def read(self) -> bytes:
+        """What has come since. Raises ConnectionLost where it breaks off before its end, UnexpectedReply
+        for no HTTP."""
+        found = bytearray()
+        while not self.ended and (piece := self._piece()):
+            found += self._body(piece)
+            if len(found) > LARGEST_PIECE:
+                raise UnexpectedReply(f"the server sent more than {LARGEST_PIECE} octets at a time")
+        return bytes(found)
+
+    def close(self) -> None:
+        """Never raises."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            with suppress(OSError):
+                raw.close()
+
+    def _body(self, piece: bytes) -> bytes:
+        if self._chunks is not None:
+            piece = self._chunks(piece)
+            self.ended = self._chunks.ended
+        elif self._left is not None:
+            piece = piece[: self._left]
+            self._left -= len(piece)
+            self.ended = self._left == 0
+        try:
+            return self._unpack(piece) if piece else b""
+        except zlib.error as error:
+            raise UnexpectedReply("an HTTP answer that can't be unpacked") from error
+
+    def _piece(self) -> bytes:
+        """Empty: nothing has come, or everything."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        raw = self._connected()
+        raw.settimeout(0.0)
+        try:
+            piece = raw.recv(STREAM_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return b""
+        except OSError as error:
+            raise ConnectionLost(f"the connection broke: {line.reason(error)}") from error
+        if not piece:
+            self._hung_up()
+        return piece
+
+    def _hung_up(self) -> None:
+        """The end of an answer that tells no length, and of no other."""
+        if self._chunks is not None or self._left:
+            raise ConnectionLost("the server closed the connection")
+        self.ended = True
+
+    def _connected(self) -> socket.socket:
+        if self._raw is None:
+            raise ConnectionLost("the connection is closed")
+        return self._raw
 
 
 def _content(response: http.client.HTTPResponse, largest: int) -> Iterator[bytes]:

@@ -291,12 +291,23 @@ class Sent:
     def __iter__(self) -> Iterator[bytes]:
         body = self.reply.body
         if not isinstance(body, bytes):
-            yield from body
+            yield from self._streamed(body)
         elif self.reply.breaks_off:
             yield body[: max(1, len(body) // 2)]
             raise Dropped
         else:
             yield body
+
+    def _streamed(self, documents: Iterator[bytes]) -> Iterator[bytes]:
+        """A stream keeps its thread for half an hour, so the others get one more meanwhile."""
+        threads = self.request.server.requests if self.request is not None else None
+        if threads is not None:
+            threads.grow(1)
+        try:
+            yield from documents
+        finally:
+            if threads is not None:
+                threads.shrink(1)
 
     def close(self) -> None:
         if self.request is None:

@@ -2,10 +2,14 @@
 
 Subscriptions live as long as the server process. A watermark is a position in an account's events.
 Push subscriptions, where the server calls the client, are refused.
+
+A stream that has something to tell asks for a fault first, under the name NEWS: it may drop the connection
+or refuse, with which the stream ends.
 """
 
 import base64
 import binascii
+import errno
 import secrets
 import struct
 import time
@@ -13,6 +17,7 @@ from collections.abc import Iterator
 
 from serversync.sandbox.ews import soap
 from serversync.sandbox.ews.call import Call, operation
+from serversync.sandbox.ews.faults import PROTOCOL, told
 from serversync.sandbox.ews.ids import Kind, RemoteId
 from serversync.sandbox.ews.rights import Right
 from serversync.sandbox.ews.soap import (
@@ -30,6 +35,7 @@ from serversync.sandbox.ews.soap import (
 )
 from serversync.sandbox.ews.store import Event, Folder
 from serversync.sandbox.ews.subscriptions import Subscription
+from serversync.sandbox.faults import Kind as FaultKind
 
 EVENT_TYPES = frozenset(
     f"{kind}Event"
@@ -194,6 +200,8 @@ def _id(prefix: str, is_folder: bool, guid: bytes, number: int) -> Element:
 
 @operation("GetStreamingEvents")
 def get_streaming_events(call: Call) -> Element | Iterator[Element]:
+    if call.planned is not None:
+        raise call.planned.refusal
     wanted = [one.text or "" for one in children(required(call.request, f"{M}SubscriptionIds"))]
     minutes = whole(required(call.request, f"{M}ConnectionTimeout"), 0, 1, 30)
     found, unknown = _streamed(call, wanted)
@@ -234,13 +242,27 @@ def _stream(call: Call, subscriptions: list[Subscription], until: float) -> Iter
             if call.site.subscriptions.ended != ended:
                 break
             seen = call.store.written
-            if told := _told(call, subscriptions):
-                yield _document(call, "OK", *told)
+            if news := _told(call, subscriptions):
+                if (refused := _struck(call)) is not None:
+                    yield refused
+                    return
+                yield _document(call, "OK", *news)
             elif not _wait_for_news(call, seen, ended, until):
                 yield _document(call, "OK")
         yield _document(call, "Closed")
     finally:
         call.site.subscriptions.end_stream(call.actor_address)
+
+
+def _struck(call: Call) -> Element | None:
+    """What a fault wants instead of news."""
+    fault = call.site.faults.strike(PROTOCOL, call.actor_address, "NEWS", "", 0)
+    if fault is None:
+        return None
+    if fault.kind is not FaultKind.REFUSE:
+        raise ConnectionResetError(errno.ECONNRESET, "dropped on request")
+    name, values = told(fault)
+    return soap.answer(call.operation, [soap.refused(call.operation, Refusal(name, values=values))])
 
 
 def _told(call: Call, subscriptions: list[Subscription]) -> list[Element]:
