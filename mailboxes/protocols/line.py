@@ -38,7 +38,9 @@ from mailboxes.protocols.errors import (
     TransientError,
     UnexpectedReply,
 )
-from mailboxes.protocols.phases import Phase, Watcher, watched
+from mailboxes.protocols.faultkinds import FaultKind
+from mailboxes.protocols.phases import Listener, Phase, Watcher, watched
+from mailboxes.protocols.transcript import shown_command, shown_reply
 
 SLOWEST_RATE = 8 * 1024  # octets a second; slower than this, a step runs into its time-out
 LONGEST_LINE = 64 * 1024  # no reply line of POP3 or SMTP is that long; IMAP asks for more
@@ -59,11 +61,27 @@ PLAIN_TEXT_REASONS = {
     "RECORD_LAYER_FAILURE",
 }
 
+TOO_OLD_REASONS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}
+
+# X509_verify_cert_error(3) -> what it means.
+REJECTED = {
+    9: FaultKind.CERTIFICATE_NOT_YET_VALID,
+    10: FaultKind.CERTIFICATE_EXPIRED,
+    18: FaultKind.CERTIFICATE_SELF_SIGNED,
+    **dict.fromkeys((2, 19, 20, 21), FaultKind.CERTIFICATE_ISSUER_UNKNOWN),
+    **dict.fromkeys((62, 64), FaultKind.CERTIFICATE_FOR_OTHER_NAME),
+}
+
 # Only these mean "no such name"; the others are a resolver that can't answer now.
 NO_SUCH_NAME = {
     getattr(socket, name)
     for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
     if hasattr(socket, name)
+}
+
+# The name is there, and neither an A nor an AAAA record is.
+NO_ADDRESS = {
+    getattr(socket, name) for name in ("EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
 }
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -79,6 +97,7 @@ class Line:
         self.settings = settings
         self.secure = False
         self._watcher = watcher
+        self._listener = watcher if isinstance(watcher, Listener) else None
         self._timeout = settings.timeout_seconds
         self._socket: socket.socket | None = None
         self.secrets: list[str] = []  # more that no text may show, the longest first
@@ -101,9 +120,11 @@ class Line:
         refuse_insecure(self.settings)
         with watched(self._watcher, Phase.RESOLVE):
             endpoints = resolve(self.settings.host, self.settings.port, self._timeout)
+            tell_addresses(self._listener, endpoints)
             refuse_denied(self.settings.host, endpoints, self.settings.denied_networks)
         with watched(self._watcher, Phase.CONNECT):
             self._socket = connect_any(self.settings, endpoints)
+            tell_peer(self._listener, self._socket)
         # The last octets of a message would wait for the acknowledgement of those before them.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.settings.security is Security.IMPLICIT_TLS:
@@ -120,6 +141,7 @@ class Line:
             self._socket = handshake(
                 self._connected(), context, self.settings.host, self._wait_seconds()
             )
+        tell_tls(self._listener, self._socket)
         self.secure = True
 
     def await_greeting(self) -> None:
@@ -137,7 +159,8 @@ class Line:
             except TimeoutError:
                 if self._answers_handshake():
                     raise SecureConnectionFailed(
-                        "the server expects TLS from the first octet on this port"
+                        "the server expects TLS from the first octet on this port",
+                        fault=FaultKind.TLS_ON_PLAIN_PORT,
                     ) from None
                 raise
 
@@ -162,6 +185,7 @@ class Line:
     def send(self, data: bytes) -> None:
         """Send one command, or all the octets of a message, as a step of its own."""
         self.begin()
+        self._overheard_asking(data)
         view = memoryview(data)
         with self._broken_by_failure():
             for start in range(0, len(view), SEND_CHUNK):
@@ -177,7 +201,10 @@ class Line:
 
     def read_line(self, limit: int = LONGEST_LINE) -> bytes:
         """The next line with its line end."""
-        return self.take(self._line_length(limit))
+        line = self.take(self._line_length(limit))
+        if self._listener:
+            self._listener.answered(self.said(shown_reply(line)))
+        return line
 
     def peek_line(self, limit: int = LONGEST_LINE) -> bytes:
         """The same, but it stays to be read."""
@@ -191,7 +218,10 @@ class Line:
                 return end + 1
             if len(self._buffer) >= limit:
                 self.close()
-                raise UnexpectedReply(f"the server sent a line of more than {limit} octets")
+                raise UnexpectedReply(
+                    f"the server sent a line of more than {limit} octets",
+                    fault=FaultKind.LINE_TOO_LONG,
+                )
             searched = len(self._buffer)
             self.receive()
 
@@ -280,6 +310,11 @@ class Line:
 
     # -- inside ------------------------------------------------------------------------------------
 
+    def _overheard_asking(self, data: bytes) -> None:
+        if self._listener:
+            for words in shown_command(data):
+                self._listener.asked(self.said(words))
+
     def _connected(self) -> socket.socket:
         if self._socket is None:
             raise ConnectionLost("the connection is closed")
@@ -320,9 +355,13 @@ def refuse_insecure(settings: ConnectionSettings) -> None:
     if settings.security is not Security.PLAIN:
         return
     if not settings.allow_plain:
-        raise InsecureConnection("connections without TLS are not allowed")
+        raise InsecureConnection(
+            "connections without TLS are not allowed", fault=FaultKind.PLAIN_FORBIDDEN
+        )
     if settings.credentials and not settings.allow_plain_login:
-        raise InsecureConnection("passwords on a connection without TLS are not allowed")
+        raise InsecureConnection(
+            "passwords on a connection without TLS are not allowed", fault=FaultKind.PLAIN_FORBIDDEN
+        )
 
 
 def resolve(host: str, port: int, timeout_seconds: float) -> list[Endpoint]:
@@ -330,9 +369,11 @@ def resolve(host: str, port: int, timeout_seconds: float) -> list[Endpoint]:
     try:
         name = host.strip().rstrip(".").encode("idna").decode("ascii")
     except UnicodeError as error:
-        raise HostNotFound(f"{host!r} is not a host name") from error
+        raise HostNotFound(f"{host!r} is not a host name", fault=FaultKind.NOT_A_HOST) from error
     if not name or not 1 <= port <= 65535:
-        raise HostNotFound(f"{host!r} port {port} is no place to connect to")
+        raise HostNotFound(
+            f"{host!r} port {port} is no place to connect to", fault=FaultKind.NOT_A_HOST
+        )
     found: list[list[Endpoint] | Exception] = []
 
     def look_up() -> None:
@@ -346,13 +387,27 @@ def resolve(host: str, port: int, timeout_seconds: float) -> list[Endpoint]:
     thread.start()
     thread.join(timeout_seconds)
     if not found:
-        raise SocketTimedOut(f"the name {name} was not resolved within {timeout_seconds:g} seconds")
+        raise SocketTimedOut(
+            f"the name {name} was not resolved within {timeout_seconds:g} seconds",
+            fault=FaultKind.RESOLVER_SILENT,
+        )
     answer = found[0]
-    if isinstance(answer, socket.gaierror) and answer.errno in NO_SUCH_NAME:
-        raise HostNotFound(f"the host {name} does not exist") from answer
     if isinstance(answer, Exception):
-        raise TransientError(f"the host {name} can't be resolved now: {answer}") from answer
+        raise unresolved(name, answer) from answer
     return answer
+
+
+def unresolved(name: str, error: Exception) -> ServerError:
+    number = error.errno if isinstance(error, socket.gaierror) else None
+    if number in NO_ADDRESS:
+        return HostNotFound(
+            f"the host {name} exists, but has no address", fault=FaultKind.NO_ADDRESS
+        )
+    if number in NO_SUCH_NAME:
+        return HostNotFound(f"the host {name} does not exist", fault=FaultKind.NO_SUCH_HOST)
+    return TransientError(
+        f"the host {name} can't be resolved now: {error}", fault=FaultKind.RESOLVER_FAILED
+    )
 
 
 def refuse_denied(host: str, endpoints: list[Endpoint], networks: tuple[str, ...]) -> None:
@@ -367,7 +422,10 @@ def refuse_denied(host: str, endpoints: list[Endpoint], networks: tuple[str, ...
         for endpoint in endpoints:
             address = endpoint[4][0]
             if any(within == network or within in network for within in faces(address)):
-                raise HostDenied(f"{host} is {address}, which lies in the denied network {network}")
+                raise HostDenied(
+                    f"{host} is {address}, which lies in the denied network {network}",
+                    fault=FaultKind.NETWORK_DENIED,
+                )
 
 
 def faces(text: str) -> list[Address]:
@@ -402,12 +460,17 @@ def connect_any(settings: ConnectionSettings, endpoints: list[Endpoint]) -> sock
     place = f"{settings.host} port {settings.port}"
     for failure in failures:
         if isinstance(failure, ConnectionRefusedError):
-            raise ConnectionRefused(f"{place} refuses connections") from failure
+            raise ConnectionRefused(
+                f"{place} refuses connections", fault=FaultKind.PORT_REFUSED
+            ) from failure
     for failure in failures:
         if not isinstance(failure, TimeoutError):
-            raise TransientError(f"{place} can't be reached: {reason(failure)}") from failure
+            raise TransientError(
+                f"{place} can't be reached: {reason(failure)}", fault=FaultKind.UNREACHABLE
+            ) from failure
     raise SocketTimedOut(
-        f"{place} did not answer within {settings.timeout_seconds:g} seconds"
+        f"{place} did not answer within {settings.timeout_seconds:g} seconds",
+        fault=FaultKind.PORT_FILTERED,
     ) from (failures[-1] if failures else None)
 
 
@@ -419,7 +482,9 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=ca_pem.strip() or None)
     except (ssl.SSLError, ValueError) as error:
-        raise SecureConnectionFailed("the certificate authority given can't be read") from error
+        raise SecureConnectionFailed(
+            "the certificate authority given can't be read", fault=FaultKind.AUTHORITY_UNREADABLE
+        ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_pem.strip():
         # What a person named as trusted is trusted, also if it is not a root.
@@ -451,20 +516,32 @@ def handshake(
         )
         secured.do_handshake()
     except ssl.SSLCertVerificationError as error:
-        rejected = CertificateRejected(why_rejected(error, host, unverified_leaf(secured)))
+        rejected = CertificateRejected(
+            why_rejected(error, host, unverified_leaf(secured)),
+            fault=REJECTED.get(error.verify_code, FaultKind.CERTIFICATE_UNUSABLE),
+        )
         drop(secured)
         raise rejected from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
         drop(secured)
         raise ConnectionLost(
-            "the server hung up during the TLS handshake; it may not speak TLS on this port"
+            "the server hung up during the TLS handshake; it may not speak TLS on this port",
+            fault=FaultKind.TLS_HUNG_UP,
         ) from error
     except ssl.SSLError as error:
         drop(secured)
-        raise SecureConnectionFailed(why_no_tls(error)) from error
+        raise SecureConnectionFailed(why_no_tls(error), fault=no_tls_fault(error)) from error
     except ValueError as error:
         drop(secured)
-        raise SecureConnectionFailed(f"TLS can't be started: {error}") from error
+        raise SecureConnectionFailed(
+            f"TLS can't be started: {error}", fault=FaultKind.TLS_FAILED
+        ) from error
+    except ConnectionResetError as error:
+        drop(secured)
+        raise ConnectionLost(
+            "the server hung up during the TLS handshake; it may not speak TLS on this port",
+            fault=FaultKind.TLS_HUNG_UP,
+        ) from error
     except OSError:
         drop(secured)
         raise
@@ -484,9 +561,16 @@ def why_no_tls(error: ssl.SSLError) -> str:
             "the server answers in plain text on this port; "
             "it may want STARTTLS, or TLS on another port"
         )
-    if name in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"):
+    if name in TOO_OLD_REASONS:
         return "the server offers no TLS version from 1.2 on"
     return f"the TLS handshake failed: {reason(error)}"
+
+
+def no_tls_fault(error: ssl.SSLError) -> FaultKind:
+    name = error.reason or ""
+    if name in PLAIN_TEXT_REASONS:
+        return FaultKind.PLAIN_ON_TLS_PORT
+    return FaultKind.TLS_TOO_OLD if name in TOO_OLD_REASONS else FaultKind.TLS_FAILED
 
 
 def why_rejected(
@@ -533,6 +617,36 @@ def names_of(leaf: x509.Certificate) -> list[str]:
         return [str(name.value) for name in extension.value][:5]
     except (x509.ExtensionNotFound, ValueError):
         return []
+
+
+# -- what a listener hears of the line -------------------------------------------------------------
+
+
+def tell_addresses(listener: Listener | None, endpoints: list[Endpoint]) -> None:
+    if listener:
+        addresses = dict.fromkeys(str(endpoint[4][0]) for endpoint in endpoints)
+        listener.found("addresses", ", ".join(addresses))
+
+
+def tell_peer(listener: Listener | None, line: socket.socket) -> None:
+    if listener:
+        with suppress(OSError):
+            host, port = line.getpeername()[:2]
+            listener.found("connected", f"{host} {port}")
+
+
+def tell_tls(listener: Listener | None, line: socket.socket | None) -> None:
+    """The version, and of the certificate what an administrator checks by hand."""
+    if listener is None or not isinstance(line, ssl.SSLSocket):
+        return
+    listener.found("tls", f"{line.version()} {(line.cipher() or ('',))[0]}")
+    raw = line.getpeercert(binary_form=True)
+    if raw is None:
+        return
+    leaf = x509.load_der_x509_certificate(raw)
+    listener.found("certificate", ", ".join(names_of(leaf)))
+    listener.found("issuer", leaf.issuer.rfc4514_string()[:300])
+    listener.found("valid_until", leaf.not_valid_after_utc.isoformat())
 
 
 # -- small matters ---------------------------------------------------------------------------------
