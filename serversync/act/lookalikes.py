@@ -17,9 +17,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from activities.models import Contact
-from mailboxes import access
 from mailboxes.models import EmailSearch
 from mailboxes.protocols.items import CALENDAR, CONTACTS, FoundContact, ServerItem
+from serversync.act import store
 from serversync.act.choices import DecisionAnswer, LinkState
 from serversync.act.matching import Ask, Match, UnlinkedItem, UnlinkedRecord, contact_keys, match
 from serversync.act.run import ActRun
@@ -253,14 +253,15 @@ class _Joining:
     ) -> Iterator[UnlinkedRecord]:
         """Meetings that this mailbox has no link to."""
         uids = {one.uid for one in theirs if one.uid and one.id in self.items}
-        for table, model in MEETINGS.items() if uids else ():
-            rows = access.visible_to(
-                self.run.user, model.objects.filter(global_object_id__in=uids)
-            ).exclude(pk__in=known)
-            linked = self._linked(rows.values("pk"))
-            for key, uid in rows.values_list("pk", "global_object_id"):
-                if key not in linked:
-                    yield UnlinkedRecord(key=key, table=table, uid=uid)
+        there = store.known_meetings(self.run.user, uids)
+        for one in theirs:
+            if one.uid in uids and one.id in self.items:
+                self.items[one.id].alike = frozenset(there.get((one.table, one.uid), ()))
+        keys = set().union(*there.values()) - known
+        free = keys - self._linked(keys) if keys else keys
+        for (table, uid), same in there.items():
+            for key in sorted(same & free):
+                yield UnlinkedRecord(key=key, table=table, uid=uid)
 
     def _linked(self, keys: Any) -> set[Any]:
         rows = self.run.links().filter(object_id__in=keys, state=LinkState.LINKED)

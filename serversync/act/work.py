@@ -32,7 +32,8 @@ TABLE_OF = {
 class Work:
     """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
     be. `question`, `about`: what must be asked before the two are linked, and keys of what it is about. `waits`:
-    until another question is answered. `has_files`: its files are to be compared, now that it is equal (R6.34)."""
+    until another question is answered. `alike`: records of the same meeting that were there when it was looked for
+    them. `has_files`: its files are to be compared, now that it is equal (R6.34)."""
 
     link: Link
     table: Table
@@ -45,6 +46,7 @@ class Work:
     question: Question | None = None
     about: dict[str, Any] = field(default_factory=dict)
     waits: bool = False
+    alike: frozenset[UUID] | None = None
     has_files: bool = False
     pair: Pair | None = None
     decision: Decision = field(default_factory=Decision)

@@ -504,6 +504,7 @@ def _store_write(work: Work) -> StoreWrite:
         expected=work.store,
         uid=work.item.uid if work.item else work.link.uid,
         organizer_user=work.facts.organizer_user,
+        alike=work.alike,
         why=", ".join(reason.code for reason in work.decision.reasons),
     )
 

@@ -17,7 +17,8 @@ from serversync.act.types import Side, Table, Write
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreWrite:
     """`key`: None to create. `expected`: the side that the decision saw. `uid`: of the meeting, to be kept on
-    the record; `organizer_user`: owner of what an attendee tracked (R6.29). `why`: for the bin (R6.47)."""
+    the record; `organizer_user`: owner of what an attendee tracked (R6.29). `alike`: meetings with that uid which the
+    decision saw; None where it didn't look. `why`: for the bin (R6.47)."""
 
     table: Table
     write: Write
@@ -25,6 +26,7 @@ class StoreWrite:
     expected: Side | None = None
     uid: str = ""
     organizer_user: UUID | None = None
+    alike: frozenset[UUID] | None = None
     why: str = ""
 
 

@@ -36,6 +36,7 @@ from serversync.act.fitting import fitted
 from serversync.act.store import meetings, todos
 from serversync.act.store.columns import Columns
 from serversync.act.store.contacts import Contacts
+from serversync.act.store.known import known_meetings, take_turns
 from serversync.act.store.people import People, parties_of, people_in
 from serversync.act.store.reading import sides_of, zone_of_owner
 from serversync.act.store.rows import WITH_PEOPLE, Loaded, locked, people_among
@@ -52,7 +53,7 @@ PATTERN = frozenset({"when", "recurrence"})
 def write(user: SystemUser, writes: Sequence[StoreWrite], now: datetime) -> list[StoredRecord]:
     """In their order; no record twice. Inside a transaction, which holds the locks."""
     orders = [_fitting(one) for one in writes]
-    answers: dict[int, StoredRecord] = {}
+    answers = _made_meanwhile(orders, user)
     while True:
         loaded = _locked(orders)
         for number, order in enumerate(orders):
@@ -109,6 +110,23 @@ def _fitting(asked: StoreWrite) -> _Order:
 
 
 # -- what may be written ---------------------------------------------------------------------------
+
+
+def _made_meanwhile(orders: Sequence[_Order], user: SystemUser) -> dict[int, StoredRecord]:
+    """Meetings to be made that are here by now, for another mailbox tracks them, too."""
+    looked = {
+        number: one.asked
+        for number, one in enumerate(orders)
+        if one.key is None and one.asked.uid and one.asked.alike is not None
+    }
+    uids = {asked.uid for asked in looked.values()}
+    take_turns(uids)
+    there = known_meetings(user, uids)
+    return {
+        number: STALE
+        for number, asked in looked.items()
+        if not there.get((asked.table, asked.uid), set()) <= (asked.alike or frozenset())
+    }
 
 
 def _locked(orders: Iterable[_Order]) -> dict[Table, Loaded]:
