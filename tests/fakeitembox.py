@@ -96,7 +96,8 @@ class StoredItem:
 
 class FakeItemsAccount:
     """`now`: the time of what happens next; None: each event is a minute later. `clock_behind`: by how much the
-    server's clock is slow. `epoch`: of the cursors. `mails`: what was sent, in order. `writes`: how often
+    server's clock is slow. `epoch`: of the cursors. `mails`: what was sent, in order. `replaced`: what an attendee's
+    copy held before its organizer's mail was written over it. `writes`: how often
     something was written over the wire, item by item."""
 
     def __init__(
@@ -111,6 +112,7 @@ class FakeItemsAccount:
         self.forgotten: set[int] = set()
         self.tick = 0
         self.mails: list[Mail] = []
+        self.replaced: list[Value] = []
         self.marker: Marker | None = None
         self.may_mark = True
         self.folders: dict[str, str] = dict(zip(MAIN_FOLDERS, MAIN_FOLDERS, strict=True))
@@ -341,6 +343,10 @@ class FakeItemsAccount:
             self.items[identifier].exceptions = dict(sent.exceptions)
             return
         for item in found:
+            self.replaced += item.fields.values()
+            self.replaced += [
+                each for own in item.exceptions.values() if own for each in own.values()
+            ]
             item.fields |= content if what != "cancellation" or original else {"is_cancelled": True}
             item.exceptions = dict(sent.exceptions)
             self._changed(item)

@@ -665,6 +665,7 @@ class World:
         said: list[Any] = []
         for account in self.accounts:
             box = account.account
+            said.append(box.replaced)
             for item in [*box.items.values(), *box.deleted.values()]:
                 said += [
                     item.fields.values(),
