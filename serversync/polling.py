@@ -154,15 +154,16 @@ class _Job:
     def _claim(self) -> bool:
         """A page more, and what can be glanced at is; False: nothing is due."""
         self.organization = Organization.objects.current()  # it may be changed while we work
+        room = self.looking.room
         claims = claim(
             self.clock(),
             PAGE,
             self.holder,
             organization=self.organization,
             workers=int(settings.Q_CLUSTER["workers"]),
-            idle=self.looking.room,
+            idle=room,
         )
-        contexts = self._contexts([each for each in claims if each.idle])
+        contexts = self._contexts([each for each in claims if each.idle and room])
         for each in claims:
             look = self._look(each, contexts.get(each.workload_id))
             if look is None:
