@@ -13,13 +13,16 @@ from serversync.models import (
     Cluster,
     ExchangeSyncIdMapping,
     FilterSetup,
+    FoldedItem,
     FolderCursor,
+    ItemDay,
     ItemFolderCursor,
     LearnedLimit,
     MailboxStatistics,
     MailboxStatisticsDay,
     ParkedBatch,
     ParkedChange,
+    Recount,
     Replay,
     ReplayChange,
     SavedQuery,
@@ -37,7 +40,7 @@ TRACK = "track_syncitem"
 
 @rows(
     *(Workload, FolderCursor, MailboxStatistics, MailboxStatisticsDay, ServerAction),
-    *(ActState, ItemFolderCursor),
+    *(ActState, ItemFolderCursor, ItemDay, FoldedItem, Recount),
 )
 def _of_a_mailbox(asker: Asker) -> Q:
     """They explain their mailbox: who may look at it may look at them. Nobody changes them."""

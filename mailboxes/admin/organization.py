@@ -194,6 +194,7 @@ class OrganizationScreen(Screen):
                     "trace_log_maximum_age_in_days",
                     "enable_sss_item_level_monitoring",
                     "exchange_sync_id_mapping_persistence_time_in_days",
+                    "fold_items_after_days",
                 ],
             },
         ),

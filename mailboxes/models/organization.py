@@ -406,6 +406,13 @@ class Organization(Record, Stamped):
         default=3,
         help_text=_("What is personal is blanked then; state and reason stay (R3.73)."),
     )
+    fold_items_after_days = models.PositiveIntegerField(
+        _("fold items after (days)"),
+        default=90,
+        help_text=_(
+            "Items whose message left the server so long ago become daily totals; 0: never (R3.73)."
+        ),
+    )
 
     # Appointments, contacts and tasks
     perform_act_sync_after = models.DateTimeField(

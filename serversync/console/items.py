@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
@@ -21,6 +22,7 @@ from mailboxes.causes import Cause, cause_of
 from mailboxes.models import Mailbox
 from mailboxes.screens import badge, moment
 from serversync import quarantine
+from serversync.balance import DAY, period_of
 from serversync.choices import ItemState
 from serversync.console.aboutmeeting import meeting_of
 from serversync.console.byhand import TrackingByHand
@@ -64,6 +66,39 @@ class DayFilter(admin.SimpleListFilter):
         return queryset
 
 
+class SeenFilter(admin.SimpleListFilter):
+    """The day on which it was first seen, as the balance counts it: "2026-03-01..2026-03-07"."""
+
+    title = _("first seen")
+    parameter_name = "seen"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        today = timezone.localdate()
+        ready = [(today, _("Today")), (today - 6 * DAY, _("Last 7 days"))]
+        found: list[tuple[str, Any]] = [(f"{first}..{today}", words) for first, words in ready]
+        chosen = self.value()
+        if chosen and chosen not in dict(found) and (period := period_of(chosen)):
+            found.append((chosen, f"{date_format(period.first)} – {date_format(period.last)}"))
+        return found
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        period = period_of(self.value() or "")
+        return queryset.filter(period.of_items()) if period else queryset
+
+
+class FolderFilter(admin.SimpleListFilter):
+    """Only offered where one was asked for: a mailbox may have hundreds."""
+
+    title = _("folder")
+    parameter_name = "folder"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(folder, folder_name(folder)) for folder in [self.value()] if folder]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        return queryset.filter(folder=self.value()) if self.value() else queryset
+
+
 class StateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
@@ -102,6 +137,8 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
     list_filter = [
         StateFilter,
         DayFilter,
+        SeenFilter,
+        FolderFilter,
         ReasonFilter,
         ("mailbox", MailboxFilter),
     ]

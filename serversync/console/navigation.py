@@ -26,6 +26,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Filter templates"), "serversync.SavedQuery"),
             (_("Directions of fields"), "directions"),
             (_("Items"), "serversync.SyncItem"),
+            (_("Balance"), "balance"),
             (_("Quarantine"), "quarantine"),
             (_("What if"), "what_if"),
             (_("Replays"), "serversync.Replay"),
@@ -100,6 +101,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 
 #: Pages that are no list of a model: name of the address -> whose screen must be open to the user.
 PAGES = {
+    "balance": "serversync.SyncItem",
     "quarantine": "serversync.SyncItem",
     "what_if": "serversync.SyncItem",
     "act_questions": "serversync.ExchangeSyncIdMapping",

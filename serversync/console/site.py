@@ -13,6 +13,7 @@ from mailboxes.redirect import redirect_address
 from serversync.console import (
     actquestions,
     actwhy,
+    balance,
     calendar,
     conflicts,
     directions,
@@ -44,6 +45,7 @@ class ConsoleSite(admin.AdminSite):
             path("rules/", self.admin_view(self.rules), name="rules"),
             *signin.urls(self),
             *quarantine.urls(self),
+            *balance.urls(self),
             *conflicts.urls(self),
             *calendar.urls(self),
             *whatif.urls(self),

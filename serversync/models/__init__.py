@@ -16,16 +16,19 @@ from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
 from serversync.models.ledger import ServerAction, SyncItem
+from serversync.models.recounts import Recount
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
-from serversync.models.totals import MailboxStatisticsDay
+from serversync.models.totals import FoldedItem, ItemDay, MailboxStatisticsDay
 
 __all__ = [
     "ActState",
     "Cluster",
     "ExchangeSyncIdMapping",
     "FilterSetup",
+    "FoldedItem",
     "FolderCursor",
+    "ItemDay",
     "ItemFolderCursor",
     "LearnedLimit",
     "MailboxLayout",
@@ -33,6 +36,7 @@ __all__ = [
     "MailboxStatisticsDay",
     "ParkedBatch",
     "ParkedChange",
+    "Recount",
     "Replay",
     "ReplayChange",
     "SavedQuery",

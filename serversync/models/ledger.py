@@ -103,6 +103,7 @@ class SyncItem(Record):
         indexes = [
             models.Index(fields=["mailbox", "-decided_at"], name="syncitem_mailbox"),
             models.Index(fields=["mailbox", "identity"], name="syncitem_identity"),
+            models.Index(fields=["first_seen_at"], name="syncitem_first_seen"),
             models.Index(fields=["state", "-decided_at"], name="syncitem_state"),
             models.Index(
                 fields=["mailbox", "next_attempt_at"],

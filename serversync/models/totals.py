@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Record
+from serversync.choices import ItemState
 
 
 class MailboxStatisticsDay(Record):
@@ -77,3 +78,51 @@ class MailboxStatisticsDay(Record):
     @property
     def cycles(self) -> int:
         return self.eventful_cycles + self.idle_cycles
+
+
+class ItemDay(Record):
+    """Rows of the ledger that were folded: how many of one day ended in one state, for one reason."""
+
+    mailbox = models.ForeignKey(
+        Mailbox, models.CASCADE, related_name="item_days", verbose_name=_("mailbox")
+    )
+    folder = models.CharField(_("folder"), max_length=512)
+    day = models.DateField(
+        _("day"), help_text=_("On which they were first seen, in the time zone of the site.")
+    )
+    state = models.CharField(_("state"), max_length=12, choices=ItemState.choices)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    count = models.PositiveIntegerField(_("items"), default=0)
+
+    class Meta:
+        verbose_name = _("folded items of a day")
+        verbose_name_plural = _("folded items of days")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mailbox", "folder", "day", "state", "reason"], name="itemday_once"
+            )
+        ]
+        indexes = [models.Index(fields=["day"], name="itemday_day")]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} {self.day:%Y-%m-%d} {self.state}: {self.count}"
+
+
+class FoldedItem(models.Model):
+    """By what a folded item is known again, should its message come back: then it is a row once more."""
+
+    total = models.ForeignKey(ItemDay, models.CASCADE, related_name="folded")
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+")
+    identity = models.UUIDField(
+        help_text=_("Digest of message id, date and size: recognises it under a new key.")
+    )
+    sub_reason = models.CharField(_("detail of the reason"), max_length=64, blank=True)
+    first_seen_at = models.DateTimeField(_("first seen"))
+
+    class Meta:
+        verbose_name = _("folded item")
+        verbose_name_plural = _("folded items")
+        indexes = [models.Index(fields=["mailbox", "identity"], name="foldeditem_identity")]
+
+    def __str__(self) -> str:
+        return str(self.identity)
