@@ -29,12 +29,11 @@ from serversync.models import Submission, Workload
 from serversync.polling import FRESH_SECONDS, Tally, work
 from serversync.runs import CYCLES, INTERNAL, LONGEST_WAIT, Report, run_claim
 from serversync.turns import due as mail_due
-from serversync.waking import MAX_JOBS, PAGE, enqueue_tests, enqueue_work, wake, wake_later, work_at
+from serversync.waking import MAX_JOBS, PAGE, enqueue_tests, enqueue_work
 
 __all__ = [
     "CYCLES", "FRESH_SECONDS", "INTERNAL", "LONGEST_WAIT", "CycleResult", "Report", "Tally",
-    "continue_later", "dispatch", "enqueue_tests", "run_claim", "run_one", "sweep_outgoing",
-    "tests_due", "wake", "wake_later", "work", "work_at",
+    "continue_later", "dispatch", "run_claim", "run_one", "sweep_outgoing", "tests_due", "work",
 ]  # fmt: skip
 
 
