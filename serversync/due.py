@@ -15,6 +15,7 @@ from serversync.choices import WorkloadState
 RETRY_CAP = 3_600  # R9.5: no pause after a failure is longer than an hour ...
 HINT_CAP = 86_400  # ... unless the server asked for more; beyond a day it is not believed
 PROBE_FIRST, PROBE_LAST = 900, 21_600  # R8.5: 15 minutes growing to 6 hours
+PROBE_AGAIN = 30
 
 SLOW_MS = 10_000  # a cycle that takes longer counts against its profile's slow share
 
@@ -64,6 +65,12 @@ def back_off(base: int, failures: int, hint: float | None, jitter: float) -> int
 def probe_gap(probes: int) -> int:
     """Seconds until a paused workload is tried again, after so many probes (R8.5)."""
     return min(PROBE_LAST, PROBE_FIRST << min(probes, 16))
+
+
+def probe_again(number: int, share: int, jitter: float) -> int:
+    """Seconds until the `number`-th of the paused workloads of a server is tried that was found well
+    again: a share of them each half minute, at random in it (R8.5)."""
+    return round((number // max(share, 1) + jitter) * PROBE_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

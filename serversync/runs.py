@@ -32,6 +32,7 @@ from serversync.leases import Claim, LeaseLost, finish, give_back, this_worker
 from serversync.limits import code_of
 from serversync.models import MailboxStatistics, Workload
 from serversync.outages import clear_told, tell_failure, tell_owners
+from serversync.probes import probe_others
 from serversync.receive import Connect, receive
 from serversync.send import send
 from serversync.turns import soonest
@@ -284,6 +285,9 @@ class Run:
                     work_at(next_run_at)
         if not finished:
             return self.report(False, explain("LeaseLost").sentence(), "LeaseLost", result=result)
+        if errors:
+            operation, jitter = self.claim.operation, self.jitter
+            probe_others(self.mailbox, operation, errors, now, self.organization, jitter)
         return self.report(True, result.summary(), result=result)
 
     def gap_after(self, result: CycleResult) -> int:

@@ -17,6 +17,7 @@ from serversync.due import (
     back_off,
     choose,
     next_gap,
+    probe_again,
     probe_gap,
 )
 
@@ -105,6 +106,14 @@ def test_probes_of_a_paused_workload_grow_from_a_quarter_of_an_hour_to_six_hours
 
 TIMEOUT = Failure("SocketTimedOut", timed_out=True)
 REFUSED = Failure("InvalidCredentials", permanent=True)
+
+
+@pytest.mark.rule("R8.5")
+def test_a_server_found_well_again_meets_a_share_of_its_paused_mailboxes_each_half_minute():
+    delays = [probe_again(number, 20, 0.5) for number in range(60)]
+    assert [delays.count(delay) for delay in sorted(set(delays))] == [20, 20, 20]
+    assert sorted(set(delays)) == [15, 45, 75]
+    assert 0 <= probe_again(7, 20, 0.0) < probe_again(7, 20, 0.99) <= 30
 
 
 @pytest.mark.rule("R8.2")
