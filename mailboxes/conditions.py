@@ -325,6 +325,20 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
             "location or autodiscover, then run Test & Enable."
         ),
     ),
+    (
+        "TestMessageNotBack",
+        214,
+        T,
+        MAILBOX,
+        _(
+            "The test message of this mailbox left, but did not come back to its inbox within %(minutes)s "
+            "minutes (R2.14): mail may not arrive."
+        ),
+        _(
+            "Look into junk and quarantine at the provider, and whether the address is forwarded or another "
+            "account's; check that MX records lead there. Then run Test & Enable again."
+        ),
+    ),
     # -- 3xx logging in
     (
         "InvalidCredentials",

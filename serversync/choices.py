@@ -12,6 +12,7 @@ __all__ = [
     "ActionState",
     "Counted",
     "ItemState",
+    "ProbeState",
     "ReplayState",
     "ReplayStep",
     "SendOutcome",
@@ -45,6 +46,16 @@ class SubmissionState(TextChoices):
     REFUSED = "refused", _("Refused by the server")
     RELEASED = "released", _("Not handed over; may be tried again")
     UNKNOWN = "unknown", _("Unknown whether it left")
+
+
+class ProbeState(TextChoices):
+    """Whether the test message of a mailbox came back to it (R2.14)."""
+
+    NONE = "", _("Not awaited")
+    WAITING = "waiting", _("Not yet back")
+    BACK = "back", _("Came back")
+    LOST = "lost", _("Sent, but did not come back")
+    UNSEEN = "unseen", _("Nobody has read the inbox since")
 
 
 class Window(TextChoices):

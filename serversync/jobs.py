@@ -10,7 +10,7 @@ from django_q.models import Task
 from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import daily, engine, forecasts, replay, testing
+from serversync import daily, engine, forecasts, probes, replay, testing
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Replay
 from serversync.outbox import waiting
@@ -26,7 +26,8 @@ CHUNK = 5_000
 
 def dispatch() -> str:
     """Each minute: find what is due and say so in the queue."""
-    return engine.dispatch(timezone.now())
+    now = timezone.now()
+    return f"{engine.dispatch(now)}; {probes.settle(now)}"
 
 
 def work() -> str:

@@ -34,6 +34,7 @@ from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemsServer
 from mailboxes.protocols.phases import Phase, Watcher, watched
+from serversync import probes
 from serversync.act import marker
 from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
@@ -169,6 +170,7 @@ class _Tester:
         self.reset_watermark = reset_watermark
         self.take_over = take_over
         self.connect = connect
+        self._probe_id = ""
 
     def run(self) -> TestReport:
         requested_on = self.mailbox.test_and_enable_last_attempted_on
@@ -236,7 +238,7 @@ class _Tester:
             signer = signer_of(self.mailbox.email_server_profile)
             if signer is not None:
                 self._check_signature(signer, watcher)
-            self._send_probe(server, signer)
+            self._probe_id = self._send_probe(server, signer)
         else:
             self._look_into_inbox(server)
 
@@ -288,8 +290,9 @@ class _Tester:
         with watched(watcher, Phase.SIGN):
             watcher.steps[-1]["text"] = check_record(signer)
 
-    def _send_probe(self, server: OutgoingServer, signer: Signer | None) -> None:
-        """R2.14: one short message from the mailbox to itself, which the incoming side ignores."""
+    def _send_probe(self, server: OutgoingServer, signer: Signer | None) -> str:
+        """R2.14: one short message from the mailbox to itself, which the incoming side ignores. Returns
+        the id under which it goes on."""
         address = self.mailbox.email_address
         message = OutgoingMessage(
             message_id=f"probe.{uuid.uuid4().hex}@{address.rpartition('@')[2] or 'localhost'}",
@@ -306,9 +309,10 @@ class _Tester:
         envelope = sealed(message, Recipients((address,)), signer)
         try:
             server.open()
-            server.send(envelope, hand_over=lambda: None)
+            told = server.send(envelope, hand_over=lambda: None)
         finally:
             server.close()
+        return told.server_message_id or message.message_id
 
     # -- the outcome
 
@@ -397,6 +401,9 @@ class _Tester:
         reset = self.reset_watermark
         if reset is None:
             reset = row.tested_at is None
+        probe = {}
+        if operation == Operation.OUTGOING:
+            probe = probes.sent(self.mailbox, self._probe_id, now)
         with transaction.atomic():
             if finish(
                 claim,
@@ -415,6 +422,7 @@ class _Tester:
                 postponed_until=None,
                 last_error_code="",
                 last_error_text="",
+                **probe,
             ):
                 if reset and operation == Operation.INCOMING:
                     self._look_again()

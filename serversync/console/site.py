@@ -22,6 +22,7 @@ from serversync.console import (
     quarantine,
     rules,
     signin,
+    testdialog,
     whatif,
 )
 
@@ -52,6 +53,7 @@ class ConsoleSite(admin.AdminSite):
             *actquestions.urls(self),
             *actwhy.urls(self),
             *directions.urls(self),
+            *testdialog.urls(self),
             *super().get_urls(),
         ]
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.choices import Operation, TestStatus
 from mailboxes.models import Mailbox, Record
-from serversync.choices import WorkloadState
+from serversync.choices import ProbeState, WorkloadState
 
 
 class Workload(models.Model):
@@ -80,6 +80,16 @@ class Workload(models.Model):
     test_postponed_until = models.DateTimeField(null=True, blank=True)
     tested_at = models.DateTimeField(_("tested"), null=True, blank=True)
     test_steps = models.JSONField(_("test steps"), default=list, blank=True)
+    probe_state = models.CharField(
+        _("test message"),
+        max_length=10,
+        choices=ProbeState.choices,
+        blank=True,
+        help_text=_("Of outgoing: whether its test message came back to the mailbox (R2.14)."),
+    )
+    probe_message_id = models.CharField(max_length=320, blank=True)
+    probe_sent_at = models.DateTimeField(_("test message sent"), null=True, blank=True)
+    probe_back_at = models.DateTimeField(_("test message back"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("workload")

@@ -101,6 +101,10 @@ def test_the_mailbox_page_tests_and_enables_by_button(console, site):
     expect(console.locator("#workloads")).to_contain_text("120 ms")
 
     console.get_by_role("button", name="Test & Enable").click()
+    box = console.get_by_label("Look at everything on the server again")
+    expect(box).not_to_be_checked()
+    box.press("Space")
+    box.press("Enter")
 
     expect(console.locator(".messagelist")).to_contain_text("Test & Enable started for 1 mailbox")
     expect(console.locator("#workloads")).to_contain_text("A test is scheduled")

@@ -20,7 +20,7 @@ from mailboxes.signin import may_sign_in
 from serversync.choices import ItemState
 from serversync.console.health import KIND, MEANING, Health, organization_of
 from serversync.console.mailboxes.columns import midnight
-from serversync.console.mailboxes.steps import Step, read_step
+from serversync.console.mailboxes.steps import Probe, Step, probe_of, read_step
 from serversync.console.signin import SignIn, sign_in_of
 from serversync.models import FolderCursor, MailboxStatistics, ServerAction, SyncItem, Workload
 
@@ -37,6 +37,7 @@ class Channel:
     verdict: Verdict
     steps: list[Step]
     error: Cause | None
+    probe: Probe | None = None
 
     @property
     def kind(self) -> str:
@@ -140,6 +141,7 @@ def _channel(
         verdict=eligible(facts_of(mailbox, row, organization), now),
         steps=[read_step(step) for step in row.test_steps],
         error=cause_of(row.last_error_code, row.last_error_text) if row.last_error_code else None,
+        probe=probe_of(row),
     )
 
 

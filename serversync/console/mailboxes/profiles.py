@@ -4,29 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
 from activities.signing import signer_with
 from mailboxes import access, services
-from mailboxes.admin import ProfileScreen, by
+from mailboxes.admin import ProfileScreen
 from mailboxes.admin.profiles import kept_back_words
 from mailboxes.causes import cause_of
-from mailboxes.choices import StateCode
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
 from mailboxes.protocols.errors import PermanentError
 from mailboxes.screens import link
-from serversync import waking
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.help import RuleLinks
 from serversync.console.mailboxes.columns import worst
 from serversync.console.signin import back_address, owners_sign_in
+from serversync.console.testdialog import Chosen, ask
 from serversync.dkim_record import check_record
 
 LATEST = 10
@@ -97,26 +94,9 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     @admin.action(description=_("Test & Enable all their mailboxes"))
     def test_mailboxes(
         self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
-    ) -> None:
-        ids = list(queryset.values_list("pk", flat=True))
-        served = Mailbox.objects.filter(email_server_profile__in=ids, state_code=StateCode.ACTIVE)
-
-        def schedule() -> services.Outcome:
-            with transaction.atomic():
-                outcome = services.schedule_test(mailboxes=served, **by(request))
-                waking.enqueue_tests(
-                    access.visible_to(request.user, served, "test_mailbox").values_list(
-                        "pk", flat=True
-                    )
-                )
-            return outcome
-
-        self.perform(
-            request,
-            schedule,
-            __("Test & Enable started for %(count)d mailbox."),
-            __("Test & Enable started for %(count)d mailboxes."),
-        )
+    ) -> HttpResponse:
+        keys = tuple(queryset.values_list("pk", flat=True))
+        return ask(self.admin_site, request, Chosen(profiles=keys))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         profile = kw.get("obj")

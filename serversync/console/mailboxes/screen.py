@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -14,15 +13,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
-from mailboxes import access, services
-from mailboxes.admin import MailboxScreen, by
+from mailboxes.admin import MailboxScreen
 from mailboxes.causes import cause_of
 from mailboxes.choices import AccessApproval, Operation
 from mailboxes.eligibility import is_server_side
 from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, badge, link, moment
 from serversync import waking
-from serversync.act import marker
 from serversync.console import actcard
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
@@ -35,6 +32,7 @@ from serversync.console.mailboxes.columns import (
     worst,
 )
 from serversync.console.mailboxes.page import panel_of
+from serversync.console.testdialog import Chosen, ask, is_anothers
 from tracking.admin import rules_card
 
 
@@ -86,7 +84,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         }
         if not active:
             hidden |= {"test_and_enable", "synchronize"}
-        if not active or not _is_anothers(obj):
+        if not active or not is_anothers(obj):
             hidden.add("test_and_take_over")
         return [deed for deed in self.deeds if deed.name not in hidden]
 
@@ -149,37 +147,21 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
     # -- what the engine does
 
     @admin.action(description=_("Test & Enable"))
-    def test_and_enable(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
-        self._test(request, queryset, take_over=False)
+    def test_and_enable(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> HttpResponse:
+        return self._ask_to_test(request, queryset, take_over=False)
 
     @admin.action(description=_("Test & Enable, even if set to another organization (R2.20)"))
-    def test_and_take_over(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
+    def test_and_take_over(
+        self, request: HttpRequest, queryset: "QuerySet[Mailbox]"
+    ) -> HttpResponse:
         """Appointments, contacts and tasks: the other organization then stops (R6.61)."""
-        self._test(request, queryset, take_over=True)
+        return self._ask_to_test(request, queryset, take_over=True)
 
-    def _test(
+    def _ask_to_test(
         self, request: HttpRequest, queryset: "QuerySet[Mailbox]", *, take_over: bool
-    ) -> None:
-        ids = list(queryset.values_list("pk", flat=True))
-        chosen = Mailbox.objects.filter(pk__in=ids)
-
-        def schedule() -> services.Outcome:
-            with transaction.atomic():
-                outcome = services.schedule_test(mailboxes=chosen, **by(request))
-                waking.enqueue_tests(
-                    access.visible_to(request.user, chosen, "test_mailbox").values_list(
-                        "pk", flat=True
-                    ),
-                    take_over=take_over,
-                )
-            return outcome
-
-        self.perform(
-            request,
-            schedule,
-            __("Test & Enable started for %(count)d mailbox. Reload in a moment for its steps."),
-            __("Test & Enable started for %(count)d mailboxes. Reload in a moment."),
-        )
+    ) -> HttpResponse:
+        keys = tuple(queryset.values_list("pk", flat=True))
+        return ask(self.admin_site, request, Chosen(keys, take_over=take_over))
 
     @admin.action(description=_("Synchronize now"))
     def synchronize(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> None:
@@ -216,9 +198,3 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
             context["rules_card"] = rules_card(request.user, mailbox, organization_of(request))
             context["act_card"] = actcard.card_of(mailbox)
         return super().render_change_form(request, context, *args, **kw)
-
-
-def _is_anothers(mailbox: Any) -> bool:
-    """Its last look found that the account synchronizes with another organization (R6.61)."""
-    row = mailbox.workload(Operation.ACT)
-    return row is not None and row.state_code == marker.OtherOrganization.code

@@ -9,6 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.causes import cause_of
 from mailboxes.conditions import TABLE
 from mailboxes.protocols.phases import Phase
+from serversync.choices import ProbeState
+from serversync.models import Workload
+from serversync.probes import delay_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,32 @@ def read_step(step: dict[str, Any]) -> Step:
         meaning=cause.meaning if cause else str(step.get("cause") or ""),
         advice=cause.advice if cause else str(step.get("cure") or ""),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What became of the message that the outgoing test sent to the mailbox itself (R2.14)."""
+
+    words: Any
+    kind: str
+
+
+PROBE_KIND = {
+    ProbeState.WAITING: "info",
+    ProbeState.BACK: "good",
+    ProbeState.LOST: "bad",
+    ProbeState.UNSEEN: "warn",
+}
+
+
+def probe_of(row: Workload) -> Probe | None:
+    state = ProbeState(row.probe_state)
+    if state == ProbeState.NONE:
+        return None
+    words: Any = state.label
+    if (delay := delay_of(row)) is not None:
+        words = __("Came back after %(seconds)d s") % {"seconds": delay.total_seconds()}
+    return Probe(words, PROBE_KIND[state])
 
 
 def found_words(found: dict[str, str]) -> str:

@@ -5,7 +5,6 @@ from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from activities.choices import EmailStatus, ParticipationType
 from activities.models import ActivityMimeAttachment, ActivityParty, Email, QueueItem
@@ -66,16 +65,6 @@ def test_approve_and_reject(site, client):
     rejected = fresh(waiting)
     assert rejected.email_router_access_approval == AccessApproval.REJECTED
     assert rejected.email_address_approved_by is None
-
-
-@pytest.mark.rule("R2.9", "R2.10")
-def test_test_and_enable_schedules_and_says_so(site, client):
-    healthy, failing = site.mailboxes["healthy"], site.mailboxes["failing"]
-    words = press(client, "mailboxes_mailbox", "test_and_enable", healthy, failing)
-    assert "Test & Enable started for 2 mailboxes" in words
-    assert fresh(healthy).test_email_configuration_scheduled
-    assert fresh(failing).test_and_enable_last_attempted_by == site.administrator
-    assert OrmQ.objects.count() == 2
 
 
 def test_synchronize_now_wakes_what_can_run(site, client):
@@ -180,15 +169,13 @@ def test_saving_nothing_changes_nothing(site, client):
 # -- profiles
 
 
-def test_a_profile_is_deactivated_tested_and_activated(site, client):
+def test_a_profile_is_deactivated_and_activated(site, client):
     profile = site.profile
     words = button(client, "mailboxes_emailserverprofile", "deactivate", profile)
     assert "Deactivated 1 profile" in words
     assert fresh(profile).state_code == StateCode.INACTIVE
     press(client, "mailboxes_emailserverprofile", "activate", profile)
     assert fresh(profile).state_code == StateCode.ACTIVE
-    words = button(client, "mailboxes_emailserverprofile", "test_mailboxes", profile)
-    assert "Test & Enable started for 5 mailboxes" in words
 
 
 @pytest.mark.rule("R1.33")
