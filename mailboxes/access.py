@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from mailboxes.choices import QueueViewType, Reach
 from mailboxes.models import (
+    ConfigurationChange,
     EmailSearch,
     EmailServerProfile,
     GroupReach,
@@ -298,6 +299,12 @@ def _alerts(asker: Asker) -> Q:
     return Q(regarding_mailbox__in=asker.seen(Mailbox)) | Q(
         regarding_profile__in=asker.seen(EmailServerProfile)
     )
+
+
+@rows(ConfigurationChange)
+def _changes(asker: Asker) -> Q:
+    """The whole list tells of records of all kinds; the history of one is on that record's own page."""
+    return EVERYTHING if asker.reach == Reach.ALL else NOTHING
 
 
 @rows(Organization, GroupReach)

@@ -217,6 +217,16 @@ class TraceLevel(IntegerChoices):
     ERROR = 3, _("Error")
 
 
+class ChangeEvent(TextChoices):
+    """Ours: what happened to a record of the configuration."""
+
+    MADE = "insert", _("Made")
+    CHANGED = "update", _("Changed")
+    REMOVED = "delete", _("Removed")
+    ADDED = "add", _("Added")  # to a list of others, such as a team's members
+    TAKEN_OUT = "take", _("Taken out")
+
+
 class Reach(IntegerChoices):
     """Ours: how far a group's permissions go."""
 

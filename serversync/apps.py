@@ -8,7 +8,12 @@ class ServersyncConfig(AppConfig):
     verbose_name = _("Synchronization")
 
     def ready(self) -> None:
+        from mailboxes import history
         from serversync import access  # noqa: F401 - registers the row rules
+        from serversync.models import SavedQuery, SyncAttributeMapping
+
+        history.watch(SavedQuery)
+        history.watch(SyncAttributeMapping)
 
 
 class ConsoleAdminConfig(AdminConfig):

@@ -24,7 +24,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 FOLDER = settings.BASE_DIR / "var" / "test-databases"
 PREFIX = "serversync_tests_"
-SOURCES = ("migrations/*.py", "models.py", "models/*.py", "fields.py", "choices.py", "triggers.py")
+SOURCES = (
+    "migrations/*.py",
+    "models.py",
+    "models/*.py",
+    "fields.py",
+    "choices.py",
+    "triggers.py",
+    "history/*.py",
+    "apps.py",
+)
 UNUSED_DAYS = 2
 
 

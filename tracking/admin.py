@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from activities.admin import record_link
 from mailboxes import access
 from mailboxes.models import Mailbox, Organization
-from mailboxes.screens import EMPTY, Rows, Screen, badge
+from mailboxes.remembering import Remembered
+from mailboxes.screens import EMPTY, Rows, badge
 from tracking import services
 from tracking.access import mailboxes_of
 from tracking.choices import FolderState
@@ -49,7 +50,7 @@ def show_records(rules: Any, user: Any) -> None:
         rule.shown = records.get(ref, Shown(None, False)) if ref else None
 
 
-class FolderRuleScreen(Screen):
+class FolderRuleScreen(Remembered):
     """Everybody meets the rules of own mailboxes and queues; a permission reaches further."""
 
     open_to_all = True

@@ -7,4 +7,9 @@ class TrackingConfig(AppConfig):
     verbose_name = _("Tracking")
 
     def ready(self) -> None:
+        from mailboxes import history
         from tracking import access  # noqa: F401 - registers the row rules
+        from tracking.models import ConvertRule, MailboxTrackingFolder
+
+        history.watch(MailboxTrackingFolder)
+        history.watch(ConvertRule, also=("state_code",))

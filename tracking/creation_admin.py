@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes import access
 from mailboxes.models import Queue
-from mailboxes.screens import EMPTY, Screen, badge, by
+from mailboxes.remembering import Remembered
+from mailboxes.screens import EMPTY, badge, by
 from tracking import creation_rules
 from tracking.conditions import words
 from tracking.creation_forms import ItemForm, RuleForm
@@ -66,7 +67,7 @@ class ItemInline(admin.StackedInline[Any, Any]):
         )
 
 
-class ConvertRuleScreen(Screen):
+class ConvertRuleScreen(Remembered):
     """Rules in the order of their queues. An active one is read-only (R3.58)."""
 
     form = RuleForm

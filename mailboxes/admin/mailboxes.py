@@ -19,6 +19,7 @@ from mailboxes.admin.cells import approval_badge
 from mailboxes.models import (
     Mailbox,
 )
+from mailboxes.remembering import Remembered
 from mailboxes.screens import (
     EMPTY,
     by,
@@ -41,7 +42,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(is_forward_mailbox=True) if self.value() == "forward" else queryset
 
 
-class MailboxScreen(WithAddress):
+class MailboxScreen(Remembered, WithAddress):
     """Identity, delivery, credentials and approval. Saved field by field, never as a whole row."""
 
     form = AddressForm

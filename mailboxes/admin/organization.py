@@ -11,12 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes.models import (
     Organization,
 )
-from mailboxes.screens import (
-    Screen,
-)
+from mailboxes.remembering import Remembered
 
 
-class OrganizationScreen(Screen):
+class OrganizationScreen(Remembered):
     """One row: the list opens it directly."""
 
     fieldsets = [

@@ -35,9 +35,9 @@ from mailboxes.models import (
     Mailbox,
 )
 from mailboxes.presets import BY_KEY, GMAIL, Preset, preset_of
+from mailboxes.remembering import Remembered
 from mailboxes.screens import (
     OWNER,
-    Screen,
     by,
     joined,
     state_badge,
@@ -190,7 +190,7 @@ def kept_back_words(count: int) -> str:
     ) % {"count": count}
 
 
-class ProfileScreen(Screen):
+class ProfileScreen(Remembered):
     form = ProfileForm
     search_fields = [
         "name", "incoming_server_location", "outgoing_server_location", "description",
@@ -304,6 +304,7 @@ class ProfileScreen(Screen):
                     "process_emails_received_after",
                     "min_polling_interval_in_minutes",
                     "max_concurrent_connections",
+                    "push",
                     "timeout_mailbox_connection",
                     "timeout_mailbox_connection_after_amount",
                 ],

@@ -17,6 +17,7 @@ from mailboxes.choices import StateCode
 from mailboxes.models import (
     Queue,
 )
+from mailboxes.remembering import Remembered
 from mailboxes.screens import (
     OWNER,
     by,
@@ -25,7 +26,7 @@ from mailboxes.screens import (
 )
 
 
-class QueueScreen(WithAddress):
+class QueueScreen(Remembered, WithAddress):
     form = AddressForm
     open_to_all = True
     search_fields = ["name", "email_address"]

@@ -24,8 +24,8 @@ from mailboxes.models import (
     SystemUser,
     UserSettings,
 )
+from mailboxes.remembering import Remembered
 from mailboxes.screens import (
-    Screen,
     badge,
     by,
 )
@@ -63,7 +63,7 @@ class SettingsInline(admin.StackedInline[Any, Any]):
         return request.user.has_perm("mailboxes.change_systemuser")
 
 
-class UserScreen(WithAddress, UserAdmin):  # type: ignore[type-arg]
+class UserScreen(Remembered, WithAddress, UserAdmin):  # type: ignore[type-arg]
     """Users: sign-in, mail, permissions. Only a superuser hands out permissions."""
 
     open_to_all = True
@@ -243,7 +243,7 @@ class UserScreen(WithAddress, UserAdmin):  # type: ignore[type-arg]
         )
 
 
-class TeamScreen(Screen):
+class TeamScreen(Remembered):
     search_fields = ["name", "email_address"]
     list_display = ["name", "team_type", "administrator", "member_count"]
     list_select_related = ["administrator"]
@@ -281,7 +281,7 @@ class ReachInline(admin.StackedInline[Any, Any]):
     fields = ["reach"]
 
 
-class GroupScreen(Screen, GroupAdmin):  # type: ignore[misc]
+class GroupScreen(Remembered, GroupAdmin):  # type: ignore[misc]
     list_display = ["name", "reach", "people"]
     list_select_related = ["reach_row"]
     filter_horizontal = ["permissions"]

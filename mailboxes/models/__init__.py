@@ -3,6 +3,7 @@
 from mailboxes.models.alerts import TraceLog
 from mailboxes.models.base import Owned, Record, Stamped, Stateful, uuid7
 from mailboxes.models.endpoints import DiscoveredEndpoint
+from mailboxes.models.history import ConfigurationChange
 from mailboxes.models.mailboxes import Mailbox
 from mailboxes.models.organization import Organization
 from mailboxes.models.profiles import EmailServerProfile
@@ -11,6 +12,7 @@ from mailboxes.models.search import EmailSearch
 from mailboxes.models.users import GroupReach, SystemUser, Team, UserSettings
 
 __all__ = [
+    "ConfigurationChange",
     "DiscoveredEndpoint",
     "EmailSearch",
     "EmailServerProfile",
