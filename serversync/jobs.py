@@ -10,7 +10,7 @@ from django_q.models import Task
 from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import daily, engine, forecasts, probes, replay, testing
+from serversync import daily, engine, forecasts, replay, testing, testing_return
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Replay
 from serversync.outbox import waiting
@@ -27,7 +27,7 @@ CHUNK = 5_000
 def dispatch() -> str:
     """Each minute: find what is due and say so in the queue."""
     now = timezone.now()
-    return f"{engine.dispatch(now)}; {probes.settle(now)}"
+    return f"{engine.dispatch(now)}; {testing_return.settle(now)}"
 
 
 def work() -> str:

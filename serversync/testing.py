@@ -34,7 +34,7 @@ from mailboxes.protocols.base import INBOX, IncomingServer, OutgoingServer
 from mailboxes.protocols.errors import ServerError
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemsServer
 from mailboxes.protocols.phases import Phase, Watcher, watched
-from serversync import probes
+from serversync import testing_return
 from serversync.act import marker
 from serversync.act.filters import copy_templates
 from serversync.choices import WorkloadState
@@ -403,7 +403,7 @@ class _Tester:
             reset = row.tested_at is None
         probe = {}
         if operation == Operation.OUTGOING:
-            probe = probes.sent(self.mailbox, self._probe_id, now)
+            probe = testing_return.sent(self.mailbox, self._probe_id, now)
         with transaction.atomic():
             if finish(
                 claim,

@@ -11,7 +11,7 @@ from mailboxes.conditions import TABLE
 from mailboxes.protocols.phases import Phase
 from serversync.choices import ProbeState
 from serversync.models import Workload
-from serversync.probes import delay_of
+from serversync.testing_return import delay_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from serversync.choices import ProbeState
-from serversync.probes import MARGIN, PATIENCE, judge
+from serversync.testing_return import MARGIN, PATIENCE, judge
 
 SENT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
