@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from serversync.act.choices import ChangeType, LinkStart, LinkState
 from serversync.act.reconcile import reconcile
 from serversync.act.run import ActRun, is_due
 from serversync.act.stored import side_of
+from serversync.act.tables import MEETINGS
 from serversync.act.types import (
     Answer,
     ItemFacts,
@@ -42,6 +43,7 @@ from serversync.act.work import FOLDER_OF, LOOK_FOR_IT, TABLE_OF, Work
 from serversync.models import ExchangeSyncIdMapping
 
 log = logging.getLogger(__name__)
+HEARD_WITHIN = timedelta(hours=1)  # whoever made an item and got no answer
 Link = ExchangeSyncIdMapping
 
 
@@ -67,6 +69,7 @@ def decided(run: ActRun, links: Sequence[Link]) -> list[Work]:
         works = lookalikes.put_together(run, works)
         _read_records(run, [work for work in works if work.store is None])
         _read_items(run, works)
+        _wait_for_organizers(run, works)
     with run.timed("decide"):
         for work in works:
             _decide(run, work)
@@ -350,6 +353,25 @@ def _read_items(run: ActRun, works: Sequence[Work]) -> None:
             work.server = _remembered_side(work)
             work.facts = _remembered_facts(work.link)
     _add_busy(run, works)
+
+
+def _wait_for_organizers(run: ActRun, works: Sequence[Work]) -> None:
+    """A meeting that a colleague's mailbox has just sent, and never heard so, has a record already; which one
+    is known when that is found out. Not for ever: his mailbox may not run any more."""
+    new = [work for work in works if work.link.object_id is None and work.facts.organizer_syncs]
+    asked = {work.facts.organizer_user for work in new} - {None, run.user.pk}
+    if not asked:
+        return
+    unanswered = Link.objects.filter(
+        owner__in=asked,
+        object_type_code__in=list(MEETINGS),
+        exchange_entry_id="",
+        sending__isnull=False,
+        modified_on__gt=run.clock() - HEARD_WITHIN,
+    )
+    busy = set(unanswered.values_list("owner", flat=True))
+    for work in new:
+        work.waits |= work.facts.organizer_user in busy
 
 
 def _add_busy(run: ActRun, works: Sequence[Work]) -> None:

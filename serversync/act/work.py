@@ -32,7 +32,7 @@ TABLE_OF = {
 class Work:
     """One pair on its way. `item`: as fetched now, None if it wasn't fetched; `unreadable`: why it could not
     be. `question`, `about`: what must be asked before the two are linked, and keys of what it is about. `waits`:
-    until another question is answered. `alike`: records of the same meeting that were there when it was looked for
+    until another question is answered, or another mailbox has heard of its meeting. `alike`: records of the same meeting that were there when it was looked for
     them. `has_files`: its files are to be compared, now that it is equal (R6.34)."""
 
     link: Link

@@ -194,7 +194,8 @@ class _Page:
         """Nothing can be done with it now; its link says why."""
         decision = work.decision
         if work.waits:
-            work.link.next_attempt_at = self.run.clock() + WAIT
+            wait = WAIT if work.link.object_id else LOOK_FOR_IT
+            work.link.next_attempt_at = self.run.clock() + wait
         elif work.unreadable is not None:
             self.fail(work, work.unreadable.code, str(work.unreadable))
         elif decision.error:

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from activities import scheduling
-from activities.choices import ActivityType, AppointmentStatus
-from activities.models import Contact, Task
-from mailboxes.choices import StateCode
-from mailboxes.models import SystemUser
+from activities.choices import ActivityType, AppointmentStatus, ParticipationType
+from activities.models import Appointment, Contact, Task
+from mailboxes.choices import Reach, StateCode
+from mailboxes.models import GroupReach, SystemUser
 from mailboxes.protocols.errors import ConnectionLost
 from mailboxes.protocols.items import CALENDAR, CONTACTS, TASKS, ItemKind, Tell
 from serversync.act import batches, byhand
@@ -28,6 +28,7 @@ from tests.integration.serversync.test_act_cycle import (
     contact,
     held,
     noting_look_again,
+    takes_part,
     task,
 )
 
@@ -160,6 +161,42 @@ def test_meeting_that_only_an_attendee_has_left_is_made_as_the_same_again(ada):
 
     assert {each.uid for each in held(ada, CALENDAR)} == {item.uid}
     assert len(held(ben, CALENDAR)) == 1
+
+
+@pytest.fixture
+def tracked_early(ada: ActAccount) -> ActAccount:
+    """Ben's, who tracks a meeting of Ada's whose creation was never answered."""
+    ben = act_account("ben", site=ada.account.site)
+    GroupReach.objects.update(reach=Reach.ALL)
+    plan = appointment(ada)
+    takes_part(plan, ParticipationType.REQUIRED_ATTENDEE, ben.user, "ben@example.com")
+    ada.prepare = lambda server: server.fate("create", Fate.LOST_AFTER)
+    ada.cycle()
+    ada.prepare = lambda server: None
+    ben.account.categorize(held(ben, CALENDAR)[0].id, *category(ben))
+    ben.cycle()
+    return ben
+
+
+@pytest.mark.rule("R6.51")
+def test_meeting_that_is_tracked_before_its_organizer_heard_of_it_is_one_record(ada, tracked_early):
+    ada.later(minutes=6)
+    ada.quiet()
+    tracked_early.later(minutes=6)
+    tracked_early.quiet()
+
+    plan = Appointment.objects.get()
+    for each in (ada, tracked_early):
+        (link,) = (one for one in each.links if one.exchange_entry_id)
+        assert (link.object_id, link.state) == (plan.pk, LinkState.LINKED)
+
+
+def test_whoever_never_hears_of_his_meeting_holds_nobody_up_for_ever(ada, tracked_early):
+    assert Appointment.objects.count() == 1
+    tracked_early.later(minutes=61)
+    tracked_early.quiet()
+
+    assert Appointment.objects.count() == 2
 
 
 # -- between reading and writing -------------------------------------------------------------------
