@@ -14,7 +14,7 @@ from mailboxes.protocols.ews.items import recurrences, shapes, times, uids, valu
 from mailboxes.protocols.ews.items.paths import LINK, extended, numbered, tagged
 from mailboxes.protocols.ews.operations import T
 from mailboxes.protocols.items import FIELDS, ItemKind, Shape, When
-from mailboxes.recurrence import Nth, Pattern, Recurrence, Weekday
+from mailboxes.recurrence import Nth, Pattern, Recurrence, Weekday, days, first_day
 from tests.contracts.items import MEETING, MONDAY, SAMPLES, WEEKLY
 from tests.items import fields_of, recurrences_of_any_kind
 
@@ -62,7 +62,22 @@ def test_every_other_year_is_told_in_months():
     assert monthly.findtext("{*}Interval") == "24"
     read = recurrences.read(T.CalendarItem(element))
     assert (read.pattern, read.interval, read.month) == (Pattern.YEARLY, 2, 3)
-    assert read.start == date(2032, 3, 1)
+    assert read.start == date(2033, 3, 5)
+
+
+@pytest.mark.parametrize("start", [date(2031, 3, 2), date(2031, 3, 20), date(2031, 11, 1)])
+@pytest.mark.parametrize(
+    "which", [{"day_of_month": 5}, {"days": frozenset({Weekday.TUESDAY}), "nth": Nth.SECOND}]
+)
+@pytest.mark.parametrize("interval", [2, 3])
+@pytest.mark.parametrize("pattern", [Pattern.MONTHLY, Pattern.YEARLY])
+def test_a_pattern_takes_place_on_the_same_days_there(pattern, interval, which, start):
+    month = {"month": 3} if pattern is Pattern.YEARLY else {}
+    here = Recurrence(pattern=pattern, interval=interval, start=start, count=5, **which, **month)
+    there = recurrences.read(T.CalendarItem(recurrences.written(here)))
+    assert list(days(there)) == list(days(here))
+    if pattern is Pattern.YEARLY:
+        assert there.start == first_day(here)
 
 
 @pytest.mark.parametrize(

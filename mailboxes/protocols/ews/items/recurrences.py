@@ -16,6 +16,7 @@ from mailboxes.recurrence import (
     Pattern,
     Recurrence,
     Weekday,
+    first_day,
 )
 
 MONTHS = (
@@ -149,9 +150,7 @@ def _range(each: Recurrence) -> Element:
 
 
 def _start(each: Recurrence) -> date:
-    """Every so many years are told as months, whose first one is that of the start."""
+    """Every so many years are told as months, which are counted from that of the start: so it is the first
+    day on which it takes place."""
     in_months = each.pattern is Pattern.YEARLY and each.interval > 1
-    if not in_months or _month(each) == each.start.month:
-        return each.start
-    year = each.start.year + (_month(each) < each.start.month)
-    return date(year, _month(each), 1)
+    return (first_day(each) if in_months else None) or each.start
