@@ -1,4 +1,8 @@
-"""The bytes and the parsed message of each item of a page, or why they can't be had."""
+"""The bytes and the parsed message of each item of a page, or why they can't be had.
+
+The messages of a page are in memory together. Pages are made by the sizes that the server lists, and those
+may be wrong; so what was really fetched counts, too, and who would be too much is fetched once the others are stored.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -20,6 +24,7 @@ from serversync.cycle import Run
 from serversync.ledger import new_row, was_handed_in
 from serversync.listing import Identities, identity_of, recognise_fetched
 from serversync.models import SyncItem
+from serversync.paging import PAGE_BYTES
 from serversync.seen import Seen
 from tracking.byhand import of as asked_of
 from tracking.byhand import settled
@@ -28,35 +33,46 @@ from tracking.candidates import MAX_SIZE
 log = logging.getLogger(__name__)
 
 
+Items = Sequence[RemoteItem]
+
+
 def fetch_new(
-    run: Run, server: IncomingServer, facts: FolderFacts, items: Sequence[RemoteItem]
-) -> list[Seen]:
-    """Less those that the ledger knows under a former key."""
+    run: Run, server: IncomingServer, facts: FolderFacts, items: Items
+) -> tuple[list[Seen], Items]:
+    """Less those that the ledger knows under a former key; and what is left for another time."""
     seen = [Seen(item, new_row(run, facts, item)) for item in items]
-    _fetch(run, server, facts, seen)
+    fetched = _fetch(run, server, facts, seen)
+    seen, left = seen[:fetched], items[fetched:]
     if server.sizes_stay or not run.context.has_history:
-        return seen
-    return _without_friends(run, server, facts, seen)
+        return seen, left
+    return _without_friends(run, server, facts, seen), left
 
 
 def fetch_again(
     run: Run,
     server: IncomingServer,
     facts: FolderFacts,
-    items: Sequence[RemoteItem],
+    items: Items,
     rows: Sequence[SyncItem],
-) -> list[Seen]:
-    """Items of which the ledger has these rows: by the bytes that were kept, else by their keys."""
+) -> tuple[list[Seen], Items]:
+    """Items of which the ledger has these rows: by the bytes that were kept, else by their keys; and
+    what is left for another time."""
     by_key = {row.source_key: row for row in rows}
     seen = [_seen_before(item, by_key[item.remote_id]) for item in items]
     try:
-        _fetch(run, server, facts, seen)
+        fetched = _fetch(run, server, facts, seen)
+        return seen[:fetched], items[fetched:]
     except (AccessDenied, FolderMissing) as error:
         if facts.folder == INBOX:
             raise
         _out_of_reach(seen, error)
         _parse(run, server, facts, seen)
-    return seen
+    return seen, ()
+
+
+def kept_size(row: SyncItem) -> int:
+    """How much of it will be in memory, as far as that is known."""
+    return row.size if row.raw is None else max(row.size, row.raw.size)
 
 
 def _seen_before(item: RemoteItem, row: SyncItem) -> Seen:
@@ -76,17 +92,28 @@ def _seen_before(item: RemoteItem, row: SyncItem) -> Seen:
     return seen
 
 
-def _fetch(run: Run, server: IncomingServer, facts: FolderFacts, seen: Sequence[Seen]) -> None:
-    by_key = {}
-    for one in seen:
+def _fetch(run: Run, server: IncomingServer, facts: FolderFacts, seen: Sequence[Seen]) -> int:
+    """How many of them were looked at, from the first."""
+    numbers = {}
+    for number, one in enumerate(seen):
         if one.item.size > MAX_SIZE:
             one.too_large = True  # not worth the line; its size is all we need (R3.10)
         elif one.raw is None and facts.folder != IMPORTED:
-            by_key[one.item.remote_id] = one
+            numbers[one.item.remote_id] = number
+    done = len(seen)
+    held = sum(len(one.raw) for one in seen if one.raw is not None)
     with run.timed("fetch"):
-        for fetched in server.fetch(facts.folder, list(by_key)) if by_key else ():
-            _take(by_key[fetched.remote_id], fetched)
-    _parse(run, server, facts, seen)
+        fetching = server.fetch(facts.folder, list(numbers)) if numbers else iter(())
+        for fetched in fetching:
+            number = numbers[fetched.remote_id]
+            _take(seen[number], fetched)
+            held += len(fetched.mime or b"")
+            if held >= PAGE_BYTES and number + 1 < len(seen):
+                done = number + 1
+                break
+        del fetching  # which closes it: no more of its answers are wanted
+    _parse(run, server, facts, seen[:done])
+    return done
 
 
 def _take(one: Seen, fetched: Fetched) -> None:

@@ -21,7 +21,7 @@ from serversync.choices import ItemState
 from serversync.context import FolderFacts
 from serversync.cursors import save_cursor
 from serversync.cycle import Run
-from serversync.fetching import fetch_again, fetch_new
+from serversync.fetching import fetch_again, fetch_new, kept_size
 from serversync.leases import LeaseLost, renew, request
 from serversync.models import ServerAction, SyncItem
 from serversync.paging import Place, pages_of
@@ -50,15 +50,24 @@ class PageWriter:
         self.organization = run.organization
 
     def handle(self, items: Sequence[RemoteItem], place: Place | None) -> None:
-        """Every item of the page reaches the ledger. `place` None: no cursor moves."""
-        self._decide_and_write(fetch_new(self.run, self.server, self.facts, items), place)
+        """Every item of the page reaches the ledger, in parts if its messages turn out to be larger than
+        the server said. `place` None: no cursor moves."""
+        while True:
+            seen, left = fetch_new(self.run, self.server, self.facts, items)
+            here = _behind(items[-len(left) - 1], place) if left else place
+            self._decide_and_write(seen, here)
+            if not left:
+                return
+            items = left
 
     def again(self, rows: Sequence[SyncItem]) -> None:
         """Another try for items that the ledger has: by the bytes that were kept, else by their keys."""
-        items = (RemoteItem(row.source_key, row.size, row.received_at) for row in rows)
+        items = (RemoteItem(row.source_key, kept_size(row), row.received_at) for row in rows)
         for page in pages_of(items, self.organization.messages_per_page, None):
-            seen = fetch_again(self.run, self.server, self.facts, page.items, rows)
-            self._decide_and_write(seen, None)
+            left: Sequence[RemoteItem] = page.items
+            while left:
+                seen, left = fetch_again(self.run, self.server, self.facts, left, rows)
+                self._decide_and_write(seen, None)
 
     def move_cursor(self, place: Place) -> None:
         with transaction.atomic():
@@ -86,10 +95,7 @@ class PageWriter:
         except Exception as error:  # noqa: BLE001 - a poison message must cost itself only (R3.67)
             log.warning("mailbox %s: page done again item by item: %r", self.mailbox.pk, error)
         for one in seen:
-            here = place
-            if place is not None and one is not seen[-1]:
-                here = Place(one.item.cursor, place.total, complete=place.complete)
-            self._try_item(one, here)
+            self._try_item(one, place if one is seen[-1] else _behind(one.item, place))
 
     def _try_item(self, one: Seen, place: Place | None) -> None:
         try:
@@ -202,6 +208,11 @@ class PageWriter:
             one.row.message_id: one.plans for one in theirs if one.row.state == ItemState.TRACKED
         }
         return made + deeds.elsewhere(self.run, tracked, now)
+
+
+def _behind(item: RemoteItem, place: Place | None) -> Place | None:
+    """Where an item that is not the last of its page leaves the folder."""
+    return place and Place(item.cursor, place.total, complete=place.complete)
 
 
 def _note_filing(row: SyncItem, rule: MailboxTrackingFolder, decision: LinkDecision) -> None:

@@ -34,6 +34,7 @@ env = environ.Env(
     OAUTH_CLIENT_SECRET=(str, ""),
     OAUTH_TENANT_ID=(str, ""),
     QUEUE_WORKERS=(int, 2),
+    QUEUE_WORKER_MAX_MB=(int, 512),
     POLL_THREADS=(int, 32),
     SECURE=(bool, False),
     BEHIND_PROXY=(bool, False),
@@ -167,7 +168,9 @@ Q_CLUSTER = {
     "poll": 0.5,
     "save_limit": 0,
     "catch_up": False,
+    # A worker is replaced after so many jobs, and after the job in which it took so much memory (KB).
     "recycle": 200,
+    "max_rss": env.int("QUEUE_WORKER_MAX_MB") * 1024,
     "label": _("Jobs"),
 }
 # How many idle mailboxes one worker looks at at a time; 0: each in its turn.
