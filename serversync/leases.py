@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import (
     Case,
+    Exists,
     F,
     Field,
     PositiveIntegerField,
@@ -38,7 +39,7 @@ from mailboxes.connect import Direction, account_key, connection_cap
 from mailboxes.models import Organization
 from serversync.choices import WorkloadState
 from serversync.due import SLOW_MS, Cap, DueRow, choose
-from serversync.models import Workload
+from serversync.models import MailboxWatch, WatchProcess, Workload
 
 LEASE = timedelta(minutes=5)
 #: The workloads that the engine runs.
@@ -149,7 +150,7 @@ def claim(
     """Take at most `limit` due workloads, fairly over the profiles, within every cap; and at most `idle`
     more of which no mail is expected, so that they may be polled many at once.
 
-    Two statements, three on PostgreSQL. `workers`: how many this machine has; one of them stays free of
+    Two statements, three on PostgreSQL, one more where a process listens. `workers`: how many this machine has; one of them stays free of
     workloads that are known to be slow.
     """
     organization = organization or Organization.objects.current()
@@ -172,7 +173,7 @@ def claim(
                 )
                 for row in waiting.values()
             ],
-            _running_counts(running, caps),
+            _running_counts(running, caps) + _listening_counts(rows, caps),
             limit + idle,
         )
         return _take([waiting[pk] for pk in choice.chosen], is_due(now) & is_free(now), now, holder)
@@ -208,6 +209,7 @@ def claim_one(
             raise Busy(f"It is running now, in worker {row.lease_holder}.")
         caps = {r.pk: caps_of(r, organization, 0, holder) for r in rows}
         counts = _running_counts([r for r in rows if r.is_leased(now)], caps)
+        counts += _listening_counts(rows, caps)
         for cap in caps[row.pk]:
             if cap.key.startswith("account:") and counts[cap.key] >= cap.most:
                 raise Busy(f"All {cap.most} connections of its account are in use.")
@@ -239,7 +241,9 @@ def _candidates(which: Q, now: datetime, per_profile: int | None = None) -> list
                 order_by=[F("run_requested_at").asc(nulls_last=True), "next_run_at", "pk"],
             )
         ).filter(rank__lte=per_profile)
-    return list(queryset.select_related("mailbox__email_server_profile").only(*_COLUMNS))
+    listens = Exists(WatchProcess.objects.all())
+    rows = queryset.select_related("mailbox__email_server_profile").annotate(listens=listens)
+    return list(rows.only(*_COLUMNS))
 
 
 def _take(rows: Sequence[Workload], still: Q, now: datetime, holder: str) -> list[Claim]:
@@ -328,6 +332,17 @@ def caps_of(
         machine = (row.lease_holder if row.lease_token else holder).partition(":")[0]
         caps.append(Cap(f"slow:{machine}", workers - 1))
     return tuple(caps)
+
+
+def _listening_counts(rows: Iterable[Workload], caps: dict[int, tuple[Cap, ...]]) -> Counter[str]:
+    """Connections on which somebody waits for a server to tell of new mail. Costs no statement where nobody
+    does."""
+    if not any(getattr(row, "listens", False) for row in rows):
+        return Counter()
+    keys = {cap.key for each in caps.values() for cap in each}
+    accounts = [key.partition(":")[2] for key in keys if key.startswith("account:")]
+    listening = MailboxWatch.objects.filter(process__isnull=False, account__in=accounts)
+    return Counter(f"account:{account}" for account in listening.values_list("account", flat=True))
 
 
 def _running_counts(running: Iterable[Workload], caps: dict[int, tuple[Cap, ...]]) -> Counter[str]:

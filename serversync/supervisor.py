@@ -119,6 +119,8 @@ class Pulse:
 class Supervisor:
     """Runs until it is told to stop. `run` returns the exit code."""
 
+    what = "Cluster"
+
     def __init__(self, limits: Limits | None = None, command: list[str] | None = None) -> None:
         self.limits = limits or Limits()
         self.command = command or [sys.executable, "-m", "django", "cluster", "--inner"]
@@ -174,7 +176,7 @@ class Supervisor:
             start_new_session=True,
         )
         os.close(write)
-        log.info("Cluster started as process group %d", process.pid)
+        log.info("%s started as process group %d", self.what, process.pid)
         try:
             self._watch(process, read)
         finally:
@@ -196,10 +198,13 @@ class Supervisor:
                             selector.unregister(read)
                         pulse.hear(heard, monotonic())
                 if process.poll() is not None:
-                    log.warning("Cluster ended with code %d; starting it again", process.returncode)
+                    code = process.returncode
+                    log.warning("%s ended with code %d; starting it again", self.what, code)
                     return
                 if complaint := pulse.complaint(monotonic()):
-                    log.error("Cluster is stuck: %s; killing and starting it again", complaint)
+                    log.error(
+                        "%s is stuck: %s; killing and starting it again", self.what, complaint
+                    )
                     return
                 if pulse.wants_beat(monotonic()) and self._send_beat():
                     pulse.sent_beat(monotonic())

@@ -250,6 +250,14 @@ class EmailServerProfile(Record, Stamped, Owned, Stateful):
         validators=[MinValueValidator(1), MaxValueValidator(300)],
         help_text=_("Per authenticated account, over all workers (R1.29, R9.6)."),
     )
+    push = models.BooleanField(
+        _("push"),
+        default=True,
+        help_text=_(
+            "Where “manage.py watch” runs, let the server tell of new mail by itself: by IDLE, or by "
+            "notifications of Exchange. That takes a connection of its own (R10.1)."
+        ),
+    )
     timeout_mailbox_connection = models.BooleanField(_("time out mailbox connection"), default=True)
     timeout_mailbox_connection_after_amount = models.IntegerField(
         _("time out after (milliseconds)"),

@@ -20,6 +20,7 @@ from serversync.models.recounts import Recount
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
 from serversync.models.totals import FoldedItem, ItemDay, MailboxStatisticsDay
+from serversync.models.watches import MailboxWatch, WatchProcess
 
 __all__ = [
     "ActState",
@@ -34,6 +35,7 @@ __all__ = [
     "MailboxLayout",
     "MailboxStatistics",
     "MailboxStatisticsDay",
+    "MailboxWatch",
     "ParkedBatch",
     "ParkedChange",
     "Recount",
@@ -46,5 +48,6 @@ __all__ = [
     "SyncItem",
     "SyncRevision",
     "UserQuery",
+    "WatchProcess",
     "Workload",
 ]

@@ -522,7 +522,7 @@ class Chunks:
             size = int(bytes(head).partition(b";")[0], 16)
         except ValueError:
             raise UnexpectedReply("an HTTP answer whose chunks can't be read") from None
-        if size < 0:
+        if not 0 <= size <= LARGEST_ANSWER:
             raise UnexpectedReply("an HTTP answer whose chunks can't be read")
         del self._raw[: len(head) + 2]
         self._left = size + 2

@@ -31,7 +31,7 @@ class ImapIdle:
     """PushServer of one account's inbox."""
 
     protocol = "imap"
-    folders = (INBOX,)
+    folders: tuple[str, ...] = (INBOX,)
 
     def __init__(
         self,
