@@ -438,7 +438,7 @@ def test_a_transient_refusal_waits_and_a_permanent_one_fails(ada: Account) -> No
     assert ada.send().summary() == "nothing new"
 
 
-@pytest.mark.rule("R5.11")
+@pytest.mark.rule("R5.11", "R9.4")
 def test_an_email_fails_after_its_last_attempt(ada: Account) -> None:
     organization(maximum_email_delivery_attempts=3)
     ada.outgoing.defer("later@x.example")
