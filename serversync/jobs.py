@@ -10,9 +10,9 @@ from django_q.models import Task
 from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import daily, engine, forecasts, replay, testing, testing_return
+from serversync import daily, engine, forecasts, recount, replay, testing, testing_return
 from serversync.choices import ReplayState
-from serversync.models import MailboxStatistics, Replay
+from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
 from serversync.replay import forgetting
 from serversync.retention import forget
@@ -80,6 +80,13 @@ def decide_replay(replay_id: str) -> str:
         undecided.update(state=ReplayState.FAILED, error=words)
         raise
     return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
+
+
+def reconcile(recount_id: str) -> str:
+    """Recount a mailbox from its server, for whoever asked."""
+    asked = Recount.objects.select_related("mailbox").get(pk=recount_id)
+    row = recount.recount(asked.mailbox, row=asked)
+    return row.error or f"{row.differing} items differ"
 
 
 def forecast_sign_ins() -> str:

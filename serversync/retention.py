@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
+from serversync import recount
 from serversync.act.choices import BatchState
 from serversync.choices import ItemState
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
@@ -43,6 +44,7 @@ class Forgotten:
 def forget(now: datetime) -> Forgotten:
     organization = Organization.objects.current()
     brakes.forget(now)
+    recount.forget(now)
     return Forgotten(
         items=blank_items(now, organization),
         originals=drop_originals(now, organization),

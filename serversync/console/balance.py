@@ -9,33 +9,46 @@ Every number leads to exactly the rows that it counts; what was folded has none 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from mailboxes import access
+from mailboxes.choices import StateCode
 from mailboxes.models import Mailbox
 from serversync import balance
+from serversync import recount as recounting
 from serversync.balance import STATES, Books, Period, Place, Sums
 from serversync.choices import ItemState
-from serversync.console.foldernames import EVERYWHERE, folder_name, folder_names
-from serversync.models import ItemDay, SyncItem
+from serversync.console.foldernames import EVERYWHERE, Names, folder_name, folder_names
+from serversync.console.recountwords import KINDS
+from serversync.models import ItemDay, Recount, SyncItem
 
 if TYPE_CHECKING:
     from serversync.console.site import ConsoleSite
 
 PER_PAGE = 50
+SHOWN = 200  # differences of a recount
+PERMISSION = "retry_syncitem"
 LONGEST = 366  # days of one period
 WEEK, MONTH, QUARTER = 7, 30, 90
 PERIODS: tuple[tuple[str, Any, int], ...] = (
@@ -45,11 +58,23 @@ PERIODS: tuple[tuple[str, Any, int], ...] = (
     ("quarter", _("90 days"), QUARTER),
 )
 
+ASKED = _("The mailbox is counted on its server as soon as a worker is free. Load the page again.")
+ASKED_TO_FIX = _(
+    "The mailbox is counted on its server as soon as a worker is free; what was missed is fetched by its "
+    "next cycle. Load the page again."
+)
+UNDER_WAY = _("A recount of this mailbox is under way already.")
+
 
 def urls(site: "ConsoleSite") -> list[Any]:
     pages = Pages(site)
     return [
         path("balance/", site.admin_view(require_safe(pages.page)), name="balance"),
+        path(
+            "balance/<uuid:pk>/recount/",
+            site.admin_view(require_POST(pages.recount)),
+            name="recount",
+        ),
         path("balance/csv/", site.admin_view(require_safe(pages.export)), name="balance_csv"),
     ]
 
@@ -167,6 +192,7 @@ class Pages:
         shown = self._books(request, choice)
         context = (
             _of_mailbox(shown, choice, mailbox, request.GET.get("page"))
+            | _recounted(request, mailbox)
             if mailbox is not None
             else self._of_site(request, shown, choice)
         )
@@ -202,6 +228,20 @@ class Pages:
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         answer["Cache-Control"] = "private, no-store"
         return answer
+
+    def recount(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Have a job count the mailbox on its server."""
+        self._check(request)
+        mailbox = mailboxes_to_recount(request.user).filter(pk=pk).first()
+        if mailbox is None:
+            raise PermissionDenied(access.refusal(SyncItem, PERMISSION))
+        fix = request.POST.get("fix") == "1"
+        if recounting.ask(mailbox, fix=fix, by=request.user, now=timezone.now()):
+            words, level = ASKED_TO_FIX if fix else ASKED, messages.SUCCESS
+        else:
+            words, level = UNDER_WAY, messages.WARNING
+        self.site._registry[SyncItem].message_user(request, words, level)
+        return HttpResponseRedirect(f"{reverse('admin:balance')}?mailbox={pk}#recount")
 
     # -- who may see what
 
@@ -283,6 +323,51 @@ def _numbers(page: "Page[Any]", choice: Choice) -> list[tuple[Any, str]]:
         (number, choice.query(page=number) if number not in ("…", page.number) else "")
         for number in page.paginator.get_elided_page_range(page.number)
     ]
+
+
+# -- recounts ------------------------------------------------------------------------------------
+
+
+def mailboxes_to_recount(user: Any) -> "QuerySet[Mailbox]":
+    """Those whose items this user may have tried again: that is what putting right comes to."""
+    reach = access.reach_of(user, SyncItem, PERMISSION)
+    if reach is None:
+        return Mailbox.objects.none()
+    rows = Mailbox.objects.filter(state_code=StateCode.ACTIVE)
+    return rows.filter(access.Asker(user, PERMISSION, reach).owned())
+
+
+def _recounted(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
+    now, names = timezone.now(), folder_names(mailbox)
+    rows = access.visible_to(request.user, Recount.objects.filter(mailbox=mailbox), "view")
+    latest = rows.select_related("asked_by").order_by("-asked_on", "-pk").first()
+    waits = latest if latest is not None and latest.ended_on is None else None
+    return {
+        "may_recount": mailboxes_to_recount(request.user).filter(pk=mailbox.pk).exists(),
+        "recount": latest,
+        "recount_waits": waits is not None and waits.asked_on > now - recounting.GIVEN_UP_AFTER,
+        "recount_lost": waits is not None and waits.asked_on <= now - recounting.GIVEN_UP_AFTER,
+        "recounted": [
+            {**each, "name": folder_name(each["folder"], names)}
+            for each in (latest.folders if latest is not None else [])
+        ],
+        "differences": [
+            _difference(each, names) for each in (latest.differences if latest else [])[:SHOWN]
+        ],
+        "more_differences": max(0, latest.differing - SHOWN) if latest else 0,
+    }
+
+
+def _difference(told: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    kind, words, cure = KINDS[told["kind"]]
+    return {
+        **told,
+        "badge": kind,
+        "words": words,
+        "cure": cure,
+        "name": folder_name(told["folder"], names),
+        "received_at": datetime.fromisoformat(told["received"]) if told["received"] else None,
+    }
 
 
 # -- the file ------------------------------------------------------------------------------------

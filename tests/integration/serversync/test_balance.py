@@ -11,11 +11,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from mailboxes.models import Mailbox
 from mailboxes.protocols.base import INBOX, SENT
+from serversync import jobs
 from serversync.balance import STATES
-from serversync.models import FolderCursor, ItemDay, SyncItem
+from serversync.models import FolderCursor, ItemDay, Recount, SyncItem
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import SuperuserFactory, SystemUserFactory
 from tests.integration.serversync.cycles import user_mailbox
@@ -185,6 +187,45 @@ def test_the_statements_do_not_grow_with_mailboxes_and_days(admin, ada, noon) ->
         seen(ada, noon - timedelta(days=days), "gone")
 
     assert (asked(), asked(mailbox=ada.pk)) == before
+
+
+def test_a_recount_is_asked_for_once_by_whoever_may(admin, ada) -> None:
+    ask = f"{URL}{ada.pk}/recount/"
+    assert signed_in(ada.regarding_user).post(ask).status_code == 403
+    admin.post(ask, {"fix": "1"})
+    admin.post(ask)
+    (row,) = Recount.objects.all()
+    (job,) = OrmQ.objects.all()
+    assert (row.fix, row.asked_by.is_superuser) == (True, True)
+    assert job.func() == "serversync.jobs.reconcile"
+    assert "as soon as a worker is free" in admin.get(URL, {"mailbox": ada.pk}).content.decode()
+
+    jobs.reconcile(str(row.pk))  # there is no such server
+    page = admin.get(URL, {"mailbox": ada.pk}).content.decode()
+    assert "Not counted" in page
+
+
+def test_differences_are_shown_item_by_item_with_what_putting_right_does(admin, ada, noon) -> None:
+    item = seen(ada, noon, "gone")
+    told = [
+        {"folder": INBOX, "kind": "missed", "key": "1.7", "item": "", "size": 9, "received": ""},
+        {
+            **{"folder": SENT, "kind": "given_up", "key": "1.8", "item": str(item.pk), "size": 9},
+            "received": "2026-03-01T10:00:00+00:00",
+        },
+    ]
+    counts = {"listed": 9, "known": 7, "before_start": 0, "to_come": 0, "folded": 0}
+    Recount.objects.create(
+        mailbox=ada,
+        ended_on=noon,
+        folders=[{"folder": INBOX, **counts, "differing": 2}, {"folder": SENT, "error": "closed"}],
+        differences=told,
+        differing=300,
+    )
+    text = admin.get(URL, {"mailbox": ada.pk}).content.decode()
+    for words in ("1.7", "unknown to the ledger", "fetches and decides it", str(item.pk), "closed"):
+        assert words in text
+    assert "100 more" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,227 @@
+"""Recounts over all three protocols: losses that were injected are told, fetched once, and never twice."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from activities.models import Email
+from mailboxes.choices import FilteringMethod, Operation
+from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.errors import LoginRefused
+from serversync import recount as recounting
+from serversync.models import FolderCursor, Recount, SyncItem, Workload
+from serversync.recount import recount
+from tests.integration.serversync.cycles import NOW, START, Account, message, user_mailbox
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+
+
+@pytest.fixture(params=["imap", "pop3", "ews"])
+def ada(request) -> Account:
+    return account_of(request.param)
+
+
+@pytest.fixture
+def imap() -> Account:
+    return account_of("imap")
+
+
+def account_of(protocol: str) -> Account:
+    """Three messages, all of them read."""
+    account = Account(
+        user_mailbox("ada", FilteringMethod.ALL),
+        complete=protocol == "pop3",
+        exchange=protocol == "ews",
+    )
+    for name in ("one", "two", "three"):
+        account.box.deliver(mail(name))
+    account.receive()
+    give_back(account)
+    return account
+
+
+def mail(name: str) -> bytes:
+    return message(message_id=f"{name}@x.example", subject=name)
+
+
+def give_back(account: Account) -> None:
+    Workload.objects.filter(mailbox=account.mailbox).update(lease_token=None, lease_expires_at=None)
+
+
+def receive(account: Account) -> str:
+    summary = account.receive().summary()
+    give_back(account)
+    return summary
+
+
+def counted(account: Account, *, fix: bool = False) -> Recount:
+    return recount(account.mailbox, fix=fix, clock=lambda: account.now, connect=account.connect)
+
+
+def kinds(row: Recount) -> list[str]:
+    assert not row.error
+    assert row.differing == len(row.differences)
+    return [each["kind"] for each in row.differences]
+
+
+def move_cursor_past_all(account: Account) -> None:
+    """As if somebody had meddled with the table: all that is there counts as read."""
+    cursor, more = FolderCursor.objects.get(mailbox=account.mailbox, folder=INBOX).cursor, True
+    while more:
+        listed = account.connect().list_new(INBOX, cursor, 500)
+        cursor, more = listed.cursor, listed.more
+    FolderCursor.objects.filter(mailbox=account.mailbox, folder=INBOX).update(cursor=cursor)
+
+
+@pytest.mark.rule("R8.30")
+def test_where_nothing_is_lost_nothing_differs(ada: Account) -> None:
+    row = counted(ada)
+    assert kinds(row) == []
+    (folder,) = row.folders
+    assert (folder["listed"], folder["known"], folder["to_come"]) == (3, 3, 0)
+    ada.box.deliver(mail("four"))
+    assert [counted(ada).folders[0][name] for name in ("listed", "known", "to_come")] == [4, 3, 1]
+    assert receive(ada) == "1 tracked"
+
+
+@pytest.mark.rule("R8.30")
+def test_a_row_that_was_deleted_is_missed_and_comes_back_as_a_duplicate(ada: Account) -> None:
+    SyncItem.objects.filter(subject="two").delete()
+    assert kinds(counted(ada)) == ["missed"]
+    assert receive(ada) == "nothing new"  # no cycle would find it by itself
+
+    row = counted(ada, fix=True)
+    assert row.folders[0]["fixed"] == 1
+    assert receive(ada) == "1 duplicate"
+    assert Email.objects.count() == 3
+    assert kinds(counted(ada)) == []
+
+
+@pytest.mark.rule("R8.30")
+def test_what_a_cursor_was_moved_past_is_fetched_once(ada: Account) -> None:
+    ada.box.deliver(mail("four"))
+    ada.box.deliver(mail("five"))
+    move_cursor_past_all(ada)
+    assert receive(ada) == "nothing new"
+
+    assert kinds(counted(ada, fix=True)) == ["missed", "missed"]
+    assert kinds(counted(ada, fix=True)) == []
+    assert receive(ada) == "2 tracked"
+    assert receive(ada) == "nothing new"
+    assert sorted(SyncItem.objects.values_list("state", flat=True)) == ["tracked"] * 5
+    assert Email.objects.count() == 5
+
+
+@pytest.mark.rule("R8.30")
+def test_a_message_that_appears_under_an_old_key_is_fetched(ada: Account) -> None:
+    gap = ada.box.deliver(mail("four"))
+    ada.box.deliver(mail("five"))
+    late = ada.box.find(INBOX, gap)
+    ada.box.messages().remove(late)
+    receive(ada)
+    ada.box.messages().append(replace(late))
+    ada.box.messages().sort(key=lambda each: each.uid)
+    if ada.complete:
+        move_cursor_past_all(ada)
+
+    assert kinds(counted(ada)) == ["missed"]
+    counted(ada, fix=True)
+    receive(ada)
+    assert Email.objects.count() == 5
+    assert kinds(counted(ada)) == []
+
+
+def test_doubtful_states_are_told_and_put_right(imap: Account) -> None:
+    one, two, three = SyncItem.objects.order_by("received_at", "pk")
+    SyncItem.objects.filter(pk=one.pk).update(state="gone", left_at=NOW, email=None)
+    SyncItem.objects.filter(pk=two.pk).update(state="retrying", next_attempt_at=None)
+    SyncItem.objects.filter(pk=three.pk).update(left_at=NOW)
+
+    assert sorted(kinds(counted(imap, fix=True))) == ["given_up", "stuck", "there"]
+    receive(imap)
+    assert kinds(counted(imap)) == []
+    assert set(SyncItem.objects.values_list("state", flat=True)) <= {"tracked", "duplicate"}
+
+
+def test_what_left_unnoticed_is_told_and_noted() -> None:
+    ada = account_of("ews")
+    ada.box.messages().pop()  # without a word
+    assert kinds(counted(ada, fix=True)) == ["left"]
+    assert kinds(counted(ada)) == []
+    assert SyncItem.objects.filter(left_at=None).count() == 2
+
+
+def test_what_is_older_than_the_start_is_explained() -> None:
+    ada = Account(user_mailbox("ada", FilteringMethod.ALL))
+    ada.box.deliver(mail("old"), received_at=START - timedelta(days=5))
+    ada.box.deliver(mail("new"))
+    receive(ada)
+    row = counted(ada)
+    assert kinds(row) == []
+    assert (row.folders[0]["before_start"], row.folders[0]["before_start_noted"]) == (1, 1)
+
+
+def test_nothing_changes_without_fix(imap: Account) -> None:
+    SyncItem.objects.filter(subject="two").delete()
+    before = list(SyncItem.objects.order_by("pk").values()), list(FolderCursor.objects.values())
+    counted(imap)
+    assert (
+        list(SyncItem.objects.order_by("pk").values()),
+        list(FolderCursor.objects.values()),
+    ) == before
+    assert not imap.box.actions
+    workload = Workload.objects.get(mailbox=imap.mailbox, operation=Operation.INCOMING)
+    assert workload.lease_token is None
+
+
+def test_a_mailbox_that_is_being_read_is_left_alone(imap: Account) -> None:
+    imap.lease(Operation.INCOMING)
+    row = counted(imap)
+    assert "running now" in row.error
+    assert not row.folders
+
+
+def test_a_server_that_refuses_is_told(imap: Account) -> None:
+    imap.prepare = lambda server: server.fail("open", LoginRefused("no"))
+    row = counted(imap)
+    assert row.error
+    assert Workload.objects.filter(lease_token__isnull=False).count() == 0
+
+
+def test_the_command_tells_and_ends_with_1_if_something_differs(imap: Account, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "serversync.management.commands.reconcile.recount",
+        lambda mailbox, fix: recount(
+            mailbox, fix=fix, clock=lambda: imap.now, connect=imap.connect
+        ),
+    )
+
+    def run(*arguments: str) -> tuple[int, str]:
+        out, code = StringIO(), 0
+        try:
+            call_command("reconcile", "--mailbox", "ada@example.com", *arguments, stdout=out)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, out.getvalue()
+
+    assert run()[0] == 0
+    SyncItem.objects.filter(subject="two").delete()
+    code, text = run()
+    assert code == 1
+    assert "unknown to the ledger" in text
+    code, text = run("--fix", "--json")
+    (told,) = json.loads(text)
+    assert (code, told["differing"], told["differences"][0]["kind"]) == (1, 1, "missed")
+    receive(imap)
+    assert run()[0] == 0
+
+
+def test_recounts_are_forgotten_after_30_days(imap: Account) -> None:
+    counted(imap)
+    assert recounting.forget(timezone.now() - timedelta(days=3650)) == 0
+    assert recounting.forget(NOW + timedelta(days=31)) == 1
