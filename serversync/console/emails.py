@@ -43,6 +43,7 @@ from serversync.console.filing import Filing, filed_under, may_file, regarding_o
 from serversync.console.frames import MOST_PICTURE_BYTES, Picture, frame, in_line
 from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.console.manyemails import Many
+from serversync.console.narrowing import FromMailbox, SentByProfile, WaitsToLeave
 from serversync.console.path import path_of_email
 from serversync.console.reports import (
     about_link,
@@ -81,6 +82,9 @@ class EmailConsole(Writing, Many, Waiting, Untracking, Filing, Resolving, Deeds,
         "kind",
         ("receiving_mailbox", MailboxFilter),
         ("activity__sort_date", admin.DateFieldListFilter),
+        WaitsToLeave,
+        SentByProfile,
+        FromMailbox,
     ]
     deeds = (
         Deed("reply", _("Reply"), main=True),

@@ -21,10 +21,14 @@ from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.act.choices import BatchState, DecisionAnswer
 from serversync.choices import ItemState, SubmissionState
+from serversync.clusters import LATE
+from serversync.console import live
+from serversync.console.charts import cards
 from serversync.console.health import KIND, Health, with_health
 from serversync.console.navigation import in_doubt
 from serversync.console.signin import own_to_connect
 from serversync.models import (
+    Cluster,
     ExchangeSyncIdMapping,
     MailboxStatistics,
     ParkedBatch,
@@ -80,8 +84,31 @@ def overview(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str
         "today": _today(site, request, midnight),
         "cycles": _cycles(site, request),
         "overdue": _overdue(site, request, now),
+        "charts": _charts(site, request, now),
+        **_live(site, request, now),
         "to_connect": own_to_connect(request.user, now),
         "add_profile": _may_add(site, request, "mailboxes.EmailServerProfile"),
+    }
+
+
+def _charts(site: "AdminSite", request: HttpRequest, now: datetime) -> cards.Charts:
+    return cards.of_site(
+        workloads=_rows(site, request, Workload),
+        cycles=_rows(site, request, MailboxStatistics),
+        emails=_rows(site, request, Email),
+        span=cards.span_of(request.GET.get("span")),
+        now=now,
+    )
+
+
+def _live(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str, Any]:
+    if _rows(site, request, Workload) is None:
+        return {}
+    clusters = access.visible_to(request.user, Cluster.objects.all(), "view")
+    return {
+        "live": live.running(request, now),
+        "next_runs": live.next_runs(request, now),
+        "clusters": [(cluster, cluster.seen_at <= now - LATE) for cluster in clusters],
     }
 
 

@@ -18,6 +18,7 @@ from serversync.console import (
     conflicts,
     directions,
     front,
+    live,
     navigation,
     quarantine,
     rules,
@@ -44,6 +45,7 @@ class ConsoleSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         return [
             path("rules/", self.admin_view(self.rules), name="rules"),
+            *live.urls(self),
             *signin.urls(self),
             *quarantine.urls(self),
             *balance.urls(self),

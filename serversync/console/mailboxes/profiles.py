@@ -1,15 +1,18 @@
 """Profiles: the health of their mailboxes, their warnings, their signing."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from activities.models import Email
 from activities.signing import signer_with
 from mailboxes import access, services
 from mailboxes.admin import ProfileScreen
@@ -18,6 +21,8 @@ from mailboxes.causes import cause_of
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
 from mailboxes.protocols.errors import PermanentError
 from mailboxes.screens import link
+from serversync.console import live
+from serversync.console.charts import cards
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.help import RuleLinks
@@ -25,6 +30,7 @@ from serversync.console.mailboxes.columns import worst
 from serversync.console.signin import back_address, owners_sign_in
 from serversync.console.testdialog import Chosen, ask
 from serversync.dkim_record import check_record
+from serversync.models import MailboxStatistics, Workload
 
 LATEST = 10
 
@@ -124,6 +130,7 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
                 )
                 for mailbox in served
             ]
+            context |= self.activity_of(request, profile, timezone.now())
             context["open_alerts"] = [
                 (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
                 for alert in TraceLog.objects.filter(
@@ -131,3 +138,23 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
                 )[:LATEST]
             ]
         return super().render_change_form(request, context, *args, **kw)
+
+    def activity_of(
+        self, request: HttpRequest, profile: EmailServerProfile, now: datetime
+    ) -> dict[str, Any]:
+        """Charts, what runs and what runs next, of the mailboxes that the reader may see."""
+        served = {"mailbox__email_server_profile": profile}
+        workloads, cycles, emails = (
+            access.visible_to(request.user, rows, "view")
+            for rows in (
+                Workload.objects.filter(**served),
+                MailboxStatistics.objects.filter(**served),
+                Email.objects.filter(sender_mailbox__email_server_profile=profile),
+            )
+        )
+        span = cards.span_of(request.GET.get("span"))
+        return {
+            "charts": cards.of_profile(workloads, cycles, emails, profile.pk, span, now),
+            "live": live.running(request, now, profile=profile.pk),
+            "next_runs": live.next_runs(request, now, **served),
+        }

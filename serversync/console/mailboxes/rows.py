@@ -13,6 +13,7 @@ from mailboxes import access
 from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
 from serversync.choices import counted_as
+from serversync.console.narrowing import DisabledSince, ErrorCode, OfProfile, StandingFilter
 from serversync.models import FolderCursor, MailboxStatistics, ServerAction, Workload
 
 
@@ -46,6 +47,8 @@ class CycleConsole(OfMailbox):
         "process_result",
         ("mailbox", MailboxFilter),
         ("mailbox_process_started_on", admin.DateFieldListFilter),
+        ErrorCode,
+        OfProfile,
     ]
     ordering = ["-mailbox_process_started_on"]
 
@@ -73,7 +76,10 @@ class WorkloadConsole(OfMailbox):
         "mailbox_link", "operation", "enabled", "state", "state_code", "consecutive_failures",
         "next", "last_success", "last_duration_ms", "lease_holder",
     ]  # fmt: skip
-    list_filter = ["operation", "enabled", "state", "test_status", "state_code"]
+    list_filter = [
+        StandingFilter, "operation", "enabled", "state", "test_status", "state_code",
+        ("mailbox", MailboxFilter), DisabledSince, OfProfile,
+    ]  # fmt: skip
     ordering = ["mailbox__name", "operation"]
     exclude = ["lease_token"]
 

@@ -1,6 +1,7 @@
 """The list of mailboxes, and what one does with them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
+from activities.models import Email
+from mailboxes import access
 from mailboxes.admin import MailboxScreen
 from mailboxes.causes import cause_of
 from mailboxes.choices import AccessApproval, Operation
@@ -20,7 +23,8 @@ from mailboxes.eligibility import is_server_side
 from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, badge, link, moment
 from serversync import waking
-from serversync.console import actcard
+from serversync.console import actcard, live
+from serversync.console.charts import cards
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.help import RuleLinks
@@ -33,6 +37,7 @@ from serversync.console.mailboxes.columns import (
 )
 from serversync.console.mailboxes.page import panel_of
 from serversync.console.testdialog import Chosen, ask, is_anothers
+from serversync.models import MailboxStatistics
 from tracking.admin import rules_card
 
 
@@ -197,4 +202,17 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
             context["panel"] = panel_of(request, mailbox, timezone.now())
             context["rules_card"] = rules_card(request.user, mailbox, organization_of(request))
             context["act_card"] = actcard.card_of(mailbox)
+            context["live"] = live.of_mailbox(request, mailbox.pk, timezone.now())
+            context["charts"] = charts_of(request, mailbox, timezone.now())
         return super().render_change_form(request, context, *args, **kw)
+
+
+def charts_of(request: HttpRequest, mailbox: Mailbox, now: datetime) -> cards.Charts:
+    emails = Email.objects.filter(sender_mailbox=mailbox)
+    return cards.of_mailbox(
+        MailboxStatistics.objects.filter(mailbox=mailbox),
+        access.visible_to(request.user, emails, "view"),
+        mailbox.pk,
+        cards.span_of(request.GET.get("span")),
+        now,
+    )

@@ -1,0 +1,345 @@
+"""Which charts a page shows: the figures of the rows that its reader may see, with the lists behind them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes.causes import cause_of
+from mailboxes.choices import Operation
+from serversync import figures
+from serversync.console.charts.bars import Bar, BarChart, Piece
+from serversync.console.charts.drawing import Chart, Column, Series, duration
+from serversync.console.narrowing import AGE_WORDS
+from serversync.figures import DAY, HOUR, Part, Rows, Slot
+from serversync.standing import Standing
+
+#: How each standing looks, from good to bad.
+STANDING_CSS = {
+    Standing.RUNS: "is-good",
+    Standing.FAILING: "is-bad",
+    Standing.PAUSED: "is-worse",
+    Standing.OFF: "is-worst",
+    Standing.UNTESTED: "is-warn",
+    Standing.STILL: "is-quiet",
+}
+AGE_CSS = ("is-good", "is-good", "is-warn", "is-warn", "is-bad", "is-bad")
+P95 = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far charts look back, and in what steps."""
+
+    name: str
+    words: Any
+    back: timedelta
+    step: timedelta
+
+    def since(self, now: datetime) -> datetime:
+        return now - self.back
+
+
+SPANS = (
+    Span("day", _("24 hours"), 23 * HOUR, HOUR),
+    Span("week", _("7 days"), 6 * DAY, DAY),
+    Span("month", _("30 days"), 29 * DAY, DAY),
+)
+
+
+def span_of(name: str | None) -> Span:
+    return next((span for span in SPANS if span.name == name), SPANS[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a page is about, as conditions of the lists that its charts lead to; nothing: all.
+
+    `rows`: of lists that belong to a mailbox; `mail`: of the list of emails."""
+
+    rows: tuple[tuple[str, str], ...] = ()
+    mail: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def mailbox(cls, key: Any) -> "Place":
+        return cls((("mailbox__id__exact", str(key)),), (("from_mailbox", str(key)),))
+
+    @classmethod
+    def profile(cls, key: Any) -> "Place":
+        return cls((("profile", str(key)),), (("profile", str(key)),))
+
+    def cycles(self, **also: Any) -> str:
+        return _list("serversync_mailboxstatistics", self.rows, also)
+
+    def workloads(self, **also: Any) -> str:
+        return _list("serversync_workload", self.rows, also)
+
+    def emails(self, **also: Any) -> str:
+        return _list("activities_email", self.mail, also)
+
+
+def _list(name: str, place: tuple[tuple[str, str], ...], also: dict[str, Any]) -> str:
+    query = urlencode([*place, *also.items()])
+    page = reverse(f"admin:{name}_changelist")
+    return f"{page}?{query}" if query else page
+
+
+# -- charts over time
+
+
+def over_time(cycles: Rows, span: Span, now: datetime, place: Place) -> list[Chart]:
+    """Items, cycle times and queue delays; one statement."""
+    slots = figures.over_time(cycles, span.since(now), now, span.step)
+    return [_items(slots, span, place), *_times(slots, span, place)]
+
+
+def _items(slots: Sequence[Slot], span: Span, place: Place) -> Chart:
+    kinds = [kind for kind in Operation if any(slot.items.get(kind) for slot in slots)]
+    since = _since(slots[0].start)
+    number = sum(sum(slot.items.values()) for slot in slots)
+    return Chart(
+        key="items",
+        title=_("Items by the hour") if span.step < DAY else _("Items by the day"),
+        says=__("%(count)s items since %(when)s.")
+        % {"count": f"{number:,}", "when": _said(slots[0].start)},
+        series=[
+            Series(
+                kind.label,
+                f"is-{kind.value}",
+                place.cycles(operation_type__exact=kind.value, **since),
+            )
+            for kind in kinds
+        ],
+        columns=_columns(
+            slots, span, place, lambda slot: tuple(slot.items.get(kind, 0) for kind in kinds)
+        ),
+    )
+
+
+def _times(slots: Sequence[Slot], span: Span, place: Place) -> list[Chart]:
+    series = [Series(_("average"), "is-0"), Series(_("95 of 100 take at most"), "is-2")]
+    return [
+        Chart(
+            key=key,
+            title=title,
+            says=says,
+            series=series,
+            columns=_columns(slots, span, place, values),
+            lines=True,
+            written=duration,
+        )
+        for key, title, says, values in (
+            ("took", _("How long cycles take"), _longest(slots, _took), _took),
+            ("waited", _("How late cycles begin"), _longest(slots, _waited), _waited),
+        )
+    ]
+
+
+def _took(slot: Slot) -> tuple[float | None, ...]:
+    return slot.took.average, slot.took.percentile(P95)
+
+
+def _waited(slot: Slot) -> tuple[float | None, ...]:
+    return slot.waited.average, slot.waited.percentile(P95)
+
+
+def _longest(slots: Sequence[Slot], values: Callable[[Slot], tuple[float | None, ...]]) -> str:
+    highest = max((value for slot in slots for value in values(slot) if value), default=None)
+    if highest is None:
+        return __("No cycle that saw anything.")
+    return __("At most %(duration)s.") % {"duration": duration(highest)}
+
+
+def _columns(
+    slots: Sequence[Slot],
+    span: Span,
+    place: Place,
+    values: Callable[[Slot], tuple[float | None, ...]],
+) -> list[Column]:
+    by_hour = span.step < DAY
+    return [
+        Column(
+            label=date_format(slot.start, "H:i" if by_hour else "m-d"),
+            words=_said(slot.start) if by_hour else date_format(slot.start, "Y-m-d"),
+            values=values(slot),
+            url=place.cycles(**_since(slot.start), **_until(slot.start + span.step)),
+        )
+        for slot in slots
+    ]
+
+
+def _since(start: datetime) -> dict[str, str]:
+    return {"mailbox_process_started_on__gte": start.isoformat()}
+
+
+def _until(end: datetime) -> dict[str, str]:
+    return {"mailbox_process_started_on__lt": end.isoformat()}
+
+
+def _said(start: datetime) -> str:
+    return date_format(timezone.localtime(start), "Y-m-d H:i")
+
+
+# -- charts of rows
+
+
+def by_standing(workloads: Rows, place: Place) -> BarChart:
+    numbers = figures.by_standing(workloads)
+    return BarChart(
+        key="standing",
+        title=_("Mailboxes by workload"),
+        whole=True,
+        bars=[
+            Bar(
+                words=operation.label,
+                pieces=tuple(
+                    Piece(
+                        number,
+                        STANDING_CSS[standing],
+                        standing.label,
+                        place.workloads(operation__exact=operation.value, standing=standing.value),
+                    )
+                    for standing in STANDING_CSS
+                    if (number := numbers[operation].get(standing, 0))
+                ),
+            )
+            for operation in Operation
+        ],
+    )
+
+
+def failures(cycles: Rows, span: Span, now: datetime, place: Place) -> BarChart:
+    since = span.since(now)
+    return BarChart(
+        key="failures",
+        title=_("What failed, by cause"),
+        good=_("No cycle failed."),
+        bars=[
+            _of_code(part, place.cycles(error_code=part.key, **_since(since)))
+            for part in figures.failures_by_code(cycles, since)
+        ],
+    )
+
+
+def failing_mailboxes(cycles: Rows, span: Span, now: datetime, place: Place) -> BarChart:
+    since = span.since(now)
+    return BarChart(
+        key="failing",
+        title=_("Mailboxes with most failed cycles"),
+        good=_("No cycle failed."),
+        bars=[
+            Bar(
+                part.words,
+                (
+                    Piece(
+                        part.number,
+                        "is-bad",
+                        url=Place().cycles(
+                            mailbox__id__exact=part.key, process_result__exact=0, **_since(since)
+                        ),
+                    ),
+                ),
+                url=reverse("admin:mailboxes_mailbox_change", args=[part.key]),
+            )
+            for part in figures.failing_mailboxes(cycles, since)
+        ],
+    )
+
+
+def disabled(workloads: Rows, now: datetime, place: Place) -> BarChart:
+    since = now - DAY
+    return BarChart(
+        key="disabled",
+        title=_("Disabled in the last 24 hours"),
+        good=_("No workload was disabled."),
+        bars=[
+            _of_code(part, place.workloads(state_code=part.key, disabled_since=since.isoformat()))
+            for part in figures.disabled_by_code(workloads, since)
+        ],
+    )
+
+
+def _of_code(part: Part, url: str) -> Bar:
+    code = part.key or "?"
+    return Bar(
+        code, (Piece(part.number, "is-bad", url=url),), url=url, title=cause_of(code).meaning
+    )
+
+
+def pending(emails: Rows, now: datetime, place: Place) -> BarChart:
+    return BarChart(
+        key="pending",
+        title=_("Age of mail that waits to leave"),
+        good=_("Nothing waits."),
+        bars=[
+            Bar(words, (Piece(number, css, url=place.emails(waiting=group)),))
+            for group, (words, number, css) in enumerate(
+                zip(AGE_WORDS, figures.pending_by_age(emails, now), AGE_CSS, strict=True)
+            )
+        ],
+    )
+
+
+# -- what a page shows
+
+
+def of_site(
+    workloads: Rows | None, cycles: Rows | None, emails: Rows | None, span: Span, now: datetime
+) -> "Charts":
+    """All that its reader may see; None: not even the list."""
+    place = Place()
+    bars = []
+    if workloads is not None:
+        bars += [by_standing(workloads, place), disabled(workloads, now, place)]
+    if cycles is not None:
+        bars += [failures(cycles, span, now, place), failing_mailboxes(cycles, span, now, place)]
+    if emails is not None:
+        bars.append(pending(emails, now, place))
+    return Charts(span, bars, over_time(cycles, span, now, place) if cycles is not None else [])
+
+
+def of_profile(
+    workloads: Rows, cycles: Rows, emails: Rows, key: Any, span: Span, now: datetime
+) -> "Charts":
+    place = Place.profile(key)
+    bars = [
+        by_standing(workloads, place),
+        disabled(workloads, now, place),
+        failures(cycles, span, now, place),
+        failing_mailboxes(cycles, span, now, place),
+        pending(emails, now, place),
+    ]
+    return Charts(span, bars, over_time(cycles, span, now, place))
+
+
+def of_mailbox(cycles: Rows, emails: Rows, key: Any, span: Span, now: datetime) -> "Charts":
+    """Only those in which there is something."""
+    place = Place.mailbox(key)
+    bars = [failures(cycles, span, now, place), pending(emails, now, place)]
+    drawn = over_time(cycles, span, now, place)
+    return Charts(
+        span,
+        [chart for chart in bars if not chart.empty],
+        [chart for chart in drawn if not chart.empty],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """The charts of a page, and how far they look back."""
+
+    span: Span
+    bars: Sequence[BarChart]
+    drawn: Sequence[Chart]
+    spans: Sequence[Span] = SPANS
+
+    @property
+    def any(self) -> bool:
+        return bool(self.bars or self.drawn)
