@@ -141,13 +141,16 @@ def tell(moments: Iterable[Moment], user: Any, page: str) -> list[Told]:
 def _line(change: Change, names: Mapping[tuple[type[Model], str], str]) -> Line:
     label = capfirst(str(change.field.verbose_name if change.field else change.name))
     if change.hidden:
-        words = SECRET_WORDS.get((bool(change.before), bool(change.after)), _("changed"))
-        return Line(label, "", "", str(words))
+        return Line(label, "", "", secret_words(change.before, change.after))
     return Line(
         label,
         in_words(change.field, change.before, change.was, names),
         in_words(change.field, change.after, change.became, names),
     )
+
+
+def secret_words(before: str | None, after: str | None) -> str:
+    return str(SECRET_WORDS.get((bool(before), bool(after)), _("changed")))
 
 
 def in_words(

@@ -3,6 +3,7 @@
 from mailboxes.admin.addressing import AddressForm, TakeOverForm, WithAddress, taken_in
 from mailboxes.admin.alerts import LEVEL_KIND, AddressScreen, AlertScreen, OpenFilter
 from mailboxes.admin.cells import APPROVAL_KIND, approval_badge, mailbox_link
+from mailboxes.admin.changes import ChangeScreen
 from mailboxes.admin.mailboxes import KindFilter, MailboxScreen
 from mailboxes.admin.organization import OrganizationScreen
 from mailboxes.admin.profiles import ProfileForm, ProfileScreen
@@ -23,6 +24,7 @@ __all__ = [
     "AddressForm",
     "AddressScreen",
     "AlertScreen",
+    "ChangeScreen",
     "GroupScreen",
     "KindFilter",
     "MailboxScreen",

@@ -78,7 +78,14 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Shared addresses"), "conflicts"),
         ),
     ),
-    (_("Settings"), ((_("Organization"), "mailboxes.Organization"),)),
+    (
+        _("Settings"),
+        (
+            (_("All settings"), "settings"),
+            (_("Organization"), "mailboxes.Organization"),
+            (_("What was changed"), "mailboxes.ConfigurationChange"),
+        ),
+    ),
 )
 
 #: The rows behind the scenes; folded away.
@@ -108,6 +115,7 @@ PAGES = {
     "conflicts": "mailboxes.EmailSearch",
     "calendar": "activities.Appointment",
     "directions": "serversync.UserQuery",
+    "settings": "mailboxes.Organization",
 }
 
 

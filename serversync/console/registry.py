@@ -27,6 +27,7 @@ from activities.models import (
 )
 from mailboxes import admin as mailboxes
 from mailboxes.models import (
+    ConfigurationChange,
     EmailSearch,
     EmailServerProfile,
     Mailbox,
@@ -99,6 +100,7 @@ SCREENS = {
     Team: mailboxes.TeamScreen,
     Group: mailboxes.GroupScreen,
     Organization: OrganizationConsole,
+    ConfigurationChange: mailboxes.ChangeScreen,
     TraceLog: AlertConsole,
     EmailSearch: mailboxes.AddressScreen,
     MailboxTrackingFolder: FolderRuleConsole,

@@ -13,6 +13,7 @@ from mailboxes.redirect import redirect_address
 from serversync.console import (
     actquestions,
     actwhy,
+    allsettings,
     balance,
     calendar,
     conflicts,
@@ -51,6 +52,7 @@ class ConsoleSite(admin.AdminSite):
             *balance.urls(self),
             *conflicts.urls(self),
             *calendar.urls(self),
+            *allsettings.urls(self),
             *whatif.urls(self),
             *actquestions.urls(self),
             *actwhy.urls(self),
