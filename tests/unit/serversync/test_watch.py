@@ -1,10 +1,13 @@
 """Which mailboxes are listened to, when a failed one is tried again, and how a burst becomes one run."""
 
+import os
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 
 from serversync.due import RETRY_CAP
+from serversync.supervisor import PULSE_FD, Pulse
 from serversync.watch.choice import (
     PERMANENT_SECONDS,
     SETTLED_SECONDS,
@@ -18,6 +21,7 @@ from serversync.watch.choice import (
     pause_after,
     share,
 )
+from serversync.watch.supervision import LIMITS, signs_of_life
 
 
 def candidate(account: str = "", cap: int = 4) -> Candidate:
@@ -126,3 +130,41 @@ class TestBursts:
             bursts.note([str(number)], number * 10.0)
             bursts.told([str(number)], number * 10.0)
         assert len(bursts._told) == 1
+
+
+class TestSignsOfLife:
+    @pytest.fixture
+    def pipe(self, monkeypatch):
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        monkeypatch.setenv(PULSE_FD, str(write))
+        yield read
+        os.close(read)
+        os.close(write)
+
+    def test_who_goes_round_is_left_alone_and_who_hangs_is_restarted(self, pipe):
+        now = 100.0
+        tell = signs_of_life(lambda: now)
+        pulse = Pulse(LIMITS, now)
+        for _ in range(600):
+            now += 0.5
+            tell()
+            with suppress(BlockingIOError):
+                pulse.hear(os.read(pipe, 4096), now)
+            if pulse.wants_beat(now):
+                pulse.sent_beat(now)
+            assert not pulse.complaint(now)
+        hung_at = now
+        while not pulse.complaint(now):
+            now += 1.0
+            if pulse.wants_beat(now):
+                pulse.sent_beat(now)
+        assert now - hung_at <= LIMITS.beat + LIMITS.stall + 2
+
+    def test_one_a_second_is_enough(self, pipe):
+        now = 100.0
+        tell = signs_of_life(lambda: now)
+        for _ in range(50):
+            tell()
+            now += 0.1
+        assert len(os.read(pipe, 4096)) <= 7
