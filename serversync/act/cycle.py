@@ -57,6 +57,7 @@ def _cycle(run: ActRun) -> None:
         marker.check(run)
     noting.read_server(run)
     noting.read_store(run)
+    noting.read_files(run)
     if run.pending:
         _work(run)
     if run.is_first and _is_through(run):

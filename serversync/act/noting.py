@@ -31,6 +31,8 @@ from serversync.act.work import key_of
 from serversync.models import ActState, ExchangeSyncIdMapping, ItemFolderCursor
 
 PAGE = 500  # changes asked for at once, of either side
+FILES_PAGE = 100  # pairs of which files are looked at in one cycle because that was switched on
+ALL = UUID(int=2**128 - 1)
 LOOK_EVERY = timedelta(hours=1)  # time alone changes what "the next 30 days" finds
 NOTED = [
     "from_crm_change_type",
@@ -290,6 +292,32 @@ def _note_matches(run: ActRun, keys: Iterable[UUID]) -> None:
             found = set(run.filters.matching(table, candidates))
             _link_again(run, found)
             _link_new(run, table, found)
+
+
+def read_files(run: ActRun) -> None:
+    """Appointments that were linked before files were switched on are noted, page by page, and their files are
+    carried over like any others (R6.34). Newest notes come last, so that nobody's change waits for them."""
+    state, done = run.state, run.state.files_noted_to
+    if not run.settings.attachments:
+        if done is not None:
+            _files_noted(state, None)
+        return
+    if done == ALL:
+        return
+    pairs = run.links().filter(state=LinkState.LINKED, object_type_code=Table.APPOINTMENT)
+    later = pairs if done is None else pairs.filter(pk__gt=done)
+    with run.timed("note"), run.writing():
+        page = list(later.order_by("pk").values_list("pk", flat=True)[:FILES_PAGE])
+        quiet = pairs.filter(pk__in=page, from_crm_change_type=ChangeType.NONE)
+        noted = _mark(quiet, from_crm_change_type=ChangeType.AGAIN, modified_on=run.clock())
+        _files_noted(state, page[-1] if len(page) == FILES_PAGE else ALL)
+    run.pending |= bool(noted)
+    run.result.more |= len(page) == FILES_PAGE
+
+
+def _files_noted(state: ActState, to: UUID | None) -> None:
+    state.files_noted_to = to
+    state.save(update_fields=["files_noted_to"])
 
 
 def _by_table(keys: set[UUID]) -> dict[Table, set[UUID]]:

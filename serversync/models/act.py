@@ -54,6 +54,15 @@ class ActState(models.Model):
         help_text=_("The first look was approved, or there was nothing to ask."),
     )
     folders_read_at = models.DateTimeField(_("folders read"), null=True, blank=True)
+    files_noted_to = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_(
+            "Since attachments were switched on, files of pairs up to this one were looked at; empty while they "
+            "are off (R6.34)."
+        ),
+    )
     marker_checked_at = models.DateTimeField(
         _("organization checked"), null=True, blank=True, help_text=_("R6.60")
     )

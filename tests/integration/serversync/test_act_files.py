@@ -11,7 +11,7 @@ from activities.recyclebin import restore
 from mailboxes.models import Organization
 from mailboxes.protocols.errors import ActionRefused, ConnectionLost, MessageError
 from mailboxes.protocols.items import CALENDAR, ItemFile, Outcome, WrittenItem
-from serversync.act import files, undo
+from serversync.act import files, noting, undo
 from serversync.act.choices import RevisionSide
 from serversync.console.acthappened import happened
 from tests.factories.activities import RecurringAppointmentMasterFactory
@@ -101,6 +101,49 @@ def test_off_by_default():
     attached(made)
     ada.quiet()
     assert there(ada, made) == {}
+
+
+@pytest.fixture
+def pages_of_two(monkeypatch):
+    monkeypatch.setattr(noting, "FILES_PAGE", 2)
+
+
+def switched(on: bool) -> None:
+    organization(is_appointment_attachment_sync_enabled=on)
+
+
+@pytest.mark.rule("R6.34")
+@pytest.mark.usefixtures("pages_of_two")
+def test_what_was_linked_before_it_was_switched_on_follows_page_by_page(ada):
+    switched(False)
+    made = [appointment(ada) for _number in range(3)]
+    ada.quiet()
+    for one in made:
+        attached(one)
+        ada.account.attach(item_of(ada, one).id, PLAN)
+    ada.quiet()
+    switched(True)
+    assert ada.cycle().more
+    assert sorted(len(there(ada, one)) for one in made) == [1, 2, 2]
+    assert sorted(len(here(one)) for one in made) == [1, 2, 2]
+
+    assert not ada.cycle().more
+    ada.quiet()
+    assert all(set(there(ada, one)) == here(one) == {"list.txt", "plan.txt"} for one in made)
+
+
+@pytest.mark.rule("R6.34")
+def test_what_changed_while_it_was_off_follows_when_it_is_on_again(ada):
+    made = appointment(ada)
+    ada.quiet()
+    switched(False)
+    attached(made)
+    ada.quiet()
+    assert there(ada, made) == {}
+    switched(True)
+    ada.quiet()
+
+    assert there(ada, made) == {"list.txt": b"List"}
 
 
 @pytest.mark.rule("R6.34")
