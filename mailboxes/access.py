@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
-from django.db.models import IntegerField, Model, Q, QuerySet, Value
+from django.db.models import Exists, IntegerField, Model, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
+from mailboxes.alerts import OUTAGE
 from mailboxes.choices import QueueViewType, Reach
 from mailboxes.models import (
     ConfigurationChange,
@@ -296,8 +297,27 @@ def _alerts(asker: Asker) -> Q:
     (R8.16)."""
     if not asker.viewing and asker.reach is None:
         return NOTHING
-    return Q(regarding_mailbox__in=asker.seen(Mailbox)) | Q(
+    seen = Q(regarding_mailbox__in=asker.seen(Mailbox)) | Q(
         regarding_profile__in=asker.seen(EmailServerProfile)
+    )
+    return seen | _of_their_server(asker) if asker.viewing else seen
+
+
+def _of_their_server(asker: Asker) -> Q:
+    """What is wrong with the server of a mailbox, for whoever it serves or who owns it, where the organization
+    says so (R8.14); not what is told there of other mailboxes."""
+    served = Mailbox.objects.filter(
+        Q(owning_user=asker.user.pk)
+        | Q(owning_team__in=asker.teams)
+        | Q(regarding_user=asker.user.pk)
+        | Q(regarding_queue__in=asker.queues),
+        email_server_profile__isnull=False,
+    )
+    told = Organization.objects.filter(notify_mailbox_owner_of_email_server_level_alerts=True)
+    return Q(
+        Exists(told),
+        regarding_profile__in=served.values("email_server_profile"),
+        object_key__in=["", OUTAGE],
     )
 
 

@@ -1,7 +1,8 @@
-"""Raises and clears alerts (R8.10-R8.13). The only writer of TraceLog.
+"""Raises, clears and snoozes alerts (R8.10-R8.13, R10.4). The only writer of TraceLog.
 
 An alert is one condition of one mailbox or profile, perhaps about one object. While it is open, a
-repeat updates it; clearing closes it, and the next occurrence opens a new one.
+repeat updates it; clearing closes it, and the next occurrence opens a new one. A snoozed one is
+open, and off the wall.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet, Value
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 from django.utils import translation
 
@@ -19,6 +20,19 @@ from mailboxes.conditions import Condition, Scope, explain
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser, TraceLog
 
 Subject = Mailbox | EmailServerProfile
+
+#: What stays of snoozing if an alert is raised again with this level.
+_NOT_WORSE = {
+    level: Case(When(level__gte=int(level), then=F("snoozed_until")), default=Value(None))
+    for level in TraceLevel
+}
+
+#: How a badge of each level looks.
+LEVEL_KIND = {
+    TraceLevel.INFORMATION: "info",
+    TraceLevel.WARNING: "warn",
+    TraceLevel.ERROR: "bad",
+}
 
 OUTAGE = "outage"  # object key of a profile's one alert about all of its mailboxes (R8.5)
 
@@ -51,6 +65,7 @@ def raise_alert(
     again = _open(subject_key=str(subject.pk), code=code, object_key=object_key).update(
         occurrences=F("occurrences") + 1,
         level=Greatest(F("level"), Value(int(level))),
+        snoozed_until=_NOT_WORSE[level],
         modified_on=now,
         modified_by=actor,
         **values,
@@ -232,6 +247,24 @@ def clear_alerts(
         keys = [object_key] if isinstance(object_key, str) else list(object_key)
         wanted &= Q(object_key__in=keys)
     return TraceLog.objects.filter(wanted, closed_on__isnull=True).update(closed_on=now)
+
+
+def awake(now: datetime) -> Q:
+    """Condition on alerts that are on the wall: open, and not snoozed."""
+    return Q(closed_on__isnull=True) & (Q(snoozed_until__isnull=True) | Q(snoozed_until__lte=now))
+
+
+def snooze(
+    alerts: "QuerySet[TraceLog]", until: datetime | None, *, by: SystemUser | None, now: datetime
+) -> int:
+    """Take open alerts off the wall until then; None puts them back. One statement.
+
+    They come back by themselves then, or if one gets worse: whoever snoozed a warning did not mean the error
+    that it became.
+    """
+    return alerts.filter(closed_on__isnull=True).update(
+        snoozed_until=until, snoozed_by=by, modified_on=now, modified_by=by
+    )
 
 
 def is_recorded(level: TraceLevel, organization: Organization) -> bool:

@@ -1,7 +1,7 @@
 """Screens for what this room knows. The console subclasses some of them and registers all."""
 
 from mailboxes.admin.addressing import AddressForm, TakeOverForm, WithAddress, taken_in
-from mailboxes.admin.alerts import LEVEL_KIND, AddressScreen, AlertScreen, OpenFilter
+from mailboxes.admin.alerts import AddressScreen, AlertScreen, OpenFilter
 from mailboxes.admin.cells import APPROVAL_KIND, approval_badge, mailbox_link
 from mailboxes.admin.changes import ChangeScreen
 from mailboxes.admin.mailboxes import KindFilter, MailboxScreen
@@ -20,7 +20,6 @@ from mailboxes.screens import by
 
 __all__ = [
     "APPROVAL_KIND",
-    "LEVEL_KIND",
     "AddressForm",
     "AddressScreen",
     "AlertScreen",

@@ -1,9 +1,11 @@
 """Alerts, and the index of addresses."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -12,27 +14,25 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from mailboxes import access, alerts
+from mailboxes.alerts import LEVEL_KIND
 from mailboxes.causes import cause_of
 from mailboxes.choices import Operation, TraceLevel
-from mailboxes.models import (
-    TraceLog,
-)
+from mailboxes.models import EmailServerProfile, TraceLog
 from mailboxes.screens import (
     EMPTY,
     ReadOnlyScreen,
+    actor_of,
     badge,
     link,
     moment,
 )
 
-LEVEL_KIND = {
-    TraceLevel.INFORMATION: "info",
-    TraceLevel.WARNING: "warn",
-    TraceLevel.ERROR: "bad",
-}
-
 #: Alerts about one workload of a mailbox name it in their object.
 WORKLOADS = {operation.name.lower(): operation.label for operation in Operation}
+
+
+DETAILS = _("Details")
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -42,7 +42,7 @@ class OpenFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("cleared", _("Cleared")), ("all", _("All"))]
+        return [("snoozed", _("Snoozed")), ("cleared", _("Cleared")), ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Any:
         everything, *others = super().choices(changelist)
@@ -50,20 +50,47 @@ class OpenFilter(admin.SimpleListFilter):
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
-        if self.value() == "all":
+        now = timezone.now()
+        chosen = {
+            "all": Q(),
+            "cleared": Q(closed_on__isnull=False),
+            "snoozed": Q(closed_on__isnull=True, snoozed_until__gt=now),
+        }
+        return queryset.filter(chosen.get(self.value() or "", alerts.awake(now)))
+
+
+class ServerFilter(admin.SimpleListFilter):
+    """Alerts of a server, and of the mailboxes there."""
+
+    title = _("server profile")
+    parameter_name = "server"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        rows = access.visible_to(request.user, EmailServerProfile.objects.all())
+        found = [(str(pk), name) for pk, name in rows.order_by("name").values_list("pk", "name")]
+        asked = self.used_parameters.get(self.parameter_name)
+        return found or ([(str(asked), asked)] if asked else [])
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any] | None":
+        if not self.value():
             return queryset
-        return queryset.filter(closed_on__isnull=self.value() != "cleared")
+        try:
+            profile = UUID(str(self.value()))
+        except ValueError:
+            return queryset.none()
+        of_mailboxes = Q(regarding_mailbox__email_server_profile=profile)
+        return queryset.filter(of_mailboxes | Q(regarding_profile=profile))
 
 
 class AlertScreen(ReadOnlyScreen):
     open_to_all = True
     list_display = ["condition", "level_badge", "subject", "code", "occurrences", "seen"]
-    list_filter = [OpenFilter, "level", "code"]
+    list_filter = [OpenFilter, "level", "code", ServerFilter]
     list_select_related = ["regarding_mailbox", "regarding_profile"]
     search_fields = ["code", "text", "regarding_mailbox__name", "regarding_profile__name"]
     list_display_links = ["condition"]
     ordering = ["-last_seen_on"]
-    actions = ["clear"]
+    actions = ["clear", "snooze_day", "snooze_week", "wake"]
     fieldsets = [
         (
             None,
@@ -76,11 +103,11 @@ class AlertScreen(ReadOnlyScreen):
             _("Times"),
             {
                 "description": _("A repeat updates the open alert in place of adding another."),
-                "fields": ["occurrences", "created_on", "last_seen_on", "closed_on"],
+                "fields": ["occurrences", "created_on", "last_seen_on", "snoozed", "closed_on"],
             },
         ),
         (
-            _("Details"),
+            DETAILS,
             {
                 "description": _("As the engine noted it when it happened."),
                 "classes": ["collapse"],
@@ -88,6 +115,20 @@ class AlertScreen(ReadOnlyScreen):
             },
         ),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """`opens`: whether the profile that it is about may be looked at."""
+        profiles = EmailServerProfile.objects.filter(pk=OuterRef("regarding_profile"))
+        opens = Exists(access.visible_to(request.user, profiles))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(opens=opens)
+        return rows
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What the engine noted names other mailboxes of a server, which its own people may not see (R8.14)."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is None or obj.regarding_profile_id is None or getattr(obj, "opens", False):
+            return shown
+        return [each for each in shown if each[0] != DETAILS]
 
     @admin.display(description=_("what happened"), ordering="code")
     def condition(self, alert: TraceLog) -> SafeString:
@@ -112,12 +153,27 @@ class AlertScreen(ReadOnlyScreen):
         record = alert.regarding_object
         if record is None:
             return EMPTY
+        if alert.regarding_profile_id and not getattr(alert, "opens", False):
+            return str(record)
         name = record._meta.model_name
         return link(reverse(f"admin:mailboxes_{name}_change", args=[record.pk]), record)
 
     @admin.display(description=_("level"), ordering="level")
     def level_badge(self, alert: TraceLog) -> SafeString:
-        return badge(alert.get_level_display(), LEVEL_KIND[TraceLevel(alert.level)])
+        level = badge(alert.get_level_display(), LEVEL_KIND[TraceLevel(alert.level)])
+        if not (alert.is_open and alert.is_snoozed(timezone.now())):
+            return level
+        return format_html("{} {}", level, badge(_("snoozed"), "quiet"))
+
+    @admin.display(description=_("snoozed"))
+    def snoozed(self, alert: TraceLog) -> SafeString | str:
+        if not (alert.is_open and alert.is_snoozed(timezone.now())):
+            return EMPTY
+        return format_html(
+            str(_("{until}, by {who}; it comes back earlier if it gets worse")),
+            until=moment(alert.snoozed_until),
+            who=alert.snoozed_by or EMPTY,
+        )
 
     @admin.display(description=_("last seen"), ordering="last_seen_on")
     def seen(self, alert: TraceLog) -> SafeString | str:
@@ -142,6 +198,36 @@ class AlertScreen(ReadOnlyScreen):
             % {"count": done},
             messages.SUCCESS if done else messages.WARNING,
         )
+
+    @admin.action(description=_("Snooze for a day"))
+    def snooze_day(self, request: HttpRequest, queryset: "QuerySet[TraceLog]") -> None:
+        self.snooze(request, queryset, timedelta(days=1))
+
+    @admin.action(description=_("Snooze for a week"))
+    def snooze_week(self, request: HttpRequest, queryset: "QuerySet[TraceLog]") -> None:
+        self.snooze(request, queryset, timedelta(weeks=1))
+
+    @admin.action(description=_("End snoozing"))
+    def wake(self, request: HttpRequest, queryset: "QuerySet[TraceLog]") -> None:
+        self.snooze(request, queryset, None)
+
+    def snooze(
+        self, request: HttpRequest, queryset: "QuerySet[TraceLog]", lasting: timedelta | None
+    ) -> None:
+        """Needs what clearing needs: both take an alert off everybody's wall."""
+        if self.missing(request, "delete"):
+            return
+        chosen = self.within_reach(request, queryset, "delete")
+        now = timezone.now()
+        until = None if lasting is None else now + lasting
+        done = alerts.snooze(chosen, until, by=actor_of(request), now=now)
+        words = (
+            ngettext("%(count)d alert is back.", "%(count)d alerts are back.", done)
+            if until is None
+            else ngettext("Snoozed %(count)d alert.", "Snoozed %(count)d alerts.", done)
+        )
+        kind = messages.SUCCESS if done else messages.WARNING
+        self.message_user(request, words % {"count": done}, kind)
 
 
 class AddressScreen(ReadOnlyScreen):

@@ -1,5 +1,8 @@
 """TraceLog: the alerts wall. Written by `mailboxes.alerts` only."""
 
+from datetime import datetime
+
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -56,6 +59,20 @@ class TraceLog(Record, Stamped):
     occurrences = models.PositiveIntegerField(_("times"), default=1)
     last_seen_on = models.DateTimeField(_("last seen"))
     closed_on = models.DateTimeField(_("cleared"), null=True, blank=True)
+    snoozed_until = models.DateTimeField(
+        _("snoozed until"),
+        null=True,
+        blank=True,
+        help_text=_("Ours: off the wall until then, or until it gets worse (R10.4)."),
+    )
+    snoozed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("snoozed by"),
+    )
 
     class Meta:
         verbose_name = _("alert")
@@ -83,6 +100,9 @@ class TraceLog(Record, Stamped):
     @property
     def is_open(self) -> bool:
         return self.closed_on is None
+
+    def is_snoozed(self, now: datetime) -> bool:
+        return self.snoozed_until is not None and self.snoozed_until > now
 
     @property
     def regarding_object(self) -> Mailbox | EmailServerProfile | None:

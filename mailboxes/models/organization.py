@@ -395,7 +395,12 @@ class Organization(Record, Stamped):
     generate_alerts_for_warnings = models.BooleanField(_("alerts for warnings"), default=False)
     generate_alerts_for_information = models.BooleanField(_("alerts for information"), default=True)
     notify_mailbox_owner_of_email_server_level_alerts = models.BooleanField(
-        _("mailbox owners see alerts of the server"), default=False, help_text=_("R8.14")
+        _("mailbox owners see alerts of the server"),
+        default=False,
+        help_text=_(
+            "Whom a mailbox serves sees what is wrong with its server. Whoever may look at the profile "
+            "always does (R8.14)."
+        ),
     )
     trace_log_maximum_age_in_days = models.PositiveIntegerField(_("keep alerts (days)"), default=90)
     enable_sss_item_level_monitoring = models.BooleanField(
@@ -600,7 +605,6 @@ class Organization(Record, Stamped):
     #: Settings that can be set and change nothing yet; the page says so (appendix A).
     NOT_BUILT: ClassVar[frozenset[str]] = frozenset(
         {
-            "notify_mailbox_owner_of_email_server_level_alerts",
             "enable_sss_item_level_monitoring",
         }
     )

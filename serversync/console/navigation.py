@@ -33,7 +33,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Synchronized items"), "serversync.ExchangeSyncIdMapping"),
             (_("Waiting for approval"), "serversync.ParkedBatch"),
             (_("Decisions"), "act_questions"),
-            (_("Alerts"), "mailboxes.TraceLog"),
+            (_("Alerts"), "alert_groups"),
         ),
     ),
     (
@@ -110,6 +110,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 PAGES = {
     "balance": "serversync.SyncItem",
     "quarantine": "serversync.SyncItem",
+    "alert_groups": "mailboxes.TraceLog",
     "what_if": "serversync.SyncItem",
     "act_questions": "serversync.ExchangeSyncIdMapping",
     "conflicts": "mailboxes.EmailSearch",

@@ -13,6 +13,7 @@ from mailboxes.redirect import redirect_address
 from serversync.console import (
     actquestions,
     actwhy,
+    alertgroups,
     allsettings,
     balance,
     calendar,
@@ -49,6 +50,7 @@ class ConsoleSite(admin.AdminSite):
             *live.urls(self),
             *signin.urls(self),
             *quarantine.urls(self),
+            *alertgroups.urls(self),
             *balance.urls(self),
             *conflicts.urls(self),
             *calendar.urls(self),

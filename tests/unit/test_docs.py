@@ -272,7 +272,11 @@ def test_setting_that_nothing_reads_is_said_not_to_act():
     read = {
         row.field
         for row in settings_rows()
-        if re.search(rf'\.{row.field}\b|effective\(\s*"{row.field}"|switch = "{row.field}"', code)
+        if re.search(
+            rf'\.{row.field}\b|effective\(\s*"{row.field}"|switch = "{row.field}"'
+            rf"|filter\({row.field}=",
+            code,
+        )
     }
 
     assert {row.field for row in settings_rows() if row.acts} == read

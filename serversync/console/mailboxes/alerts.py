@@ -5,67 +5,35 @@ from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from mailboxes import services
 from mailboxes.admin import AlertScreen
-from mailboxes.models import TraceLog
-from serversync import quarantine
-from serversync.act import batches, guard
-from serversync.act.byhand import ALERTS
-from serversync.act.records import keys_in
+from serversync.console.alertlinks import cure_of
 from serversync.console.deeds import Deed, Deeds
-from serversync.console.navigation import in_doubt
-from tracking import hooks
-from tracking.choices import HookState
 
 
 class AlertConsole(Deeds, AlertScreen):
     """With a link to the page that cures, where there is one."""
 
     change_form_template = "admin/mailboxes/tracelog/change_form.html"
-    deeds = (Deed("clear", _("Clear this alert"), main=True),)
+    deeds = (
+        Deed("clear", _("Clear this alert"), main=True),
+        Deed("snooze_day", _("Snooze for a day")),
+        Deed("snooze_week", _("Snooze for a week")),
+        Deed("wake", _("End snoozing")),
+    )
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
         """Where the cure has a button of its own, that is what one wants to do."""
         if not obj.is_open:
             return []
-        return [replace(deed, main=cure_of(obj) is None) for deed in self.deeds]
+        hidden = {"snooze_day", "snooze_week"} if obj.is_snoozed(timezone.now()) else {"wake"}
+        shown = [deed for deed in self.deeds if deed.name not in hidden]
+        return [replace(deed, main=deed.main and cure_of(obj) is None) for deed in shown]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
         alert = kw.get("obj")
         if alert is not None and alert.is_open:
             context["cure"] = cure_of(alert)
         return super().render_change_form(request, context, *args, **kw)
-
-
-#: Conditions that wait for somebody to approve a batch, which they are about.
-WAITING = (batches.ALERT, guard.STOPPED)
-#: Conditions that left a learned limit behind.
-LEARNED = ("SendingTooFast", "ErrorSubmissionQuotaExceeded")
-
-
-def cure_of(alert: TraceLog) -> tuple[str, Any] | None:
-    """Where to go, and what to do there."""
-    if alert.code in services.CURED_BY_SIGN_IN and alert.regarding_mailbox_id:
-        return reverse("admin:sign_in", args=[alert.regarding_mailbox_id]), _("Connect the mailbox")
-    if alert.code == quarantine.ALERT and alert.regarding_mailbox_id:
-        page = reverse("admin:quarantine")
-        return f"{page}?mailbox={alert.regarding_mailbox_id}", _("Open the quarantine")
-    if alert.code == "DeliveryUnknown":
-        return f"{in_doubt()}&mailbox__id__exact={alert.regarding_mailbox_id}", _(
-            "Say what became of it"
-        )
-    if alert.code in WAITING:
-        return reverse("admin:serversync_parkedbatch_change", args=[alert.object_key]), _(
-            "Look at what would happen"
-        )
-    if alert.code in ALERTS.values() and (keys := keys_in([alert.object_key])):
-        return reverse("admin:act_question", args=keys), _("Answer it")
-    if alert.code in LEARNED and alert.regarding_mailbox_id:
-        return reverse("admin:serversync_learnedlimit_changelist"), _("Look at what was learned")
-    if alert.code == hooks.CODE:
-        page = reverse("admin:tracking_hookrun_changelist")
-        return f"{page}?state__exact={HookState.FAILED}", _("Look at the hook runs")
-    return None

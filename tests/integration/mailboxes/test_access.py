@@ -1,5 +1,7 @@
 """Who sees and changes which rows."""
 
+from uuid import uuid4
+
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.contrib.sessions.models import Session
@@ -7,7 +9,7 @@ from django.db.models import Q
 
 from mailboxes import access
 from mailboxes.access import may, may_read_content, reach_of, rows, visible_to
-from mailboxes.alerts import raise_alert
+from mailboxes.alerts import OUTAGE, raise_alert
 from mailboxes.choices import QueueViewType, Reach
 from mailboxes.models import (
     EmailSearch,
@@ -227,6 +229,34 @@ def test_alerts_go_with_their_mailbox_or_profile():
     assert seen(user, TraceLog, "delete") == set()
     group_of(user, "delete_tracelog", reach=Reach.OWN)
     assert len(seen(user, TraceLog, "delete")) == 2
+
+
+@pytest.mark.rule("R8.14")
+@pytest.mark.parametrize("told", [False, True])
+def test_owners_of_mailboxes_see_alerts_of_their_server_only_if_the_organization_says_so(told):
+    owner, member, stranger = SystemUserFactory(), SystemUserFactory(), SystemUserFactory()
+    admin = SystemUserFactory()
+    group_of(admin, "view_emailserverprofile", reach=Reach.ALL)
+    profile, other = EmailServerProfileFactory(), EmailServerProfileFactory()
+    queue = QueueFactory(members=[member])
+    Mailbox.objects.filter(pk__in=[owner.default_mailbox.pk, queue.default_mailbox.pk]).update(
+        email_server_profile=profile
+    )
+    site = organization(notify_mailbox_owner_of_email_server_level_alerts=told)
+    common = {"now": owner.created_on, "organization": site}
+    raise_alert(profile, "CertificateRejected", object_key=OUTAGE, **common)
+    raise_alert(profile, "ClientSecretEndsSoon", **common)
+    raise_alert(other, "CertificateRejected", object_key=OUTAGE, **common)
+    # What is told on the profile of one mailbox names that one: nobody else's business.
+    raise_alert(profile, "InvalidCredentials", object_key=str(uuid4()), **common)
+
+    of_the_server = {"CertificateRejected", "ClientSecretEndsSoon"} if told else set()
+    for user in (owner, member):
+        assert {alert.code for alert in seen(user, TraceLog)} == of_the_server
+        assert all(alert.regarding_profile == profile for alert in seen(user, TraceLog))
+        assert seen(user, TraceLog, "delete") == set()
+    assert seen(stranger, TraceLog) == set()
+    assert len(seen(admin, TraceLog)) == 4
 
 
 def test_the_organization_and_the_address_index_are_for_those_with_the_permission():

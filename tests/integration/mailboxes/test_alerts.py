@@ -8,11 +8,13 @@ from django.db import connection
 from django.utils import translation
 
 from mailboxes.alerts import (
+    awake,
     clear_alerts,
     clear_outage,
     raise_alert,
     raise_outage,
     shown_text,
+    snooze,
 )
 from mailboxes.choices import TraceLevel
 from mailboxes.models import TraceLog
@@ -263,3 +265,52 @@ def test_the_reader_sees_an_alert_in_his_own_language_and_the_store_in_the_sites
         alert = TraceLog.objects.get()
         assert shown_text(alert)
     assert alert.text == shown_text(alert)
+
+
+# -- snoozing
+
+
+def on_the_wall(now) -> set[str]:
+    return set(TraceLog.objects.filter(awake(now)).values_list("code", flat=True))
+
+
+@pytest.mark.rule("R10.4")
+def test_a_snoozed_alert_is_off_the_wall_until_its_time_is_over():
+    user = SystemUserFactory()
+    raise_alert(user.default_mailbox, "InvalidCredentials", now=NOW)
+
+    assert snooze(TraceLog.objects.all(), LATER, by=user, now=NOW) == 1
+
+    assert on_the_wall(NOW) == set()
+    raise_alert(user.default_mailbox, "InvalidCredentials", now=NOW)
+    assert on_the_wall(NOW) == set(), "once more of the same is no news"
+    assert on_the_wall(LATER) == {"InvalidCredentials"}
+    alert = TraceLog.objects.get()
+    assert (alert.snoozed_by, alert.occurrences, alert.is_open) == (user, 2, True)
+
+
+@pytest.mark.rule("R10.4")
+def test_a_snoozed_alert_comes_back_as_soon_as_it_gets_worse():
+    organization(generate_alerts_for_warnings=True)
+    mailbox = SystemUserFactory().default_mailbox
+    raise_alert(mailbox, "SocketTimedOut", now=NOW)
+    snooze(TraceLog.objects.all(), LATER, by=None, now=NOW)
+
+    raise_alert(mailbox, "SocketTimedOut", now=NOW, level=TraceLevel.ERROR)
+
+    assert on_the_wall(NOW) == {"SocketTimedOut"}
+    snooze(TraceLog.objects.all(), LATER, by=None, now=NOW)
+    raise_alert(mailbox, "SocketTimedOut", now=NOW, level=TraceLevel.WARNING)
+    assert on_the_wall(NOW) == set(), "a milder repeat of a snoozed error"
+
+
+@pytest.mark.rule("R10.4")
+def test_snoozing_ends_by_hand_and_touches_no_cleared_alert():
+    mailbox = SystemUserFactory().default_mailbox
+    raise_alert(mailbox, "InvalidCredentials", now=NOW)
+    clear_alerts(mailbox, now=NOW)
+    assert snooze(TraceLog.objects.all(), LATER, by=None, now=NOW) == 0
+    raise_alert(mailbox, "InvalidCredentials", now=NOW)
+    snooze(TraceLog.objects.all(), LATER, by=None, now=NOW)
+    snooze(TraceLog.objects.all(), None, by=None, now=NOW)
+    assert on_the_wall(NOW) == {"InvalidCredentials"}
