@@ -1151,6 +1151,48 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
             "mailboxes a profile with a client of its own."
         ),
     ),
+    (
+        "AlertMailNotSent",
+        915,
+        I,
+        PROFILE,
+        _(
+            "The owner of this profile was to be told of a major event by mail, and it could not be sent."
+        ),
+        _("Look at the mailboxes; then choose a mailbox for alerts in the organization (R8.15)."),
+    ),
+    (
+        "CertificateEndsSoon",
+        916,
+        I,
+        PROFILE,
+        _("The certificate of %(host)s is valid until %(date)s (R8.19)."),
+        _("Have it renewed before: afterwards no mailbox of this profile connects."),
+    ),
+    (
+        "MailboxSilent",
+        917,
+        I,
+        MAILBOX,
+        _(
+            "This mailbox is unusually quiet: %(seen)s messages in the last %(hours)s hours, where "
+            "there are usually %(usual)s (R8.19)."
+        ),
+        _(
+            "See whether mail still reaches it: a rule on the server, a changed MX record or an alias."
+        ),
+    ),
+    (
+        "ProfileSilent",
+        918,
+        I,
+        PROFILE,
+        _(
+            "All %(count)s mailboxes of this server that usually get mail are quiet: %(seen)s messages in the "
+            "last %(hours)s hours, where there are usually %(usual)s (R8.19)."
+        ),
+        _("On a holiday nothing needs to be done; else see whether mail still reaches the server."),
+    ),
 )
 
 TABLE: Mapping[str, Condition] = {row[0]: Condition(*row) for row in _ROWS}

@@ -10,7 +10,7 @@ from django_q.models import Task
 from activities import blobs, triggers
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import daily, engine, forecasts, recount, replay, testing, testing_return
+from serversync import alertmail, daily, engine, forecasts, recount, replay, testing, testing_return
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
@@ -82,6 +82,9 @@ def decide_replay(replay_id: str) -> str:
     return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
 
 
+def tell_of_major_events() -> str:
+    """Every two minutes: mail to owners of profiles most of whose mailboxes fail (R8.15)."""
+    return alertmail.tell_of_major_events(timezone.now())
 def reconcile(recount_id: str) -> str:
     """Recount a mailbox from its server, for whoever asked."""
     asked = Recount.objects.select_related("mailbox").get(pk=recount_id)

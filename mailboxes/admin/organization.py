@@ -189,6 +189,7 @@ class OrganizationScreen(Remembered):
                     "generate_alerts_for_warnings",
                     "generate_alerts_for_information",
                     "notify_mailbox_owner_of_email_server_level_alerts",
+                    "alert_mailbox",
                     "trace_log_maximum_age_in_days",
                     "enable_sss_item_level_monitoring",
                     "exchange_sync_id_mapping_persistence_time_in_days",

@@ -402,6 +402,18 @@ class Organization(Record, Stamped):
             "always does (R8.14)."
         ),
     )
+    alert_mailbox = models.ForeignKey(
+        "mailboxes.Mailbox",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("mailbox for alerts"),
+        help_text=_(
+            "Mail about a server that fails leaves through it, unless it is on that server. Empty: a "
+            "mailbox of another server profile that works (R8.15)."
+        ),
+    )
     trace_log_maximum_age_in_days = models.PositiveIntegerField(_("keep alerts (days)"), default=90)
     enable_sss_item_level_monitoring = models.BooleanField(
         _("item monitor"), default=True, help_text=_("R8.30")

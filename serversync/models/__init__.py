@@ -11,6 +11,7 @@ from serversync.models.act import (
     ParkedChange,
     SyncRevision,
 )
+from serversync.models.alarms import ProfileAlarm
 from serversync.models.clusters import Cluster
 from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
@@ -38,6 +39,7 @@ __all__ = [
     "MailboxWatch",
     "ParkedBatch",
     "ParkedChange",
+    "ProfileAlarm",
     "Recount",
     "Replay",
     "ReplayChange",
