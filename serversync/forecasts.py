@@ -1,17 +1,24 @@
-"""What will stop soon unless somebody acts, told while there is time: sign-ins, client secrets, and
-clients that serve nearly as many accounts as their provider lets them (R1.21)."""
+"""What will stop soon unless somebody acts, told while there is time: sign-ins, client secrets,
+certificates of servers, and clients that serve nearly as many accounts as their provider lets them (R1.21)."""
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
 from mailboxes.alerts import clear_alerts, raise_alert
 from mailboxes.authorities import OAUTH_RETRIEVALS
+from mailboxes.certificates import servers_of
 from mailboxes.choices import StateCode, TraceLevel
-from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.models import (
+    EmailServerProfile,
+    Mailbox,
+    Organization,
+    ServerCertificate,
+    TraceLog,
+)
 from mailboxes.signin import SOON, Outlook, crowded_gmail_profiles, forecast
 
 #: What a forecast says, as a condition.
@@ -26,6 +33,10 @@ CONDITION = {
 NEEDS_SOMEBODY = TraceLevel.ERROR
 FORECAST = ("SignInNeeded", "SignInExpired", "SignInEndsSoon")
 
+CERTIFICATE = "CertificateEndsSoon"
+#: Days before the end of a certificate on which it is told; each of them ends a snoozing, for it got worse.
+STAGES = (30, 14, 3)
+
 _USES_TOKENS = Q(incoming_credential_retrieval__in=OAUTH_RETRIEVALS) | Q(
     use_same_settings_for_outgoing_connections=False,
     outgoing_credential_retrieval__in=OAUTH_RETRIEVALS,
@@ -39,10 +50,11 @@ def look_ahead(now: datetime) -> str:
     outlooks = _sign_ins(profiles, organization, now)
     secrets = _client_secrets(profiles, organization, now)
     crowded = _crowded(profiles, organization, now)
+    certificates = _certificates(organization, now)
     ends = sum(count for outlook, count in outlooks.items() if outlook in CONDITION)
     return (
         f"{outlooks.total()} sign-ins looked at, {ends} need somebody; {secrets} client secrets end "
-        f"soon; {crowded} clients are near their limit"
+        f"soon; {crowded} clients are near their limit; {certificates} certificates end soon"
     )
 
 
@@ -118,6 +130,64 @@ def _crowded(
         now=now,
     )
     return len(crowded)
+
+
+def _certificates(organization: Organization, now: datetime) -> int:
+    """One alert for each server of a profile; it is over once a connection has seen a newer certificate."""
+    profiles = list(EmailServerProfile.objects.filter(state_code=StateCode.ACTIVE).order_by("pk"))
+    soon = now + timedelta(days=STAGES[0])
+    ending = {
+        (row.host, row.port): row.valid_until
+        for row in ServerCertificate.objects.filter(valid_until__lte=soon)
+    }
+    servers = servers_of(profiles) if ending else {}
+    told = set()
+    for profile in profiles:
+        for host, port in sorted(servers.get(profile.pk, set()) & ending.keys()):
+            key = f"{host}:{port}"[-80:]
+            told.add((str(profile.pk), key))
+            _tell_certificate(profile, key, ending[host, port], organization, now)
+    _clear_renewed(told, now)
+    return len(told)
+
+
+def _tell_certificate(
+    profile: EmailServerProfile, key: str, ends: datetime, organization: Organization, now: datetime
+) -> None:
+    stage = stage_of(ends, now)
+    TraceLog.objects.filter(
+        subject_key=str(profile.pk),
+        code=CERTIFICATE,
+        object_key=key,
+        closed_on__isnull=True,
+        trace_parameters__stage__gt=stage,
+    ).update(snoozed_until=None)
+    raise_alert(
+        profile,
+        CERTIFICATE,
+        now=now,
+        organization=organization,
+        level=NEEDS_SOMEBODY,
+        parameters={"host": key, "date": _date(ends), "stage": stage},
+        object_key=key,
+    )
+
+
+def _clear_renewed(told: set[tuple[str, str]], now: datetime) -> None:
+    rows = TraceLog.objects.filter(code=CERTIFICATE, closed_on__isnull=True)
+    over = [
+        pk
+        for pk, *about in rows.values_list("pk", "subject_key", "object_key")
+        if tuple(about) not in told
+    ]
+    if over:
+        TraceLog.objects.filter(pk__in=over).update(closed_on=now)
+
+
+def stage_of(ends: datetime, now: datetime) -> int:
+    """The last of the stages that has begun."""
+    left = ends - now
+    return min((days for days in STAGES if left <= timedelta(days=days)), default=STAGES[0])
 
 
 def _date(when: datetime | date) -> str:

@@ -8,9 +8,10 @@ from django.utils import timezone
 from django_q.models import Task
 
 from activities import blobs, triggers
+from mailboxes import certificates
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import alertmail, daily, engine, forecasts, recount, replay, testing, testing_return
+from serversync import alertmail, daily, engine, forecasts, quiet, recount, replay, testing, testing_return
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
@@ -33,6 +34,7 @@ def dispatch() -> str:
 def work() -> str:
     """Claim and run what is due."""
     tally = engine.work()
+    certificates.keep(timezone.now())
     if tally.more:
         engine.continue_later()
     return tally.summary()
@@ -45,6 +47,7 @@ def test_mailbox(
     report = testing.test_mailbox(
         Mailbox.objects.get(pk=mailbox_id), reset_watermark=reset_watermark, take_over=take_over
     )
+    certificates.keep(timezone.now())
     return report.summary()
 
 
@@ -90,6 +93,11 @@ def reconcile(recount_id: str) -> str:
     asked = Recount.objects.select_related("mailbox").get(pk=recount_id)
     row = recount.recount(asked.mailbox, row=asked)
     return row.error or f"{row.differing} items differ"
+
+
+def look_for_silence() -> str:
+    """Hourly: find mailboxes that usually have mail by now (R8.19)."""
+    return quiet.look_for_silence(timezone.now())
 
 
 def forecast_sign_ins() -> str:

@@ -27,6 +27,7 @@ TABLE = (
     Periodic("tell of waiting mail", "serversync.jobs.tell_of_waiting", minutes=5),
     Periodic("count cycles", "serversync.jobs.count_cycles", minutes=60),
     Periodic("tell of major events", "serversync.jobs.tell_of_major_events", minutes=2),
+    Periodic("look for silence", "serversync.jobs.look_for_silence", minutes=60),
     Periodic("check addresses", "serversync.jobs.check_addresses"),
     Periodic("check changes", "serversync.jobs.check_changes"),
     Periodic("forecast sign-ins", "serversync.jobs.forecast_sign_ins"),

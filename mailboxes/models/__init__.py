@@ -2,6 +2,7 @@
 
 from mailboxes.models.alerts import TraceLog
 from mailboxes.models.base import Owned, Record, Stamped, Stateful, uuid7
+from mailboxes.models.certificates import ServerCertificate
 from mailboxes.models.endpoints import DiscoveredEndpoint
 from mailboxes.models.history import ConfigurationChange
 from mailboxes.models.mailboxes import Mailbox
@@ -22,6 +23,7 @@ __all__ = [
     "Owned",
     "Queue",
     "Record",
+    "ServerCertificate",
     "Stamped",
     "Stateful",
     "SystemUser",

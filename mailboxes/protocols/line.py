@@ -24,6 +24,7 @@ from typing import Any
 
 from cryptography import x509
 
+from mailboxes.protocols import certificates
 from mailboxes.protocols.base import ConnectionSettings, Credentials, Security
 from mailboxes.protocols.errors import (
     CertificateRejected,
@@ -545,6 +546,7 @@ def handshake(
     except OSError:
         drop(secured)
         raise
+    certificates.note(host, secured)
     return secured
 
 

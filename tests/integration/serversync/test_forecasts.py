@@ -3,10 +3,20 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from mailboxes import certificates
 from mailboxes.authorities import GMAIL_WARNING_AT, IDLE_DAYS, Issuer
 from mailboxes.choices import CredentialRetrieval, StateCode, TraceLevel
-from mailboxes.models import Mailbox, TraceLog
+from mailboxes.models import (
+    DiscoveredEndpoint,
+    EmailServerProfile,
+    Mailbox,
+    ServerCertificate,
+    TraceLog,
+)
+from mailboxes.protocols import certificates as seen
 from mailboxes.signin import SOON
 from serversync import forecasts, jobs
 from tests.factories.mailboxes import (
@@ -141,3 +151,96 @@ def test_a_client_with_ninety_accounts_is_told_and_goes_on(profile):
 def test_the_nightly_job_says_what_it_found(profile):
     mailbox_with(profile, oauth_refused_code="SignInExpired")
     assert "1 sign-ins looked at, 1 need somebody" in jobs.forecast_sign_ins()
+
+
+# -- certificates of servers
+
+
+def certificate(host="mail.example.com", port=993, days=20):
+    return ServerCertificate.objects.create(
+        host=host, port=port, valid_until=NOW + timedelta(days=days), seen_on=NOW
+    )
+
+
+def certificates_told():
+    rows = TraceLog.objects.filter(code="CertificateEndsSoon", closed_on__isnull=True)
+    return sorted(rows.values_list("regarding_profile__name", "object_key"))
+
+
+@pytest.mark.parametrize(("days", "told"), [(31, False), (29, True), (2, True), (-1, True)])
+def test_a_certificate_that_ends_is_told_on_each_profile_that_meets_it(days, told):
+    one, other = EmailServerProfileFactory(), EmailServerProfileFactory()
+    EmailServerProfileFactory(incoming_server_location="elsewhere.example.com")
+    certificate(days=days)
+
+    forecasts.look_ahead(NOW)
+
+    key = "mail.example.com:993"
+    assert certificates_told() == (sorted([(one.name, key), (other.name, key)]) if told else [])
+
+
+def test_the_alert_is_over_once_a_connection_has_seen_the_new_one():
+    EmailServerProfileFactory()
+    row = certificate()
+    forecasts.look_ahead(NOW)
+    assert certificates_told()
+    ServerCertificate.objects.filter(pk=row.pk).update(valid_until=NOW + timedelta(days=90))
+    forecasts.look_ahead(NOW + timedelta(days=1))
+    assert certificates_told() == []
+
+
+def test_a_profile_that_no_longer_meets_the_server_is_done_with_it():
+    profile = EmailServerProfileFactory()
+    certificate(port=587)
+    forecasts.look_ahead(NOW)
+    assert certificates_told()
+    EmailServerProfile.objects.filter(pk=profile.pk).update(outgoing_uses_ssl=False)
+    forecasts.look_ahead(NOW)
+    assert certificates_told() == []
+
+
+def test_an_exchange_server_is_known_by_its_address_or_by_where_it_was_found():
+    entered = EmailServerProfileFactory(exchange=True)
+    found = EmailServerProfileFactory(exchange=True, use_auto_discover=True)
+    DiscoveredEndpoint.objects.create(
+        mailbox=ready_mailbox(email_server_profile=found),
+        url="https://cas.example.org:8443/EWS/Exchange.asmx",
+        found_on=NOW,
+    )
+    certificate(port=443)
+    certificate("cas.example.org", 8443)
+    forecasts.look_ahead(NOW)
+    assert certificates_told() == sorted(
+        [(entered.name, "mail.example.com:443"), (found.name, "cas.example.org:8443")]
+    )
+
+
+def test_snoozing_lasts_until_the_next_stage():
+    EmailServerProfileFactory()
+    certificate(days=30)
+    until = NOW + timedelta(days=60)
+    forecasts.look_ahead(NOW)
+    for day, awake in ((10, False), (17, True), (18, False), (28, True)):
+        TraceLog.objects.update(snoozed_until=until)
+        forecasts.look_ahead(NOW + timedelta(days=day))
+        if awake:
+            assert TraceLog.objects.get().snoozed_until is None, day
+        else:
+            assert TraceLog.objects.get().snoozed_until == until, day
+
+
+def test_what_a_process_saw_is_written_once_a_day(monkeypatch):
+    monkeypatch.setattr(certificates, "_written", {})
+    seen.take()
+    ends = NOW + timedelta(days=80)
+    for _ in range(2):
+        seen._seen["mail.example.com", 993] = ends
+        certificates.keep(NOW)
+    with CaptureQueriesContext(connection) as asked:
+        seen._seen["mail.example.com", 993] = ends
+        assert certificates.keep(NOW + timedelta(hours=1)) == 0
+    assert len(asked) == 0
+    seen._seen["mail.example.com", 993] = ends + timedelta(days=90)
+    assert certificates.keep(NOW + timedelta(hours=2)) == 1
+    row = ServerCertificate.objects.get()
+    assert (row.valid_until, row.seen_on) == (ends + timedelta(days=90), NOW + timedelta(hours=2))
