@@ -1166,7 +1166,7 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         916,
         I,
         PROFILE,
-        _("The certificate of %(host)s is valid until %(date)s (R8.19)."),
+        _("The certificate of %(host)s is valid until %(date)s (R1.21)."),
         _("Have it renewed before: afterwards no mailbox of this profile connects."),
     ),
     (

@@ -273,7 +273,7 @@ def test_setting_that_nothing_reads_is_said_not_to_act():
         row.field
         for row in settings_rows()
         if re.search(
-            rf'\.{row.field}\b|effective\(\s*"{row.field}"|switch = "{row.field}"'
+            rf'\.{row.field}(_id)?\b|effective\(\s*"{row.field}"|switch = "{row.field}"'
             rf"|filter\({row.field}=",
             code,
         )
