@@ -11,7 +11,17 @@ from activities import blobs, triggers
 from mailboxes import certificates
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-from serversync import alertmail, daily, engine, forecasts, quiet, recount, replay, testing, testing_return
+from serversync import (
+    alertmail,
+    daily,
+    engine,
+    forecasts,
+    quiet,
+    recount,
+    replay,
+    testing,
+    testing_return,
+)
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
@@ -88,6 +98,8 @@ def decide_replay(replay_id: str) -> str:
 def tell_of_major_events() -> str:
     """Every two minutes: mail to owners of profiles most of whose mailboxes fail (R8.15)."""
     return alertmail.tell_of_major_events(timezone.now())
+
+
 def reconcile(recount_id: str) -> str:
     """Recount a mailbox from its server, for whoever asked."""
     asked = Recount.objects.select_related("mailbox").get(pk=recount_id)
