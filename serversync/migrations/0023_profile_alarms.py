@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("mailboxes", "0018_alerting"),
-        ("serversync", "0021_watches"),
+        ("serversync", "0022_files_noted"),
     ]
 
     operations = [
