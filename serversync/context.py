@@ -12,7 +12,7 @@ from mailboxes.choices import Operation
 from mailboxes.models import Mailbox, Organization
 from mailboxes.protocols.base import INBOX, SENT
 from serversync.choices import ActionState, ItemState
-from serversync.models import MailboxLayout, ServerAction, SyncItem, Workload
+from serversync.models import FoldedItem, MailboxLayout, ServerAction, SyncItem, Workload
 from tracking.choices import FolderState, Way
 from tracking.models import MailboxTrackingFolder
 
@@ -43,7 +43,8 @@ class FolderFacts:
 @dataclass(slots=True)
 class Context:
     """`retries_due`, `actions_due`: whether looking for them is worth a statement.
-    `has_history`: the ledger knows items of this mailbox, under whatever keys.
+    `has_history`: the ledger knows items of this mailbox, under whatever keys; `has_folded`: some of
+    them by their identity only (folding).
     `tracked`: folders with a rule that works; `has_rules`: or with one that doesn't (section 7.1)."""
 
     workload: Workload
@@ -54,6 +55,7 @@ class Context:
     retries_due: bool
     actions_due: bool
     has_history: bool
+    has_folded: bool = False
     tracked: list[FolderFacts] = field(default_factory=list)
     has_rules: bool = False
     layout: MailboxLayout | None = None
@@ -83,6 +85,7 @@ def load_all(
 
 def _workloads(now: datetime) -> "QuerySet[Any]":
     items = SyncItem.objects.filter(mailbox_id=OuterRef("mailbox_id"))
+    folded = FoldedItem.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     actions = ServerAction.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     rules = MailboxTrackingFolder.objects.filter(mailbox_id=OuterRef("mailbox_id"))
     return Workload.objects.select_related(
@@ -96,7 +99,8 @@ def _workloads(now: datetime) -> "QuerySet[Any]":
         **_cursor_columns("sent", SENT),
         retries_due=Exists(items.filter(state=ItemState.RETRYING, next_attempt_at__lte=now)),
         actions_due=Exists(actions.filter(state=ActionState.PENDING, next_attempt_at__lte=now)),
-        has_history=Exists(items),
+        has_history=Exists(items) | Exists(folded),
+        has_folded=Exists(folded),
         has_rules=Exists(rules),
     )
 
@@ -113,6 +117,7 @@ def _context(
         retries_due=workload.retries_due,
         actions_due=workload.actions_due,
         has_history=workload.has_history,
+        has_folded=workload.has_folded,
         tracked=tracked.get(workload.mailbox_id, []),
         has_rules=workload.has_rules,
         layout=_layout(workload.mailbox),

@@ -24,6 +24,7 @@ from mailboxes.protocols.base import IncomingServer, Listing, RemoteItem
 from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.context import FolderFacts
 from serversync.cycle import Run
+from serversync.folding import unfold
 from serversync.leases import renew
 from serversync.models import FolderCursor, ServerAction, SyncItem
 
@@ -66,7 +67,7 @@ def unknown(
 def _may_know(run: Run, folder: str) -> bool:
     """Has the ledger items of this folder, or of the account that the mailbox meant before? One
     statement, where asking the server would be a round trip for each page."""
-    return (
+    return run.context.has_folded or (
         SyncItem.objects.filter(mailbox=run.mailbox)
         .filter(Q(folder=folder) | ~Q(generation=run.mailbox.account_generation))
         .exists()
@@ -82,6 +83,7 @@ def recognise_fetched(
     Old keys that nobody said were gone are asked for at the server.
     """
     folder, listed = facts.folder, set(facts.beyond)
+    _unfold(run, folder, identities)
     rows = [
         row for row in _rows_with(run, identities).filter(folder=folder) if row.pk not in listed
     ]
@@ -222,6 +224,7 @@ def _recognise(
                 identities.setdefault(key, []).append(friend.remote_id)
         with transaction.atomic():
             renew(run.token, run.clock())
+            _unfold(run, folder, identities)
             friends = [
                 row
                 for row in _rows_with(run, identities)
@@ -234,6 +237,12 @@ def _recognise(
             ]
             found |= _rename(run, friends, identities, folder)
     return found
+
+
+def _unfold(run: Run, folder: str, identities: Identities) -> None:
+    """What was folded is a row again before it is looked for."""
+    if run.context.has_folded and identities:
+        unfold(run.mailbox, folder, identities, run.clock())
 
 
 def _rows_with(run: Run, identities: Identities) -> QuerySet[SyncItem]:

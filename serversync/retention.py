@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
-from serversync import recount
+from serversync import folding, recount
 from serversync.act.choices import BatchState
 from serversync.choices import ItemState
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
@@ -29,6 +29,7 @@ KEPT = (ItemState.QUARANTINED, ItemState.RETRYING)
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     items: int
+    folded: int
     originals: int
     alerts: int
     hashes: int
@@ -36,7 +37,7 @@ class Forgotten:
 
     def __str__(self) -> str:
         return (
-            f"{self.items} items blanked, {self.originals} originals, {self.alerts} alerts,"
+            f"{self.items} items blanked, {self.folded} folded, {self.originals} originals, {self.alerts} alerts,"
             f" {self.hashes} hashes and {self.revisions} revisions removed"
         )
 
@@ -47,6 +48,7 @@ def forget(now: datetime) -> Forgotten:
     recount.forget(now)
     return Forgotten(
         items=blank_items(now, organization),
+        folded=folding.fold(now, organization),
         originals=drop_originals(now, organization),
         alerts=drop_alerts(now, organization),
         hashes=drop_hashes(now, organization),

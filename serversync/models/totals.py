@@ -113,6 +113,7 @@ class FoldedItem(models.Model):
 
     total = models.ForeignKey(ItemDay, models.CASCADE, related_name="folded")
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+")
+    generation = models.PositiveIntegerField(default=1)
     identity = models.UUIDField(
         help_text=_("Digest of message id, date and size: recognises it under a new key.")
     )
