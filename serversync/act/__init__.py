@@ -20,7 +20,7 @@ on what both sides hold at that moment: rows are locked and compared, items carr
     reconcile    one pair: base, store, server -> what to write where, and why (pure)
     meetings deletes matching       the rules it draws upon (pure)
     guard        all decisions of one cycle -> what goes, what waits for a person (pure)
-    noting pending writing cycle    the beats
+    noting pending orders writing cycle    the beats
     files attached                  files of appointments, after their pair (R6.34); the latter is pure
     stored       all of this as JSON, and back
     records      the record of a pair: its row, its name, its page

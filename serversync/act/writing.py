@@ -25,13 +25,11 @@ from mailboxes.models.base import uuid7
 from mailboxes.protocols.items import (
     Change,
     Deletion,
-    Draft,
-    Fields,
     Outcome,
     Tell,
     WrittenItem,
 )
-from serversync.act import answers, attached, store
+from serversync.act import answers, attached, orders, store
 from serversync.act.choices import (
     ActOutcome,
     ChangeType,
@@ -39,9 +37,8 @@ from serversync.act.choices import (
     LinkState,
     RevisionSide,
 )
-from serversync.act.fitting import placed
 from serversync.act.run import ActRun, count
-from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+from serversync.act.store.types import StoredRecord, StoreOutcome
 from serversync.act.stored import lost_data, reasons_data, side_data, write_data
 from serversync.act.tables import MEETINGS
 from serversync.act.types import Decision, LinkTo, Side, Table, Verb, Write
@@ -66,6 +63,19 @@ SAVED = [
 ANSWERED = [
     "exchange_entry_id", "folder", "change_key", "uid", "sending", "object_id", "modified_on",
 ]  # fmt: skip
+
+STORED = {
+    Verb.CREATE: ActOutcome.STORE_CREATED,
+    Verb.UPDATE: ActOutcome.STORE_UPDATED,
+    Verb.DELETE: ActOutcome.STORE_DELETED,
+    Verb.CANCEL: ActOutcome.STORE_UPDATED,
+}
+WRITTEN = {
+    Verb.CREATE: ActOutcome.SERVER_CREATED,
+    Verb.UPDATE: ActOutcome.SERVER_UPDATED,
+    Verb.DELETE: ActOutcome.SERVER_DELETED,
+    Verb.CANCEL: ActOutcome.SERVER_CANCELED,
+}
 
 
 def carry_out(run: ActRun, works: Sequence[Work]) -> None:
@@ -211,7 +221,9 @@ class _Page:
         if not wanted:
             return [], []
         now = self.run.clock()
-        return wanted, store.write(self.run.user, [_store_write(work) for work in wanted], now)
+        return wanted, store.write(
+            self.run.user, [orders.store_write(work) for work in wanted], now
+        )
 
     def _note_stored(self, work: Work, stored: StoredRecord) -> None:
         write = work.decision.to_store
@@ -234,7 +246,7 @@ class _Page:
     def _prepare(self, work: Work) -> bool:
         """Is there something to say to the server? What is noted before it leaves can't be forgotten."""
         link, write = work.link, work.decision.to_server
-        if write is None and not _needs_mark(work):
+        if write is None and not orders.needs_mark(work):
             return False
         link.link_key = link.link_key or uuid7()
         link.sending = {"at": self.run.clock().isoformat()} | (write_data(write) if write else {})
@@ -243,18 +255,14 @@ class _Page:
     def _server(self, works: Sequence[Work]) -> Iterator[tuple[Work, WrittenItem]]:
         """One answer each. What belongs to single occurrences of a series follows its head."""
         server = self.run.connected
-        groups: list[tuple[list[Work], Callable[[Any], list[WrittenItem]], Callable[[Work], Any]]]
+        groups: list[tuple[Verb, Callable[[Any], list[WrittenItem]], Callable[[Work], Any]]]
         groups = [
-            ([work for work in works if _verb(work) is Verb.CREATE], server.create, _draft),
-            (
-                [work for work in works if _verb(work) in (Verb.UPDATE, None)],
-                server.update,
-                _change,
-            ),
-            ([work for work in works if _verb(work) in _ENDS], server.delete, _deletion),
+            (Verb.CREATE, server.create, orders.draft),
+            (Verb.UPDATE, server.update, orders.change),
+            (Verb.DELETE, server.delete, orders.deletion),
         ]
-        for some, write, order in groups:
-            for part in _apart(some):
+        for verb, write, order in groups:
+            for part in orders.apart([one for one in works if orders.request_of(one) is verb]):
                 self._renew()
                 for work, answer in zip(part, write([order(one) for one in part]), strict=True):
                     if answer.outcome is Outcome.DONE:
@@ -294,7 +302,7 @@ class _Page:
         for work, answer in answers:
             _remember(work.link, answer)
             self._note_answer(work, answer)
-        created = [work for work, _ in answers if _verb(work) is Verb.CREATE]
+        created = [work for work, _ in answers if orders.makes(work)]
         self._keep_meeting_ids(created)
         theirs = [work for work, _ in answers if work.link.pk in touched]
         self.save([work for work, _ in answers if work.link.pk not in touched])
@@ -332,7 +340,7 @@ class _Page:
 
     def _expect_made(self) -> None:
         """What is made now must come up in the next listing of its folder, or is gone by then."""
-        made = {FOLDER_OF[work.table.kind] for work in self.works if _verb(work) is Verb.CREATE}
+        made = {FOLDER_OF[work.table.kind] for work in self.works if orders.makes(work)}
         if made:
             mailbox = self.run.mailbox
             ItemFolderCursor.objects.filter(
@@ -451,108 +459,7 @@ class _Page:
         count(self.run.result, outcome)
 
 
-# -- orders ----------------------------------------------------------------------------------------
-
-STORED = {
-    Verb.CREATE: ActOutcome.STORE_CREATED,
-    Verb.UPDATE: ActOutcome.STORE_UPDATED,
-    Verb.DELETE: ActOutcome.STORE_DELETED,
-    Verb.CANCEL: ActOutcome.STORE_UPDATED,
-}
-WRITTEN = {
-    Verb.CREATE: ActOutcome.SERVER_CREATED,
-    Verb.UPDATE: ActOutcome.SERVER_UPDATED,
-    Verb.DELETE: ActOutcome.SERVER_DELETED,
-    Verb.CANCEL: ActOutcome.SERVER_CANCELED,
-}
-_ENDS = (Verb.DELETE, Verb.CANCEL)
-
-
-def _verb(work: Work) -> Verb | None:
-    """None: only our key is to be written on the item."""
-    return work.decision.to_server.verb if work.decision.to_server else None
-
-
-def _apart(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
-    """What mails nobody goes together; the rest one by one."""
-    silent = [work for work in works if not _mails(work)]
-    if silent:
-        yield silent
-    for work in works:
-        if _mails(work):
-            yield [work]
-
-
-def _mails(work: Work) -> bool:
-    return work.decision.to_server is not None and work.decision.to_server.mails
-
-
-def _needs_mark(work: Work) -> bool:
-    """A linked item carries our key, by which copies and moves are told apart (R6.48)."""
-    stays = work.decision.base is not None and work.decision.link is not LinkTo.UNLINK
-    if not stays or work.item is None:
-        return False
-    return work.item.link != str(work.link.link_key)
-
-
-def _store_write(work: Work) -> StoreWrite:
-    write = work.decision.to_store
-    assert write is not None
-    return StoreWrite(
-        table=work.table,
-        write=write,
-        key=work.link.object_id if write.verb is not Verb.CREATE else None,
-        expected=work.store,
-        uid=work.item.uid if work.item else work.link.uid,
-        organizer_user=work.facts.organizer_user,
-        alike=work.alike,
-        why=", ".join(reason.code for reason in work.decision.reasons),
-    )
-
-
-def _draft(work: Work) -> Draft:
-    write = work.decision.to_server
-    assert write is not None
-    kind = work.table.kind
-    return Draft(
-        folder=FOLDER_OF[kind],
-        kind=kind,
-        fields=_placed(work, write.fields),
-        link=str(work.link.link_key),
-        tell=write.tell,
-        uid=work.link.uid,
-    )
-
-
-def _change(work: Work) -> Change:
-    write = work.decision.to_server
-    return Change(
-        id=work.link.exchange_entry_id,
-        version=work.server.version if work.server else "",
-        kind=work.table.kind,
-        fields=_placed(work, write.fields) if write else {},
-        tell=write.tell if write else Tell.NOBODY,
-        link=str(work.link.link_key) if _needs_mark(work) else None,
-    )
-
-
-def _placed(work: Work, fields: Fields) -> Fields:
-    """The one address of a contact goes where the item has it (R6.16)."""
-    if work.pair is None or work.table is not Table.CONTACT:
-        return fields
-    return placed(fields, work.link.item_facts.get("mailing", ""), work.pair.settings)
-
-
-def _deletion(work: Work) -> Deletion:
-    write = work.decision.to_server
-    assert write is not None
-    return Deletion(
-        id=work.link.exchange_entry_id,
-        version=work.server.version if work.server else "",
-        kind=work.table.kind,
-        tell=write.tell,
-        cancel_only=write.verb is Verb.CANCEL,
-    )
+# -- what a link says ------------------------------------------------------------------------------
 
 
 def _remember(link: Link, answer: WrittenItem) -> None:
