@@ -11,6 +11,7 @@ from mailboxes.models import EmailServerProfile, Mailbox
 from serversync.models import (
     ActState,
     Cluster,
+    ConnectionTest,
     ExchangeSyncIdMapping,
     FilterSetup,
     FoldedItem,
@@ -45,6 +46,11 @@ TRACK = "track_syncitem"
 def _of_a_mailbox(asker: Asker) -> Q:
     """They explain their mailbox: who may look at it may look at them. Nobody changes them."""
     return Q(mailbox__in=asker.seen(Mailbox)) if asker.viewing else NOTHING
+
+
+@rows(ConnectionTest)
+def _of_a_profile(asker: Asker) -> Q:
+    return Q(profile__in=asker.seen(EmailServerProfile)) if asker.viewing else NOTHING
 
 
 @rows(SyncItem)

@@ -10,6 +10,7 @@ from tracking.choices import Outcome as ItemState
 __all__ = [
     "IMPORTED",
     "ActionState",
+    "ConnectionState",
     "Counted",
     "ItemState",
     "ProbeState",
@@ -56,6 +57,13 @@ class ProbeState(TextChoices):
     BACK = "back", _("Came back")
     LOST = "lost", _("Sent, but did not come back")
     UNSEEN = "unseen", _("Nobody has read the inbox since")
+
+
+class ConnectionState(TextChoices):
+    """How far the test of a profile's connection is (R2.22)."""
+
+    ASKED = "asked", _("Waits for a worker")
+    DONE = "done", _("Done")
 
 
 class Window(TextChoices):

@@ -11,6 +11,7 @@ from activities import blobs, triggers
 from mailboxes import certificates
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
+<<<<<<< Updated upstream
 from serversync import (
     alertmail,
     daily,
@@ -22,6 +23,9 @@ from serversync import (
     testing,
     testing_return,
 )
+=======
+from serversync import connections, daily, engine, forecasts, replay, testing, testing_return
+>>>>>>> Stashed changes
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
@@ -59,6 +63,11 @@ def test_mailbox(
     )
     certificates.keep(timezone.now())
     return report.summary()
+
+
+def test_connection(profile_id: str) -> str:
+    """The test of a profile's connection (R2.22)."""
+    return connections.run(profile_id)
 
 
 def heartbeat() -> str:

@@ -7,6 +7,10 @@ import re
 MOST_COMMANDS = 20  # of one group; a pipelined one may have hundreds
 LONGEST = 200
 
+HEAD = 64 * 1024
+OPERATION = re.compile(rb"<(?:[\w.-]+:)?Body[^>]*>\s*<(?:[\w.-]+:)?([A-Za-z]{3,40})")
+RESPONSE_CODE = re.compile(rb"ResponseCode[^>]*>\s*([A-Za-z]{3,60})\s*<")
+
 #: The commands of POP3, SMTP and IMAP whose arguments are no secret.
 OPEN = frozenset(
     [
@@ -71,3 +75,16 @@ def _shown(raw: bytes) -> str | None:
 
 def shown_reply(line: bytes) -> bytes:
     return line[:LONGEST]
+
+
+def shown_request(method: str, place: str, body: bytes) -> str:
+    """Of a web request: where it goes, and which operation it names; never its headers."""
+    operation = OPERATION.search(body[:HEAD])
+    named = f" {operation[1].decode()}" if operation else ""
+    return f"{method} {place}{named} ({len(body)} octets)"
+
+
+def shown_answer(status: int, content: bytes) -> str:
+    """Its status, and the web service's own names of what came of it."""
+    codes = dict.fromkeys(code.decode() for code in RESPONSE_CODE.findall(content[:HEAD]))
+    return " ".join([f"HTTP {status}", *codes, f"({len(content)} octets)"])

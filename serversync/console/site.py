@@ -18,6 +18,7 @@ from serversync.console import (
     balance,
     calendar,
     conflicts,
+    connections,
     directions,
     front,
     live,
@@ -60,6 +61,7 @@ class ConsoleSite(admin.AdminSite):
             *actwhy.urls(self),
             *directions.urls(self),
             *testdialog.urls(self),
+            *connections.urls(self),
             *super().get_urls(),
         ]
 

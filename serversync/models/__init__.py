@@ -13,6 +13,7 @@ from serversync.models.act import (
 )
 from serversync.models.alarms import ProfileAlarm
 from serversync.models.clusters import Cluster
+from serversync.models.connections import ConnectionTest
 from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
@@ -26,6 +27,7 @@ from serversync.models.watches import MailboxWatch, WatchProcess
 __all__ = [
     "ActState",
     "Cluster",
+    "ConnectionTest",
     "ExchangeSyncIdMapping",
     "FilterSetup",
     "FoldedItem",

@@ -33,7 +33,8 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
     WrongProtocol,
 )
-from mailboxes.protocols.phases import Phase, Watcher, watched
+from mailboxes.protocols.phases import Listener, Phase, Watcher, watched
+from mailboxes.protocols.transcript import shown_answer, shown_request
 
 USER_AGENT = "serversync"
 SEND_CHUNK = 64 * 1024
@@ -158,6 +159,7 @@ class Channel:
         self.made = 0
         self.cookies: dict[str, str] = {}
         self._watcher = watcher
+        self._listener = watcher if isinstance(watcher, Listener) else None
         self._resolve = resolve
         self._pace = Pace(terms.timeout_seconds)
         self._connection: _Connection | None = None
@@ -177,13 +179,16 @@ class Channel:
         host, port, timeout = self.place.host, self.place.port, self.settings.timeout_seconds
         with watched(self._watcher, Phase.RESOLVE):
             endpoints = (self._resolve or line.resolve)(host, port, timeout)
+            line.tell_addresses(self._listener, endpoints)
             line.refuse_denied(host, endpoints, self.settings.denied_networks)
         with watched(self._watcher, Phase.CONNECT):
             connected = line.connect_any(self.settings, endpoints)
+            line.tell_peer(self._listener, connected)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.place.secure:
             with watched(self._watcher, Phase.TLS):
                 connected = self._secured(connected)
+                line.tell_tls(self._listener, connected)
         self._connection = _Connection(self.place, _Socket(connected, self._pace))
         self.made += 1
         return self._connection
@@ -248,6 +253,8 @@ class Channel:
     def _exchange(self, request: Request) -> Answer:
         headers = self._headers(request)
         connection = self.connect()
+        if self._listener:
+            self._listener.asked(shown_request(request.method, self.place.name, request.body))
         largest = LARGEST_ANSWER if request.largest is None else request.largest
         self._pace.begin(LARGEST_HEAD)
         with self._broken_by_failure():
@@ -257,6 +264,8 @@ class Channel:
                 return self._left_open(connection, response)
             self._pace.allow(CHUNKED * largest)
             content = b"".join(_content(response, largest))
+        if self._listener:
+            self._listener.answered(shown_answer(response.status, content))
         self._answered = True
         connection.may_end = len(request.body) > LARGE_REQUEST
         if response.will_close or not whole:

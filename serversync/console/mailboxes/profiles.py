@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -21,8 +21,12 @@ from mailboxes.causes import cause_of
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
 from mailboxes.protocols.errors import PermanentError
 from mailboxes.screens import link
+<<<<<<< Updated upstream
 from serversync.console import live
 from serversync.console.charts import cards
+=======
+from serversync.console.connections import results_of, test_of
+>>>>>>> Stashed changes
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.help import RuleLinks
@@ -59,6 +63,7 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     actions = ["test_mailboxes", "activate", "deactivate"]
     deeds = (
         Deed("test_mailboxes", _("Test & Enable all its mailboxes"), main=True),
+        Deed("test_connection", _("Test the connection")),
         Deed("confirm_places", _("Send stored secrets to these servers"), grave=True),
         Deed("check_dkim", _("Look up the DKIM record")),
         Deed("make_rsa_key", _("Make a DKIM key (RSA)")),
@@ -74,6 +79,12 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
             hidden.add("confirm_places")
         hidden |= _needless_for_signing(obj)
         return [deed for deed in self.deeds if deed.name not in hidden]
+
+    @admin.action(description=_("Test the connection"))
+    def test_connection(
+        self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]"
+    ) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:test_connection", args=[queryset.get().pk]))
 
     @admin.action(description=_("Look up the DKIM record"))
     def check_dkim(self, request: HttpRequest, queryset: "QuerySet[EmailServerProfile]") -> None:
@@ -130,7 +141,12 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
                 )
                 for mailbox in served
             ]
+<<<<<<< Updated upstream
             context |= self.activity_of(request, profile, timezone.now())
+=======
+            context["connection"] = test_of(profile)
+            context["connection_results"] = results_of(context["connection"])
+>>>>>>> Stashed changes
             context["open_alerts"] = [
                 (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
                 for alert in TraceLog.objects.filter(

@@ -28,6 +28,7 @@ def test_the_exact_fault_speaks_before_its_code_and_an_unknown_one_leaves_it_to_
     )
 
 
+@pytest.mark.rule("R2.22")
 @pytest.mark.parametrize(
     "sent, shown",
     [
