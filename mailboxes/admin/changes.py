@@ -15,7 +15,7 @@ from mailboxes.choices import ChangeEvent
 from mailboxes.history.reading import value_of
 from mailboxes.history.watched import hides
 from mailboxes.models import ConfigurationChange
-from mailboxes.remembering import LOOKS, secret_words
+from mailboxes.remembering import LOOKS, in_words, secret_words
 from mailboxes.screens import EMPTY, ReadOnlyScreen, badge, link, moment
 
 
@@ -109,5 +109,4 @@ def _shown(row: ConfigurationChange, text: str | None) -> str:
         return EMPTY
     if field.is_relation:
         return text[-6:]
-    choices = dict(field.flatchoices)
-    return Truncator(str(choices.get(value_of(field, text), text))).chars(80)
+    return Truncator(in_words(field, text, value_of(field, text))).chars(80)
