@@ -11,9 +11,9 @@ from activities import blobs, triggers
 from mailboxes import certificates
 from mailboxes.models import Mailbox
 from mailboxes.search import enabled_models, reindex
-<<<<<<< Updated upstream
 from serversync import (
     alertmail,
+    connections,
     daily,
     engine,
     forecasts,
@@ -23,9 +23,6 @@ from serversync import (
     testing,
     testing_return,
 )
-=======
-from serversync import connections, daily, engine, forecasts, replay, testing, testing_return
->>>>>>> Stashed changes
 from serversync.choices import ReplayState
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting

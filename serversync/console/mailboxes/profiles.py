@@ -21,12 +21,9 @@ from mailboxes.causes import cause_of
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
 from mailboxes.protocols.errors import PermanentError
 from mailboxes.screens import link
-<<<<<<< Updated upstream
 from serversync.console import live
 from serversync.console.charts import cards
-=======
 from serversync.console.connections import results_of, test_of
->>>>>>> Stashed changes
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.help import RuleLinks
@@ -141,12 +138,9 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
                 )
                 for mailbox in served
             ]
-<<<<<<< Updated upstream
             context |= self.activity_of(request, profile, timezone.now())
-=======
             context["connection"] = test_of(profile)
             context["connection_results"] = results_of(context["connection"])
->>>>>>> Stashed changes
             context["open_alerts"] = [
                 (alert, cause_of(alert.code, alert.text, alert.trace_parameters))
                 for alert in TraceLog.objects.filter(
