@@ -1,27 +1,13 @@
 """The note of the organization that this account synchronizes with (R6.60): a user configuration of the calendar
 folder. It moves with the mailbox, no client shows it, and it is read by one request."""
 
-import base64
-import binascii
-
 from exchangelib import errors as codes
 from lxml import etree
 
-from mailboxes.protocols.ews import messages
+from mailboxes.protocols.ews import configurations, messages
 from mailboxes.protocols.ews.conversation import Conversation
 from mailboxes.protocols.ews.faults import xml_of
-from mailboxes.protocols.ews.operations import (
-    CreateUserConfiguration,
-    Element,
-    GetUserConfiguration,
-    M,
-    T,
-    UpdateUserConfiguration,
-    clean,
-    message_space,
-    timestamp,
-    type_space,
-)
+from mailboxes.protocols.ews.operations import clean, timestamp
 from mailboxes.protocols.items import Marker
 from mailboxes.protocols.phases import Phase
 
@@ -35,21 +21,12 @@ def read(talk: Conversation) -> Marker | None:
 
 
 def _stored(talk: Conversation) -> bytes | None:
-    """None: there is none."""
-    answer = talk.ask_one(
-        Phase.LIST,
-        GetUserConfiguration,
-        M.UserConfigurationName(talk.distinguished("calendar"), Name=NAME),
-        M.UserConfigurationProperties("XmlData"),
-    )
-    if isinstance(answer, codes.ErrorItemNotFound):
-        return None
-    if isinstance(answer, codes.EWSError):
-        raise talk.error(answer, Phase.LIST) from answer
-    path = f"{message_space}UserConfiguration/{type_space}XmlData"
+    """None: there is none. b"": there is one that nobody can read."""
     try:
-        return base64.b64decode(answer.findtext(path) or "")
-    except (binascii.Error, ValueError):
+        return configurations.read(talk, NAME)
+    except codes.EWSError as refusal:
+        raise talk.error(refusal, Phase.LIST) from refusal
+    except configurations.Unreadable:
         return b""
 
 
@@ -64,18 +41,12 @@ def _marker(content: bytes) -> Marker | None:
 
 def write(talk: Conversation, marker: Marker) -> None:
     """Raises ActionRefused."""
-    operation = CreateUserConfiguration if _stored(talk) is None else UpdateUserConfiguration
-    answer = talk.ask_one(Phase.APPLY, operation, _configuration(talk, marker))
-    if isinstance(answer, codes.EWSError):
-        raise talk.action_error(answer)
+    configurations.write(talk, NAME, _document(marker), new=_stored(talk) is None)
 
 
-def _configuration(talk: Conversation, marker: Marker) -> Element:
+def _document(marker: Marker) -> bytes:
     root = etree.Element("organization", id=clean(marker.organization), name=clean(marker.name))
     if marker.synced_at is not None:
         root.set("synced", timestamp(marker.synced_at))
-    document = etree.tostring(root, xml_declaration=True, encoding="utf-8")
-    return M.UserConfiguration(
-        T.UserConfigurationName(talk.distinguished("calendar"), Name=NAME),
-        T.XmlData(base64.b64encode(document).decode()),
-    )
+    document: bytes = etree.tostring(root, xml_declaration=True, encoding="utf-8")
+    return document
