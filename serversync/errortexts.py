@@ -1,19 +1,20 @@
 """What a failure says to people who may see an item and not its mail (R8.30).
 
 A site's own code says in its errors whatever it likes, and so does an exception of ours: both quote
-subjects, addresses, lines of the body. A server's answer and the rest of the codes don't.
+subjects, addresses, lines of the body. So does whoever refuses to store a value. A server's answer and the rest of the codes don't.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from serversync.act.store.types import NOT_STORABLE
 from serversync.act.writing import INTERNAL as ITEM_INTERNAL
 from serversync.seen import INTERNAL
 from tracking import hooks
 from tracking.trace import without_subjects
 
-QUOTING = frozenset({INTERNAL, ITEM_INTERNAL, hooks.CODE})
+QUOTING = frozenset({INTERNAL, ITEM_INTERNAL, NOT_STORABLE, hooks.CODE})
 
 _NAME = re.compile(r"[A-Za-z_][\w.]{0,199}")
 

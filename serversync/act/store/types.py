@@ -14,6 +14,9 @@ from uuid import UUID
 from serversync.act.types import Side, Table, Write
 
 
+NOT_STORABLE = "RecordNotStorable"  # its sentence may quote what should have been stored
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreWrite:
     """`key`: None to create. `expected`: the side that the decision saw. `uid`: of the meeting, to be kept on

@@ -40,7 +40,7 @@ from serversync.act.store.known import known_meetings, take_turns
 from serversync.act.store.people import People, parties_of, people_in
 from serversync.act.store.reading import sides_of, zone_of_owner
 from serversync.act.store.rows import WITH_PEOPLE, Loaded, locked, people_among
-from serversync.act.store.types import StoredRecord, StoreOutcome, StoreWrite
+from serversync.act.store.types import NOT_STORABLE, StoredRecord, StoreOutcome, StoreWrite
 from serversync.act.tables import MODELS
 from serversync.act.types import Lifecycle, Side, Table, Verb, Write
 
@@ -185,7 +185,7 @@ def _denied() -> StoredRecord:
 
 
 def _unsound(words: str) -> StoredRecord:
-    return StoredRecord(StoreOutcome.REFUSED, code="RecordNotStorable", error=words)
+    return StoredRecord(StoreOutcome.REFUSED, code=NOT_STORABLE, error=words)
 
 
 class _Unsound(Exception):

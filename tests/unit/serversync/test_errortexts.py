@@ -15,6 +15,7 @@ from serversync.errortexts import shown_decision, shown_error
         ("HookFailed", "Secret plans: no", ""),
         ("IncomingMailboxInternalCrmError", "ValueError: Secret plans", "ValueError"),
         ("IncomingMailboxInternalCrmError", "Secret plans", ""),
+        ("RecordNotStorable", "Value 'Secret plans' is not a valid choice.", ""),
         ("MessageUnreadable", "The server says: no", "The server says: no"),
     ],
 )
