@@ -615,11 +615,7 @@ class Organization(Record, Stamped):
     }
 
     #: Settings that can be set and change nothing yet; the page says so (appendix A).
-    NOT_BUILT: ClassVar[frozenset[str]] = frozenset(
-        {
-            "enable_sss_item_level_monitoring",
-        }
-    )
+    NOT_BUILT: ClassVar[frozenset[str]] = frozenset()
 
     class Meta:
         verbose_name = _("organization")

@@ -27,6 +27,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Directions of fields"), "directions"),
             (_("Items"), "serversync.SyncItem"),
             (_("Balance"), "balance"),
+            (_("Not synchronized"), "monitor"),
             (_("Quarantine"), "quarantine"),
             (_("What if"), "what_if"),
             (_("Replays"), "serversync.Replay"),
@@ -109,6 +110,7 @@ ENGINE: tuple[tuple[Promise, str], ...] = (
 #: Pages that are no list of a model: name of the address -> whose screen must be open to the user.
 PAGES = {
     "balance": "serversync.SyncItem",
+    "monitor": "serversync.SyncItem",
     "quarantine": "serversync.SyncItem",
     "alert_groups": "mailboxes.TraceLog",
     "what_if": "serversync.SyncItem",
