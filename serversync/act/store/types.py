@@ -13,7 +13,6 @@ from uuid import UUID
 
 from serversync.act.types import Side, Table, Write
 
-
 NOT_STORABLE = "RecordNotStorable"  # its sentence may quote what should have been stored
 
 
