@@ -30,6 +30,7 @@ from serversync.cycle import Clock, CycleResult
 from serversync.due import Failure, Gaps, Limits, NewState, after_failure, next_gap
 from serversync.leases import Claim, LeaseLost, finish, give_back, this_worker
 from serversync.limits import code_of
+from serversync.logs import names_claim
 from serversync.models import MailboxStatistics, Workload
 from serversync.outages import clear_told, tell_failure, tell_owners
 from serversync.probes import probe_others
@@ -71,6 +72,7 @@ CYCLES: dict[Operation, Callable[..., CycleResult]] = {
 }
 
 
+@names_claim
 def run_claim(
     claim: Claim,
     *,
@@ -229,7 +231,9 @@ class Run:
                 now,
                 permanent=state.permanent,
             )
-        log.warning("%s: %s: %s", self.name, failure.code, state.state)
+        log.warning(
+            "%s: %s: %s", self.name, failure.code, state.state, extra={"code": failure.code}
+        )
         return self.report(False, self._told(state, detail), failure.code)
 
     def _told(self, state: NewState, detail: str) -> str:

@@ -41,6 +41,8 @@ env = environ.Env(
     TIME_ZONE=(str, "UTC"),
     LANGUAGE_CODE=(str, "en"),
     LOG_LEVEL=(str, "INFO"),
+    LOG_FORMAT=(str, "line"),
+    METRICS_TOKEN=(str, ""),
 )
 environ.Env.read_env(env.str("ENV_FILE"), overwrite=False)
 
@@ -216,12 +218,24 @@ SECURE_REFERRER_POLICY = "same-origin"
 # Only where a proxy sets this header itself: whoever else could send it would pass for HTTPS.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY") else None
 
+# Health and metrics. Probes come without TLS, from the machine or the cluster manager.
+METRICS_TOKEN = env.str("METRICS_TOKEN").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN must have at least 16 characters, or be empty.")
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+
 # Logs: no secrets, no message bodies; see mailboxes.secrets.
+LOG_FORMAT = env.str("LOG_FORMAT")
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured("LOG_FORMAT must be line or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+        "json": {"()": "serversync.logs.JsonLines"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL")},
     "loggers": {"exchangelib": {"level": "WARNING"}},
 }

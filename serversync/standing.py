@@ -1,5 +1,7 @@
 """Where each workload stands, in one word computed by the database: for charts, filters and metrics."""
 
+from datetime import datetime, timedelta
+
 from django.db.models import Case, CharField, Q, TextChoices, Value, When
 from django.utils.translation import gettext_lazy as _
 
@@ -49,13 +51,9 @@ def is_used() -> Q:
 
 def standing() -> Case:
     """Of a row of `Workload`. "Stands still": its mailbox or its profile is inactive."""
-    active = Q(
-        mailbox__state_code=StateCode.ACTIVE,
-        mailbox__email_server_profile__state_code=StateCode.ACTIVE,
-    )
     return Case(
         When(~is_used(), then=Value(Standing.UNUSED)),
-        When(~active, then=Value(Standing.STILL)),
+        When(~is_active(), then=Value(Standing.STILL)),
         When(state=WorkloadState.PAUSED, then=Value(Standing.PAUSED)),
         When(
             Q(state=WorkloadState.DISABLED) | Q(test_status=TestStatus.FAILURE),
@@ -66,3 +64,21 @@ def standing() -> Case:
         default=Value(Standing.RUNS),
         output_field=CharField(),
     )
+
+
+#: Longer than any gap that a running cluster leaves.
+OVERDUE = timedelta(minutes=15)
+
+
+def is_active() -> Q:
+    """Its mailbox and its profile are."""
+    return Q(
+        mailbox__state_code=StateCode.ACTIVE,
+        mailbox__email_server_profile__state_code=StateCode.ACTIVE,
+    )
+
+
+def is_overdue(now: datetime) -> Q:
+    """Enabled and active rows that a running cluster would have taken long ago."""
+    free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
+    return free & is_active() & Q(enabled=True, next_run_at__lt=now - OVERDUE)

@@ -38,7 +38,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn, pre_execute
 from django_q.tasks import async_task
 
-from serversync import clusters
+from serversync import clusters, logs
 from serversync.broker import HEARTBEAT_QUEUE, release
 
 log = logging.getLogger(__name__)
@@ -274,8 +274,13 @@ def run_cluster() -> None:
     bind_children()
     send_pulse()
     clusters.announce(clusters.name_of(supervisor))
+    pre_execute.connect(_name_job, weak=False, dispatch_uid="job-in-the-log")
 
     StoppingCluster().start()
+
+
+def _name_job(task: dict[str, Any], **_: Any) -> None:
+    logs.begin_job(str(task.get("id", "")))
 
 
 def send_pulse() -> None:

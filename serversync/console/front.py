@@ -4,7 +4,7 @@ Everything is counted over the rows that the user may see, in a fixed number of 
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Q, QuerySet
@@ -36,6 +36,7 @@ from serversync.models import (
     SyncItem,
     Workload,
 )
+from serversync.standing import is_overdue
 from tracking.choices import FolderState
 from tracking.models import MailboxTrackingFolder
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
 
 SHOWN = 8  # rows of each table; the rest is one click away
-OVERDUE = timedelta(minutes=15)  # longer than any gap a running cluster leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,10 +346,4 @@ def _overdue(site: "AdminSite", request: HttpRequest, now: datetime) -> int:
     rows = _rows(site, request, Workload)
     if rows is None:
         return 0
-    return rows.filter(
-        Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now),
-        enabled=True,
-        next_run_at__lt=now - OVERDUE,
-        mailbox__state_code=StateCode.ACTIVE,
-        mailbox__email_server_profile__state_code=StateCode.ACTIVE,
-    ).count()
+    return rows.filter(is_overdue(now)).count()
