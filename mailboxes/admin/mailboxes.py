@@ -56,7 +56,13 @@ class MailboxScreen(Remembered, WithAddress):
     list_select_related = ["email_server_profile", "regarding_user", "regarding_queue"]
     autocomplete_fields = ["owning_user", "owning_team"]
     ordering = ["name"]
-    readonly_fields = ["owner_words", "serves", "approval", "approved_by_words"]
+    readonly_fields = [
+        "owner_words",
+        "serves",
+        "approval",
+        "approved_by_words",
+        "is_email_address_approved_by_o365_admin",
+    ]
     fieldsets = [
         (
             _("Identity"),
@@ -98,7 +104,11 @@ class MailboxScreen(Remembered, WithAddress):
                 "description": _(
                     "Whether the organization lets mail of this address be processed."
                 ),
-                "fields": ["approval", "approved_by_words"],
+                "fields": [
+                    "approval",
+                    "approved_by_words",
+                    "is_email_address_approved_by_o365_admin",
+                ],
             },
         ),
         (
