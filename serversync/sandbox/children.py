@@ -91,6 +91,10 @@ def worker_command() -> list[str]:
     return [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "cluster"]
 
 
+def watch_command() -> list[str]:
+    return [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "watch"]
+
+
 def wait_until_ready(children: Sequence[Child], url: str) -> None:
     """Until the console answers. Raises ChildEnded, TimeoutError."""
     for _ in range(READY_SECONDS * 10):

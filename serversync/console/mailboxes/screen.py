@@ -23,7 +23,7 @@ from mailboxes.eligibility import is_server_side
 from mailboxes.models import Mailbox
 from mailboxes.screens import EMPTY, badge, link, moment
 from serversync import waking
-from serversync.console import actcard, live
+from serversync.console import actcard, live, pushed
 from serversync.console.charts import cards
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.health import KIND, Health, organization_of, with_health
@@ -202,6 +202,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
             context["panel"] = panel_of(request, mailbox, timezone.now())
             context["rules_card"] = rules_card(request.user, mailbox, organization_of(request))
             context["act_card"] = actcard.card_of(mailbox)
+            context["push"] = pushed.push_of(mailbox, timezone.now())
             context["live"] = live.of_mailbox(request, mailbox.pk, timezone.now())
             context["charts"] = charts_of(request, mailbox, timezone.now())
         return super().render_change_form(request, context, *args, **kw)

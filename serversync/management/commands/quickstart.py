@@ -173,6 +173,7 @@ class Command(BaseCommand):
         commands = {
             "console": children.console_command(port),
             "worker": children.worker_command(),
+            "watch": children.watch_command(),
         }
         with Switchboard(sandbox) as switchboard, children.running(commands, log) as running:
             try:
