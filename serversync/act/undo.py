@@ -1,6 +1,7 @@
 """Undo of one revision: the record is put back here at once, and the next cycle puts the server right (R6.47, R6.53).
 
-    changed         the fields that still are as they were written get their former values, and win over the server
+    changed         the fields that still are as they were written get their former values, and win over the server;
+                    a single occurrence those of its series, where it was like that
     deleted here    back from the bin, and linked; where the item is gone too, a new one is made
     deleted there   the record comes back from the bin likewise
     made here       into the bin; its item stays, unlinked
@@ -11,7 +12,7 @@ What would mail anybody waits for approval (`undoing.adjusted`). Nothing is undo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,13 +27,15 @@ from activities.private import may_read
 from activities.recyclebin import NotRestored
 from mailboxes import access
 from mailboxes.models import SystemUser
-from serversync.act import byhand, store, undoing
+from mailboxes.protocols.items import Fields
+from serversync.act import byhand, merging, store, times, undoing
 from serversync.act.attached import KEY as FILES
 from serversync.act.byhand import Refused, note_again
 from serversync.act.choices import LinkStart, LinkState, RevisionSide
 from serversync.act.records import model_of
+from serversync.act.series import PATTERN
 from serversync.act.store import StoredRecord, StoreOutcome, StoreWrite
-from serversync.act.stored import reasons_data, side_data, write_data, write_of
+from serversync.act.stored import reasons_data, side_data, side_of, write_data, write_of
 from serversync.act.tables import MODELS
 from serversync.act.types import Reason, Side, Table, Verb, Write
 from serversync.models import ExchangeSyncIdMapping, SyncRevision
@@ -60,7 +63,18 @@ def why_not(revision: SyncRevision, now: datetime) -> str:
         return _("Attendees were told that it is off. Make a new meeting.")
     if revision.object_type_code is None or revision.object_id is None:
         return _("It isn't known which record it was about.")
+    if _only_deleted_occurrences(revision):
+        return _(
+            "A single occurrence that was deleted can't be brought back: the server keeps no place for it in its "
+            "series. Make an appointment at its time instead."
+        )
     return ""
+
+
+def _only_deleted_occurrences(revision: SyncRevision) -> bool:
+    after = revision.after or {}
+    occurrences = after.get("occurrences") or {}
+    return bool(occurrences) and not after.get("fields") and not any(occurrences.values())
 
 
 @transaction.atomic
@@ -189,19 +203,41 @@ def _former(revision: SyncRevision, there: Side, table: Table) -> tuple[Write, t
     before, after = revision.before or {}, revision.after or {}
     now = side_data(there)
     fields, kept = _unchanged(before, after, now, "fields")
-    occurrences, kept_too = _unchanged(before, after, now, "occurrences")
-    write = write_of(
-        table.kind,
-        {
-            "verb": Verb.UPDATE.value,
-            "fields": fields,
-            "occurrences": occurrences,
-            "tell": "nobody",
-            "told": [],
-            "lifecycle": "",
-        },
-    )
-    return write, (*kept, *kept_too)
+    told = {
+        "verb": Verb.UPDATE.value,
+        "fields": fields,
+        "tell": "nobody",
+        "told": [],
+        "lifecycle": "",
+    }
+    if not PATTERN.isdisjoint(fields):
+        # The pattern takes all that differs from it along, so that is written whole.
+        occurrences, kept_too = _unchanged(before, after, now, "occurrences")
+        return write_of(table.kind, told | {"occurrences": occurrences}), (*kept, *kept_too)
+    write = write_of(table.kind, told)
+    was, wrote = side_of(table.kind, before), side_of(table.kind, after)
+    back = {at: _back(at, own, was, there) for at, own in wrote.occurrences.items()}
+    whole = {at: own for at, own in back.items() if own != {}}
+    kept_too = [at.isoformat() for at, own in wrote.occurrences.items() if _is_kept(own, back[at])]
+    return replace(write, occurrences=whole), (*kept, *kept_too)
+
+
+def _back(at: datetime, wrote: Fields | None, was: Side, there: Side) -> Fields | None:
+    """Of one occurrence, what still is as it was written gets its former values; those of its series, where it was
+    like that. None: it was deleted before. What was deleted by what is undone stays so."""
+    before, own = was.occurrences.get(at, {}), there.occurrences.get(at, {})
+    if wrote is None or own is None:
+        return {}
+    plain = times.regular(there.fields, at)
+    shown = {**plain, **own}
+    same = [name for name, value in wrote.items() if merging.same(shown.get(name), value)]
+    if before is None:
+        return None if len(same) == len(wrote) else {}
+    return {name: before.get(name, plain.get(name)) for name in same}
+
+
+def _is_kept(wrote: Fields | None, back: Fields | None) -> bool:
+    return wrote is None or (back is not None and len(back) < len(wrote))
 
 
 def _unchanged(

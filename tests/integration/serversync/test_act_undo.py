@@ -7,15 +7,23 @@ from django.core.exceptions import PermissionDenied
 
 from activities import recyclebin
 from activities.choices import ActivityState
-from activities.models import Appointment, Contact, DeletedRecord, Task
+from activities.models import (
+    Appointment,
+    Contact,
+    DeletedRecord,
+    RecurringAppointmentMaster,
+    Task,
+)
 from mailboxes.choices import Reach
-from mailboxes.protocols.items import CALENDAR, CONTACTS, ItemKind, TaskProgress
+from mailboxes.protocols.items import CALENDAR, CONTACTS, ItemKind, TaskProgress, When
+from mailboxes.recurrence import Pattern, Recurrence
 from serversync.act import batches, byhand, undo
 from serversync.act.byhand import Refused
 from serversync.act.choices import BatchKind, LinkState, RevisionSide
 from serversync.models import ExchangeSyncIdMapping, ParkedBatch, SyncRevision
 from tests.factories.mailboxes import SystemUserFactory, group_of
-from tests.integration.serversync.acts import ActAccount, act_account
+from tests.fakeitems import StoredItem
+from tests.integration.serversync.acts import ActAccount, act_account, meeting
 from tests.integration.serversync.cycles import organization
 from tests.integration.serversync.test_act_cycle import appointment, category, contact, held
 
@@ -83,6 +91,60 @@ def test_what_somebody_changed_since_stays(ada):
     cleo.refresh_from_db()
     assert done.kept == ("department",)
     assert (cleo.job_title, cleo.department) == ("Buyer", "Right")
+
+
+@pytest.fixture
+def series(ada: ActAccount) -> StoredItem:
+    """Made by Ada over there, on seven days."""
+    when = meeting()
+    pattern = Recurrence(pattern=Pattern.DAILY, start=when.start.date(), count=7)
+    made = ada.account.add(
+        ItemKind.SERIES, subject="Plan", when=when, recurrence=pattern, categories=category(ada)
+    )
+    ada.quiet()
+    return ada.account.items[made]
+
+
+@pytest.mark.rule("R6.47")
+def test_a_new_exception_is_like_its_series_again_on_both_sides(ada, series):
+    third = series.fields["when"].start + timedelta(days=2)
+    moved = When(third + timedelta(hours=2), third + timedelta(hours=3), zone="Europe/Berlin")
+    ada.account.edit_occurrence(series.id, third, subject="Longer", when=moved)
+    ada.quiet()
+    one = RecurringAppointmentMaster.objects.get().exceptions.get()
+    assert (one.activity.subject, one.scheduled_start) == ("Longer", moved.start)
+    assert undone(ada, RevisionSide.STORE, "update").kept == ()
+    ada.quiet()
+
+    there = ada.account.occurrence(series, third)
+    assert (there["subject"], there["when"].start) == ("Plan", third)
+    here = RecurringAppointmentMaster.objects.get().exceptions.get()
+    assert (here.activity.subject, here.scheduled_start) == ("Plan", third)
+    assert not ada.cycle().by_state
+
+
+def test_of_an_exception_that_somebody_changed_since_his_words_stay(ada, series):
+    third = series.fields["when"].start + timedelta(days=2)
+    ada.account.edit_occurrence(series.id, third, subject="Longer", location="Room 2")
+    ada.quiet()
+    one = RecurringAppointmentMaster.objects.get().exceptions.get()
+    Appointment.objects.filter(pk=one.pk).update(location="Room 3")
+    done = undone(ada, RevisionSide.STORE, "update")
+    ada.quiet()
+
+    assert done.kept == (third.isoformat(),)
+    there = ada.account.occurrence(series, third)
+    assert (there["subject"], there["location"]) == ("Plan", "Room 3")
+
+
+def test_a_deleted_occurrence_says_why_it_stays_so(ada, series):
+    ada.account.delete_occurrence(series.id, series.fields["when"].start + timedelta(days=2))
+    ada.quiet()
+    revision = newest(ada, RevisionSide.STORE, "update")
+
+    assert "Make an appointment at its time" in undo.why_not(revision, ada.now)
+    with pytest.raises(Refused, match="can't be brought back"):
+        undone(ada, RevisionSide.STORE, "update")
 
 
 def test_nothing_is_left_to_undo_where_all_of_it_was_changed_since(ada):
