@@ -163,18 +163,21 @@ class _Job:
             workers=int(settings.Q_CLUSTER["workers"]),
             idle=room,
         )
-        contexts = self._contexts([each for each in claims if each.idle and room])
-        for each in claims:
-            look = self._look(each, contexts.get(each.workload_id))
-            if look is None:
-                self.waiting.append(_Waiting(each, each.processed))
-            else:
-                self.looking.begin(look)
+        self.waiting += [_Waiting(each, each.processed) for each in claims]
+        if room:
+            self._begin_looks()
         return bool(claims)
 
-    def _contexts(self, claims: Sequence[Claim]) -> dict[int, Context]:
-        keys = [each.workload_id for each in claims]
-        return load_all(keys, self.clock(), self.organization)
+    def _begin_looks(self) -> None:
+        """For those of whom no mail is expected, and whose cycle would do nothing else."""
+        idle = [each for each in self.waiting if each.claim.idle and each.found is None]
+        keys = [each.claim.workload_id for each in idle]
+        contexts = load_all(keys, self.clock(), self.organization)
+        for each in idle:
+            look = self._look(each.claim, contexts.get(each.claim.workload_id))
+            if look is not None:
+                self.looking.begin(look)
+                self.waiting.remove(each)
 
     def _look(self, claim: Claim, context: Context | None) -> Look | None:
         """None: only a cycle will do, and says why if something is wrong."""
