@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from activities.choices import EmailStatus
 from activities.models import Email, QueueItem
 from mailboxes import access
+from mailboxes.alerts import awake
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import StateCode, TraceLevel
 from mailboxes.models import Mailbox, Organization, TraceLog
@@ -155,7 +156,7 @@ def _failures(site: "AdminSite", request: HttpRequest) -> list[Failed] | None:
     if rows is None:
         return None
     alerts = (
-        rows.filter(closed_on__isnull=True, level=TraceLevel.ERROR)
+        rows.filter(awake(timezone.now()), level=TraceLevel.ERROR)
         .select_related("regarding_mailbox", "regarding_profile")
         .order_by("-last_seen_on")[:SHOWN]
     )
@@ -190,7 +191,7 @@ def _needed(site: "AdminSite", request: HttpRequest, health: list[Figure]) -> li
     if (alerts := _rows(site, request, TraceLog)) is not None:
         needed.append(
             Figure(
-                alerts.filter(closed_on__isnull=True, level=TraceLevel.ERROR).count(),
+                alerts.filter(awake(timezone.now()), level=TraceLevel.ERROR).count(),
                 _("Open error alerts"),
                 _list("mailboxes.TraceLog", f"level__exact={TraceLevel.ERROR}"),
                 "bad",

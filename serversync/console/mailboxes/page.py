@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from mailboxes import access
+from mailboxes.alerts import OUTAGE
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import CredentialRetrieval, Operation
 from mailboxes.connect import Direction, retrieval_of
@@ -90,7 +91,7 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
     items = reverse("admin:serversync_syncitem_changelist") + f"?mailbox__id__exact={mailbox.pk}"
     folders = list(FolderCursor.objects.filter(mailbox=mailbox).order_by("-generation", "folder"))
     health = Health(mailbox.health)
-    alerts = TraceLog.objects.filter(regarding_mailbox=mailbox, closed_on__isnull=True)
+    alerts = _alerts_of(request, mailbox)
     return Panel(
         health=health,
         health_kind=KIND[health],
@@ -119,6 +120,17 @@ def panel_of(request: HttpRequest, mailbox: Any, now: datetime) -> Panel:
         alerts_url=reverse("admin:mailboxes_tracelog_changelist")
         + f"?regarding_mailbox__id__exact={mailbox.pk}",
     )
+
+
+def _alerts_of(request: HttpRequest, mailbox: Mailbox) -> "QuerySet[TraceLog]":
+    """Its own, and what is wrong with its server, as far as the reader may see that (R8.12, R8.14)."""
+    of_server = Q(
+        regarding_profile=mailbox.email_server_profile_id,
+        regarding_profile__isnull=False,
+        object_key__in=["", OUTAGE],
+    )
+    rows = TraceLog.objects.filter(Q(regarding_mailbox=mailbox) | of_server, closed_on__isnull=True)
+    return access.visible_to(request.user, rows)
 
 
 def _is_kept_back(mailbox: Mailbox) -> bool:
