@@ -114,7 +114,7 @@ def _not_set_up(facts: WorkloadFacts) -> Verdict | None:
         )
     if facts.user_disabled:
         return _refuse(
-            "MailboxDisabled",
+            "UserDisabled",
             _(
                 "The user of this mailbox is disabled (R1.41). Enable the user, which activates "
                 "the mailbox; then run Test & Enable."

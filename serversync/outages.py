@@ -5,15 +5,35 @@ from datetime import datetime
 from typing import Any
 
 from mailboxes import alerts
-from mailboxes.choices import StateCode, TraceLevel
-from mailboxes.conditions import TABLE, Scope, explain
+from mailboxes.choices import CredentialRetrieval, Operation, StateCode, TraceLevel
+from mailboxes.conditions import TABLE, Nature, Scope, explain
+from mailboxes.connect import Direction, retrieval_of
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from serversync.choices import WorkloadState
 from serversync.leases import this_worker
 from serversync.models import Workload
 
 #: What is told once on a profile.
-OUTAGES = frozenset(code for code, condition in TABLE.items() if condition.level == Scope.PROFILE)
+OUTAGES = frozenset(
+    code
+    for code, condition in TABLE.items()
+    if condition.level == Scope.PROFILE and condition.nature != Nature.INFORMATION
+)
+
+
+PROFILE_RECOVERED = "ProfileRecovered"
+PROFILE_REFUSED = "8005E272"
+
+
+def code_for(code: str, mailbox: Mailbox, operation: Operation) -> str:
+    """A refused login says whose it is: an account of the profile is refused for all of its mailboxes, and told
+    once (R8.5)."""
+    profile = mailbox.email_server_profile
+    if code != "InvalidCredentials" or profile is None:
+        return code
+    direction = Direction.OUTGOING if operation == Operation.OUTGOING else Direction.INCOMING
+    shared = retrieval_of(profile, direction) == CredentialRetrieval.PROFILE
+    return PROFILE_REFUSED if shared else code
 
 
 def tell_failure(
@@ -28,6 +48,8 @@ def tell_failure(
     """A cycle failed: a warning, or an error if it needs a person (R8.11)."""
     profile = mailbox.email_server_profile
     assert profile is not None  # eligibility checked it
+    if alerts.subject_of(code, organization) == Scope.PROFILE:
+        alerts.clear_alerts(profile, [PROFILE_RECOVERED], alerts.OUTAGE, now=now)
     alerts.raise_outage(
         mailbox,
         profile,
@@ -70,7 +92,10 @@ def clear_told(mailbox: Mailbox, codes: set[str], now: datetime) -> None:
     if profile := mailbox.email_server_profile:
         alerts.clear_alerts(profile, codes, str(mailbox.pk), now=now)
         if any(explain(code).level == Scope.PROFILE for code in codes):
-            alerts.clear_outage(mailbox, profile, OUTAGES - _still_disabling(profile), now=now)
+            over = OUTAGES - _still_disabling(profile)
+            if alerts.clear_outage(mailbox, profile, over, now=now):
+                # Information: it is off the wall with whatever only informs (R8.13).
+                alerts.raise_alert(profile, PROFILE_RECOVERED, now=now, object_key=alerts.OUTAGE)
 
 
 def _still_disabling(profile: EmailServerProfile) -> set[str]:

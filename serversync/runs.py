@@ -32,7 +32,7 @@ from serversync.leases import Claim, LeaseLost, finish, give_back, this_worker
 from serversync.limits import code_of
 from serversync.logs import names_claim
 from serversync.models import MailboxStatistics, Workload
-from serversync.outages import clear_told, tell_failure, tell_owners
+from serversync.outages import clear_told, code_for, tell_failure, tell_owners
 from serversync.probes import probe_others
 from serversync.receive import Connect, receive
 from serversync.send import send
@@ -190,7 +190,7 @@ class Run:
     def failure_of(self, error: ServerError) -> Failure:
         nature = nature_of(error, strict_parity=self.organization.strict_parity)
         return Failure(
-            code=error.code,
+            code=code_for(error.code, self.mailbox, self.claim.operation),
             permanent=nature == Nature.PERMANENT,
             timed_out=isinstance(error, SocketTimedOut),
             hint=error.hint_seconds,

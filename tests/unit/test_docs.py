@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.db import models
 
-from mailboxes.conditions import TABLE, Nature
+from mailboxes.conditions import TABLE, Nature, Scope
 from mailboxes.models import Organization
 from serversync.console import rules
 from tests.plugin import settings_variables
@@ -200,25 +200,35 @@ NATURES = {
 }
 
 
-def condition_rows() -> dict[str, tuple[bool, Nature]]:
-    """Code -> (is anything said to report it, nature)."""
+SCOPES = {"message": Scope.EMAIL, "mailbox": Scope.MAILBOX, "profile": Scope.PROFILE}
+
+
+def condition_rows() -> dict[str, tuple[bool, Nature, Scope]]:
+    """Code -> (is anything said to report it, nature, what it is about)."""
     text = (BEHAVIOUR / "08-errors-and-alerts.md").read_text()
-    rows = re.findall(r"(?m)^\| (\w+)( \*)? \| (passing|lasting|one message|information) \|", text)
-    return {code: (not star, NATURES[nature]) for code, star, nature in rows}
+    table = text[text.index("## 8.3") : text.index("## 8.4")]
+    rows = re.findall(r"(?m)^\| (\w+)( \*)? \| ([a-z ]+) \| (\w+) \|", table)
+    told = [row for row in rows if row[0] != "code"]
+    assert len({code for code, *_rest in told}) == len(told), "a code stands there twice"
+    return {code: (not star, NATURES[nature], SCOPES[about]) for code, star, nature, about in told}
 
 
-def test_every_condition_is_in_the_table_with_its_nature():
-    listed = {code: nature for code, (_, nature) in condition_rows().items()}
+@pytest.mark.rule("R8.1")
+def test_every_condition_is_in_the_table_with_its_nature_and_what_it_is_about():
+    listed = {code: facts for code, (_, *facts) in condition_rows().items()}
 
-    assert listed == {code: condition.nature for code, condition in TABLE.items()}
+    assert listed == {
+        code: [condition.nature, condition.level] for code, condition in TABLE.items()
+    }
 
 
-def test_condition_that_no_code_names_is_said_to_be_reported_by_nothing():
+def test_the_star_stands_at_conditions_that_no_code_names_and_only_there():
     code = "\n".join(p.read_text() for p in sources("py") if p.name != "conditions.py")
     reasons = {"NoCorrelationMatch", "NoRecipientMatch"}  # told by AcceptReason.code
     unreported = {name for name in TABLE if f'"{name}"' not in code} - reasons
 
-    assert [name for name in sorted(unreported) if condition_rows()[name][0]] == []
+    starred = {code for code, (reported, *_rest) in condition_rows().items() if not reported}
+    assert starred == unreported
 
 
 class Setting:

@@ -28,7 +28,7 @@ READY = WorkloadFacts(operation=Operation.INCOMING, server_side=True)
 BROKEN = [
     ("server_side", {"server_side": False}, "DeliveryMethodNotServerSide"),
     ("retired", {"retired": True}, "MailboxDisabled"),
-    ("user disabled", {"user_disabled": True}, "MailboxDisabled"),
+    ("user disabled", {"user_disabled": True}, "UserDisabled"),
     ("queue inactive", {"queue_inactive": True}, "MailboxDisabled"),
     ("inactive", {"mailbox_active": False}, "MailboxDisabled"),
     ("no profile", {"has_profile": False}, "InvalidIncomingEmailServerProfile"),
@@ -201,7 +201,7 @@ def rows(**changes):
     [
         ({}, "Eligible"),
         ({"mailbox__state_code": StateCode.INACTIVE}, "MailboxDisabled"),
-        ({"user__is_disabled": True}, "MailboxDisabled"),
+        ({"user__is_disabled": True}, "UserDisabled"),
         ({"mailbox__email_server_profile": None}, "InvalidIncomingEmailServerProfile"),
         ({"profile__state_code": StateCode.INACTIVE}, "InvalidIncomingEmailServerProfile"),
         ({"workload__operation": Operation.OUTGOING}, "DeliveryMethodNotServerSide"),
