@@ -8,10 +8,26 @@ from mailboxes import alerts
 from mailboxes.choices import CredentialRetrieval, Operation, StateCode, TraceLevel
 from mailboxes.conditions import TABLE, Nature, Scope, explain
 from mailboxes.connect import Direction, retrieval_of
-from mailboxes.models import EmailServerProfile, Mailbox, Organization
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from serversync.choices import WorkloadState
 from serversync.leases import this_worker
 from serversync.models import Workload
+
+
+def _recovered(mailbox: Mailbox, profile: EmailServerProfile, now: datetime) -> None:
+    """The server answers again. That is said to whoever was told of an error; a hiccup is no news."""
+    over = OUTAGES - _still_disabling(profile)
+    was_error = TraceLog.objects.filter(
+        subject_key=str(profile.pk),
+        object_key=alerts.OUTAGE,
+        code__in=over,
+        level=TraceLevel.ERROR,
+        closed_on__isnull=True,
+    ).exists()
+    alerts.clear_outage(mailbox, profile, over, now=now)
+    if was_error:
+        alerts.raise_alert(profile, PROFILE_RECOVERED, now=now, object_key=alerts.OUTAGE)
+
 
 #: What is told once on a profile.
 OUTAGES = frozenset(
@@ -92,10 +108,7 @@ def clear_told(mailbox: Mailbox, codes: set[str], now: datetime) -> None:
     if profile := mailbox.email_server_profile:
         alerts.clear_alerts(profile, codes, str(mailbox.pk), now=now)
         if any(explain(code).level == Scope.PROFILE for code in codes):
-            over = OUTAGES - _still_disabling(profile)
-            if alerts.clear_outage(mailbox, profile, over, now=now):
-                # Information: it is off the wall with whatever only informs (R8.13).
-                alerts.raise_alert(profile, PROFILE_RECOVERED, now=now, object_key=alerts.OUTAGE)
+            _recovered(mailbox, profile, now)
 
 
 def _still_disabling(profile: EmailServerProfile) -> set[str]:
