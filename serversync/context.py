@@ -94,6 +94,7 @@ def _workloads(now: datetime) -> "QuerySet[Any]":
         "mailbox__regarding_queue",
         "mailbox__layout",
         "mailbox__discovered_endpoint",
+        "mailbox__verbose_logging",
     ).annotate(
         **_cursor_columns("inbox", INBOX),
         **_cursor_columns("sent", SENT),

@@ -36,6 +36,7 @@ from serversync.leases import (
 from serversync.receive import cursors_to_glance_at
 from serversync.runs import Report, Run, run_claim, went_well
 from serversync.supervisor import is_stopping
+from serversync.verbose import is_on
 from serversync.waking import PAGE, enqueue_work
 
 WORK_SECONDS = 45  # then the job ends and another one goes on, so that others have their turn
@@ -181,7 +182,7 @@ class _Job:
 
     def _look(self, claim: Claim, context: Context | None) -> Look | None:
         """None: only a cycle will do, and says why if something is wrong."""
-        if context is None:
+        if context is None or is_on(context.mailbox, self.clock()):  # a glance isn't recorded
             return None
         run = Run(claim, context, monotonic(), self.clock)
         cursors = cursors_to_glance_at(context, self.clock()) if run.verdict().ok else None

@@ -6,6 +6,7 @@ the consequences: when next, after what pause, who is told.
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import random
@@ -37,6 +38,7 @@ from serversync.probes import probe_others
 from serversync.receive import Connect, receive
 from serversync.send import send
 from serversync.turns import soonest
+from serversync.verbose import recorder_of
 from serversync.waking import work_at
 
 log = logging.getLogger(__name__)
@@ -98,9 +100,14 @@ def run_claim(
         return run.fail(
             Failure("80040216"), "The worker that ran it was killed, again and again.", counted=True
         )
+    recorder = recorder_of(context.mailbox, claim.operation, clock)
+    connect = recorder.connect if recorder else connect
     over: dict[str, Any] = {} if connect is None else {"connect": connect}
     try:
-        result = CYCLES[claim.operation](context, claim.token, clock=clock, **over)
+        with recorder.kept() if recorder else nullcontext():
+            result = CYCLES[claim.operation](context, claim.token, clock=clock, **over)
+            if recorder:
+                recorder.decided(result)
     except LeaseLost:
         return run.report(False, explain("LeaseLost").sentence(), "LeaseLost")
     except Exception as error:  # noqa: BLE001 - the outermost frame: one mailbox never stops the others

@@ -236,7 +236,9 @@ class Mailbox(Record, Stamped, Owned, Stateful):
     verbose_logging_enabled = models.IntegerField(
         _("verbose logging (cycles)"),
         default=0,
-        help_text=_("Trace this many cycles in detail; never secrets or bodies (R8.18)."),
+        help_text=_(
+            "Kept for imports. The page “What is said to the server” logs for 24 hours (R8.18)."
+        ),
     )
     account_generation = models.PositiveIntegerField(
         default=1,

@@ -28,6 +28,7 @@ from serversync.console import (
     rules,
     signin,
     testdialog,
+    verbose,
     whatif,
 )
 
@@ -53,6 +54,7 @@ class ConsoleSite(admin.AdminSite):
             *signin.urls(self),
             *quarantine.urls(self),
             *alertgroups.urls(self),
+            *verbose.urls(self),
             *balance.urls(self),
             *monitor.urls(self),
             *conflicts.urls(self),

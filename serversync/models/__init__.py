@@ -22,6 +22,7 @@ from serversync.models.recounts import Recount
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
 from serversync.models.totals import FoldedItem, ItemDay, MailboxStatisticsDay
+from serversync.models.verbose import VerboseLine, VerboseLogging
 from serversync.models.watches import MailboxWatch, WatchProcess
 
 __all__ = [
@@ -52,6 +53,8 @@ __all__ = [
     "SyncItem",
     "SyncRevision",
     "UserQuery",
+    "VerboseLine",
+    "VerboseLogging",
     "WatchProcess",
     "Workload",
 ]

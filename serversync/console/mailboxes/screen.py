@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -68,6 +68,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         Deed("approve", _("Approve")),
         Deed("reject", _("Reject")),
         Deed("apply_defaults", _("Apply default settings")),
+        Deed("verbose_log", _("What is said to the server")),
         Deed("activate", _("Activate")),
         Deed("deactivate", _("Deactivate"), grave=True),
     )
@@ -91,6 +92,8 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
             hidden |= {"test_and_enable", "synchronize"}
         if not active or not is_anothers(obj):
             hidden.add("test_and_take_over")
+        if not access.may(request.user, "change", obj):
+            hidden.add("verbose_log")
         return [deed for deed in self.deeds if deed.name not in hidden]
 
     # -- columns
@@ -193,6 +196,10 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
                 __("Nothing can run: no workload of these mailboxes is enabled. Test & Enable."),
                 messages.WARNING,
             )
+
+    def verbose_log(self, request: HttpRequest, queryset: "QuerySet[Mailbox]") -> HttpResponse:
+        """The page where verbose logging is switched on and read (R8.18)."""
+        return HttpResponseRedirect(reverse("admin:verbose_log", args=[queryset.get().pk]))
 
     # -- the page
 
