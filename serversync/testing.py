@@ -390,6 +390,7 @@ class _Tester:
                 last_error_text=text[:2048],
                 last_error_at=now,
                 last_error_host=this_worker(),
+                **(testing_return.NONE if operation == Operation.OUTGOING else {}),
             ):
                 tell_owners(self.mailbox, self.organization, code, text, now)
         return Result(operation, TestStatus.FAILURE, text, steps, code)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Min
 
@@ -34,14 +33,23 @@ LATE = timedelta(days=1)
 PAGE = 200
 
 
+#: What the outgoing workload notes where none is awaited.
+NONE: dict[str, Any] = {
+    "probe_state": ProbeState.NONE,
+    "probe_message_id": "",
+    "probe_sent_at": None,
+    "probe_back_at": None,
+}
+
+
 def sent(mailbox: Mailbox, message_id: str, now: datetime) -> dict[str, Any]:
     """What the outgoing workload notes of a probe that left just now."""
-    expected = bool(message_id) and _is_expected(mailbox)
-    return {
-        "probe_state": ProbeState.WAITING if expected else ProbeState.NONE,
-        "probe_message_id": message_id[:320] if expected else "",
-        "probe_sent_at": now if expected else None,
-        "probe_back_at": None,
+    if not (message_id and _is_expected(mailbox)):
+        return NONE
+    return NONE | {
+        "probe_state": ProbeState.WAITING,
+        "probe_message_id": message_id[:320],
+        "probe_sent_at": now,
     }
 
 
@@ -65,15 +73,13 @@ def judge(
     return ProbeState.LOST if was_read else ProbeState.UNSEEN
 
 
-def settle(now: datetime, mailboxes: Sequence[UUID] | None = None) -> str:
-    """Look for those that are awaited, of these mailboxes or of all."""
+def settle(now: datetime) -> str:
+    """Look for those that are awaited."""
     awaited = Workload.objects.filter(
         operation=Operation.OUTGOING,
         probe_state__in=[ProbeState.WAITING, ProbeState.LOST, ProbeState.UNSEEN],
         probe_sent_at__gt=now - LATE,
     ).select_related("mailbox")
-    if mailboxes is not None:
-        awaited = awaited.filter(mailbox__in=mailboxes)
     rows = list(awaited.order_by("probe_sent_at")[:PAGE])
     if not rows:
         return "no test message awaited"
@@ -138,8 +144,16 @@ def _read_at(rows: Sequence[Workload]) -> dict[Any, datetime | None]:
     return dict(incoming.values_list("mailbox_id", "last_success_at"))
 
 
+def seen_already(row: Workload) -> datetime | None:
+    """For whoever looks at it before the next minute does."""
+    if row.probe_state != ProbeState.WAITING:
+        return row.probe_back_at
+    return _came_back([row]).get(row.pk)
+
+
 def delay_of(row: Workload) -> timedelta | None:
     """How long it was under way until it was seen here."""
-    if row.probe_sent_at is None or row.probe_back_at is None:
+    back_at = seen_already(row)
+    if row.probe_sent_at is None or back_at is None:
         return None
-    return max(row.probe_back_at - row.probe_sent_at, timedelta())
+    return max(back_at - row.probe_sent_at, timedelta())

@@ -89,10 +89,10 @@ def probe_of(row: Workload) -> Probe | None:
     state = ProbeState(row.probe_state)
     if state == ProbeState.NONE:
         return None
-    words: Any = state.label
     if (delay := delay_of(row)) is not None:
         words = __("Came back after %(seconds)d s") % {"seconds": delay.total_seconds()}
-    return Probe(words, PROBE_KIND[state])
+        return Probe(words, PROBE_KIND[ProbeState.BACK])
+    return Probe(state.label, PROBE_KIND[state])
 
 
 def found_words(found: dict[str, str]) -> str:

@@ -9,10 +9,12 @@ from activities.mime.automatic import OWN_HEADER
 from mailboxes import choices, services
 from mailboxes.choices import (
     AccessApproval,
+    AccessMode,
     ActDeliveryMethod,
     IncomingDeliveryMethod,
     Operation,
     OutgoingDeliveryMethod,
+    ServerType,
     StateCode,
     TraceLevel,
 )
@@ -239,12 +241,13 @@ def test_a_fault_of_the_server_is_told_once_on_its_profile():
     assert TraceLog.objects.filter(regarding_profile=profile).get().occurrences == 3
 
 
-@pytest.mark.rule("R2.13", "R2.17")
+@pytest.mark.rule("R2.12", "R2.13", "R2.17")
 def test_the_failing_step_says_what_happened_why_and_what_to_do():
     bench = Bench()
     bench.errors["incoming.list_new"] = ConnectionLost("closed by the other side")
     bench.run()
-    failed = bench.workload(INCOMING).test_steps[-1]
+    row = bench.workload(INCOMING)
+    failed = row.test_steps[-1]
     assert failed["ok"] is False and failed["code"] == "ServiceUnavailable"
     assert failed["text"] == "closed by the other side"
     assert failed["cause"] and failed["cure"]
@@ -283,6 +286,39 @@ def test_preconditions_are_checked_first_each_with_its_own_code(columns, code):
     for operation in (INCOMING, OUTGOING):
         row = bench.workload(operation)
         assert (row.test_status, row.test_steps[0]["code"]) == (FAILURE, code)
+
+
+@pytest.mark.rule("R2.19")
+@pytest.mark.parametrize(
+    "columns, code",
+    [
+        ({"is_disabled": True}, "MailboxDisabled"),
+        ({"is_licensed": False}, "UserNotLicensed"),
+        ({"access_mode": AccessMode.ADMINISTRATIVE}, "UserNotLicensed"),
+    ],
+    ids=["disabled", "without licence", "not read-write"],
+)
+def test_the_user_must_be_enabled_licensed_and_read_write(columns, code):
+    bench = Bench()
+    SystemUser.objects.filter(pk=bench.mailbox.regarding_user_id).update(**columns)
+    bench.run()
+    assert bench.connected == 0
+    assert [bench.workload(each).state_code for each in (INCOMING, OUTGOING)] == [code, code]
+
+
+@pytest.mark.rule("R2.19")
+def test_a_profile_must_be_there_and_the_combination_possible():
+    bench = Bench()
+    Mailbox.objects.filter(pk=bench.mailbox.pk).update(email_server_profile=None)
+    bench.run()
+    assert bench.workload(INCOMING).state_code == "InvalidIncomingEmailServerProfile"
+
+    pop3 = EmailServerProfileFactory(server_type=ServerType.POP3_SMTP)
+    bench = Bench(email_server_profile=pop3, act_delivery_method=ActDeliveryMethod.SERVER_SIDE_SYNC)
+    bench.run()
+    row = bench.workload(ACT)
+    assert (row.test_status, row.state_code) == (FAILURE, "ActNotSupported")
+    assert bench.states()[:2] == [(SUCCESS, True), (SUCCESS, True)]
 
 
 @pytest.mark.rule("R2.19")

@@ -6,6 +6,7 @@ import pytest
 
 from mailboxes.choices import Operation
 from mailboxes.models import TraceLog
+from mailboxes.protocols.errors import LoginRefused
 from serversync import jobs, testing, testing_return
 from serversync.choices import ProbeState
 from serversync.models import Workload
@@ -54,6 +55,7 @@ def test_a_test_message_that_comes_back_tells_how_long_it_took(account):
     account.box.deliver(account.outgoing.sent[0].mime)
     account.later(seconds=12)
     account.receive()
+    assert testing_return.seen_already(outgoing(account))  # by whoever looks before
     assert "back" in testing_return.settle(NOW + MINUTE)
 
     row = outgoing(account)
@@ -89,6 +91,13 @@ def test_where_nobody_reads_the_inbox_nothing_is_said_to_be_missing(account):
     testing_return.settle(NOW + 16 * MINUTE)
     assert outgoing(account).probe_state == ProbeState.UNSEEN
     assert missing(account) == []
+
+
+def test_none_is_awaited_any_more_once_a_later_test_failed(account):
+    account.outgoing.fail("open", LoginRefused("no"))
+    tested(account)
+    row = outgoing(account)
+    assert (row.test_status, row.probe_state, row.probe_message_id) == (2, ProbeState.NONE, "")
 
 
 def test_while_it_is_awaited_the_inbox_is_read_each_minute(account):
