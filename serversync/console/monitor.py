@@ -30,6 +30,7 @@ from mailboxes.models import Mailbox, Organization
 from serversync.act.choices import SyncTable
 from serversync.choices import ItemState
 from serversync.console.actseen import HIDDEN, reader_of
+from serversync.console.quarantine import reason_words
 from serversync.console.reasons import words_of
 from serversync.errortexts import shown_error
 from serversync.models import ExchangeSyncIdMapping, SyncItem
@@ -193,9 +194,7 @@ def _of_item(item: Any) -> Line:
 def _cause_of_item(item: Any, error: str) -> Cause:
     if item.state == ItemState.REJECTED:
         return Cause(words_of(item.reason, item.sub_reason), "")
-    if not item.reason:
-        return Cause(__("It waits to be judged."), "")
-    return cause_of(item.reason, error)
+    return reason_words(item.reason, error, for_good=item.state == ItemState.QUARANTINED)
 
 
 def _of_pair(link: Link, reader: Any) -> Line:
@@ -230,13 +229,20 @@ def page(site: "ConsoleSite", request: HttpRequest) -> HttpResponse:
         "title": __("Not synchronized"),
         "is_on": organization.enable_sss_item_level_monitoring,
         "days": organization.exchange_sync_id_mapping_persistence_time_in_days,
-        "settings_url": reverse("admin:mailboxes_organization_changelist"),
+        "settings_url": _settings_url(site, request),
     }
     if context["is_on"]:
         context |= _listing(request, timezone.now() - timedelta(days=context["days"]))
     return TemplateResponse(
         request, "console/monitor.html", {**site.each_context(request), **context}
     )
+
+
+def _settings_url(site: "ConsoleSite", request: HttpRequest) -> str:
+    """Of the organization, for whoever may change it."""
+    if not site._registry[Organization].has_change_permission(request):
+        return ""
+    return reverse("admin:mailboxes_organization_changelist")
 
 
 def _listing(request: HttpRequest, since: datetime) -> dict[str, Any]:

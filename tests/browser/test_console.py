@@ -58,6 +58,9 @@ def test_pages_fit_narrow_windows_in_both_themes(console, site, screenshot, widt
         "alerts": reverse("admin:mailboxes_tracelog_changelist"),
         "quarantine": reverse("admin:quarantine"),
         "what-if": reverse("admin:what_if"),
+        "balance": reverse("admin:balance"),
+        "balance-mailbox": f"{reverse('admin:balance')}?mailbox={site.mailboxes['healthy'].pk}",
+        "monitor": reverse("admin:monitor"),
     }
     for name, url in pages.items():
         console.goto(url)

@@ -3,8 +3,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from mailboxes.choices import Operation
 from serversync.console.recountwords import KINDS
 from serversync.management.choosing import add_choice, chosen
+from serversync.management.running import enabled
 from serversync.models import Recount
 from serversync.recount import recount
 
@@ -23,7 +25,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = [recount(mailbox, fix=options["fix"]) for mailbox in chosen(options)]
+        mailboxes = chosen(options)
+        if options["all"]:
+            mailboxes = enabled(mailboxes, Operation.INCOMING)
+        rows = [recount(mailbox, fix=options["fix"]) for mailbox in mailboxes]
         if options["json"]:
             self.stdout.write(json.dumps([_data(row) for row in rows], indent=2))
         else:

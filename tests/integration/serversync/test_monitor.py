@@ -107,6 +107,8 @@ def test_the_list_can_be_switched_off_and_the_ledger_stays(ada) -> None:
     page = client.get(URL)
     assert "The item monitor is off." in page.content.decode()
     assert "Secret plans" not in page.content.decode()
+    assert "Change it" not in page.content.decode()
+    assert "Change it" in signed_in(SuperuserFactory()).get(URL).content.decode()
     assert client.get("/serversync/syncitem/").context["cl"].result_count == 1
 
 

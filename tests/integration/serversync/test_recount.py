@@ -204,7 +204,7 @@ def test_the_command_tells_and_ends_with_1_if_something_differs(imap: Account, m
     def run(*arguments: str) -> tuple[int, str]:
         out, code = StringIO(), 0
         try:
-            call_command("reconcile", "--mailbox", "ada@example.com", *arguments, stdout=out)
+            call_command("reconcile", "--all", *arguments, stdout=out)
         except SystemExit as end:
             code = int(end.code or 0)
         return code, out.getvalue()
