@@ -24,7 +24,7 @@ from serversync.leases import this_worker
 from serversync.models import MailboxWatch, WatchProcess, Workload
 from serversync.waking import wake
 from serversync.watch.choice import (
-    UNAVAILABLE_SECONDS,
+    PERMANENT_SECONDS,
     Candidate,
     Setback,
     choose,
@@ -107,7 +107,7 @@ def take(process: UUID, room: int, now: datetime) -> list[UUID]:
         found = list(free(now).select_related("email_server_profile").order_by("pk")[: 2 * room])
         candidates = [_candidate(mailbox, organization) for mailbox in found]
         choice = choose(candidates, _used({each.account for each in candidates}), room)
-        later = now + timedelta(seconds=UNAVAILABLE_SECONDS)
+        later = now + timedelta(seconds=PERMANENT_SECONDS)
         refused = (
             MailboxWatch(mailbox_id=key, last_error_code=code, last_error_at=now, retry_at=later)
             for key, code in choice.refused.items()
