@@ -4,7 +4,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django_q.conf import Conf
+from django_q.worker import rss_check
 
 import serversync.settings
 
@@ -51,3 +54,11 @@ def test_what_can_t_be_redirected_goes_nowhere(settings_of):
 def test_no_address_to_redirect_to_stops_the_start(settings_of, value):
     with pytest.raises(ImproperlyConfigured, match="REDIRECT_ALL_MAIL_TO"):
         settings_of(REDIRECT_ALL_MAIL_TO=value)
+
+
+def test_a_worker_that_took_more_memory_than_it_may_is_replaced(monkeypatch):
+    """By the queue itself, when the job has ended; jobs hold no truth, so nothing is lost."""
+    assert settings.Q_CLUSTER["max_rss"] == Conf.MAX_RSS == 512 * 1024
+    for most, replaced in ((1 << 40, False), (1024, True)):
+        monkeypatch.setattr(Conf, "MAX_RSS", most)
+        assert rss_check() is replaced
