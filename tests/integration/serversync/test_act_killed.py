@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-EVERY = int(os.environ.get("ACT_EVERY", "16"))
+EVERY = int(os.environ.get("ACT_EVERY", "20"))
 CLEO = "cleo@customer.example"
 
 
