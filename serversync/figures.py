@@ -51,7 +51,7 @@ class Milliseconds(Func):
     output_field = FloatField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return self._spelled(compiler, "(EXTRACT(EPOCH FROM {1} - {0}) * 1000)::float8")
+        return self._spelled(compiler, "(DATE_PART('epoch', {1} - {0}) * 1000)")
 
     def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
         return self._spelled(compiler, "((julianday({1}) - julianday({0})) * 86400000.0)")
@@ -62,14 +62,22 @@ class Milliseconds(Func):
         return sql, [value for _sql, values in reversed(parts) for value in values]
 
 
-def place_of(column: str) -> Case:
-    """In which bucket of a histogram the milliseconds of a column are; none for none."""
-    return Case(
-        When(**{f"{column}__isnull": True}, then=Value(None)),
-        *(When(**{f"{column}__lte": edge}, then=Value(place)) for place, edge in enumerate(EDGES)),
-        default=Value(BUCKETS - 1),
-        output_field=IntegerField(null=True),
-    )
+class Place(Func):
+    """In which bucket of a histogram milliseconds are, as `histogram.counted` says; none for none."""
+
+    arity = 1
+    output_field = IntegerField(null=True)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        """An upper end belongs to its bucket, which `width_bucket` sees otherwise."""
+        sql, values = compiler.compile(self.get_source_expressions()[0])
+        edges = ",".join(map(str, EDGES))
+        return f"width_bucket({sql} - 0.0005, ARRAY[{edges}]::float8[])", values
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        """How many edges it exceeds."""
+        sql, values = compiler.compile(self.get_source_expressions()[0])
+        return f"({' + '.join(f'({sql} > {edge})' for edge in EDGES)})", [*values] * len(EDGES)
 
 
 # -- cycles over time ----------------------------------------------------------------------------
@@ -145,7 +153,7 @@ def over_time(cycles: Rows, since: datetime, now: datetime, step: timedelta) -> 
             took=Milliseconds("mailbox_process_started_on", "mailbox_process_completed_on"),
             waited=_delay(),
         )
-        .annotate(took_in=place_of("took"), waited_in=place_of("waited"))
+        .annotate(took_in=Place("took"), waited_in=Place("waited"))
         .values("slot", "operation_type", "took_in", "waited_in")
         .annotate(
             number=Count("pk"),

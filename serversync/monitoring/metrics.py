@@ -204,7 +204,7 @@ def _counted(cycles: "QuerySet[Any]") -> Iterable[dict[str, Any]]:
     took = figures.Milliseconds("mailbox_process_started_on", "mailbox_process_completed_on")
     rows: QuerySet[Any, dict[str, Any]] = (
         cycles.order_by()
-        .annotate(took=took, place=figures.place_of("took"))
+        .annotate(took=took, place=figures.Place("took"))
         .values("operation_type")
         .annotate(
             success=Count("pk", filter=Q(process_result=True)),

@@ -14,6 +14,7 @@ from activities.models import Email
 from mailboxes.choices import Operation
 from serversync import figures
 from serversync.console.charts import cards
+from serversync.histogram import counted
 from serversync.models import Cluster, MailboxStatistics, Workload
 from tests.factories.activities import EmailFactory
 from tests.factories.clients import signed_in
@@ -107,6 +108,13 @@ def test_a_cycle_without_its_time_or_begun_before_it_waited_for_nothing(mailbox)
     (slot,) = figures.over_time(MailboxStatistics.objects.all(), NOW, NOW, HOUR)
     assert (slot.waited.number, slot.waited.average) == (1, 0.0)
     assert slot.took.number == 2
+
+
+@pytest.mark.parametrize("milliseconds", [0, 99, 100, 101, 5_000, 3_600_000, 9_999_999])
+def test_the_database_counts_durations_into_the_buckets_of_the_histogram(mailbox, milliseconds):
+    cycle(mailbox, took=milliseconds / 1_000)
+    (slot,) = figures.over_time(MailboxStatistics.objects.all(), NOW, NOW, HOUR)
+    assert slot.took.buckets == counted([milliseconds])
 
 
 def test_the_other_figures_count_by_cause_by_mailbox_by_age_and_by_standing(busy):
