@@ -42,7 +42,10 @@ def test_what_a_person_changes_is_noted_with_both_values_and_who():
     ada, profile = SuperuserFactory(), EmailServerProfileFactory(min_polling_interval_in_minutes=2)
     profile.min_polling_interval_in_minutes = 9
     services.save_profile(
-        profile=profile, changed_fields=["min_polling_interval_in_minutes"], now=timezone.now(), actor=ada
+        profile=profile,
+        changed_fields=["min_polling_interval_in_minutes"],
+        now=timezone.now(),
+        actor=ada,
     )
 
     moment = history.moments_of(profile)[0]
