@@ -5,20 +5,35 @@ Alerts about the mailbox or the server as a whole are the engine's (serversync.e
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db.models import Q, QuerySet
 
 from activities.choices import UNDELIVERED
 from activities.models import ActivityParty, Email
 from mailboxes.alerts import Alert, clear_alerts, raise_alert
 from mailboxes.choices import TraceLevel
-from mailboxes.models import Mailbox, Organization
+from mailboxes.models import Mailbox, Organization, TraceLog
 from serversync.choices import ItemState
 from serversync.models import Submission, SyncItem
+from tracking import hooks
+from tracking.choices import HookState
 from tracking.creation import Creation, Why
+from tracking.models import HookRun
 
-#: Codes of an e-mail that one more attempt or a person's decision settles.
-SENDING = ("DeliveryUnknown", "MessageRefused", "DeliveryAttemptsExhausted", "RecipientsRefused")
+#: About one message each, and nothing that anybody could settle: over once they have not happened again.
+FLEETING = (
+    "MessageTooLarge",
+    "InvalidForwardMailItem",
+    "InvalidSender",
+    "MessageIdReused",
+    "Undelivered",
+)
+CONFLICT = (
+    "ExchangeSyncSchedulingConflictsError"  # as a warning: it was stored all the same (R6.26)
+)
+OVER_AFTER = timedelta(days=7)
 
 
 def after_page(
@@ -149,5 +164,34 @@ def known(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:
 
 
 def settled(emails: Iterable[Email], mailbox: Mailbox, now: datetime) -> None:
-    """They left: what was said about earlier attempts is over. One statement."""
-    clear_alerts(mailbox, SENDING, [about(email) for email in emails], now=now)
+    """They left: what was said about earlier attempts is over, whatever it was. One statement."""
+    clear_alerts(mailbox, None, [about(email) for email in emails], now=now)
+
+
+def close_over(now: datetime) -> int:
+    """Nightly: what only informs and what concerned single messages is off the wall after a week without a
+    repeat; what code of the site failed, once none of its runs is left to be done again (R8.10)."""
+    fleeting = Q(code__in=FLEETING) | Q(code=CONFLICT, level=TraceLevel.WARNING)
+    told = TraceLog.objects.filter(closed_on__isnull=True)
+    gone = told.filter(
+        fleeting | Q(level=TraceLevel.INFORMATION), last_seen_on__lt=now - OVER_AFTER
+    )
+    return gone.update(closed_on=now) + _close_hooks(told, now)
+
+
+def _close_hooks(told: "QuerySet[TraceLog]", now: datetime) -> int:
+    failed = HookRun.objects.filter(state=HookState.FAILED)
+    waiting = SyncItem.objects.filter(
+        reason=hooks.CODE, state__in=[ItemState.QUARANTINED, ItemState.RETRYING]
+    )
+    busy = (
+        failed.exclude(email__receiving_mailbox=None).values("email__receiving_mailbox"),
+        failed.filter(email__receiving_mailbox=None)
+        .exclude(email__sender_mailbox=None)
+        .values("email__sender_mailbox"),
+        waiting.values("mailbox"),
+    )
+    rows = told.filter(code=hooks.CODE)
+    for mailboxes in busy:
+        rows = rows.exclude(regarding_mailbox__in=mailboxes)
+    return rows.update(closed_on=now)

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
-from serversync import folding, recount, verbose
+from serversync import alarms, folding, recount, verbose
 from serversync.act.choices import BatchState
 from serversync.choices import ItemState
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
@@ -47,6 +47,7 @@ def forget(now: datetime) -> Forgotten:
     brakes.forget(now)
     recount.forget(now)
     verbose.forget(now)
+    alarms.close_over(now)
     return Forgotten(
         items=blank_items(now, organization),
         folded=folding.fold(now, organization),

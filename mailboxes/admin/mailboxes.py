@@ -121,7 +121,6 @@ class MailboxScreen(Remembered, WithAddress):
                     "process_email_received_after",
                     "process_and_delete_emails",
                     "delete_rejected_emails",
-                    "verbose_logging_enabled",
                 ],
             },
         ),
