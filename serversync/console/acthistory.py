@@ -21,7 +21,7 @@ from serversync.act.types import Table
 from serversync.console.acthappened import may_know, subject_of, told
 from serversync.console.actpage import PageOfMailbox
 from serversync.console.actseen import HIDDEN, Reader
-from serversync.console.actwords import VERB_LOOKS, VERBS, label, verb_words
+from serversync.console.actwords import VERB_LOOKS, VERBS, part_label, verb_words
 from serversync.console.deeds import Deed, Deeds
 from serversync.console.mailboxes.rows import MailboxFilter
 from serversync.models import SyncRevision
@@ -102,7 +102,7 @@ class RevisionConsole(Deeds, PageOfMailbox):
         self.message_user(request, words, messages.SUCCESS)
         if done.kept:
             kind = Table(revision.object_type_code or Table.APPOINTMENT).kind
-            names = ", ".join(label(kind, name) for name in done.kept)
+            names = ", ".join(part_label(kind, name) for name in done.kept)
             words = __("Somebody has changed these since, so they stay: %(names)s")
             self.message_user(request, words % {"names": names}, messages.WARNING)
 

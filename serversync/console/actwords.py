@@ -109,6 +109,18 @@ def label(kind: ItemKind, name: str) -> str:
     return str(words) if words else name.replace("_", " ").capitalize()
 
 
+def part_label(kind: ItemKind, name: str) -> str:
+    """Of a field, or of a single occurrence of a series, named by when it begins."""
+    try:
+        return occurrence_label(datetime.fromisoformat(name).isoformat())
+    except ValueError:
+        return label(kind, name)
+
+
+def occurrence_label(original: str) -> str:
+    return __("Occurrence of %(when)s") % {"when": _moment(original)}
+
+
 @cache
 def _mapped(kind: ItemKind) -> dict[str, Any]:
     """Of mappings that mean a single field."""
@@ -188,7 +200,7 @@ def _with_occurrences(
     own = ItemKind.APPOINTMENT if kind is ItemKind.SERIES else kind
     for original in sorted({*was, *becomes}):
         told = [_occurrence(own, side, original) for side in (was, becomes)]
-        name = __("Occurrence of %(when)s") % {"when": _moment(original)}
+        name = occurrence_label(original)
         found.append(FieldLine(original, name, told[0], told[1], told[0] != told[1]))
     return found
 

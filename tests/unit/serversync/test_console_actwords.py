@@ -18,7 +18,7 @@ from mailboxes.protocols.items import (
 from mailboxes.recurrence import Pattern, Recurrence, Weekday
 from serversync.act import stored
 from serversync.act.types import Side, Tell, Verb, Write
-from serversync.console.actwords import CHOICES, changes, label, lines, words
+from serversync.console.actwords import CHOICES, changes, label, lines, part_label, words
 
 NINE = datetime(2026, 7, 6, 7, tzinfo=UTC)
 TEN = datetime(2026, 7, 6, 8, tzinfo=UTC)
@@ -74,6 +74,11 @@ def test_every_choice_has_a_word():
 def test_every_field_has_a_label():
     for kind, fields in FIELDS.items():
         assert all(label(kind, name) for name in fields)
+
+
+def test_parts_are_called_as_people_call_them():
+    assert part_label(SERIES, NINE.isoformat()) == "Occurrence of 2026-07-06 07:00 UTC"
+    assert part_label(MEETING, "location") == label(MEETING, "location")
 
 
 @pytest.mark.parametrize("data", [{"start": "x"}, "text", 5, ["x"], {"fields": {}}])
