@@ -19,8 +19,10 @@ from django.conf import settings
 from django.db.models import DateTimeField, F, PositiveIntegerField
 from django.utils import timezone
 
+from mailboxes.connect import incoming_server
 from mailboxes.glancing import Detached, NeedsMore
 from mailboxes.models import Mailbox, Organization
+from mailboxes.protocols.base import IncomingServer
 from mailboxes.protocols.errors import AccessDenied, FolderMissing, ServerError, SocketTimedOut
 from serversync.context import Context, load_all
 from serversync.cycle import Clock, CycleResult
@@ -75,6 +77,17 @@ class _Glanced:
 
     run: Run
     detached: Detached
+
+    def connect(self, mailbox: Mailbox, organization: Organization) -> IncomingServer:
+        """The line of the look, unless the mailbox means another account or server by now."""
+        if _account_of(mailbox) == _account_of(self.run.mailbox):
+            return self.detached.attach()
+        return incoming_server(mailbox, organization)
+
+
+def _account_of(mailbox: Mailbox) -> tuple[object, ...]:
+    profile = mailbox.email_server_profile
+    return (mailbox.account_generation, profile and (profile.pk, profile.modified_on))
 
 
 @dataclass(slots=True, eq=False)
@@ -277,7 +290,7 @@ class _Job:
                 each.claim,
                 clock=self.clock,
                 organization=self.organization,
-                connect=(lambda *_: found.detached.attach()) if found else None,
+                connect=found.connect if found else None,
             )
             self.tally.count(report)
         finally:

@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from django.db import connections
 from django_q.models import OrmQ
 
-from mailboxes.choices import Operation
+from mailboxes.choices import CredentialRetrieval, Operation
 from mailboxes.glancing import NeedsMore
 from mailboxes.models import Mailbox, TraceLog
 from mailboxes.protocols.base import Glance
@@ -181,6 +182,33 @@ def test_what_a_glance_sees_its_cycle_stores_over_the_same_line(site):
     assert not site.servers[ada.name][0].is_open
     assert SyncItem.objects.get().state == ItemState.TRACKED
     assert (row_of(ada).idle_cycles, row_of(ben).idle_cycles) == (0, 2)
+
+
+def test_who_means_another_account_by_now_is_read_over_a_line_of_its_own(site, monkeypatch):
+    ada = site.add("ada")
+    site.deliver(ada)
+    site.prepare[ada.name] = partial(setattr, site, "glanced")
+    made: list[Mailbox] = []
+
+    def connect(mailbox: Mailbox, *_: object) -> FakeIncomingServer:
+        made.append(mailbox)
+        return FakeIncomingServer(FakeMailbox())  # whatever the other account holds
+
+    monkeypatch.setattr(polling, "incoming_server", connect)
+    begin = polling.run_claim
+
+    def changed(claim, **options):
+        Mailbox.objects.filter(pk=ada.pk).update(account_generation=2)
+        return begin(claim, **options)
+
+    monkeypatch.setattr(polling, "run_claim", changed)
+
+    tally = site.run()
+
+    assert (tally.runs, tally.failed, tally.items, made) == (1, 0, 0, [ada])
+    assert "list_new" not in site.glanced.calls
+    assert not site.glanced.is_open
+    assert FolderCursor.objects.filter(mailbox=ada, generation=2).exists()
 
 
 def test_who_had_mail_gets_a_cycle_the_next_time_and_then_glances_again(site):
@@ -379,6 +407,39 @@ def test_threads_are_never_more_than_the_setting_says(site, hanging):
     site.prepare = {mailbox.name: prepare for mailbox in mailboxes}
     tally = site.run(threads=2)
     assert (tally.runs, tally.failed, most) == (5, 0, [2])
+
+
+@pytest.mark.rule("R9.6")
+def test_glances_at_one_account_are_never_more_than_its_connections(site):
+    shared = profile(
+        name="Shared",
+        incoming_credential_retrieval=CredentialRetrieval.PROFILE,
+        max_concurrent_connections=3,
+    )
+    mailboxes = [site.add(f"q{number}") for number in range(7)]
+    Mailbox.objects.update(email_server_profile=shared)
+    first_three = threading.Barrier(3, timeout=A_WHILE)
+    open_now, most, calls = [0], [0], [0]
+    lock = threading.Lock()
+
+    def prepare(server: FakeIncomingServer) -> None:
+        def glance(_cursors: object) -> Glance:
+            with lock:
+                calls[0] += 1
+                number = calls[0]
+                open_now[0] += 1
+                most[0] = max(most[0], open_now[0])
+            if number <= 3:
+                first_three.wait()
+            with lock:
+                open_now[0] -= 1
+            return Glance(unchanged=True)
+
+        server.glance = glance
+
+    site.prepare = {mailbox.name: prepare for mailbox in mailboxes}
+    tally = site.run()
+    assert (tally.runs, tally.failed, most) == (7, 0, [3])
 
 
 # -- fresh mail and backlogs
