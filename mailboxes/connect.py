@@ -5,6 +5,7 @@ refusal would be, so that callers have one path for both.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,6 +76,7 @@ WAYS = {
     AuthenticationProtocol.OAUTH: Authentication.OAUTH,
 }
 
+PUSH_TIMEOUT_SECONDS = 30.0  # whoever doesn't answer sooner is polled: others wait for their turn
 LONGEST_TIMEOUT_SECONDS = 200.0  # with "time out" switched off: still below the job's own limit
 
 
@@ -177,12 +179,14 @@ def push_server(
     """The adapter that is told when something happens in these folders, not yet connected. Raises
     PermanentError."""
     profile = _profile_of(mailbox, Direction.INCOMING)
+    seconds = min(timeout_of(profile), PUSH_TIMEOUT_SECONDS)
     if profile.kind.is_exchange:
         exchange = exchange_settings_for(mailbox, organization, Direction.INCOMING)
-        return ExchangeStream(exchange, folders)
+        return ExchangeStream(replace(exchange, timeout_seconds=seconds), folders)
     if profile.kind != ServerType.IMAP_SMTP:
         raise NotSupported(str(profile.kind.label))
-    return ImapIdle(settings_for(mailbox, organization, Direction.INCOMING))
+    terms = settings_for(mailbox, organization, Direction.INCOMING)
+    return ImapIdle(replace(terms, timeout_seconds=seconds))
 
 
 def settings_for(

@@ -43,7 +43,8 @@ AT_ONCE = 4  # mailboxes on their way for each thread that opens them
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`most`: mailboxes of this process; `openers`: threads; in seconds: `look`, between two looks at the
+    """`most`: mailboxes of this process; `openers`: threads that open connections, and as many that renew
+    them; in seconds: `look`, between two looks at the
     rows; `lease`, after which a process that shows no sign of life is gone."""
 
     most: int = 2_000
@@ -95,7 +96,8 @@ class Loop:
         self._process: UUID | None = None
         self._look_at = 0.0
         self._tidings = Tidings()
-        self._work: queue.SimpleQueue[Held] = queue.SimpleQueue()
+        self._to_open: queue.SimpleQueue[Held] = queue.SimpleQueue()
+        self._to_renew: queue.SimpleQueue[Held] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -104,8 +106,9 @@ class Loop:
         self._selector.register(self._woken, selectors.EVENT_READ)
 
     def run(self) -> None:
-        for _ in range(self.terms.openers):
-            threading.Thread(target=self._open_and_renew, name="opener", daemon=True).start()
+        # Apart, so that a server that is away, for which many wait, costs others no connection.
+        for work in [self._to_open, self._to_renew] * self.terms.openers:
+            threading.Thread(target=self._serve, args=[work], name="opener", daemon=True).start()
         try:
             while not self.stopping:
                 self.turn()
@@ -196,7 +199,7 @@ class Loop:
             if not held.busy and held.server is not None and held.server.renew_at <= now:
                 self._silence(held)
                 held.busy = True
-                self._work.put(held)
+                self._to_renew.put(held)
 
     # -- the rows ------------------------------------------------------------------------------------
 
@@ -240,7 +243,7 @@ class Loop:
         taken = rows.take(self._process, room, timezone.now())
         for mailbox_id in taken:
             held = self.held[mailbox_id] = Held(mailbox_id)
-            self._work.put(held)
+            self._to_open.put(held)
         if len(taken) == room:  # there may be more
             self._look_at = min(self._look_at, time.monotonic() + 0.2)
 
@@ -294,13 +297,12 @@ class Loop:
 
     # -- in the threads --------------------------------------------------------------------------------
 
-    def _open_and_renew(self) -> None:
+    def _serve(self, work: "queue.SimpleQueue[Held]") -> None:
         while True:
-            held = self._work.get()
-            self._done.put(self._serve(held))
+            self._done.put(self._open_or_renew(work.get()))
             self._rouse()
 
-    def _serve(self, held: Held) -> Done:
+    def _open_or_renew(self, held: Held) -> Done:
         """Never raises."""
         try:
             if held.server is not None:

@@ -9,7 +9,7 @@ from serversync.watch.supervision import WatchSupervisor, run_inner
 
 OPTIONS = {
     "most": (int, "listen to so many mailboxes at most; run another process for more"),
-    "openers": (int, "threads that open connections and keep them alive"),
+    "openers": (int, "threads that open connections, and as many that keep them alive"),
     "look": (float, "seconds between two looks for mailboxes to listen to"),
     "lease": (float, "seconds without a sign of life after which another process takes over"),
 }

@@ -16,7 +16,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mailboxes.choices import Operation, ServerType
-from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
+from mailboxes.connect import NotSupported, push_server
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from serversync.leases import Busy, claim, claim_one
 from serversync.models import MailboxWatch, WatchProcess, Workload
 from serversync.sandbox.servers import running_sandbox
@@ -269,6 +270,17 @@ class TestRows:
         news = [rows.News(each, INCOMING) for each in taken]
         with django_assert_max_num_queries(14):  # five of them jobs, the rest one transaction
             rows.pass_on(news)
+
+    @pytest.mark.rule("R1.29")
+    def test_who_listens_waits_for_no_server_longer_than_others_can(self):
+        ada = logs_in(user_mailbox(), PASSWORD)
+        for milliseconds, seconds in ((100_000, 30.0), (5_000, 5.0)):
+            ada.email_server_profile = profile(timeout_mailbox_connection_after_amount=milliseconds)
+            server = push_server(ada, Organization.objects.current())
+            assert server.settings.timeout_seconds == seconds
+        ada.email_server_profile = profile(server_type=ServerType.POP3_SMTP)
+        with pytest.raises(NotSupported):
+            push_server(ada, Organization.objects.current())
 
     def test_a_setback_is_kept_and_counted(self):
         ada = mailbox_of("ada", profile(), INCOMING)
