@@ -292,7 +292,7 @@ def test_preconditions_are_checked_first_each_with_its_own_code(columns, code):
 @pytest.mark.parametrize(
     "columns, code",
     [
-        ({"is_disabled": True}, "MailboxDisabled"),
+        ({"is_disabled": True}, "UserDisabled"),
         ({"is_licensed": False}, "UserNotLicensed"),
         ({"access_mode": AccessMode.ADMINISTRATIVE}, "UserNotLicensed"),
     ],
