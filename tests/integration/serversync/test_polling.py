@@ -26,6 +26,8 @@ from tests.integration.serversync.cycles import NOW, message, profile, queue_mai
 from tests.statements import counting
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
+# What is asked of the database in them, others ask on both.
+ONCE = pytest.mark.database("sqlite")
 
 INCOMING = Operation.INCOMING
 LATER = NOW + timedelta(minutes=10)
@@ -114,7 +116,9 @@ GLANCED = [{"open": 1, "glance": 1, "close": 1}]
 
 
 @pytest.mark.rule("R9.1")
-@pytest.mark.parametrize("complete", [False, True], ids=["cursor", "whole listing"])
+@pytest.mark.parametrize(
+    "complete", [False, pytest.param(True, marks=ONCE)], ids=["cursor", "whole listing"]
+)
 def test_fifty_idle_mailboxes_cost_ten_statements_and_one_glance_each(site, complete):
     site.complete = complete
     mailboxes = [site.add(f"q{number}") for number in range(50)]
@@ -136,6 +140,7 @@ def test_fifty_idle_mailboxes_cost_ten_statements_and_one_glance_each(site, comp
     assert all(row.next_run_at == LATER + timedelta(seconds=row.gap_seconds) for row in rows)
 
 
+@ONCE
 def test_what_threads_do_they_do_without_a_database(site):
     ada = site.add("ada")
     seen = []
@@ -154,6 +159,7 @@ def test_what_threads_do_they_do_without_a_database(site):
     assert seen == [("glance", None)]
 
 
+@ONCE
 def test_a_request_while_it_is_glanced_at_makes_the_next_run_due_at_once(site):
     ada = site.add("ada")
 
@@ -184,6 +190,7 @@ def test_what_a_glance_sees_its_cycle_stores_over_the_same_line(site):
     assert (row_of(ada).idle_cycles, row_of(ben).idle_cycles) == (0, 2)
 
 
+@ONCE
 def test_who_means_another_account_by_now_is_read_over_a_line_of_its_own(site, monkeypatch):
     ada = site.add("ada")
     site.deliver(ada)
@@ -211,6 +218,7 @@ def test_who_means_another_account_by_now_is_read_over_a_line_of_its_own(site, m
     assert FolderCursor.objects.filter(mailbox=ada, generation=2).exists()
 
 
+@ONCE
 def test_who_had_mail_gets_a_cycle_the_next_time_and_then_glances_again(site):
     ada = site.add("ada")
     site.deliver(ada)
@@ -245,6 +253,7 @@ def test_a_glance_that_fails_has_the_consequences_of_a_cycle_that_fails(
     assert row_of(ben).last_success_at == LATER
 
 
+@ONCE
 def test_a_fault_of_our_own_in_a_thread_stays_with_its_mailbox(site):
     ada, ben = site.add("ada"), site.add("ben")
     site.prepare[ada.name] = lambda server: server.fail("glance", ZeroDivisionError("oops"))
@@ -268,6 +277,7 @@ def test_a_paused_mailbox_recovers_by_a_glance(site):
     assert row.state_since == LATER
 
 
+@ONCE
 def test_what_needs_the_database_gets_its_cycle(site):
     ada, ben = site.add("ada"), site.add("ben")
     site.prepare[ada.name] = lambda server: server.fail("glance", NeedsMore("a token"))
@@ -282,6 +292,7 @@ def test_what_needs_the_database_gets_its_cycle(site):
     assert tally.failed == 0
 
 
+@ONCE
 @pytest.mark.parametrize("because", ["retry", "onboarding", "asked for", "no cursor"])
 def test_who_has_more_to_do_than_look_gets_a_cycle(site, because):
     ada = site.add("ada")
@@ -357,6 +368,7 @@ def test_a_server_that_hangs_keeps_nobody_of_its_page_waiting(site, hanging, mon
     assert row_of(slow).last_success_at == LATER
 
 
+@ONCE
 def test_a_glance_that_takes_too_long_counts_as_timed_out(site, hanging, monkeypatch):
     slow = site.add("slow")
     site.prepare[slow.name] = hangs_until(hanging, [])
@@ -369,6 +381,7 @@ def test_a_glance_that_takes_too_long_counts_as_timed_out(site, hanging, monkeyp
     assert (row.last_error_code, row.lease_token) == ("SocketTimedOut", None)
 
 
+@ONCE
 def test_a_worker_that_stops_waits_for_no_glance(site, hanging):
     slow, ada = site.add("slow"), site.add("ada")
     site.deliver(ada)
@@ -383,6 +396,7 @@ def test_a_worker_that_stops_waits_for_no_glance(site, hanging):
     assert not Workload.objects.filter(lease_token__isnull=False).exists()
 
 
+@ONCE
 def test_threads_are_never_more_than_the_setting_says(site, hanging):
     organization(max_mailboxes_per_profile_at_once=100)
     mailboxes = [site.add(f"q{number}") for number in range(5)]
@@ -445,6 +459,7 @@ def test_glances_at_one_account_are_never_more_than_its_connections(site):
 # -- fresh mail and backlogs
 
 
+@ONCE
 @pytest.mark.rule("R9.8")
 def test_fresh_mail_goes_before_a_backlog(site):
     backlog, ada, ben = (site.add(name) for name in ("backlog", "ada", "ben"))
@@ -455,6 +470,7 @@ def test_fresh_mail_goes_before_a_backlog(site):
     assert site.cycles == [ben.name, ada.name, backlog.name]
 
 
+@ONCE
 @pytest.mark.rule("R9.8")
 @pytest.mark.rule("R9.9")
 def test_a_backlog_is_taken_up_again_after_the_fresh_mail_of_others(site):
@@ -507,6 +523,7 @@ def test_of_much_that_is_new_other_workers_have_their_part(site):
     assert len(glances) == len(mailboxes)  # nobody twice
 
 
+@ONCE
 def test_what_only_a_person_asked_for_goes_first(site):
     first, asked = site.add("first"), site.add("asked")
     site.deliver(first)
@@ -529,6 +546,7 @@ def test_a_lease_that_was_lost_meanwhile_changes_nothing(site):
     assert row_of(ben).idle_cycles == 2
 
 
+@ONCE
 def test_without_threads_each_has_its_turn(site):
     for name in ("ada", "ben"):
         site.add(name)
