@@ -247,3 +247,11 @@ class FullNameConvention(TextChoices):
 
     FIRST_LAST = "first_last", _("First name, last name")
     LAST_FIRST = "last_first", _("Last name, first name")
+
+
+class SecondFactor(IntegerChoices):
+    """Ours: whom the organization asks for a second factor."""
+
+    OPTIONAL = 0, _("Optional")
+    ADMINISTRATORS = 1, _("Required for administrators")
+    ALL = 2, _("Required for all")

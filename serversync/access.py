@@ -10,6 +10,8 @@ from mailboxes.choices import Reach
 from mailboxes.models import EmailServerProfile, Mailbox
 from serversync.models import (
     ActState,
+    AuditEntry,
+    Authenticator,
     Cluster,
     ConnectionTest,
     ExchangeSyncIdMapping,
@@ -24,10 +26,13 @@ from serversync.models import (
     ParkedBatch,
     ParkedChange,
     Recount,
+    RecoveryCode,
     Replay,
     ReplayChange,
     SavedQuery,
     ServerAction,
+    ShippedRole,
+    SignInBrake,
     Submission,
     SyncAttributeMapping,
     SyncItem,
@@ -138,6 +143,25 @@ def _replay_changes(asker: Asker) -> Q:
 def _groups(asker: Asker) -> Q:
     """They belong to nobody: the permission alone decides."""
     return NOTHING if asker.reach is None else EVERYTHING
+
+
+@rows(AuditEntry)
+def _audit(asker: Asker) -> Q:
+    """What one did, and what happened to one's own account; of others, as far as the reach goes."""
+    if not asker.viewing or asker.reach is None:
+        return NOTHING
+    if asker.reach == Reach.ALL:
+        return EVERYTHING
+    found = Q(actor=asker.user.pk) | Q(about_user=asker.user.pk)
+    if asker.reach == Reach.TEAM:
+        found |= Q(actor__in=asker.teammates) | Q(about_user__in=asker.teammates)
+    return found
+
+
+@rows(Authenticator, RecoveryCode, SignInBrake, ShippedRole)
+def _of_nobody(asker: Asker) -> Q:
+    """No page shows these rows."""
+    return NOTHING
 
 
 @rows(Schedule, Task, OrmQ, Cluster)

@@ -11,9 +11,12 @@ class ServersyncConfig(AppConfig):
         from mailboxes import history
         from serversync import access  # noqa: F401 - registers the row rules
         from serversync.models import SavedQuery, SyncAttributeMapping
+        from serversync.people import audit, sessions
 
         history.watch(SavedQuery)
         history.watch(SyncAttributeMapping)
+        audit.connect()
+        sessions.connect()
 
 
 class ConsoleAdminConfig(AdminConfig):

@@ -15,6 +15,7 @@ from serversync import alarms, folding, recount, verbose
 from serversync.act.choices import BatchState
 from serversync.choices import ItemState
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
+from serversync.people import audit, throttling
 from tracking import brakes
 from tracking.byhand import blanked
 from tracking.matching import look_back
@@ -48,6 +49,8 @@ def forget(now: datetime) -> Forgotten:
     recount.forget(now)
     verbose.forget(now)
     alarms.close_over(now)
+    throttling.forget(now)
+    audit.forget(now, organization)
     return Forgotten(
         items=blank_items(now, organization),
         folded=folding.fold(now, organization),

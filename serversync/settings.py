@@ -38,6 +38,8 @@ env = environ.Env(
     POLL_THREADS=(int, 32),
     SECURE=(bool, False),
     BEHIND_PROXY=(bool, False),
+    SESSION_HOURS=(float, 12.0),
+    SESSION_IDLE_MINUTES=(float, 120.0),
     TIME_ZONE=(str, "UTC"),
     LANGUAGE_CODE=(str, "en"),
     LOG_LEVEL=(str, "INFO"),
@@ -77,8 +79,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "mailboxes.timezones.OwnTimeZone",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "serversync.people.audit.Acting",
+    "serversync.people.sessions.Gate",
+    "mailboxes.timezones.OwnTimeZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -188,6 +192,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+# A session ends so long after the sign-in, and so long after its last page.
+SESSION_COOKIE_AGE = int(env.float("SESSION_HOURS") * 3600)
+SESSION_IDLE_MINUTES = env.float("SESSION_IDLE_MINUTES")
 
 # Words and time
 LANGUAGE_CODE = env.str("LANGUAGE_CODE")
@@ -216,7 +223,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = env.bool("SEC
 SECURE_HSTS_SECONDS = 31_536_000 if env.bool("SECURE") else 0
 SECURE_REFERRER_POLICY = "same-origin"
 # Only where a proxy sets this header itself: whoever else could send it would pass for HTTPS.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY") else None
+BEHIND_PROXY = env.bool("BEHIND_PROXY")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 
 # Health and metrics. Probes come without TLS, from the machine or the cluster manager.
 METRICS_TOKEN = env.str("METRICS_TOKEN").strip()

@@ -198,6 +198,13 @@ class OrganizationScreen(Remembered):
             },
         ),
         (
+            _("Sign-in"),
+            {
+                "description": _("How people sign in here, and how long it is remembered."),
+                "fields": ["second_factor", "keep_audit_days"],
+            },
+        ),
+        (
             _("Lines without TLS"),
             {
                 "description": _(

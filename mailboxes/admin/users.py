@@ -7,6 +7,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -176,10 +177,13 @@ class UserScreen(Remembered, WithAddress, UserAdmin):  # type: ignore[type-arg]
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
-        """Other people's. The own one is changed where the old one is asked for."""
+        """Other people's, by superusers: whoever sets it could come in as them and read their mail. The own
+        one is changed where the old one is asked for."""
         user = self.get_object(request, id)
         if user is not None and user.pk == request.user.pk:
             return HttpResponseRedirect(reverse("admin:password_change"))
+        if not request.user.is_superuser:
+            raise PermissionDenied
         return super().user_change_password(request, id, form_url)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -15,6 +15,7 @@ from mailboxes.choices import (
     FilteringMethod,
     IncomingDeliveryMethod,
     OutgoingDeliveryMethod,
+    SecondFactor,
 )
 from mailboxes.models.base import Record, Stamped
 from mailboxes.models.profiles import EmailServerProfile
@@ -521,6 +522,19 @@ class Organization(Record, Stamped):
     )
     act_items_per_cycle = _seconds(
         _("appointments, contacts and tasks per cycle"), 500, _("Ours (R9.9).")
+    )
+
+    # Access
+    second_factor = models.IntegerField(
+        _("second factor"),
+        choices=SecondFactor.choices,
+        default=SecondFactor.OPTIONAL,
+        help_text=_("Ours: who must give a code of an authenticator app when signing in."),
+    )
+    keep_audit_days = models.PositiveIntegerField(
+        _("keep the audit trail (days)"),
+        default=365,
+        help_text=_("Ours: sign-ins and changes before that are forgotten. 0: never."),
     )
 
     # Engine (R9.2)

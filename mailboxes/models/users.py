@@ -92,6 +92,14 @@ class SystemUser(AbstractBaseUser, PermissionsMixin, Record, Stamped):
         verbose_name=_("default queue"),
     )
 
+    second_factor_since = models.DateTimeField(
+        _("second factor since"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Ours: when an authenticator was set up; empty without one."),
+    )
+
     objects: ClassVar[SystemUserManager] = SystemUserManager()
 
     USERNAME_FIELD = "domain_name"
@@ -119,6 +127,12 @@ class SystemUser(AbstractBaseUser, PermissionsMixin, Record, Stamped):
 
     def get_full_name(self) -> str:
         return self.full_name
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Sessions end with the password, and with the second factor, that they began with."""
+        plain = str(super()._get_session_auth_hash(secret))  # type: ignore[misc]
+        since = self.second_factor_since
+        return f"{plain}{since.timestamp()}" if since else plain
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]

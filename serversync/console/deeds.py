@@ -8,6 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
+from mailboxes.screens import acted
+
 if TYPE_CHECKING:
     from mailboxes.screens import Screen as Base
 else:
@@ -50,6 +52,7 @@ class Deeds(Base):
             raise Http404
         if name not in {deed.name for deed in self.deeds_for(request, record)}:
             raise Http404
+        acted.send(sender=self.model, request=request, action=name, keys=[record.pk])
         answer = getattr(self, name)(request, self.model._default_manager.filter(pk=record.pk))
         if isinstance(answer, HttpResponse):
             return answer

@@ -85,6 +85,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("All settings"), "settings"),
             (_("Organization"), "mailboxes.Organization"),
             (_("What was changed"), "mailboxes.ConfigurationChange"),
+            (_("Audit trail"), "serversync.AuditEntry"),
         ),
     ),
 )

@@ -40,7 +40,7 @@ from mailboxes.models import (
 from serversync.console.actguard import BatchConsole
 from serversync.console.acthistory import RevisionConsole
 from serversync.console.actlinks import LinkConsole
-from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole, UserConsole
+from serversync.console.addressed import AccountConsole, ContactConsole, LeadConsole
 from serversync.console.creation import (
     CaseConsole,
     ConvertRuleConsole,
@@ -64,6 +64,7 @@ from serversync.console.mailboxes.rows import (
 )
 from serversync.console.mailboxes.screen import MailboxConsole
 from serversync.console.organization import OrganizationConsole
+from serversync.console.people import AuditConsole, GroupConsole, UserConsole
 from serversync.console.planning.meetings import AppointmentConsole, ServiceConsole
 from serversync.console.planning.seriespage import SeriesConsole
 from serversync.console.planning.todos import (
@@ -75,6 +76,7 @@ from serversync.console.planning.todos import (
 from serversync.console.replay import ReplayConsole
 from serversync.console.submissions import LearnedLimitConsole, SubmissionConsole
 from serversync.models import (
+    AuditEntry,
     ExchangeSyncIdMapping,
     FolderCursor,
     LearnedLimit,
@@ -98,7 +100,8 @@ SCREENS = {
     Queue: QueueConsole,
     SystemUser: UserConsole,
     Team: mailboxes.TeamScreen,
-    Group: mailboxes.GroupScreen,
+    Group: GroupConsole,
+    AuditEntry: AuditConsole,
     Organization: OrganizationConsole,
     ConfigurationChange: mailboxes.ChangeScreen,
     TraceLog: AlertConsole,

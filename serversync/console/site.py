@@ -20,6 +20,7 @@ from serversync.console import (
     conflicts,
     connections,
     directions,
+    entering,
     front,
     live,
     monitor,
@@ -39,6 +40,7 @@ class ConsoleSite(admin.AdminSite):
     index_title = _("Overview")
     index_template = "console/front.html"
     site_url = None
+    login_form = entering.SignInForm
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
@@ -51,6 +53,7 @@ class ConsoleSite(admin.AdminSite):
         return [
             path("rules/", self.admin_view(self.rules), name="rules"),
             *live.urls(self),
+            *entering.urls(self),
             *signin.urls(self),
             *quarantine.urls(self),
             *alertgroups.urls(self),

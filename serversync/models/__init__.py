@@ -18,6 +18,13 @@ from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
 from serversync.models.ledger import ServerAction, SyncItem
+from serversync.models.people import (
+    AuditEntry,
+    Authenticator,
+    RecoveryCode,
+    ShippedRole,
+    SignInBrake,
+)
 from serversync.models.recounts import Recount
 from serversync.models.replays import Replay, ReplayChange
 from serversync.models.sending import LearnedLimit, Submission
@@ -27,6 +34,8 @@ from serversync.models.watches import MailboxWatch, WatchProcess
 
 __all__ = [
     "ActState",
+    "AuditEntry",
+    "Authenticator",
     "Cluster",
     "ConnectionTest",
     "ExchangeSyncIdMapping",
@@ -44,10 +53,13 @@ __all__ = [
     "ParkedChange",
     "ProfileAlarm",
     "Recount",
+    "RecoveryCode",
     "Replay",
     "ReplayChange",
     "SavedQuery",
     "ServerAction",
+    "ShippedRole",
+    "SignInBrake",
     "Submission",
     "SyncAttributeMapping",
     "SyncItem",
