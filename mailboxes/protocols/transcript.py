@@ -7,6 +7,8 @@ import re
 MOST_COMMANDS = 20  # of one group; a pipelined one may have hundreds
 LONGEST = 200
 
+REPLY = re.compile(rb"\* |\+|-ERR\b|[2-5]\d\d(?:[ -]|\r?\n)|[A-Z]{4}\d+ ", re.IGNORECASE)
+FETCHED = re.compile(rb"\* \d+ FETCH", re.IGNORECASE)
 HEAD = 64 * 1024
 OPERATION = re.compile(rb"<(?:[\w.-]+:)?Body[^>]*>\s*<(?:[\w.-]+:)?([A-Za-z]{3,40})")
 RESPONSE_CODE = re.compile(rb"ResponseCode[^>]*>\s*([A-Za-z]{3,60})\s*<")
@@ -74,7 +76,11 @@ def _shown(raw: bytes) -> str | None:
 
 
 def shown_reply(line: bytes) -> bytes:
-    return line[:LONGEST]
+    """A line of the server's, cut. What it tells of a message may stand in the line itself, and what goes on after a
+    literal looks like anything, so that neither is shown."""
+    if told := FETCHED.match(line):
+        return told[0] + b" (...)"
+    return line[:LONGEST] if REPLY.match(line) else b"(%d octets)" % len(line)
 
 
 def shown_request(method: str, place: str, body: bytes) -> str:

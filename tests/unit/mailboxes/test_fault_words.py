@@ -50,6 +50,23 @@ def test_commands_are_shown_without_secrets_and_contents_not_at_all(sent, shown)
     assert shown_command(sent) == shown
 
 
+@pytest.mark.rule("R2.22")
+@pytest.mark.parametrize(
+    "told, shown",
+    [
+        (b"220 mail.example.com ready\r\n", b"220 mail.example.com ready\r\n"),
+        (b"+OK logged in\r\n", b"+OK logged in\r\n"),
+        (b"ABCD1 NO [AUTHENTICATIONFAILED]\r\n", b"ABCD1 NO [AUTHENTICATIONFAILED]\r\n"),
+        (b"* 3 EXISTS\r\n", b"* 3 EXISTS\r\n"),
+        (b'* 1 FETCH (UID 7 ENVELOPE ("Mon" "quite private"\r\n', b"* 1 FETCH (...)"),
+        (b' "quite private" BODY[TEXT] "and more")\r\n', b"(41 octets)"),
+        (b"Subject: quite private\r\n", b"(24 octets)"),
+    ],
+)
+def test_of_answers_the_words_of_the_protocol_are_shown_and_no_contents(told, shown):
+    assert shown_reply(told) == shown
+
+
 def test_long_groups_and_lines_are_cut():
     assert len(shown_command(b"RCPT TO:<a@b.example>\r\n" * 500)) == 20
-    assert len(shown_reply(b"x" * 5000)) == LONGEST
+    assert len(shown_reply(b"250-" + b"x" * 5000)) == LONGEST
