@@ -90,7 +90,7 @@ def _fold_some(rows: "QuerySet[SyncItem]") -> int:
     some = list(
         rows.select_for_update(of=("self",), skip_locked=True)
         .only(*COLUMNS)
-        .order_by("mailbox", "pk")[:CHUNK]
+        .order_by("left_at", "pk")[:CHUNK]  # by the index of these rows
     )
     if not some:
         return 0

@@ -114,6 +114,11 @@ class SyncItem(Record):
                 fields=["decided_at"], condition=Q(blanked=False), name="syncitem_not_blanked"
             ),
             models.Index(
+                fields=["left_at"],
+                condition=Q(left_at__isnull=False, email__isnull=True, blanked=True),
+                name="syncitem_foldable",
+            ),
+            models.Index(
                 fields=["message_id"],
                 condition=Q(state=ItemState.REJECTED) & ~Q(message_id=""),
                 name="syncitem_rejected_id",

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
         ('mailboxes', '0020_people'),
-        ('serversync', '0026_verbose_logging'),
+        ('serversync', '0027_foldable_rows'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
