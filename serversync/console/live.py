@@ -189,7 +189,7 @@ def _stands_ready(mailbox: Mailbox) -> bool:
 def _running(row: Workload, now: datetime) -> str:
     began = row.last_started_at or now
     items = ngettext("%(count)d item so far", "%(count)d items so far", row.items_so_far)
-    since = duration(max(0, (now - began).total_seconds() // 1) * 1000)
+    since = duration(max(1, (now - began).total_seconds() // 1) * 1000)
     return __("runs for %(time)s, %(items)s") % {
         "time": since,
         "items": items % {"count": row.items_so_far},

@@ -33,6 +33,7 @@
       cell(row, line.words);
     }
     find(".live-none").hidden = answer.lines.length > 0;
+    find(".live-lines").hidden = answer.lines.length === 0;
     find(".live-more").hidden = !answer.more;
     find(".live-more").textContent = answer.more;
     find(".live-state").hidden = false;

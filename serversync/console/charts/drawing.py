@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 WIDTH, HEIGHT = 480, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 22
+LEFT, RIGHT, TOP, BOTTOM = 58, 8, 12, 24
 INNER, DEPTH = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 LABELS = 6  # below the drawing, at most
 LINES = 4  # across it, above the lowest, at most
