@@ -125,7 +125,7 @@ def forget(now: datetime) -> int:
 def _since(now: datetime) -> date:
     """From the day before the last that was counted: a cycle may have begun before midnight and ended
     after it. At first, from the oldest row."""
-    last = MailboxStatisticsDay.objects.aggregate(last=Max("day"))["last"]
+    last: date | None = MailboxStatisticsDay.objects.aggregate(last=Max("day"))["last"]
     if last is not None:
         return min(last, _today(now)) - DAY
     oldest = MailboxStatistics.objects.aggregate(oldest=Min("mailbox_process_started_on"))["oldest"]
