@@ -33,7 +33,7 @@ from mailboxes.protocols.errors import (
     ServerError,
     SocketTimedOut,
 )
-from serversync import byhand, engine, listing, pages, quarantine, receive
+from serversync import byhand, listing, pages, quarantine, receive
 from serversync.choices import IMPORTED, ActionState, ItemState
 from serversync.marks import HOLDS
 from serversync.models import MailboxLayout, ServerAction, SyncItem
@@ -657,7 +657,7 @@ def small() -> Iterator[None]:
             (listing, "LISTING", 3),
             (listing, "PARAMETERS", 2),
             (receive, "ONBOARDED_PER_CYCLE", 3),
-            (engine, "wake", lambda *_, **__: 0),
+            (quarantine.waking, "wake", lambda *_, **__: 0),
         ):
             stack.enter_context(mock.patch.object(module, name, value))
         yield
