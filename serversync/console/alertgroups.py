@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import Coalesce, RowNumber
@@ -245,24 +246,35 @@ class Pages:
         elif deed == "snooze":
             lasting, _words = SNOOZES.get(request.POST.get("for", ""), SNOOZES["1d"])
             wall.snooze(request, chosen, lasting)
-        else:
-            self._cure(request, deed, key, chosen)
+        elif (answer := self._cure(request, deed, key, chosen)) is not None:
+            return answer
         return HttpResponseRedirect(request.get_full_path())
 
     def _cure(
         self, request: HttpRequest, deed: str, key: Key, chosen: "QuerySet[TraceLog]"
-    ) -> None:
+    ) -> HttpResponse | None:
+        """What the deed answers, if it has a page of its own to ask something."""
         button = next((each for each in cures_of(key.code) if each.cure == deed), None)
         if button is None:
             raise Http404
         mailboxes = access.visible_to(request.user, mailboxes_of(chosen))
         if button.mailboxes:
-            act = getattr(self._screen(Mailbox), button.cure)
-            act(request, mailboxes)
-            return
+            return self._act(request, button, mailboxes)
         screen = self._screen(SyncItem)
         items = screen.get_queryset(request).filter(mailbox__in=mailboxes.values("pk"))
         screen.retry(request, items.filter(state=ItemState.QUARANTINED, parent__isnull=True))
+        return None
+
+    def _act(
+        self, request: HttpRequest, button: Button, mailboxes: "QuerySet[Mailbox]"
+    ) -> HttpResponse | None:
+        screen = self._screen(Mailbox)
+        if not mailboxes.exists():
+            words = __("No mailbox of it fails any more, or none that you may see.")
+            screen.message_user(request, words, messages.WARNING)
+            return None
+        answer: HttpResponse | None = getattr(screen, button.cure)(request, mailboxes)
+        return answer
 
 
 def mailboxes_of(chosen: "QuerySet[TraceLog]") -> "QuerySet[Mailbox]":

@@ -118,10 +118,24 @@ def test_an_alert_of_a_server_tests_the_mailboxes_there_that_do_not_run(admin):
         state=WorkloadState.DISABLED
     )
 
-    press(admin, "test_and_enable", "CertificateRejected", profile)
+    client = signed_in(admin)
+    told = {"deed": "test_and_enable", "group": f"CertificateRejected:{profile.pk}"}
+    asked = client.post(URL, told, follow=True)
+    assert asked.status_code == 200
+    chosen = asked.context["chosen"]
+    client.post(asked.request["PATH_INFO"], {**chosen.keys, "begin": "1"})
 
     scheduled = Mailbox.objects.filter(test_email_configuration_scheduled=True)
     assert set(scheduled) == {mailboxes[0]}
+
+
+def test_a_server_whose_mailboxes_all_run_again_has_none_to_test(admin):
+    profile = three("InvalidCredentials")[0].email_server_profile
+    raise_alert(profile, "CertificateRejected", now=timezone.now(), object_key=OUTAGE)
+
+    said = press(admin, "test_and_enable", "CertificateRejected", profile)
+
+    assert "No mailbox of it fails" in said
 
 
 def test_who_may_not_approve_is_told_so_and_nothing_is_done():
