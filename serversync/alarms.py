@@ -6,6 +6,7 @@ Alerts about the mailbox or the server as a whole are the engine's (serversync.e
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -184,7 +185,7 @@ def _close_hooks(told: "QuerySet[TraceLog]", now: datetime) -> int:
     waiting = SyncItem.objects.filter(
         reason=hooks.CODE, state__in=[ItemState.QUARANTINED, ItemState.RETRYING]
     )
-    busy = (
+    busy: tuple[QuerySet[Any, Any], ...] = (
         failed.exclude(email__receiving_mailbox=None).values("email__receiving_mailbox"),
         failed.filter(email__receiving_mailbox=None)
         .exclude(email__sender_mailbox=None)
