@@ -192,6 +192,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 # A session ends so long after the sign-in, and so long after its last page.
 SESSION_COOKIE_AGE = int(env.float("SESSION_HOURS") * 3600)
 SESSION_IDLE_MINUTES = env.float("SESSION_IDLE_MINUTES")

@@ -145,7 +145,12 @@ def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
     """Only what this user may open."""
     screens = {model._meta.label: screen for model, screen in site._registry.items()}
     front = reverse("admin:index", current_app=site.name)
-    found = [Section("", [Task(_("Overview"), front, request.path == front)])]
+    mine = reverse("admin:my_mailbox", current_app=site.name)
+    first = [
+        Task(_("Overview"), front, request.path == front),
+        Task(_("My mailbox"), mine, request.path == mine),
+    ]
+    found = [Section("", first)]
     for name, tasks, folded in (
         *((name, tasks, False) for name, tasks in SECTIONS),
         (_("Engine"), ENGINE, True),

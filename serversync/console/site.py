@@ -3,9 +3,9 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +25,7 @@ from serversync.console import (
     live,
     monitor,
     navigation,
+    own,
     quarantine,
     rules,
     signin,
@@ -54,6 +55,7 @@ class ConsoleSite(admin.AdminSite):
             path("rules/", self.admin_view(self.rules), name="rules"),
             *live.urls(self),
             *entering.urls(self),
+            *own.urls(self),
             *signin.urls(self),
             *quarantine.urls(self),
             *alertgroups.urls(self),
@@ -71,6 +73,17 @@ class ConsoleSite(admin.AdminSite):
             *connections.urls(self),
             *super().get_urls(),
         ]
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Whoever may not look at all mailboxes lands at the own one."""
+        answer = super().login(request, extra_context)
+        front = reverse("admin:index", current_app=self.name)
+        entered = request.method == "POST" and answer.status_code == 302
+        if entered and answer.headers["Location"] == front and own.lands_here(request.user):
+            return HttpResponseRedirect(reverse("admin:my_mailbox", current_app=self.name))
+        return answer
 
     def rules(self, request: HttpRequest) -> HttpResponse:
         return rules.page(request, self.each_context(request))

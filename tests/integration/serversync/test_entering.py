@@ -288,3 +288,25 @@ def test_own_entries_are_seen_and_nobody_elses(ada):
     audit.record(AuditKind.SIGN_IN_FAILED, about=SystemUserFactory())
     page = signed_in(ada).get(reverse("admin:serversync_auditentry_changelist"))
     assert {entry.about_user_id for entry in page.context["cl"].result_list} == {ada.pk}
+
+
+# -- my mailbox
+
+
+def test_whoever_may_not_see_all_mailboxes_lands_at_the_own_one(ada):
+    assert enter("ada")[0].url == reverse("admin:my_mailbox")
+    person("robin", SuperuserFactory)
+    assert enter("robin")[0].url == "/"
+
+
+def test_my_mailbox_shows_own_ones_and_those_of_own_queues(site):
+    client, url = signed_in(site.ada), reverse("admin:my_mailbox")
+    healthy, queue = site.mailboxes["healthy"], site.mailboxes["queue"]
+    page = client.get(url)
+    assert [box.pk for box, _health, _kind in page.context["boxes"]] == [healthy.pk, queue.pk]
+    text = page.content.decode()
+    assert "Newsletter" in text and "Synchronize now" in text
+    assert "Printer on fire" in client.get(url, {"box": queue.pk}).content.decode()
+    foreign = client.get(url, {"box": site.mailboxes["failing"].pk})
+    assert foreign.context["own"].mailbox.pk == healthy.pk
+    assert "ada@" not in signed_in(site.ben).get(url).content.decode()

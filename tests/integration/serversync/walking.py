@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls.exceptions import NoReverseMatch
 
 from activities.models import (
     ActivityMimeAttachment,
@@ -88,12 +89,19 @@ class Keys:
         elif name == "autocomplete":
             yield from self.choosers()
         elif not converters:
-            yield Address(name, reverse(f"admin:{name}" if name != "favicon" else name))
+            yield Address(name, self.place(name))
         elif name.endswith("_do"):
             yield from self.deeds(name)
         else:
             kwargs = self.kwargs(name, converters)
             yield Address(name, reverse(f"admin:{name}", kwargs=kwargs), object=True)
+
+    def place(self, name: str) -> str:
+        """Of the console, or beside it."""
+        try:
+            return reverse(f"admin:{name}")
+        except NoReverseMatch:
+            return reverse(name)
 
     def deeds(self, name: str) -> Iterator[Address]:
         screen = self.screens[name.removesuffix("_do")]
@@ -160,6 +168,8 @@ class Keys:
 
     def _recount(self) -> dict[str, Any]:
         return {"pk": self.site.mailboxes["healthy"].pk}
+
+    _verbose_log = _recount
 
     def _profile(self) -> dict[str, Any]:
         return {"key": self.site.profile.pk}
