@@ -12,7 +12,7 @@ from serversync.models import MailboxStatistics, MailboxStatisticsDay, Workload
 from serversync.quiet import look_for_silence
 from tests.factories.mailboxes import EmailServerProfileFactory, ready_mailbox
 
-pytestmark = [pytest.mark.integration, pytest.mark.django_db, pytest.mark.rule("R8.19")]
+pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 NOW = datetime(2026, 3, 4, 16, 20, tzinfo=UTC)  # a Wednesday
 SHARP = NOW.replace(minute=0)

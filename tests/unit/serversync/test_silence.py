@@ -8,8 +8,6 @@ import pytest
 
 from serversync.silence import Window, silences
 
-pytestmark = pytest.mark.rule("R8.19")
-
 BUSY = (40, 38, 45, 41)
 HOURS, WEEK = (6, 12, 24), 168
 
