@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -58,6 +58,20 @@ class SignInForm(AdminAuthenticationForm):
             audit.record(
                 AuditKind.THROTTLED, about=user, detail=detail, request=self.request, now=now
             )
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """The old password is asked for lest somebody take over a browser that was left: it isn't to be guessed."""
+
+    def clean_old_password(self) -> str:
+        now = timezone.now()
+        brakes = throttling.of_own_password(self.user.pk)
+        held = throttling.begin(brakes, now)
+        if held is not None:
+            raise ValidationError(too_many(held.total_seconds()), code="held")
+        old = str(super().clean_old_password())
+        throttling.succeeded(brakes, now)
+        return old
 
 
 def too_many(seconds: float) -> str:

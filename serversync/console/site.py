@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -84,6 +85,19 @@ class ConsoleSite(admin.AdminSite):
         if entered and answer.headers["Location"] == front and own.lands_here(request.user):
             return HttpResponseRedirect(reverse("admin:my_mailbox", current_app=self.name))
         return answer
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Django's page, with a form that lets nobody guess."""
+        request.current_app = self.name
+        view = PasswordChangeView.as_view(
+            form_class=entering.OwnPasswordForm,
+            success_url=reverse("admin:password_change_done"),
+            template_name="registration/password_change_form.html",
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
 
     def rules(self, request: HttpRequest) -> HttpResponse:
         return rules.page(request, self.each_context(request))

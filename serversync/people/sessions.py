@@ -21,6 +21,9 @@ REFRESH = 60  # seconds between two notes of when somebody was last seen
 #: Open to somebody who has given the password, and not yet the second factor.
 BEFORE_FACTOR = {"login", "logout", "second_factor", "second_factor_setup", "jsi18n"}
 
+#: What open pages ask for by themselves: nobody need be there, so it keeps no session alive.
+ASKED_BY_SCRIPTS = {"live", "test_connection_state"}
+
 
 def connect() -> None:
     user_logged_in.connect(_begins, dispatch_uid="session-begins")
@@ -70,6 +73,8 @@ class Gate:
         if is_over(since, seen, now, longest=settings.SESSION_COOKIE_AGE, idle=idle):
             logout(request)
             return None  # goes on as nobody, to the page that asks to sign in
+        if _name_of(request) in ASKED_BY_SCRIPTS:
+            return None
         if SEEN not in session or now - seen >= REFRESH:
             session[SINCE], session[SEEN] = since, now
             session[REQUIRED] = secondfactor.must_have(request.user)  # type: ignore[arg-type]

@@ -111,6 +111,11 @@ def of_second_factor(user_key: object) -> Brakes:
     return Brakes(Brake(_key("factor", str(user_key)), free=5))
 
 
+def of_own_password(user_key: object) -> Brakes:
+    """Asked for again of somebody who is signed in already."""
+    return Brakes(Brake(_key("password", str(user_key)), free=5))
+
+
 def _key(*parts: str) -> str:
     return salted_hmac("serversync.brake", "\n".join(parts), algorithm="sha256").hexdigest()
 
@@ -120,22 +125,36 @@ def _key(*parts: str) -> str:
 
 @transaction.atomic
 def begin(brakes: Brakes, now: datetime) -> timedelta | None:
-    """Count an attempt before it is made. How long to wait instead; None: go on."""
+    """Count an attempt before it is made. How long to wait instead; None: go on.
+
+    An attempt that is held leaves no row: else whoever makes up names would fill the table.
+    """
+    wait = _hold(brakes, SignInBrake.objects.in_bulk([each.key for each in brakes.all]), now)
+    if wait is not None:
+        return wait
     rows = _locked(brakes.all, now)
-    known = knows(rows[brakes.pair.key].known_on, now)
-    holding = [
-        until
-        for brake in brakes.all
-        if not (known and brake.spares_known)
-        and (until := held_until(_count(rows[brake.key]), brake.free, now)) is not None
-    ]
-    if holding:
-        return max(holding) - now
+    wait = _hold(brakes, rows, now)  # others may have failed meanwhile
+    if wait is not None:
+        return wait
     for row in rows.values():
         row.failures = failures_now(_count(row), now) + 1
         row.last_on = now
     SignInBrake.objects.bulk_update(rows.values(), ["failures", "last_on"])
     return None
+
+
+def _hold(brakes: Brakes, rows: Mapping[str, SignInBrake], now: datetime) -> timedelta | None:
+    """How long these rows hold an attempt."""
+    pair = rows.get(brakes.pair.key)
+    known = pair is not None and knows(pair.known_on, now)
+    holding = [
+        until
+        for brake in brakes.all
+        if not (known and brake.spares_known)
+        and (row := rows.get(brake.key)) is not None
+        and (until := held_until(_count(row), brake.free, now)) is not None
+    ]
+    return max(holding) - now if holding else None
 
 
 @transaction.atomic

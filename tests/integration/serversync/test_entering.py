@@ -1,6 +1,7 @@
 """Signing in: brakes, the second factor, sessions, and what the audit trail says of it."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pyotp
 import pytest
@@ -95,6 +96,14 @@ def test_what_holds_nobody_is_forgotten(ada):
     fail("nobody-here", 2)
     assert throttling.forget(timezone.now()) == 0
     assert throttling.forget(timezone.now() + throttling.QUIET * 2) == 3
+
+
+def test_made_up_names_fill_no_table_once_their_address_waits(ada):
+    key = throttling.of_sign_in("x", "192.0.2.1").others[1].key
+    SignInBrake.objects.create(key=key, failures=50, last_on=timezone.now())
+    for number in range(3):
+        assert "Too many" in fail(f"nobody-{number}", 1)[0]
+    assert SignInBrake.objects.count() == 1
 
 
 @pytest.mark.parametrize(("behind", "address"), [(True, "203.0.113.9"), (False, "192.0.2.1")])
@@ -222,6 +231,30 @@ def test_an_old_or_idle_session_ends(ada, key, seconds):
 
 
 # -- roles and the trail
+
+
+@pytest.mark.parametrize("place", ["/live/", f"/test-connection/{uuid4()}/state/"])
+def test_what_a_page_asks_by_itself_keeps_no_session_alive(ada, place):
+    client = signed_in(ada)
+    session = client.session
+    session["seen"] = session["since"] = seen = session["seen"] - 600
+    session.save()
+    client.get(place)
+    assert client.session["seen"] == seen
+    client.get("/")
+    assert client.session["seen"] > seen
+
+
+def test_the_old_password_is_not_guessed_at_a_browser_that_was_left(ada):
+    client = signed_in(ada)
+    new = {"new_password1": "another-Password-2", "new_password2": "another-Password-2"}
+    for _ in range(5):
+        client.post("/password_change/", {"old_password": "guess", **new})
+    held = client.post("/password_change/", {"old_password": PASSWORD, **new})
+    assert "Too many attempts" in str(held.context["form"].errors["old_password"])
+    SignInBrake.objects.update(last_on=timezone.now() - timedelta(minutes=1))
+    assert client.post("/password_change/", {"old_password": PASSWORD, **new}).status_code == 302
+    assert client.get("/").status_code == 200  # the session goes on
 
 
 def test_groups_keep_what_a_site_changed(ada):
