@@ -27,6 +27,7 @@ from mailboxes.alerts import LEVEL_KIND
 from mailboxes.causes import Cause, cause_of
 from mailboxes.choices import StateCode, TestStatus, TraceLevel
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
+from mailboxes.screens import acted
 from serversync.choices import ItemState, WorkloadState
 from serversync.console.alertcures import Button, cures_of
 from serversync.console.alertlinks import cure_of
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 MOST = 100  # groups of a page; whoever has more sees the worst
 SAMPLES = 3  # names that stand at a group
+
+#: What is done to the alerts themselves.
+WALL_DEEDS = {"clear", "snooze", "wake"}
 
 #: How long one can snooze a group.
 SNOOZES = {
@@ -239,6 +243,8 @@ class Pages:
         deed = request.POST.get("deed", "")
         chosen = TraceLog.objects.filter(pk__in=rows.values("pk"))
         wall = self._screen(TraceLog)
+        if deed in WALL_DEEDS:
+            _note(request, deed, chosen)
         if deed == "clear":
             wall.clear(request, chosen)
         elif deed == "wake":
@@ -262,7 +268,9 @@ class Pages:
             return self._act(request, button, mailboxes)
         screen = self._screen(SyncItem)
         items = screen.get_queryset(request).filter(mailbox__in=mailboxes.values("pk"))
-        screen.retry(request, items.filter(state=ItemState.QUARANTINED, parent__isnull=True))
+        waiting = items.filter(state=ItemState.QUARANTINED, parent__isnull=True)
+        _note(request, button.cure, waiting)
+        screen.retry(request, waiting)
         return None
 
     def _act(
@@ -273,8 +281,15 @@ class Pages:
             words = __("No mailbox of it fails any more, or none that you may see.")
             screen.message_user(request, words, messages.WARNING)
             return None
+        _note(request, button.cure, mailboxes)
         answer: HttpResponse | None = getattr(screen, button.cure)(request, mailboxes)
         return answer
+
+
+def _note(request: HttpRequest, deed: str, rows: "QuerySet[Any]") -> None:
+    """For the audit trail, before the deed: afterwards other rows may be meant."""
+    keys = list(rows.order_by().values_list("pk", flat=True))
+    acted.send(sender=rows.model, request=request, action=str(deed), keys=keys)
 
 
 def mailboxes_of(chosen: "QuerySet[TraceLog]") -> "QuerySet[Mailbox]":

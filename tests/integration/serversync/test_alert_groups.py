@@ -12,7 +12,8 @@ from mailboxes.choices import AccessApproval, Operation, Reach
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
 from serversync.choices import WorkloadState
 from serversync.console.alertgroups import groups_of
-from serversync.models import Workload
+from serversync.models import AuditEntry, Workload
+from serversync.people.choices import AuditKind
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -216,6 +217,23 @@ def test_an_owner_reads_what_is_wrong_with_the_server_without_its_details_and_li
     told = client.get(f"/mailboxes/tracelog/{alert.pk}/change/").content.decode()
     assert "No secure connection" in told
     assert "Somebody else" not in told
+    searched = client.get("/mailboxes/tracelog/", {"q": alert.text[:12]})
+    assert not searched.context["cl"].result_list
+    named = client.get("/mailboxes/tracelog/", {"q": mailbox.email_server_profile.name})
+    assert list(named.context["cl"].result_list) == [alert]
+
+
+def test_the_audit_trail_says_who_pressed_and_for_which_mailboxes(admin):
+    mailboxes = three("NotTested")
+    profile = mailboxes[0].email_server_profile
+    press(admin, "test_and_enable", "NotTested", profile)
+    press(admin, "snooze", "NotTested", profile)
+    rows = AuditEntry.objects.filter(kind=AuditKind.ACTION, actor=admin)
+    told = set(rows.values_list("detail", "subject_type", "subject_id"))
+    tested = {("test_and_enable", "mailboxes.mailbox", str(each.pk)) for each in mailboxes}
+    alerts_of = TraceLog.objects.filter(code="NotTested")
+    snoozed = {("snooze", "mailboxes.tracelog", str(each.pk)) for each in alerts_of}
+    assert told == tested | snoozed
 
 
 def test_an_unknown_press_is_no_page(admin):
