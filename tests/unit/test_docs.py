@@ -7,11 +7,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
 from django.db import models
 
 from mailboxes.conditions import TABLE, Nature, Scope
 from mailboxes.models import Organization
-from serversync.console import rules
+from serversync.console import navigation, rules
+from serversync.schedules import NIGHT
+from serversync.schedules import TABLE as PERIODIC
 from tests.plugin import settings_variables
 
 HERE = Path(__file__).resolve().parents[2]
@@ -302,12 +306,105 @@ def test_operations_lists_every_variable():
     assert set(re.findall(r"(?m)^\| `([A-Z_]+)` \|", text)) == {*settings_variables(), "ENV_FILE"}
 
 
-def test_operations_lists_every_command():
-    text = (DOCS / "operations.md").read_text()
-    commands = {
+def commands() -> set[str]:
+    return {
         path.stem
         for room in ROOMS
         for path in (HERE / room / "management" / "commands").glob("[a-z]*.py")
     }
 
-    assert set(re.findall(r"(?m)^\| `(\w+)[^`]*` \|", text)) >= commands
+
+def test_operations_lists_every_command():
+    text = (DOCS / "operations.md").read_text()
+
+    assert set(re.findall(r"(?m)^\| `(\w+)[^`]*` \|", text)) >= commands()
+
+
+def test_operations_lists_every_periodic_job_with_how_often_it_runs():
+    text = (DOCS / "operations.md").read_text()
+    table = text[text.index("## Periodic jobs") :]
+    listed = re.findall(r"(?m)^\| ([a-z-][a-z -]+) \| (every .+?) \| \S.* \|$", table)
+
+    assert listed == [(job.name, how_often(job.minutes)) for job in PERIODIC]
+
+
+def how_often(minutes: int | None) -> str:
+    if minutes is None:
+        return f"every night at {NIGHT}"
+    return {1: "every minute", 60: "every hour"}.get(minutes, f"every {minutes} minutes")
+
+
+# -- where the console, a setting or a command is named ------------------------------------------
+
+
+def complaints() -> list[tuple[str, str, str]]:
+    """Rule, where it is answered, what proves it."""
+    text = (DOCS / "complaints.md").read_text()
+    lines = re.findall(r"(?m)^\| (\[R.+) \|$", text)
+    rows = [line.split(" | ") for line in lines]
+    return [(rule[1 : rule.index("]")], where, tests) for rule, _, _, where, tests in rows]
+
+
+def test_every_complaint_is_answered_once_in_its_order_and_with_a_test():
+    numbers = [number for number in built() if number.startswith("R10.")]
+
+    assert [number for number, *_rest in complaints()] == numbers
+    assert all(where and "::" in tests for _, where, tests in complaints())
+
+
+def test_tests_that_prove_an_answer_exist():
+    named = [one for *_, tests in complaints() for one in re.findall(r"`([^`]+)`", tests)]
+
+    assert [one for one in named if not is_test(*one.split("::"))] == []
+
+
+def is_test(file: str, name: str) -> bool:
+    path = HERE / "tests" / file
+    return path.exists() and f"\ndef {name}(" in path.read_text()
+
+
+NAMED_PAGES = (DOCS / "complaints.md",)
+
+
+@pytest.mark.parametrize("path", NAMED_PAGES, ids=name_of)
+def test_pages_of_the_console_that_are_named_exist_by_this_title(path):
+    named = set(re.findall(r"\*([^*]+)\* \(`admin:(\w+)`\)", path.read_text()))
+    known = addresses(admin.site.get_urls())
+
+    assert named
+    assert [one for one in named if one[1] not in known or not is_title(*one)] == []
+
+
+def addresses(patterns: list) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        below = getattr(pattern, "url_patterns", None)
+        found |= {pattern.name} if below is None else addresses(below)
+    return found
+
+
+def is_title(words: str, name: str) -> bool:
+    """Navigation, a form of this model, or a page of the console's own says so."""
+    tasks = [*(task for _, tasks in navigation.SECTIONS for task in tasks), *navigation.ENGINE]
+    for word, target in tasks:
+        if name in (target, target.lower().replace(".", "_") + "_changelist"):
+            return str(word) == words
+    app, model, page = [*name.split("_"), "", ""][:3]
+    if page == "change":
+        verbose = str(apps.get_model(app, model)._meta.verbose_name)
+        return verbose[0].upper() + verbose[1:] == words
+    pages = (HERE / "serversync" / "console").rglob("*.py")
+    return any(f'_("{words}")' in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize("path", NAMED_PAGES, ids=name_of)
+def test_fields_and_commands_that_are_named_exist(path):
+    text = path.read_text()
+    fields = {
+        f"{model.__name__}.{field.name}"
+        for model in apps.get_models()
+        for field in model._meta.fields
+    }
+
+    assert set(re.findall(r"`([A-Z]\w+\.[a-z_]+)`", text)) <= fields
+    assert set(re.findall(r"`manage\.py (\w+)", text)) <= commands()
