@@ -41,7 +41,7 @@ from mailboxes.protocols.errors import (
 )
 from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.phases import Listener, Phase, Watcher, watched
-from mailboxes.protocols.transcript import shown_command, shown_reply
+from mailboxes.protocols.transcript import LONGEST, shown_command, shown_reply
 
 SLOWEST_RATE = 8 * 1024  # octets a second; slower than this, a step runs into its time-out
 LONGEST_LINE = 64 * 1024  # no reply line of POP3 or SMTP is that long; IMAP asks for more
@@ -204,7 +204,8 @@ class Line:
         """The next line with its line end."""
         line = self.take(self._line_length(limit))
         if self._listener:
-            self._listener.answered(self.said(shown_reply(line)))
+            # Cut last: the first half of a secret is none that `said` knows.
+            self._listener.answered(self.said(shown_reply(line))[:LONGEST])
         return line
 
     def peek_line(self, limit: int = LONGEST_LINE) -> bytes:

@@ -76,11 +76,11 @@ def _shown(raw: bytes) -> str | None:
 
 
 def shown_reply(line: bytes) -> bytes:
-    """A line of the server's, cut. What it tells of a message may stand in the line itself, and what goes on after a
+    """A line of the server's. What it tells of a message may stand in the line itself, and what goes on after a
     literal looks like anything, so that neither is shown."""
     if told := FETCHED.match(line):
         return told[0] + b" (...)"
-    return line[:LONGEST] if REPLY.match(line) else b"(%d octets)" % len(line)
+    return line if REPLY.match(line) else b"(%d octets)" % len(line)
 
 
 def shown_request(method: str, place: str, body: bytes) -> str:

@@ -15,6 +15,7 @@ from mailboxes.protocols.errors import (
     UnexpectedReply,
 )
 from mailboxes.protocols.line import Line, faces, refuse_denied, resolve
+from mailboxes.protocols.transcript import LONGEST
 
 
 def settings(password: str = "secret-of-ada") -> ConnectionSettings:
@@ -149,6 +150,39 @@ def test_a_line_knows_how_to_wait():
     with pytest.raises(SocketTimedOut):
         line.read_line()
     assert not line.usable
+    there.close()
+
+
+class Heard:
+    """A watcher that listens."""
+
+    def __init__(self) -> None:
+        self.answers: list[str] = []
+
+    def begin(self, phase) -> None: ...
+
+    def end(self, phase, error) -> None: ...
+
+    def asked(self, words: str) -> None: ...
+
+    def answered(self, words: str) -> None:
+        self.answers.append(words)
+
+    def found(self, fact: str, words: str) -> None: ...
+
+
+def test_a_token_that_a_server_repeats_is_hidden_also_where_its_line_is_cut():
+    here, there = socket.socketpair()
+    heard, token = Heard(), "ya29." + "t" * 1200
+    line = Line(settings(), heard)
+    line.secrets.append(token)
+    line._socket = here
+    line.begin()
+    there.sendall(f"501 syntax error near {token}\r\n250-{'x' * 4000}\r\n".encode())
+    line.read_line()
+    line.read_line()
+    assert heard.answers == ["501 syntax error near ***", "250-" + "x" * (LONGEST - 4)]
+    here.close()
     there.close()
 
 
