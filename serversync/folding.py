@@ -15,12 +15,14 @@ Only a row that nothing can ask for any more is folded, so that nothing is ever 
   whose email was deleted here may be folded: it returns as what it was, and makes no second email.
 - What was personal is gone from it already (R3.73), it has come to an end, it is neither wrapper nor
   original, and nothing is left to be done to its message.
+- It is not noted as carrying the category: a row that came back without that note would be judged anew by it.
+- No cycle has its mailbox: one that began before anything was folded doesn't look for it here.
 
 Both directions move one item between a row and a total in one transaction, so the balance is what it was.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -28,10 +30,11 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from mailboxes.choices import ServerType
+from mailboxes.choices import Operation, ServerType
 from mailboxes.models import Mailbox, Organization
 from serversync.choices import IMPORTED, ActionState, ItemState
-from serversync.models import FoldedItem, ItemDay, ReplayChange, ServerAction, SyncItem
+from serversync.leases import is_free, is_running
+from serversync.models import FoldedItem, ItemDay, ReplayChange, ServerAction, SyncItem, Workload
 
 CHUNK = 500  # rows of one transaction
 ENDED = (ItemState.TRACKED, ItemState.REJECTED, ItemState.DUPLICATE, ItemState.SKIPPED)
@@ -42,6 +45,8 @@ COLUMNS = (
 )
 KEY = "folded:"  # a returned row's, until it learns the one that its message has now
 
+_READS = Q(operation=Operation.INCOMING)
+
 Total = tuple[UUID, str, date, str, str]  # mailbox, folder, day, state, reason
 
 
@@ -51,7 +56,7 @@ def fold(now: datetime, organization: Organization) -> int:
     if not days:
         return 0
     done = 0
-    while folded := _fold_some(foldable(now - timedelta(days=days))):
+    while folded := _fold_some(foldable(now - timedelta(days=days)), now):
         done += folded
     return done
 
@@ -75,6 +80,7 @@ def foldable(before: datetime) -> "QuerySet[SyncItem]":
         )
         .filter(~Exists(children), ~Exists(open_actions), ~Exists(replayed))
         .exclude(folder=IMPORTED)
+        .exclude(marked=True)
         .exclude(_over_pop3())
     )
 
@@ -86,12 +92,16 @@ def _over_pop3() -> Q:
 
 
 @transaction.atomic
-def _fold_some(rows: "QuerySet[SyncItem]") -> int:
-    some = list(
-        rows.select_for_update(of=("self",), skip_locked=True)
+def _fold_some(rows: "QuerySet[SyncItem]", now: datetime) -> int:
+    read = Workload.objects.filter(is_running(now), _READS, mailbox=OuterRef("mailbox"))
+    found = list(
+        rows.filter(~Exists(read))
+        .select_for_update(of=("self",), skip_locked=True)
         .only(*COLUMNS)
         .order_by("left_at", "pk")[:CHUNK]  # by the index of these rows
     )
+    at_rest = _kept_at_rest({row.mailbox_id for row in found}, now)
+    some = [row for row in found if row.mailbox_id in at_rest]
     if not some:
         return 0
     totals = _totals([_total_of(row) for row in some])
@@ -110,6 +120,14 @@ def _fold_some(rows: "QuerySet[SyncItem]") -> int:
     )
     SyncItem.objects.filter(pk__in=[row.pk for row in some]).delete()
     return len(some)
+
+
+def _kept_at_rest(mailboxes: Collection[UUID], now: datetime) -> set[UUID]:
+    """Those that no cycle has; and none begins until the transaction ends, for a claim passes over what
+    is locked."""
+    rows = Workload.objects.filter(is_free(now), _READS, mailbox__in=mailboxes)
+    locked = rows.select_for_update(of=("self",), skip_locked=True)
+    return set(locked.values_list("mailbox_id", flat=True))
 
 
 def _total_of(row: SyncItem) -> Total:
@@ -134,14 +152,19 @@ def _totals(keys: Sequence[Total]) -> dict[Total, ItemDay]:
 # -- and back ------------------------------------------------------------------------------------
 
 
+def folded_for(mailbox: Mailbox, folder: str) -> Q:
+    """What messages of a folder may be known by. Another account's may have lain in any folder."""
+    here = Q(total__folder=folder) | ~Q(generation=mailbox.account_generation)
+    return here & Q(mailbox=mailbox)
+
+
 @transaction.atomic
 def unfold(mailbox: Mailbox, folder: str, keys: Mapping[UUID, Sequence[str]], now: datetime) -> int:
     """Rows again of what was folded, for messages that are listed in a folder (their identity, and their
     keys): at most as many as there are messages. They count as having left, until somebody gives them a
-    key. Another account's may have lain in any folder."""
-    here = Q(total__folder=folder) | ~Q(generation=mailbox.account_generation)
+    key."""
     folded = list(
-        FoldedItem.objects.filter(here, mailbox=mailbox, identity__in=list(keys))
+        FoldedItem.objects.filter(folded_for(mailbox, folder), identity__in=list(keys))
         .select_for_update(of=("self",))
         .select_related("total")
         .order_by("first_seen_at", "pk")

@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from mailboxes.choices import FilteringMethod, ServerType
+from mailboxes.choices import FilteringMethod, Operation, ServerType
 from mailboxes.models import EmailServerProfile, Mailbox, Organization
 from mailboxes.protocols.base import INBOX, SENT
 from serversync import balance, folding
 from serversync.balance import STATES
 from serversync.choices import IMPORTED
-from serversync.models import FoldedItem, ItemDay, ServerAction, SyncItem
+from serversync.models import FoldedItem, ItemDay, ServerAction, SyncItem, Workload
 from serversync.retention import forget
 from tests.integration.serversync.cycles import (
     NOW,
@@ -89,7 +89,7 @@ def test_the_balance_is_the_same_before_and_after(seed: int) -> None:
     [
         {"left_at": None}, {"left_at": NOW - timedelta(days=89)}, {"identity": None},
         {"blanked": False}, {"state": "retrying"}, {"state": "quarantined"}, {"state": "gone"},
-        {"decided_at": NOW}, {"folder": IMPORTED},
+        {"decided_at": NOW}, {"folder": IMPORTED}, {"marked": True},
     ],
 )  # fmt: skip
 def test_what_could_still_be_asked_for_keeps_its_row(columns) -> None:
@@ -104,6 +104,20 @@ def test_wrappers_originals_and_what_waits_for_a_deed_keep_their_rows() -> None:
     waits = old(ada)
     ServerAction.objects.create(mailbox=ada, item=waits, folder=INBOX, source_key="1", kind="mark")
     assert fold() == 0
+
+
+@pytest.mark.rule("R3.73")
+def test_what_a_cycle_may_look_for_by_now_keeps_its_row() -> None:
+    """It learned when it began that nothing is folded, and so looks for rows only."""
+    ada, ben = Account(user_mailbox("ada")), Account(user_mailbox("ben"))
+    old(ada.mailbox)
+    old(ben.mailbox)
+    ada.lease(Operation.INCOMING)
+    assert fold() == 1
+    assert SyncItem.objects.get().mailbox == ada.mailbox
+
+    Workload.objects.update(lease_token=None, lease_expires_at=None)
+    assert fold() == 1
 
 
 def test_pop3_rows_stay_and_folding_can_be_off() -> None:
