@@ -25,13 +25,21 @@ from mailboxes.models import Mailbox
 from mailboxes.protocols.base import IncomingServer, RemoteItem
 from mailboxes.protocols.errors import AccessDenied, FolderMissing, ServerError
 from serversync import context as contexts
-from serversync.choices import ItemState
+from serversync.choices import ActionState, ItemState
 from serversync.context import Context, FolderFacts, start_of
 from serversync.cycle import Clock
 from serversync.differences import Count, Difference, Found, Known, Server, compare, recognise
+from serversync.folding import folded_for
 from serversync.leases import Busy, Claim, LeaseLost, claim_one, give_back, renew, this_worker
 from serversync.listing import LISTING, identity_of, portions
-from serversync.models import FoldedItem, FolderCursor, Recount, SyncItem, Workload
+from serversync.models import (
+    FoldedItem,
+    FolderCursor,
+    Recount,
+    ServerAction,
+    SyncItem,
+    Workload,
+)
 from serversync.waking import wake
 from tracking.folders import kind_fault
 
@@ -247,7 +255,7 @@ def _recognise(
                 identities[friend.remote_id] = identity
     folded: set[UUID] = set()
     for part in portions(list(identities.values())):
-        rows = FoldedItem.objects.filter(mailbox=mailbox, identity__in=part)
+        rows = FoldedItem.objects.filter(folded_for(mailbox, folder), identity__in=part)
         folded.update(rows.values_list("identity", flat=True))
     recognise(count, identities, folded, ledger, listed.items.keys())
 
@@ -270,12 +278,10 @@ def _put_right(
             ignore_conflicts=True,
             batch_size=100,
         )
+        again = {"state": ItemState.RETRYING, "attempts": 0, "next_attempt_at": now}
         for each in count.found:
             if each.kind == Difference.RENAMED and each.row is not None:
-                SyncItem.objects.filter(pk=each.row.pk).update(
-                    source_key=each.source_key, left_at=None
-                )
-        again = {"state": ItemState.RETRYING, "attempts": 0, "next_attempt_at": now}
+                _rename(each.row, each.source_key, again)
         _update(count.found, Difference.GIVEN_UP, left_at=None, **again)
         _update(count.found, Difference.STUCK, next_attempt_at=now)
         _update(count.found, Difference.THERE, left_at=None)
@@ -298,6 +304,14 @@ def _wanted(mailbox: Mailbox, facts: FolderFacts, item: RemoteItem, now: datetim
         next_attempt_at=now,
         trace={"way": facts.way.value},
     )
+
+
+def _rename(row: Known, key: str, again: Mapping[str, Any]) -> None:
+    """The ledger and what is still to be done on the server speak of the new key. What was asked for
+    under the former one, and was gone, is asked for again."""
+    also = again if row.state == ItemState.GONE else {}
+    SyncItem.objects.filter(pk=row.pk).update(source_key=key, left_at=None, **also)
+    ServerAction.objects.filter(item=row.pk, state=ActionState.PENDING).update(source_key=key)
 
 
 def _update(found: Iterable[Found], kind: Difference, **columns: Any) -> None:

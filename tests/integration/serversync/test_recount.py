@@ -14,7 +14,15 @@ from mailboxes.choices import FilteringMethod, Operation
 from mailboxes.protocols.base import INBOX
 from mailboxes.protocols.errors import LoginRefused
 from serversync import recount as recounting
-from serversync.models import FolderCursor, Recount, SyncItem, Workload
+from serversync.models import (
+    FoldedItem,
+    FolderCursor,
+    ItemDay,
+    Recount,
+    ServerAction,
+    SyncItem,
+    Workload,
+)
 from serversync.recount import recount
 from tests.integration.serversync.cycles import NOW, START, Account, message, user_mailbox
 
@@ -146,6 +154,41 @@ def test_doubtful_states_are_told_and_put_right(imap: Account) -> None:
     receive(imap)
     assert kinds(counted(imap)) == []
     assert set(SyncItem.objects.values_list("state", flat=True)) <= {"tracked", "duplicate"}
+
+
+def test_what_is_found_under_another_key_is_as_it_would_be_under_its_own(imap: Account) -> None:
+    one, two, _three = SyncItem.objects.order_by("received_at", "pk")
+    keys = [one.source_key, two.source_key]
+    SyncItem.objects.filter(pk=one.pk).update(source_key="1.901", state="gone", left_at=NOW)
+    SyncItem.objects.filter(pk=two.pk).update(source_key="1.902")
+    deed = ServerAction.objects.create(
+        mailbox=imap.mailbox, item=two, folder=INBOX, source_key="1.902", kind="mark"
+    )
+
+    assert kinds(counted(imap, fix=True)) == ["renamed", "renamed"]
+    one.refresh_from_db()
+    assert (one.source_key, one.state, one.left_at) == (keys[0], "retrying", None)
+    deed.refresh_from_db()
+    assert deed.source_key == keys[1]
+    receive(imap)
+    assert kinds(counted(imap)) == []
+
+
+@pytest.mark.parametrize(("folder", "kind"), [(INBOX, []), ("Projects", ["missed"])])
+def test_what_is_folded_explains_what_lies_in_its_own_folder(
+    imap: Account, folder: str, kind: list[str]
+) -> None:
+    row = SyncItem.objects.order_by("received_at", "pk")[1]
+    total = ItemDay.objects.create(
+        mailbox=imap.mailbox, folder=folder, day=NOW.date(), state="rejected", count=1
+    )
+    FoldedItem.objects.create(
+        total=total, mailbox=imap.mailbox, identity=row.identity, first_seen_at=NOW
+    )
+    row.delete()
+    counted_now = counted(imap)
+    assert kinds(counted_now) == kind
+    assert counted_now.folders[0]["folded"] == 1 - len(kind)
 
 
 def test_what_left_unnoticed_is_told_and_noted() -> None:
