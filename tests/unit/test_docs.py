@@ -363,7 +363,7 @@ def is_test(file: str, name: str) -> bool:
     return path.exists() and f"\ndef {name}(" in path.read_text()
 
 
-NAMED_PAGES = (DOCS / "complaints.md",)
+NAMED_PAGES = (DOCS / "complaints.md", DOCS / "administration.md")
 
 
 @pytest.mark.parametrize("path", NAMED_PAGES, ids=name_of)
