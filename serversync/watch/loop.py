@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from uuid import UUID
 
@@ -66,9 +66,10 @@ class Held:
 
 @dataclass(slots=True)
 class Done:
-    """What a thread has done with a mailbox."""
+    """What a thread has done with a mailbox. `began`: when it began to open it."""
 
     held: Held
+    began: datetime | None = None
     server: PushServer | None = None
     folders: frozenset[str] = frozenset()
     setback: Setback | None = None
@@ -78,7 +79,7 @@ class Done:
 class Tidings:
     """What is still to be written."""
 
-    connected: list[UUID] = field(default_factory=list)
+    connected: dict[UUID, datetime] = field(default_factory=dict)
     failed: dict[UUID, Setback] = field(default_factory=dict)
 
 
@@ -186,7 +187,8 @@ class Loop:
     def _listen(self, held: Held, done: Done) -> None:
         if done.server is not None:  # opened, and not only renewed
             held.server, held.since = done.server, time.monotonic()
-            self._tidings.connected.append(held.mailbox_id)
+            # Its settings were read after that: what was changed since isn't among them.
+            self._tidings.connected[held.mailbox_id] = done.began or timezone.now()
         with self._bearing(held):
             assert held.server is not None
             self._note(held, done.folders | held.server.hear())
@@ -215,7 +217,7 @@ class Loop:
                 rows.pass_on(due)
                 self.bursts.told(due, now)
             if self._process is not None and (tidings.connected or tidings.failed):
-                rows.connected(self._process, tidings.connected, timezone.now())
+                rows.connected(self._process, tidings.connected)
                 rows.failed(self._process, tidings.failed, timezone.now())
                 self._tidings = Tidings()
 
@@ -308,8 +310,9 @@ class Loop:
             if held.server is not None:
                 return Done(held, folders=held.server.renew())
             close_old_connections()
+            began = timezone.now()
             server = opened(held.mailbox_id)
-            return Done(held, server=server, folders=frozenset(server.folders))
+            return Done(held, began, server, frozenset(server.folders))
         except Exception as error:  # noqa: BLE001
             return Done(held, setback=setback_of(error, held))
         finally:

@@ -12,7 +12,7 @@ from random import random
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from mailboxes.choices import Operation, ServerType, StateCode
@@ -167,9 +167,13 @@ def _write(rows: Iterable[MailboxWatch], columns: list[str]) -> None:
 # -- what becomes of each ------------------------------------------------------------------------------
 
 
-def connected(process: UUID, mailbox_ids: Sequence[UUID], now: datetime) -> None:
-    MailboxWatch.objects.filter(process=process, mailbox_id__in=mailbox_ids).update(
-        since=now, retry_at=None
+def connected(process: UUID, since: Mapping[UUID, datetime]) -> None:
+    """`since`: from when on a change of the settings means to open it anew."""
+    if not since:
+        return
+    whens = (When(mailbox_id=key, then=Value(at)) for key, at in since.items())
+    MailboxWatch.objects.filter(process=process, mailbox_id__in=since).update(
+        since=Case(*whens, output_field=DateTimeField()), retry_at=None
     )
 
 

@@ -21,7 +21,7 @@ from mailboxes.models import EmailServerProfile, Mailbox, Organization, TraceLog
 from serversync.leases import Busy, claim, claim_one
 from serversync.models import MailboxWatch, WatchProcess, Workload
 from serversync.sandbox.servers import running_sandbox
-from serversync.watch import rows
+from serversync.watch import loop, opening, rows
 from serversync.watch.choice import TOO_FEW_CONNECTIONS, Setback
 from serversync.watch.loop import Loop, Terms
 from tests.integration.serversync.connected import logs_in, profile_at
@@ -149,6 +149,23 @@ def test_a_login_that_is_refused_is_left_alone_and_alarms_nobody(sandbox):
 
 
 @pytest.mark.database("sqlite")
+def test_settings_that_change_while_it_is_opened_count_too(sandbox, monkeypatch):
+    ada = mailbox_of("ada", profile_at(sandbox, sandbox), INCOMING)
+    times: list[str] = []
+
+    def opened(mailbox_id):
+        server = opening.opened(mailbox_id)
+        if not times:
+            Mailbox.objects.filter(pk=mailbox_id).update(modified_on=timezone.now())
+        times.append("opened")
+        return server
+
+    monkeypatch.setattr(loop, "opened", opened)
+    with listening():
+        wait_for(lambda: len(times) == 2 and is_told(ada), "second opening")
+
+
+@pytest.mark.database("sqlite")
 def test_what_is_switched_off_is_left(sandbox):
     ada = mailbox_of("ada", profile_at(sandbox, sandbox), INCOMING)
     with listening() as loop:
@@ -265,7 +282,7 @@ class TestRows:
         with django_assert_num_queries(2):  # to show up
             rows.show_up(process, timezone.now(), timedelta(seconds=30))
         with django_assert_num_queries(1):
-            rows.connected(process, taken, timezone.now())
+            rows.connected(process, dict.fromkeys(taken, timezone.now()))
         news = [rows.News(each, INCOMING) for each in taken]
         with django_assert_max_num_queries(14):  # five of them jobs, the rest one transaction
             rows.pass_on(news)
