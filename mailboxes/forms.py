@@ -1,8 +1,9 @@
-"""Form pieces of this room: write-only secrets."""
+"""Form pieces of this room: write-only secrets, and moments."""
 
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -34,6 +35,17 @@ class SecretWidget(forms.PasswordInput):
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
         return super().render(*args, **kwargs)
+
+
+class DateAndTime(AdminSplitDateTime):
+    """Django's two boxes, each with a name for those who listen; the words before them are no labels."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        names = (context["date_label"], context["time_label"])
+        for box, words in zip(context["widget"]["subwidgets"], names, strict=True):
+            box["attrs"] = {**box["attrs"], "aria-label": words}
+        return context
 
 
 class SecretFormField(forms.CharField):

@@ -35,6 +35,7 @@ from django.utils.translation import ngettext
 from mailboxes import access
 from mailboxes.choices import StateCode
 from mailboxes.fields import SecretField
+from mailboxes.forms import DateAndTime
 from mailboxes.models import Organization, SystemUser
 
 Words = str | Promise
@@ -78,6 +79,7 @@ class Screen(admin.ModelAdmin[Any]):
     show_full_result_count = False
     formfield_overrides = {
         models.URLField: {"assume_scheme": "https"},
+        models.DateTimeField: {"widget": DateAndTime},
         models.TextField: {"widget": AdminTextareaWidget(attrs={"rows": 4})},
     }
 

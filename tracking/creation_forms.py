@@ -21,8 +21,10 @@ class DurationWidget(forms.MultiWidget):
     def __init__(self) -> None:
         super().__init__(
             [
-                forms.NumberInput(attrs={"min": 0, "class": "vIntegerField"}),
-                forms.Select(choices=UNITS),
+                forms.NumberInput(
+                    attrs={"min": 0, "class": "vIntegerField", "aria-label": _("Duration")}
+                ),
+                forms.Select(choices=UNITS, attrs={"aria-label": _("Time")}),
             ]
         )
 
@@ -73,7 +75,7 @@ class ConditionsWidget(forms.MultiWidget):
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         values = value if self._is_split(value) else self.decompress(value)
         boxes = [
-            widget.render(f"{name}_{number}", part, {"id": f"id_{name}_{number}"}, renderer)
+            widget.render(f"{name}_{number}", part, _attributes(name, number), renderer)
             for number, (widget, part) in enumerate(zip(self.widgets, values, strict=True))
         ]
         lines = format_html_join(
@@ -84,6 +86,12 @@ class ConditionsWidget(forms.MultiWidget):
     def _is_split(self, value: Any) -> bool:
         """What came back from the browser is one text for each box, what is stored are conditions."""
         return isinstance(value, list) and len(value) == len(self.widgets)
+
+
+def _attributes(name: str, number: int) -> dict[str, str]:
+    line, part = divmod(number, 2)
+    words = _("Value") if part else _("What")
+    return {"id": f"id_{name}_{number}", "aria-label": f"{words} {line + 1}"}
 
 
 class ConditionsField(forms.MultiValueField):

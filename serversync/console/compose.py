@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +15,7 @@ from activities.choices import ParticipationType, Priority
 from activities.html import html_of
 from activities.mime.message import Address
 from activities.models import ActivityMimeAttachment, ActivityParty, BouncedAddress, Email
+from mailboxes.forms import DateAndTime
 from mailboxes.models import Organization, uuid7
 from serversync import outbox
 from serversync.console.composefields import AddressesField, FilesField, LineField
@@ -71,9 +71,7 @@ class ComposeForm(forms.Form):
     delivery_priority = forms.TypedChoiceField(
         label=_("Delivery priority"), choices=Priority.choices, coerce=int, initial=Priority.NORMAL
     )
-    send_later = forms.SplitDateTimeField(
-        label=_("Send later"), required=False, widget=AdminSplitDateTime
-    )
+    send_later = forms.SplitDateTimeField(label=_("Send later"), required=False, widget=DateAndTime)
     reply_to = AddressesField(
         label=_("Replies go to"), help_text=_("Empty: to the sender. (R5.22)"), max_length=500
     )
