@@ -310,6 +310,8 @@ def mailboxes_of(chosen: "QuerySet[TraceLog]") -> "QuerySet[Mailbox]":
 
 def _key_of(request: HttpRequest) -> Key:
     code, _colon, profile = request.POST.get("group", "").partition(":")
+    if "\0" in code:  # no text holds it, and PostgreSQL takes offence at the question
+        raise Http404
     try:
         return Key(code, UUID(profile) if profile else None)
     except ValueError:

@@ -236,6 +236,11 @@ def test_the_audit_trail_says_who_pressed_and_for_which_mailboxes(admin):
     assert told == tested | snoozed
 
 
+def test_a_code_that_no_database_can_hold_is_no_page(admin):
+    answer = signed_in(admin).post(URL, {"deed": "clear", "group": "Not\0Tested:"})
+    assert answer.status_code == 404
+
+
 def test_an_unknown_press_is_no_page(admin):
     profile = three("InvalidCredentials")[0].email_server_profile
     client = signed_in(admin)
