@@ -12,6 +12,7 @@ import pytest
 from activities.choices import EmailStatus
 from activities.models import Email
 from mailboxes import choices
+from mailboxes.causes import cause_of
 from mailboxes.choices import Operation, TraceLevel
 from mailboxes.conditions import explain
 from mailboxes.models import EmailServerProfile, Mailbox, TraceLog
@@ -707,7 +708,9 @@ def test_the_test_names_the_failing_step_its_cause_and_its_cure(scene: Scene, ca
     assert (row.enabled, row.test_status, row.state_code) == (False, FAILURE, code)
     *before, failed = row.test_steps
     assert (failed["step"], failed["ok"], failed["code"]) == (case.step, False, code)
-    assert failed["text"] and str(explain(code).advice) == failed["cure"] and failed["cause"]
+    words = cause_of(code, fault=failed.get("fault"))
+    assert failed["text"]
+    assert (failed["cause"], failed["cure"]) == (words.meaning, words.advice) and words.advice
     assert all(step["ok"] for step in before)
     assert all(isinstance(step["ms"], int) and step["ms"] >= 0 for step in row.test_steps)
     assert PASSWORD not in str(row.test_steps)
