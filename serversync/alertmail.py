@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -26,7 +26,7 @@ from activities.mime.automatic import Machine, fields_of
 from mailboxes.alerts import clear_alerts, raise_alert
 from mailboxes.choices import Operation, StateCode, TraceLevel
 from mailboxes.conditions import explain
-from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, SystemUser, TraceLog
 from serversync.choices import WorkloadState
 from serversync.mailing import Refused, send_email
 from serversync.majorevents import WITHIN, Alarm, Facts, Step, decide
@@ -69,7 +69,8 @@ def tell_of_major_events(now: datetime) -> str:
     """Two statements where nobody asked for it, or nothing is wrong."""
     organization = Organization.objects.current()
     profiles = list(
-        EmailServerProfile.objects.filter(Q(send_email_alert=True) | Q(alarm__is_open=True))
+        EmailServerProfile.objects.annotate(untold=_untold(now))
+        .filter(Q(send_email_alert=True) | Q(alarm__is_open=True) | Q(untold=True))
         .select_related("alarm", "owning_user__settings", "owning_team__administrator__settings")
         .order_by("pk")
     )
@@ -77,6 +78,12 @@ def tell_of_major_events(now: datetime) -> str:
     steps = [_look(profile, facts[profile.pk], organization, now) for profile in profiles]
     told = sum(step in (Step.TELL, Step.ALL_CLEAR) for step in steps)
     return f"{len(profiles)} profiles looked at, {told} mails"
+
+
+def _untold(now: datetime) -> Exists:
+    """Has a mail that could not leave not been tried for an hour?"""
+    alerts = TraceLog.objects.filter(code=NOT_SENT, closed_on__isnull=True)
+    return Exists(alerts.filter(regarding_profile=OuterRef("pk"), last_seen_on__lt=now - WITHIN))
 
 
 def _facts(profiles: Sequence[EmailServerProfile], now: datetime) -> Mapping[UUID, Facts]:
@@ -120,6 +127,8 @@ def _look(
     alarm = Alarm(row.is_open, row.told_at) if row else Alarm()
     decision = decide(facts, alarm, now)
     if decision.step == Step.NOTHING:
+        if getattr(profile, "untold", False) and not alarm.is_open:
+            clear_alerts(profile, [NOT_SENT], now=now)  # what it was to tell of is over
         return Step.NOTHING
     try:
         with transaction.atomic():

@@ -160,6 +160,19 @@ def test_as_soon_as_somebody_can_send_it_leaves_and_the_alert_is_over(profile):
     assert not TraceLog.objects.filter(code=NOT_SENT, closed_on__isnull=True).exists()
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_nobody_could_send_while_it_lasted_is_over_with_it(profile, asks):
+    fail(profile, 3)
+    tell_of_major_events(NOW)
+    still_told = TraceLog.objects.filter(code=NOT_SENT, closed_on__isnull=True)
+    recover(profile)
+    EmailServerProfile.objects.filter(pk=profile.pk).update(send_email_alert=asks)
+    tell_of_major_events(NOW + timedelta(minutes=30))
+    assert still_told.exists()  # there is time to notice it
+    tell_of_major_events(NOW + timedelta(minutes=61))
+    assert not still_told.exists()
+
+
 def test_the_mailbox_that_the_organization_chose_comes_first(profile, elsewhere):
     chosen = ready_mailbox()
     organization(alert_mailbox=chosen)
