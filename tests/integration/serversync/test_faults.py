@@ -297,11 +297,11 @@ CASES = {
     "port of another protocol": Case(
         {"pop3": "WrongProtocol", "imap": "WrongProtocol", "smtp": "SmtpSyntax"},
         True,
-        "login",
+        "greet",
         port="foreign",
     ),
     "plain port spoken to in TLS": Case("SecureConnectionFailed", True, "tls", port="plain"),
-    "TLS port spoken to plainly": Case("SecureConnectionFailed", True, "tls", port="tls"),
+    "TLS port spoken to plainly": Case("SecureConnectionFailed", True, "greet", port="tls"),
     "no STARTTLS offered": Case(
         "SecureConnectionFailed",
         True,
@@ -318,15 +318,15 @@ CASES = {
     "certificate of a stranger": Case("CertificateRejected", True, "tls", flaw=Flaw.FOREIGN),
     "certificate for another name": Case("CertificateRejected", True, "tls", flaw=Flaw.WRONG_NAME),
     "wrong password": Case(login_code("InvalidCredentials"), True, "login", password="not-this"),
-    "server that hangs": Case("SocketTimedOut", False, "login", faults=at_greeting(Kind.HANG)),
+    "server that hangs": Case("SocketTimedOut", False, "greet", faults=at_greeting(Kind.HANG)),
     "server that hangs in the handshake": Case(
         "SocketTimedOut", False, "tls", faults={"any": Fault(kind=Kind.HANG, command="TLS")}
     ),
     "server that hangs up": Case(
-        "ServiceUnavailable", False, "login", faults=at_greeting(Kind.DROP)
+        "ServiceUnavailable", False, "greet", faults=at_greeting(Kind.DROP)
     ),
     "server that talks nonsense": Case(
-        "UnexpectedReply", False, "login", faults=at_greeting(Kind.GARBAGE)
+        "UnexpectedReply", False, "greet", faults=at_greeting(Kind.GARBAGE)
     ),
     "busy server": Case(
         "ServiceUnavailable",
@@ -358,7 +358,7 @@ CASES = {
     "block list": Case(
         "Forbidden",
         True,
-        "login",
+        "greet",
         ("smtp",),
         faults=replies(smtp="CONNECT 554 5.7.1 You are on a block list"),
     ),
