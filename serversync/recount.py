@@ -64,6 +64,8 @@ def recount(
 ) -> Recount:
     """Count one mailbox and store what differed. `row`: of whoever asked for it."""
     row = row or Recount(mailbox=mailbox, asked_on=clock(), fix=fix)
+    if row.ended_on is not None:  # the queue may deliver a job twice
+        return row
     try:
         claim = _claim(mailbox, clock)
         try:

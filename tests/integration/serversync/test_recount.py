@@ -229,6 +229,18 @@ def test_a_mailbox_that_is_being_read_is_left_alone(imap: Account) -> None:
     assert not row.folders
 
 
+def test_a_job_that_is_delivered_twice_counts_once(imap: Account) -> None:
+    SyncItem.objects.filter(subject="two").delete()
+    row = counted(imap)
+    again = recount(
+        imap.mailbox,
+        row=Recount.objects.get(pk=row.pk),
+        clock=lambda: imap.now,
+        connect=imap.connect,
+    )
+    assert (again.differing, len(again.folders), len(again.differences)) == (1, 1, 1)
+
+
 def test_a_server_that_refuses_is_told(imap: Account) -> None:
     imap.prepare = lambda server: server.fail("open", LoginRefused("no"))
     row = counted(imap)
