@@ -1,5 +1,6 @@
 """The second factor: codes of an authenticator app (TOTP), and recovery codes for when it is lost."""
 
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +16,12 @@ from django.utils.safestring import SafeString, mark_safe
 from mailboxes import access
 from mailboxes.choices import Reach, SecondFactor
 from mailboxes.models import Mailbox, Organization, SystemUser
+from mailboxes.secrets import SecretUnreadable
 from serversync.models import Authenticator, RecoveryCode
 from serversync.people import audit, throttling
 from serversync.people.choices import AuditKind
+
+log = logging.getLogger(__name__)
 
 ISSUER = "serversync"
 STEP = 30  # seconds
@@ -205,8 +209,14 @@ def _keep_session(request: HttpRequest, user: SystemUser) -> None:
 @transaction.atomic
 def _takes_code(user: SystemUser, code: str, now: datetime) -> bool:
     row = Authenticator.objects.select_for_update().filter(pk=user.pk).first()
-    step = step_of(row.key.reveal(), code, row.last_step, now) if row else None
-    if row is None or step is None:
+    if row is None:
+        return False
+    try:
+        step = step_of(row.key.reveal(), code, row.last_step, now)
+    except SecretUnreadable as unreadable:  # recovery codes still open the door
+        log.error("The authenticator of user %s: %s", user.pk, unreadable)
+        return False
+    if step is None:
         return False
     row.last_step = step
     row.save(update_fields=["last_step"])

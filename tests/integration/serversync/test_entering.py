@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pyotp
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import Client
@@ -154,6 +155,16 @@ def test_a_code_and_a_recovery_code_are_good_once(ada):
     assert enter("ada")[1].post(FACTOR, {"code": codes[3]}).status_code == 200
     assert RecoveryCode.objects.filter(used_on__isnull=True).count() == 9
     assert codes[3].replace("-", "") not in str(list(RecoveryCode.objects.values()))
+
+
+def test_a_recovery_code_opens_where_the_key_can_not_be_read_any_more(ada, settings):
+    _client, codes = equipped(ada)
+    code = code_of(ada)
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    _answer, again = enter("ada")
+    assert "code" in again.post(FACTOR, {"code": code}).context["form"].errors
+    assert again.post(FACTOR, {"code": codes[0]}).status_code == 302
+    assert again.get("/").status_code == 200
 
 
 def test_guessing_codes_waits(ada):
