@@ -305,9 +305,9 @@ class Line:
     def said(self, raw: bytes | str) -> str:
         """The server's words, fit to show: one line, printable, and no secret even if it echoed."""
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        for secret in (*self.secrets, *secrets_of(self.settings)):
+        for secret in (*self.secrets, *secrets_of(self.settings)):  # while its blanks are its own
             text = text.replace(secret, "***")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text[:500]
 
     # -- inside ------------------------------------------------------------------------------------

@@ -137,6 +137,11 @@ def test_words_of_a_server_are_fit_to_show(raw, shown):
     assert Line(settings()).said(raw) == shown
 
 
+def test_a_password_with_blanks_is_hidden_too():
+    line = Line(settings("two  blanks of ada"))
+    assert line.said(b"535 wrong: two  blanks of ada\r\n") == "535 wrong: ***"
+
+
 def test_a_line_knows_how_to_wait():
     """A step may take one time-out, and longer only for octets that really came."""
     here, there = socket.socketpair()
