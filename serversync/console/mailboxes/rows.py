@@ -76,6 +76,7 @@ class WorkloadConsole(OfMailbox):
         "mailbox_link", "operation", "enabled", "state", "state_code", "consecutive_failures",
         "next", "last_success", "last_duration_ms", "lease_holder",
     ]  # fmt: skip
+    list_display_links = ["operation"]
     list_filter = [
         StandingFilter, "operation", "enabled", "state", "test_status", "state_code",
         ("mailbox", MailboxFilter), DisabledSince, OfProfile,
@@ -97,6 +98,7 @@ class FolderConsole(OfMailbox):
         "mailbox_link", "folder", "generation", "server_total", "before_start", "watermark",
         "resets", "checked",
     ]  # fmt: skip
+    list_display_links = ["folder"]
     ordering = ["mailbox__name", "folder"]
 
     @admin.display(description=_("checked"), ordering="checked_at")
