@@ -30,6 +30,8 @@ LONGEST = (
     "test_scale.py",
     "test_console_cost.py",
     "test_whatif_exact.py",
+    "test_accessibility.py",
+    "test_permissions.py",
 )
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # The only reason that may be given in CI: the other pass runs these tests.

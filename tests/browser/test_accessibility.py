@@ -17,7 +17,7 @@ from tests.browser.test_console import fits
 from tests.factories.console import Site, build_site
 from tests.integration.serversync.walking import Address, addresses
 
-pytestmark = [pytest.mark.browser, pytest.mark.database("sqlite")]
+pytestmark = pytest.mark.browser
 
 # Handed to the browser as text: the content policy lets no foreign script in.
 AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
