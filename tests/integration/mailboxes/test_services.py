@@ -261,10 +261,10 @@ def test_only_whose_reach_covers_a_queue_switches_it():
         )
 
 
-def test_switching_queues_costs_the_same_for_one_and_for_many(statements):
+def test_switching_queues_costs_the_same_for_few_and_for_many(statements):
     admin = SuperuserFactory()
     cost = []
-    for count in (1, 6):
+    for count in (2, 6):  # what is done to one alone is noted with its name
         queues = [QueueFactory() for _ in range(count)]
         rows = Queue.objects.filter(pk__in=[queue.pk for queue in queues])
         for queue in queues:
