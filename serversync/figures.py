@@ -54,7 +54,8 @@ class Milliseconds(Func):
         return self._spelled(compiler, "(DATE_PART('epoch', {1} - {0}) * 1000)")
 
     def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return self._spelled(compiler, "((julianday({1}) - julianday({0})) * 86400000.0)")
+        """A Julian day knows whole milliseconds, but as a float it is some hundredths of one beside them."""
+        return self._spelled(compiler, "ROUND((julianday({1}) - julianday({0})) * 86400000.0)")
 
     def _spelled(self, compiler: Any, template: str) -> tuple[str, list[Any]]:
         parts = [compiler.compile(each) for each in self.get_source_expressions()]
