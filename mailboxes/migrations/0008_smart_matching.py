@@ -20,6 +20,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='organization',
             name='hash_max_count',
-            field=models.PositiveIntegerField(default=20, validators=[django.core.validators.MaxValueValidator(100)], verbose_name='hashes per list'),
+            field=models.PositiveIntegerField(default=20, validators=[django.core.validators.MaxValueValidator(100)], help_text='How many words of a subject, and how many addresses, are kept for smart matching (R4.15).', verbose_name='hashes per list'),
         ),
     ]

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='organization',
             name='act_items_per_cycle',
-            field=models.PositiveIntegerField(default=500, help_text='Ours (R9.9).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments, contacts and tasks per cycle'),
+            field=models.PositiveIntegerField(default=500, help_text="Ours: what is left is the next cycle's (R9.9).", validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments, contacts and tasks per cycle'),
         ),
         migrations.AddField(
             model_name='organization',
@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='organization',
             name='ignore_copied_items_in_sss_for_mailbox',
-            field=models.BooleanField(default=True, help_text='R6.48', verbose_name='ignore copies of linked items'),
+            field=models.BooleanField(default=True, help_text='Off: a copy that somebody makes on the server is an item of its own (R6.48).', verbose_name='ignore copies of linked items'),
         ),
         migrations.AddField(
             model_name='organization',
@@ -99,12 +99,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='organization',
             name='track_appointments_from_non_organizer',
-            field=models.BooleanField(default=True, help_text='R6.29', verbose_name='attendees may track meetings of others'),
+            field=models.BooleanField(default=True, help_text="Off: only the organizer's mailbox brings a meeting here (R6.29).", verbose_name='attendees may track meetings of others'),
         ),
         migrations.AddField(
             model_name='organization',
             name='use_crm_organizer_for_empty_exchange_organizer',
-            field=models.BooleanField(default=False, help_text='R6.30', verbose_name='keep the organizer where the server names none'),
+            field=models.BooleanField(default=False, help_text='Off: the record has no organizer then, either (R6.30).', verbose_name='keep the organizer where the server names none'),
         ),
         migrations.AddField(
             model_name='organization',
@@ -114,36 +114,36 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='organization',
             name='active_mailbox_maximum_backoff_for_act',
-            field=models.PositiveIntegerField(default=720, help_text='R9.1', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, active mailbox: longest gap (s)'),
+            field=models.PositiveIntegerField(default=720, help_text='As for mail (R9.1).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, active mailbox: longest gap (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='active_mailbox_minimum_backoff_for_act',
-            field=models.PositiveIntegerField(default=300, help_text='R9.1', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, active mailbox: shortest gap (s)'),
+            field=models.PositiveIntegerField(default=300, help_text='As for mail (R9.1).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, active mailbox: shortest gap (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='idle_mailbox_maximum_backoff_for_act',
-            field=models.PositiveIntegerField(default=900, help_text='R9.1', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, idle mailbox: longest gap (s)'),
+            field=models.PositiveIntegerField(default=900, help_text='As for mail (R9.1).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, idle mailbox: longest gap (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='idle_mailbox_minimum_backoff_for_act',
-            field=models.PositiveIntegerField(default=720, help_text='R9.1', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, idle mailbox: shortest gap (s)'),
+            field=models.PositiveIntegerField(default=720, help_text='As for mail (R9.1).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like, idle mailbox: shortest gap (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='mailbox_backoff_on_timeout_for_act',
-            field=models.PositiveIntegerField(default=300, help_text='R9.5', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: pause after a time-out (s)'),
+            field=models.PositiveIntegerField(default=300, help_text='Doubled with each failure in a row, up to an hour (R9.5).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: pause after a time-out (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='mailbox_backoff_on_transient_error_for_act',
-            field=models.PositiveIntegerField(default=300, help_text='R9.5', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: pause after a transient error (s)'),
+            field=models.PositiveIntegerField(default=300, help_text='Doubled with each failure in a row, up to an hour (R9.5).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: pause after a transient error (s)'),
         ),
         migrations.AddField(
             model_name='organization',
             name='maximum_mailbox_transient_failures_for_act',
-            field=models.PositiveIntegerField(default=10, help_text='R8.3, R8.5', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: transient failures in a row'),
+            field=models.PositiveIntegerField(default=10, help_text='Then the workload is paused (R8.3, R8.5).', validators=[django.core.validators.MinValueValidator(1)], verbose_name='appointments and the like: transient failures in a row'),
         ),
     ]

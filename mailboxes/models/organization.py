@@ -112,15 +112,27 @@ class Organization(Record, Stamped):
 
     # Approval
     require_approval_for_user_email = models.BooleanField(
-        _("process emails only for approved users"), default=True, help_text=_("R2.3")
+        _("process emails only for approved users"),
+        default=True,
+        help_text=_(
+            "Mail of a user waits until somebody approved the address. Off: approval is ignored "
+            "(R2.3)."
+        ),
     )
     require_approval_for_queue_email = models.BooleanField(
-        _("process emails only for approved queues"), default=True, help_text=_("R2.3")
+        _("process emails only for approved queues"),
+        default=True,
+        help_text=_(
+            "Mail of a queue waits until somebody approved the address. Off: approval is ignored "
+            "(R2.3)."
+        ),
     )
 
     # Which incoming mail
     do_not_auto_track_email = models.BooleanField(
-        _("offer “no email messages” as a filter"), default=True, help_text=_("R3.17")
+        _("offer “no email messages” as a filter"),
+        default=True,
+        help_text=_("Off: nobody can choose that filter; whoever has it keeps it (R3.17)."),
     )
     use_filtering_method_of_syncing_mailbox_only_for_correlation = models.BooleanField(
         _("only the mailbox being read decides"),
@@ -128,7 +140,11 @@ class Organization(Record, Stamped):
         help_text=_("Off: every recipient who is a user or queue may accept a message (R3.22)."),
     )
     sss_force_filtering_method_for_user_mailboxes = models.BooleanField(
-        _("force the filter of user mailboxes"), default=False, help_text=_("R3.22")
+        _("force the filter of user mailboxes"),
+        default=False,
+        help_text=_(
+            "Does the same as “only the mailbox being read decides”: either is enough (R3.22)."
+        ),
     )
     sender_filters_accept_replies = models.BooleanField(
         _("sender filters accept replies, too"),
@@ -136,7 +152,9 @@ class Organization(Record, Stamped):
         help_text=_("Ours: a reply to tracked mail from an unknown sender is accepted (R3.25)."),
     )
     do_not_auto_track_auto_submitted = models.BooleanField(
-        _("do not track automatic replies"), default=False, help_text=_("Ours (R3.13).")
+        _("do not track automatic replies"),
+        default=False,
+        help_text=_("Ours: what Auto-Submitted marks as written by a machine is rejected (R3.13)."),
     )
     use_envelope_evidence = models.BooleanField(
         _("believe the envelope of the mailbox being read"),
@@ -162,24 +180,49 @@ class Organization(Record, Stamped):
         ),
     )
     ignore_internal_email = models.BooleanField(
-        _("track mail between users once only"), default=False, help_text=_("R3.40")
+        _("track mail between users once only"),
+        default=False,
+        help_text=_(
+            "Off: what a user sent and what another one received are two emails. On: the sent one"
+            " is enough (R3.40)."
+        ),
     )
     do_not_ignore_internal_email_to_queues = models.BooleanField(
-        _("but always mail from a user to a queue"), default=True, help_text=_("R3.42")
+        _("but always mail from a user to a queue"),
+        default=True,
+        help_text=_(
+            "While mail between users is tracked once only: a queue still accepts what a user "
+            "writes to it (R3.42)."
+        ),
     )
     ignore_internal_email_from_queues = models.BooleanField(
-        _("also once only from a queue to a user"), default=False, help_text=_("R3.43")
+        _("also once only from a queue to a user"),
+        default=False,
+        help_text=_(
+            "While mail between users is tracked once only: what a queue writes to a user makes "
+            "no second email (R3.43)."
+        ),
     )
     ignore_internal_email_detection_enhancement = models.BooleanField(
         _("drop a colleague's mail only if its sent copy is stored"),
         default=True,
-        help_text=_("R3.44"),
+        help_text=_(
+            "While mail between users is tracked once only: what a colleague sent and nobody "
+            "tracked is judged by the filter of whom it reaches (R3.44)."
+        ),
     )
     restrict_irm_email_items = models.BooleanField(
-        _("leave rights-protected mail alone"), default=False, help_text=_("R3.11")
+        _("leave rights-protected mail alone"),
+        default=False,
+        help_text=_("Off: they are stored as they are. On: they are skipped (R3.11)."),
     )
     auto_track_sent_folder_items = models.BooleanField(
-        _("track sent items"), default=False, help_text=_("R3.60")
+        _("track sent items"),
+        default=False,
+        help_text=_(
+            "What people send from their mail programs is judged by their filter, too, and stored"
+            " as sent (R3.60)."
+        ),
     )
     track_categorized_items = models.BooleanField(
         _("track by category"),
@@ -187,10 +230,15 @@ class Organization(Record, Stamped):
         help_text=_("Off until chosen (R10.18); on under strict parity (R7.20)."),
     )
     is_folder_based_tracking_enabled = models.BooleanField(
-        _("track by folder"), default=True, help_text=_("R7.1")
+        _("track by folder"),
+        default=True,
+        help_text=_(
+            "What a user moves into a folder with a rule is tracked, and filed under the record "
+            "of the rule (R7.1)."
+        ),
     )
     max_folder_based_tracking_mappings = models.PositiveIntegerField(
-        _("folder rules per mailbox"), default=25, help_text=_("R7.3")
+        _("folder rules per mailbox"), default=25, help_text=_("More are refused (R7.3).")
     )
     allow_folder_tracking_for_queues = models.BooleanField(
         _("track folders of queues, too"),
@@ -219,21 +267,40 @@ class Organization(Record, Stamped):
 
     # Addresses
     ignore_inactive_records_in_resolution = models.BooleanField(
-        _("ignore inactive records"), default=False, help_text=_("R3.39")
+        _("ignore inactive records"),
+        default=False,
+        help_text=_(
+            "An address that only inactive records have stands for nobody. Disabled users never "
+            "count (R3.39)."
+        ),
     )
     unresolve_email_address_if_multiple_match = models.BooleanField(
-        _("leave recipients with several matches unresolved"), default=False, help_text=_("R3.36")
+        _("leave recipients with several matches unresolved"),
+        default=False,
+        help_text=_(
+            "Off: the recipient becomes a party for every record with the address (R3.36)."
+        ),
     )
     resolve_similar_unresolved_email_address = models.BooleanField(
         _("resolving one address by hand resolves all equal ones"),
         default=True,
-        help_text=_("R3.39a"),
+        help_text=_("In all emails that the person may change (R3.39a)."),
     )
     unresolve_sender_in_case_of_multiple_match = models.BooleanField(
-        _("leave senders with several matches unresolved"), default=False, help_text=_("R3.35")
+        _("leave senders with several matches unresolved"),
+        default=False,
+        help_text=_(
+            "Such a sender counts as unknown. Off: the record that goes before the others is the "
+            "sender (R3.35)."
+        ),
     )
     auto_create_contact_on_promote = models.BooleanField(
-        _("users may create contacts automatically"), default=True, help_text=_("R3.57")
+        _("users may create contacts automatically"),
+        default=True,
+        help_text=_(
+            "Of unknown senders, if the user's own option says so, too. Off: none are made, "
+            "whatever users chose (R3.57)."
+        ),
     )
 
     # Correlation
@@ -241,13 +308,20 @@ class Organization(Record, Stamped):
         _("use correlation"), default=True, help_text=_("In-reply-to, conversation index (R4.3).")
     )
     ignore_conversation_index_and_in_reply_to_for_correlation = models.BooleanField(
-        _("ignore in-reply-to and conversation index"), default=False, help_text=_("R4.3")
+        _("ignore in-reply-to and conversation index"),
+        default=False,
+        help_text=_("Answers are found by tokens and smart matching alone (R4.3)."),
     )
     use_tracking_tokens = models.BooleanField(
-        _("use tracking tokens"), default=True, help_text=_("R4.3")
+        _("use tracking tokens"),
+        default=True,
+        help_text=_("Subjects of outgoing mail get a token, and an answer is found by it (R4.3)."),
     )
     tracking_prefix = models.CharField(
-        _("token prefix"), max_length=20, default="CRM:", help_text=_("R4.6")
+        _("token prefix"),
+        max_length=20,
+        default="CRM:",
+        help_text=_("What a token begins with, such as CRM: in CRM:0001001 (R4.6)."),
     )
     former_tracking_prefixes = models.JSONField(
         _("former prefixes"),
@@ -262,22 +336,29 @@ class Organization(Record, Stamped):
         help_text=_("Ours: anyone can edit a subject (R4.13)."),
     )
     tracking_token_id_base = models.PositiveIntegerField(
-        _("base tracking number"), default=0, help_text=_("R4.7")
+        _("base tracking number"),
+        default=0,
+        help_text=_("Users are numbered from here on: with 500 the first one has 501 (R4.7)."),
     )
     tracking_token_id_digits = models.PositiveIntegerField(
         _("digits for user number"),
         default=3,
         validators=[MinValueValidator(1), MaxValueValidator(10)],
-        help_text=_("R4.6"),
+        help_text=_("Of a token. A number that outgrows them is written in full (R4.6)."),
     )
     tracking_counter_digits = models.PositiveIntegerField(
         _("digits for message counter"),
         default=3,
         validators=[MinValueValidator(1), MaxValueValidator(9)],
-        help_text=_("R4.6"),
+        help_text=_("Of a token. After the largest number the counter begins anew (R4.6)."),
     )
     enable_smart_matching = models.BooleanField(
-        _("use smart matching"), default=False, help_text=_("R4.15")
+        _("use smart matching"),
+        default=False,
+        help_text=_(
+            "Answers without headers and token are found by the words of their subject and their "
+            "addresses; prone to false hits (R4.15)."
+        ),
     )
     hash_filter_keywords = models.TextField(
         _("noise in subjects"),
@@ -287,14 +368,28 @@ class Organization(Record, Stamped):
         help_text=_("A regular expression for what stands before the subject itself (R4.15)."),
     )
     hash_max_count = models.PositiveIntegerField(
-        _("hashes per list"), default=20, validators=[MaxValueValidator(100)]
+        _("hashes per list"),
+        default=20,
+        validators=[MaxValueValidator(100)],
+        help_text=_(
+            "How many words of a subject, and how many addresses, are kept for smart matching "
+            "(R4.15)."
+        ),
     )
     hash_delta_subject_count = models.PositiveIntegerField(
-        _("allowed difference of subject hashes"), default=0
+        _("allowed difference of subject hashes"),
+        default=0,
+        help_text=_("So many words of the longer subject may have no counterpart (R4.16)."),
     )
-    hash_min_address_count = models.PositiveIntegerField(_("matching addresses needed"), default=2)
+    hash_min_address_count = models.PositiveIntegerField(
+        _("matching addresses needed"),
+        default=2,
+        help_text=_("So many addresses must be common for smart matching (R4.16)."),
+    )
     smart_matching_days = models.PositiveIntegerField(
-        _("smart matching looks back (days)"), default=90, help_text=_("R4.17")
+        _("smart matching looks back (days)"),
+        default=90,
+        help_text=_("Older email is never matched that way (R4.17)."),
     )
 
     # What is stored
@@ -311,13 +406,22 @@ class Organization(Record, Stamped):
         help_text=_("Separated by semicolons (R3.52)."),
     )
     create_queue_items_for_accepting_queue_recipients = models.BooleanField(
-        _("queue items for recipient queues"), default=True, help_text=_("R3.53")
+        _("queue items for recipient queues"),
+        default=True,
+        help_text=_("One in each active queue among the recipients (R3.53)."),
     )
     create_queue_item_for_synchronizing_mailbox = models.BooleanField(
-        _("queue item for the queue being read"), default=True, help_text=_("R3.54")
+        _("queue item for the queue being read"),
+        default=True,
+        help_text=_("Also where the queue is no recipient: list mail and Bcc (R3.54)."),
     )
     sss_create_additional_queue_items_for_already_tracked_email = models.BooleanField(
-        _("queue items for duplicates, too"), default=False, help_text=_("R3.55")
+        _("queue items for duplicates, too"),
+        default=False,
+        help_text=_(
+            "A queue that meets an email which is stored already, and has no item for it, gets "
+            "one (R3.55)."
+        ),
     )
     route_email_to_default_queue = models.BooleanField(
         _("queue item in the default queue of the owner"),
@@ -332,7 +436,9 @@ class Organization(Record, Stamped):
 
     # Sending
     allow_unresolved_parties_on_email_send = models.BooleanField(
-        _("allow unresolved recipients"), default=False, help_text=_("R5.4")
+        _("allow unresolved recipients"),
+        default=False,
+        help_text=_("Off: mail to an address that no record has is refused (R5.4)."),
     )
     maximum_subject_length_on_mail_server = models.PositiveIntegerField(
         _("maximum subject length"),
@@ -341,10 +447,17 @@ class Organization(Record, Stamped):
         help_text=_("Of outgoing mail, with its token (R4.11)."),
     )
     sss_save_outgoing_email_to_exchange_sent_folder = models.BooleanField(
-        _("save a copy in sent items"), default=True, help_text=_("R5.18")
+        _("save a copy in sent items"),
+        default=True,
+        help_text=_(
+            "Of what is sent from here: on Exchange, and on IMAP servers that file none "
+            "themselves (R5.18)."
+        ),
     )
     enable_mailbox_delegation_for_outgoing_email = models.BooleanField(
-        _("send through the submitter's mailbox"), default=False, help_text=_("R5.26")
+        _("send through the submitter's mailbox"),
+        default=False,
+        help_text=_("Exchange only, on behalf of the From party, by rights on the server (R5.26)."),
     )
     undo_send_seconds = models.PositiveIntegerField(
         _("time to undo sending (s)"),
@@ -356,7 +469,10 @@ class Organization(Record, Stamped):
         _("delivery attempts per email"),
         default=10,
         validators=[MinValueValidator(1)],
-        help_text=_("R5.11"),
+        help_text=_(
+            "Then the email has failed. An attempt that never reached the server doesn't count "
+            "(R5.11)."
+        ),
     )
     auto_creates_per_hour = models.PositiveIntegerField(
         _("records of unknown senders in an hour"),
@@ -392,9 +508,21 @@ class Organization(Record, Stamped):
     )
 
     # Alerts
-    generate_alerts_for_errors = models.BooleanField(_("alerts for errors"), default=True)
-    generate_alerts_for_warnings = models.BooleanField(_("alerts for warnings"), default=False)
-    generate_alerts_for_information = models.BooleanField(_("alerts for information"), default=True)
+    generate_alerts_for_errors = models.BooleanField(
+        _("alerts for errors"),
+        default=True,
+        help_text=_("Off: what stops mail is in the ledger and the cycles alone (R8.13)."),
+    )
+    generate_alerts_for_warnings = models.BooleanField(
+        _("alerts for warnings"),
+        default=False,
+        help_text=_("Of what passes by itself (R8.13)."),
+    )
+    generate_alerts_for_information = models.BooleanField(
+        _("alerts for information"),
+        default=True,
+        help_text=_("Of what is good to know and stops nothing (R8.13)."),
+    )
     notify_mailbox_owner_of_email_server_level_alerts = models.BooleanField(
         _("mailbox owners see alerts of the server"),
         default=False,
@@ -415,9 +543,15 @@ class Organization(Record, Stamped):
             "mailbox of another server profile that works (R8.15)."
         ),
     )
-    trace_log_maximum_age_in_days = models.PositiveIntegerField(_("keep alerts (days)"), default=90)
+    trace_log_maximum_age_in_days = models.PositiveIntegerField(
+        _("keep alerts (days)"),
+        default=90,
+        help_text=_("Older ones are removed each night."),
+    )
     enable_sss_item_level_monitoring = models.BooleanField(
-        _("item monitor"), default=True, help_text=_("R8.30")
+        _("item monitor"),
+        default=True,
+        help_text=_("The page of what was not synchronized, and why (R8.30)."),
     )
     exchange_sync_id_mapping_persistence_time_in_days = models.PositiveIntegerField(
         _("keep details of rejected items (days)"),
@@ -455,10 +589,14 @@ class Organization(Record, Stamped):
         help_text=_("Attendees are told, after somebody approved it (R6.45)."),
     )
     track_appointments_from_non_organizer = models.BooleanField(
-        _("attendees may track meetings of others"), default=True, help_text=_("R6.29")
+        _("attendees may track meetings of others"),
+        default=True,
+        help_text=_("Off: only the organizer's mailbox brings a meeting here (R6.29)."),
     )
     use_crm_organizer_for_empty_exchange_organizer = models.BooleanField(
-        _("keep the organizer where the server names none"), default=False, help_text=_("R6.30")
+        _("keep the organizer where the server names none"),
+        default=False,
+        help_text=_("Off: the record has no organizer then, either (R6.30)."),
     )
     distinct_physical_and_logical_deletes_for_exchange_sync = models.BooleanField(
         _("only unlink what leaves a filter"),
@@ -474,7 +612,9 @@ class Organization(Record, Stamped):
         help_text=_("Off: they are unlinked and stay (R6.45)."),
     )
     ignore_copied_items_in_sss_for_mailbox = models.BooleanField(
-        _("ignore copies of linked items"), default=True, help_text=_("R6.48")
+        _("ignore copies of linked items"),
+        default=True,
+        help_text=_("Off: a copy that somebody makes on the server is an item of its own (R6.48)."),
     )
     block_scheduling_conflicts = models.BooleanField(
         _("ask before storing a meeting at a busy time"),
@@ -521,7 +661,9 @@ class Organization(Record, Stamped):
         _("attempts at an item"), 5, _("A change on either side begins anew (R6.54).")
     )
     act_items_per_cycle = _seconds(
-        _("appointments, contacts and tasks per cycle"), 500, _("Ours (R9.9).")
+        _("appointments, contacts and tasks per cycle"),
+        500,
+        _("Ours: what is left is the next cycle's (R9.9)."),
     )
 
     # Access
@@ -538,35 +680,73 @@ class Organization(Record, Stamped):
     )
 
     # Engine (R9.2)
-    active_mailbox_minimum_backoff = _seconds(_("active mailbox: shortest gap (s)"), 120, _("R9.1"))
-    active_mailbox_maximum_backoff = _seconds(_("active mailbox: longest gap (s)"), 300, _("R9.1"))
-    idle_mailbox_minimum_backoff = _seconds(_("idle mailbox: shortest gap (s)"), 300, _("R9.1"))
-    idle_mailbox_maximum_backoff = _seconds(_("idle mailbox: longest gap (s)"), 720, _("R9.1"))
+    active_mailbox_minimum_backoff = _seconds(
+        _("active mailbox: shortest gap (s)"),
+        120,
+        _(
+            "Between cycles of a mailbox that has mail; halved down to it after each cycle with "
+            "mail (R9.1)."
+        ),
+    )
+    active_mailbox_maximum_backoff = _seconds(
+        _("active mailbox: longest gap (s)"),
+        300,
+        _(
+            "Grows by half up to it after each cycle without mail, while the mailbox counts as "
+            "active (R9.1)."
+        ),
+    )
+    idle_mailbox_minimum_backoff = _seconds(
+        _("idle mailbox: shortest gap (s)"),
+        300,
+        _("Between cycles of a mailbox that has been quiet (R9.1)."),
+    )
+    idle_mailbox_maximum_backoff = _seconds(
+        _("idle mailbox: longest gap (s)"),
+        720,
+        _("The longest that new mail of a quiet mailbox waits for its cycle (R9.1)."),
+    )
     active_mailbox_minimum_backoff_for_act = _seconds(
-        _("appointments and the like, active mailbox: shortest gap (s)"), 300, _("R9.1")
+        _("appointments and the like, active mailbox: shortest gap (s)"),
+        300,
+        _("As for mail (R9.1)."),
     )
     active_mailbox_maximum_backoff_for_act = _seconds(
-        _("appointments and the like, active mailbox: longest gap (s)"), 720, _("R9.1")
+        _("appointments and the like, active mailbox: longest gap (s)"),
+        720,
+        _("As for mail (R9.1)."),
     )
     idle_mailbox_minimum_backoff_for_act = _seconds(
-        _("appointments and the like, idle mailbox: shortest gap (s)"), 720, _("R9.1")
+        _("appointments and the like, idle mailbox: shortest gap (s)"),
+        720,
+        _("As for mail (R9.1)."),
     )
     idle_mailbox_maximum_backoff_for_act = _seconds(
-        _("appointments and the like, idle mailbox: longest gap (s)"), 900, _("R9.1")
+        _("appointments and the like, idle mailbox: longest gap (s)"), 900, _("As for mail (R9.1).")
     )
     mailbox_backoff_on_transient_error_for_act = _seconds(
-        _("appointments and the like: pause after a transient error (s)"), 300, _("R9.5")
+        _("appointments and the like: pause after a transient error (s)"),
+        300,
+        _("Doubled with each failure in a row, up to an hour (R9.5)."),
     )
     mailbox_backoff_on_timeout_for_act = _seconds(
-        _("appointments and the like: pause after a time-out (s)"), 300, _("R9.5")
+        _("appointments and the like: pause after a time-out (s)"),
+        300,
+        _("Doubled with each failure in a row, up to an hour (R9.5)."),
     )
     maximum_mailbox_transient_failures_for_act = _seconds(
-        _("appointments and the like: transient failures in a row"), 10, _("R8.3, R8.5")
+        _("appointments and the like: transient failures in a row"),
+        10,
+        _("Then the workload is paused (R8.3, R8.5)."),
     )
     mailbox_backoff_on_transient_error = _seconds(
         _("pause after a transient error (s)"), 300, _("Grows with each failure in a row (R9.5).")
     )
-    mailbox_backoff_on_timeout = _seconds(_("pause after a time-out (s)"), 300, _("R9.5"))
+    mailbox_backoff_on_timeout = _seconds(
+        _("pause after a time-out (s)"),
+        300,
+        _("Doubled with each failure in a row, up to an hour (R9.5)."),
+    )
     max_mailbox_transient_failures = _seconds(
         _("transient failures in a row"), 10, _("Then the workload is paused (R8.3, R8.5).")
     )
@@ -575,21 +755,43 @@ class Organization(Record, Stamped):
         20,
         _("Ours: so that one slow server can't (R9.8)."),
     )
-    imap_connections_per_account = _seconds(_("IMAP connections per account"), 4, _("Ours (R9.6)."))
-    messages_per_page = _seconds(_("messages per page"), 50, _("Ours (R9.9)."))
-    messages_per_cycle = _seconds(_("messages per cycle"), 500, _("Ours (R9.9)."))
+    imap_connections_per_account = _seconds(
+        _("IMAP connections per account"),
+        4,
+        _("Ours: counted over all workers; an upper bound of what profiles say (R9.6)."),
+    )
+    messages_per_page = _seconds(
+        _("messages per page"),
+        50,
+        _("Ours: stored in one transaction; fewer if they are large (R9.9)."),
+    )
+    messages_per_cycle = _seconds(
+        _("messages per cycle"), 500, _("Ours: what is left is the next cycle's (R9.9).")
+    )
     promotion_attempts = _seconds(
         _("attempts to store a failing message"), 5, _("Then it is quarantined (R3.72).")
     )
-    promotion_retry_minutes = _seconds(_("minutes between these attempts"), 15, _("R3.72"))
+    promotion_retry_minutes = _seconds(
+        _("minutes between these attempts"),
+        15,
+        _("At least; with the next cycle after it (R3.72)."),
+    )
     allow_non_ssl_email = models.BooleanField(
-        _("allow servers without TLS"), default=False, help_text=_("R1.26")
+        _("allow servers without TLS"),
+        default=False,
+        help_text=_("Off: a profile without TLS is refused, and its mailboxes don't run (R1.26)."),
     )
     allow_basic_authentication_on_non_secure_channel = models.BooleanField(
-        _("allow passwords on lines without TLS"), default=False, help_text=_("R1.26")
+        _("allow passwords on lines without TLS"),
+        default=False,
+        help_text=_("Everybody on the way can read the password (R1.26)."),
     )
     allow_credentials_entry_via_non_secure_channels = models.BooleanField(
-        _("allow typing credentials over plain HTTP"), default=False, help_text=_("R1.26")
+        _("allow typing credentials over plain HTTP"),
+        default=False,
+        help_text=_(
+            "Off: they are typed over HTTPS, or on the machine that the console runs on (R1.26)."
+        ),
     )
 
     objects: ClassVar[OrganizationManager] = OrganizationManager()
