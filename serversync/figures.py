@@ -4,9 +4,10 @@ Callers pass the rows that may be counted, so that no figure tells of rows which
 Durations are counted by the buckets of `histogram`: these can be added up, and need no sorting.
 """
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import (
@@ -22,7 +23,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, Greatest, TruncDay, TruncHour
+from django.db.models.functions import Coalesce, Greatest, TruncDay, TruncHour, TruncMonth
 from django.utils import timezone
 
 from activities.choices import EmailStatus
@@ -187,6 +188,65 @@ def _count(slot: Slot, row: Mapping[str, Any]) -> None:
     slot.waited.add(row["waited_in"], row["number"], row["waited_ms"])
 
 
+# -- months, of the totals that outlive the cycles ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The days of cycles of one month. `items`: by workload; times in milliseconds, None: no cycle had events."""
+
+    start: date
+    items: dict[int, int]
+    eventful: int = 0
+    idle: int = 0
+    failed: int = 0
+    took: float | None = None
+    waited: float | None = None
+
+
+def months_between(since: date, until: date) -> list[date]:
+    """The first days of the months from that of `since` to that of `until`."""
+    starts, month = [], since.replace(day=1)
+    while month <= until:
+        starts.append(month)
+        month = (month + timedelta(days=31)).replace(day=1)
+    return starts
+
+
+def by_month(days: Rows, since: date, until: date) -> list[Month]:
+    """Daily totals (`MailboxStatisticsDay`) added up; one statement."""
+    sums = (
+        days.filter(day__gte=since.replace(day=1))
+        .order_by()
+        .annotate(month=TruncMonth("day"))
+        .values("month", "operation_type")
+        .annotate(
+            items=Sum(F("items_processed") + F("items_failed")),
+            eventful=Sum("eventful_cycles"),
+            idle=Sum("idle_cycles"),
+            failed=Sum("failed_cycles"),
+            took_ms=Sum("duration_ms"),
+            waited_ms=Sum("delay_ms"),
+        )
+    )
+    found = defaultdict(list)
+    for row in sums:
+        found[row["month"]].append(row)
+    return [_month(start, found[start]) for start in months_between(since, until)]
+
+
+def _month(start: date, rows: Sequence[Mapping[str, Any]]) -> Month:
+    sums = {name: sum(row[name] for row in rows) for name in ("eventful", "idle", "failed")}
+    number = sums["eventful"]
+    return Month(
+        start=start,
+        items={row["operation_type"]: row["items"] for row in rows},
+        took=sum(row["took_ms"] for row in rows) / number if number else None,
+        waited=sum(row["waited_ms"] for row in rows) / number if number else None,
+        **sums,
+    )
+
+
 # -- by cause, by mailbox ------------------------------------------------------------------------
 
 
@@ -218,6 +278,33 @@ def failing_mailboxes(cycles: Rows, since: datetime) -> list[Part]:
         .order_by()
         .values("mailbox", "mailbox__name")
         .annotate(number=Count("pk"))
+        .order_by("-number", "mailbox__name")[:TOP]
+    )
+    return [Part(str(row["mailbox"]), row["mailbox__name"], row["number"]) for row in rows]
+
+
+def failures_by_code_of_days(days: Rows, since: date) -> list[Part]:
+    """The same as `failures_by_code`, of daily totals. Equal ones are joined before they are read."""
+    alike = (
+        days.filter(day__gte=since, failed_cycles__gt=0)
+        .order_by()
+        .values_list("failures_by_code")
+        .annotate(number=Count("pk"))
+    )
+    numbers: Counter[str] = Counter()
+    for codes, days_alike in alike:
+        numbers.update({code: number * days_alike for code, number in codes.items()})
+    worst = sorted(numbers.items(), key=lambda part: (-part[1], part[0]))[:TOP]
+    return [Part(code, code, number) for code, number in worst]
+
+
+def failing_mailboxes_of_days(days: Rows, since: date) -> list[Part]:
+    """The same as `failing_mailboxes`, of daily totals."""
+    rows = (
+        days.filter(day__gte=since, failed_cycles__gt=0)
+        .order_by()
+        .values("mailbox", "mailbox__name")
+        .annotate(number=Sum("failed_cycles"))
         .order_by("-number", "mailbox__name")[:TOP]
     )
     return [Part(str(row["mailbox"]), row["mailbox__name"], row["number"]) for row in rows]

@@ -31,7 +31,7 @@ from serversync.console.mailboxes.columns import worst
 from serversync.console.signin import back_address, owners_sign_in
 from serversync.console.testdialog import Chosen, ask
 from serversync.dkim_record import check_record
-from serversync.models import MailboxStatistics, Workload
+from serversync.models import Workload
 
 LATEST = 10
 
@@ -154,11 +154,11 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
     ) -> dict[str, Any]:
         """Charts, what runs and what runs next, of the mailboxes that the reader may see."""
         served = {"mailbox__email_server_profile": profile}
-        workloads, cycles, emails = (
+        cycles = cards.Cycles.seen_by(request.user, **served)
+        workloads, emails = (
             access.visible_to(request.user, rows, "view")
             for rows in (
                 Workload.objects.filter(**served),
-                MailboxStatistics.objects.filter(**served),
                 Email.objects.filter(sender_mailbox__email_server_profile=profile),
             )
         )

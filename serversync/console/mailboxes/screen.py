@@ -37,7 +37,6 @@ from serversync.console.mailboxes.columns import (
 )
 from serversync.console.mailboxes.page import panel_of
 from serversync.console.testdialog import Chosen, ask, is_anothers
-from serversync.models import MailboxStatistics
 from tracking.admin import rules_card
 
 
@@ -218,7 +217,7 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
 def charts_of(request: HttpRequest, mailbox: Mailbox, now: datetime) -> cards.Charts:
     emails = Email.objects.filter(sender_mailbox=mailbox)
     return cards.of_mailbox(
-        MailboxStatistics.objects.filter(mailbox=mailbox),
+        cards.Cycles.seen_by(request.user, mailbox=mailbox),
         access.visible_to(request.user, emails, "view"),
         mailbox.pk,
         cards.span_of(request.GET.get("span")),

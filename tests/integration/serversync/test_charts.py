@@ -1,6 +1,6 @@
 """The charts of the console: their numbers, the lists behind them, what they cost, and who sees them."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from mailboxes.choices import Operation
 from serversync import figures
 from serversync.console.charts import cards
 from serversync.histogram import counted
-from serversync.models import Cluster, MailboxStatistics, Workload
+from serversync.models import Cluster, MailboxStatistics, MailboxStatisticsDay, Workload
 from tests.factories.activities import EmailFactory
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import (
@@ -94,7 +94,7 @@ def test_cycles_are_counted_by_the_hour_in_one_statement(busy, django_assert_num
     assert slots[-2].took.average is None
 
 
-@pytest.mark.parametrize("span", cards.SPANS, ids=lambda span: span.name)
+@pytest.mark.parametrize("span", cards.SPANS[:3], ids=lambda span: span.name)
 def test_each_span_reaches_to_now_and_counts_every_cycle_once(busy, span):
     slots = figures.over_time(MailboxStatistics.objects.all(), span.since(NOW), NOW, span.step)
     assert len(slots) == {"day": 24, "week": 7, "month": 30}[span.name]
@@ -136,6 +136,68 @@ def test_the_other_figures_count_by_cause_by_mailbox_by_age_and_by_standing(busy
     assert standing[Operation.INCOMING] == {"runs": 1, "off": 1}
     assert standing[Operation.OUTGOING] == {"runs": 2}
     assert standing[Operation.ACT] == {}
+
+
+def day_of(mailbox, day, **values):
+    return MailboxStatisticsDay.objects.create(
+        mailbox=mailbox,
+        operation_type=Operation.INCOMING,
+        day=day,
+        counted_at=NOW,
+        **{"eventful_cycles": 10, "idle_cycles": 90, "duration_ms": 20_000, **values},
+    )
+
+
+@pytest.mark.rule("R8.32")
+def test_thirteen_months_are_drawn_of_what_outlives_the_cycles(mailbox, django_assert_num_queries):
+    other, late = ready_mailbox(SystemUserFactory()), datetime(2026, 3, 10, 12, tzinfo=UTC)
+    day_of(mailbox, date(2025, 3, 1), items_processed=7, delay_ms=5_000)
+    day_of(mailbox, date(2025, 2, 28), items_processed=1_000)  # before the first of the months
+    day_of(mailbox, date(2026, 3, 9), failed_cycles=4, failures_by_code={"SocketTimedOut": 4})
+    failures = {"SocketTimedOut": 1, "InvalidCredentials": 2}
+    day_of(other, date(2026, 3, 10), failed_cycles=3, items_failed=2, failures_by_code=failures)
+    cycles = cards.Cycles.seen_by(SuperuserFactory())
+    span = cards.span_of("year")
+    with django_assert_num_queries(1):
+        items, counted_cycles, took, waited = cards.over_time(cycles, span, late, cards.Place())
+    assert [column.words for column in items.columns][::12] == ["2025-03", "2026-03"]
+    assert [column.values for column in items.columns][::12] == [(7,), (2,)]
+    assert counted_cycles.columns[-1].values == (7, 13, 180)
+    assert (took.columns[0].values, waited.columns[0].values) == ((2_000.0,), (500.0,))
+    assert took.columns[1].values == (None,)
+    with django_assert_num_queries(2):
+        by_code = cards.failures(cycles, span, late, cards.Place())
+        by_mailbox = cards.failing_mailboxes(cycles, span, late)
+    assert [(bar.words, bar.number) for bar in by_code.bars] == [
+        ("SocketTimedOut", 5),
+        ("InvalidCredentials", 2),
+    ]
+    assert [bar.number for bar in by_mailbox.bars] == [4, 3]
+
+
+@one_database
+def test_the_pages_draw_thirteen_months_and_link_to_no_list_that_is_gone(busy, profile):
+    day_of(busy[0], timezone.localdate(NOW), items_processed=3)
+    client = signed_in(SuperuserFactory())
+    for url in (
+        reverse("admin:index"),
+        reverse("admin:mailboxes_emailserverprofile_change", args=[profile.pk]),
+        reverse("admin:mailboxes_mailbox_change", args=[busy[0].pk]),
+    ):
+        response = client.get(url, {"span": "year"})
+        keys = [chart.key for chart in response.context["charts"].drawn]
+        assert keys[:3] == ["items", "cycles", "took"]
+        charts = response.content.decode().partition('id="charts"')[2]
+        assert 'href=""' not in charts
+
+
+@one_database
+def test_a_user_sees_months_of_own_mailboxes_alone(busy):
+    for mailbox, items in zip(busy, (3, 400), strict=True):
+        day_of(mailbox, timezone.localdate(NOW), items_processed=items)
+    page = signed_in(busy[0].owning_user).get(reverse("admin:index"), {"span": "year"})
+    (items, *_others) = page.context["charts"].drawn
+    assert items.columns[-1].values == (3,)
 
 
 def lists_of(charts):
