@@ -1,0 +1,62 @@
+"""scripts/reference: what the documents quote from the code is what the code says."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mailboxes.models import Organization
+from serversync.people.roles import ROLES, USER
+from serversync.settings import env
+
+HERE = Path(__file__).resolve().parents[2]
+SCRIPT = runpy.run_path(str(HERE / "scripts" / "reference"))
+PAGES = SCRIPT["pages"]()
+
+
+@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda path: path.name)
+def test_the_page_says_what_the_code_says_now(path):
+    assert path.read_text() == PAGES[path], "run scripts/reference"
+
+
+def test_every_setting_and_every_variable_has_its_row():
+    text = PAGES[HERE / "docs" / "settings.md"]
+    fields = {
+        field.name
+        for field in Organization._meta.concrete_fields
+        if field.editable and field.name not in ("id", "modified_on")
+    }
+
+    assert [
+        name for name in sorted(fields | set(env.scheme)) if text.count(f"| `{name}` |") != 1
+    ] == []
+
+
+def test_every_setting_says_what_it_means():
+    """Not only by the number of a rule."""
+    silent = [
+        field.name
+        for field in Organization._meta.concrete_fields
+        if field.editable
+        and field.name not in ("id", "modified_on", "name")
+        and not SCRIPT["apart"](str(field.help_text))[0].strip(". ")
+    ]
+
+    assert silent == []
+
+
+def test_every_permission_of_a_role_has_its_cell():
+    text = PAGES[HERE / "docs" / "access.md"]
+    told = text[text.index("made by scripts/reference: reach") :]
+    rows = [line.split("|")[1:-1] for line in told[: told.index("<!-- end")].splitlines()]
+    place = 1 + list(ROLES).index(USER.key)
+    cells = [row[place].strip() for row in rows if len(row) > place]
+    deeds = {"look", "add", "change", "delete", "yes"}
+    named = [deed for cell in cells for deed in cell.split(", ") if deed in deeds]
+
+    assert len(named) == len(set(USER.permissions))
+
+
+def test_a_place_that_is_gone_is_told():
+    with pytest.raises(LookupError, match="roles"):
+        SCRIPT["between"]("# Access\n", "roles", "| a |\n")
