@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -128,14 +129,14 @@ class UserConsole(Deeds, Addressed):
 class AuditConsole(ReadOnlyScreen):
     """Newest first. Nobody changes it; it is forgotten after the days that the organization keeps it."""
 
-    list_display = ["when", "kind_words", "who", "subject", "detail", "address"]
+    list_display = ["when", "kind_words", "who", "subject", "details", "address"]
     list_display_links = None
     list_filter = ["kind", "subject_type"]
     list_select_related = ["actor", "about_user"]
     search_fields = ["actor_name", "subject_name", "subject_id", "detail", "address"]
     date_hierarchy = "at"
     ordering = ["-at", "-pk"]
-    fields = ["when", "kind_words", "who", "subject", "detail", "address"]
+    fields = ["when", "kind_words", "who", "subject", "details", "address"]
 
     @admin.display(description=_("when"), ordering="at")
     def when(self, entry: AuditEntry) -> SafeString | str:
@@ -150,6 +151,19 @@ class AuditConsole(ReadOnlyScreen):
     def who(self, entry: AuditEntry) -> str:
         return entry.actor_name or EMPTY
 
+    @admin.display(description=_("detail"), ordering="detail")
+    def details(self, entry: AuditEntry) -> str:
+        """Names are stored as the code has them, and told in the reader's language."""
+        screen = next(
+            (
+                screen
+                for model, screen in self.admin_site._registry.items()
+                if model._meta.label_lower == entry.subject_type
+            ),
+            None,
+        )
+        return told(entry, screen)
+
     @admin.display(description=_("record"), ordering="subject_name")
     def subject(self, entry: AuditEntry) -> SafeString | str:
         words = entry.subject_name or entry.subject_type or EMPTY
@@ -160,3 +174,40 @@ class AuditConsole(ReadOnlyScreen):
         if not (known and entry.subject_id) or entry.kind == AuditKind.DELETED:
             return words
         return link(reverse(f"admin:{room}_{model}_change", args=[entry.subject_id]), words)
+
+
+def told(entry: AuditEntry, screen: "admin.ModelAdmin[Any] | None") -> str:
+    """The detail of an entry in words, as far as its screen still has them; else as it was stored."""
+    if entry.kind == AuditKind.ACTION:
+        return _action_words(screen, entry.detail)
+    if entry.kind in (AuditKind.SECRET_SET, AuditKind.SECRET_REMOVED):
+        return _column_words(screen, entry.detail)
+    if entry.kind in (AuditKind.ADDED, AuditKind.CHANGED):
+        return ", ".join(_label(name) for name in entry.detail.split(", ") if name)
+    name, colon, value = entry.detail.partition(": ")
+    return f"{__(name)}{colon}{__(value)}" if colon and value else entry.detail
+
+
+def _label(name: str) -> str:
+    """Of a field; forms write names of columns with a capital, the catalogue has them without."""
+    small = name[:1].lower() + name[1:]
+    return next((words for each in (name, small) if (words := __(each)) != each), name)
+
+
+def _action_words(screen: Any, name: str) -> str:
+    if name == "delete_selected" and screen is not None:
+        return __("Delete selected %(verbose_name_plural)s") % {
+            "verbose_name_plural": screen.model._meta.verbose_name_plural
+        }
+    deeds = (deed.words for deed in getattr(screen, "deeds", ()) if deed.name == name)
+    words = next(deeds, None) or getattr(getattr(screen, name, None), "short_description", None)
+    return str(words or name)
+
+
+def _column_words(screen: Any, column: str) -> str:
+    if screen is None:
+        return column
+    try:
+        return str(screen.model._meta.get_field(column).verbose_name)
+    except FieldDoesNotExist:
+        return column
