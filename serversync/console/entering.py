@@ -139,7 +139,8 @@ class Pages:
             return HttpResponseRedirect(onwards(request))
         form = CodeForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            given = secondfactor.give(user, form.cleaned_data["code"], timezone.now())
+            code, address = form.cleaned_data["code"], audit.address_of(request)
+            given = secondfactor.give(user, code, timezone.now(), address)
             if given.ok:
                 secondfactor.note_passed(request)
                 self._tell_of_codes(request, user, given)
@@ -192,7 +193,7 @@ class Pages:
     ) -> list[str]:
         """Whoever finds a browser that somebody left must not make it theirs: the password is asked for."""
         now = timezone.now()
-        brakes = throttling.of_second_factor(user.pk)
+        brakes = throttling.of_second_factor(user.pk, audit.address_of(request))
         held = throttling.begin(brakes, now)
         if held is not None:
             form.add_error(None, too_many(held.total_seconds()))
@@ -212,7 +213,8 @@ class Pages:
         required = secondfactor.must_have(user)
         if request.method == "POST" and form.is_valid():
             now = timezone.now()
-            given = secondfactor.give(user, form.cleaned_data["code"], now)
+            code, address = form.cleaned_data["code"], audit.address_of(request)
+            given = secondfactor.give(user, code, now, address)
             if not given.ok:
                 form.add_error("code", refusal(given))
             elif "remove" in request.POST and not required:

@@ -141,9 +141,9 @@ class Given:
     recovery: bool = False
 
 
-def give(user: SystemUser, code: str, now: datetime) -> Given:
-    """A code of the authenticator or a recovery code; each is good once."""
-    brakes = throttling.of_second_factor(user.pk)
+def give(user: SystemUser, code: str, now: datetime, address: str) -> Given:
+    """A code of the authenticator or a recovery code; each is good once. `address`: where it comes from."""
+    brakes = throttling.of_second_factor(user.pk, address)
     held = throttling.begin(brakes, now)
     if held is not None:
         return Given(False, wait=max(1, round(held.total_seconds())))

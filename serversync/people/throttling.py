@@ -107,8 +107,13 @@ def of_sign_in(account: str, address: str) -> Brakes:
     )
 
 
-def of_second_factor(user_key: object) -> Brakes:
-    return Brakes(Brake(_key("factor", str(user_key)), free=5))
+def of_second_factor(user_key: object, address: str) -> Brakes:
+    """Whoever got hold of a password must not be able to hold back its owner's codes with wrong ones."""
+    account, place = str(user_key), neighbourhood(address)
+    return Brakes(
+        Brake(_key("factor", account, place), free=5),
+        (Brake(_key("factor of", account), free=10, spares_known=True),),
+    )
 
 
 def of_own_password(user_key: object) -> Brakes:

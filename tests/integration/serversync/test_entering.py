@@ -175,6 +175,20 @@ def test_guessing_codes_waits(ada):
     assert "Too many attempts" in str(held.context["form"].errors)
 
 
+def test_who_has_the_password_alone_keeps_nobody_out_with_wrong_codes(ada):
+    equipped(ada)
+    for last in range(4):
+        elsewhere = f"203.0.113.{last}"
+        thief = enter("ada", address=elsewhere)[1]
+        for _ in range(5):
+            answer = thief.post(FACTOR, {"code": "000000"}, REMOTE_ADDR=elsewhere)
+    assert "Too many" in str(answer.context["form"].errors)
+    thief = enter("ada", address="203.0.113.99")[1]
+    held = thief.post(FACTOR, {"code": "000000"}, REMOTE_ADDR="203.0.113.99")
+    assert "Too many" in str(held.context["form"].errors)  # from anywhere new
+    assert enter("ada")[1].post(FACTOR, {"code": code_of(ada)}).status_code == 302
+
+
 def test_without_the_password_nobody_sets_it_up(ada):
     client = signed_in(ada)
     key = client.get(SETUP).context["key"].replace(" ", "")
@@ -303,7 +317,7 @@ def test_rights_secrets_and_deeds_are_noted_without_what_they_hold(ada):
     assert kinds() == [AuditKind.GRANTED, AuditKind.ACTION, AuditKind.SECRET_SET]
     page = client.get(reverse("admin:serversync_auditentry_changelist"), {"q": "robin"})
     text = page.content.decode()
-    assert "approve" in text and "password" in text and str(mailbox) in text
+    assert "Approve" in text and "password" in text and str(mailbox) in text
     assert "never-told" not in str(list(AuditEntry.objects.values()))
 
 
