@@ -21,6 +21,11 @@ def gaps_of(organization: Organization, operation: Operation) -> Gaps:
     )
 
 
+def shortest_gap(organization: Organization) -> int:
+    """Seconds; no workload is to run again any sooner."""
+    return min(gaps_of(organization, each).active_min for each in Operation)
+
+
 def limits_of(organization: Organization, operation: Operation) -> Limits:
     pause = bool(organization.effective("pause_instead_of_disable"))
     if operation == Operation.ACT:

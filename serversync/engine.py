@@ -4,16 +4,19 @@
     wake (on send, by hand) ┴─> jobs in the queue ─> work: claim a page ─> glances, cycles (polling, runs)
                                                        └──────── until nothing is due ────────┘
 
+Gaps that are shorter than a minute can't wait for dispatch: then a job that finds nothing more to do sees to it
+that another one comes in time (`come_back`).
+
 A job in the queue says only "there may be work": the truth is in the workloads, so that a queue which
 was emptied costs a minute, and a job delivered twice finds nothing to do.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Min, OuterRef, Q
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -21,20 +24,32 @@ from django_q.models import OrmQ
 from activities.models import Email
 from mailboxes.choices import Operation
 from mailboxes.conditions import explain
-from mailboxes.models import Mailbox
+from mailboxes.models import Mailbox, Organization
+from serversync.cadence import shortest_gap
 from serversync.choices import SubmissionState
 from serversync.cycle import Clock, CycleResult
-from serversync.leases import Busy, claim_one, is_due, is_free, is_running, this_worker
+from serversync.leases import (
+    OPERATIONS,
+    Busy,
+    claim_one,
+    is_due,
+    is_free,
+    is_running,
+    this_worker,
+)
 from serversync.models import Submission, Workload
 from serversync.polling import FRESH_SECONDS, Tally, work
-from serversync.runs import CYCLES, INTERNAL, LONGEST_WAIT, Report, run_claim
+from serversync.runs import CYCLES, INTERNAL, LONGEST_WAIT, MINUTE, Report, run_claim
 from serversync.turns import due as mail_due
 from serversync.waking import MAX_JOBS, PAGE, enqueue_tests, enqueue_work
 
 __all__ = [
     "CYCLES", "FRESH_SECONDS", "INTERNAL", "LONGEST_WAIT", "CycleResult", "Report", "Tally",
-    "continue_later", "dispatch", "run_claim", "run_one", "sweep_outgoing", "tests_due", "work",
+    "come_back", "continue_later", "dispatch", "run_claim", "run_one", "sweep_outgoing", "tests_due", "work",
 ]  # fmt: skip
+
+MOMENT = timedelta(seconds=2)  # what is due within it is looked at together
+MANY = 50  # about as many mailboxes as one worker looks at within it
 
 
 # -- from the queue to the cycles ----------------------------------------------------------------
@@ -89,6 +104,27 @@ def tests_due(now: datetime) -> "Any":
         .order_by("test_and_enable_last_attempted_on", "pk")
         .values_list("pk", flat=True)
     )
+
+
+def come_back(now: datetime) -> int:
+    """Where gaps are shorter than those of dispatch: as many jobs as what is due by then takes, as soon as
+    anything is; returns how many. Jobs that come before are counted."""
+    if shortest_gap(Organization.objects.current()) >= MINUTE.total_seconds():
+        return 0
+    rows = Workload.objects.filter(
+        is_free(now) & (Q(postponed_until__isnull=True) | Q(postponed_until__lte=now + MINUTE)),
+        enabled=True,
+        operation__in=OPERATIONS,
+    )
+    soonest = rows.aggregate(at=Min("next_run_at"))["at"]
+    if soonest is None or soonest - now >= MINUTE:
+        return 0
+    at = max(soonest, now) + MOMENT
+    due = rows.filter(next_run_at__lte=at).count()
+    coming = OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=at).count()
+    jobs: int = max(0, min(MAX_JOBS, -(-due // MANY)) - coming)
+    enqueue_work(jobs, at)
+    return jobs
 
 
 def continue_later() -> None:

@@ -24,6 +24,7 @@ from serversync import (
     testing_return,
 )
 from serversync.choices import ReplayState
+from serversync.importing import held
 from serversync.models import MailboxStatistics, Recount, Replay
 from serversync.outbox import waiting
 from serversync.replay import forgetting
@@ -48,6 +49,8 @@ def work() -> str:
     certificates.keep(timezone.now())
     if tally.more:
         engine.continue_later()
+    else:
+        engine.come_back(timezone.now())
     return tally.summary()
 
 
@@ -99,6 +102,11 @@ def decide_replay(replay_id: str) -> str:
         undecided.update(state=ReplayState.FAILED, error=words)
         raise
     return f"{found.items} items, {found.changes.count()} that differ or aren't known {found.error}"
+
+
+def apply_import(import_id: str) -> str:
+    """What is left of an import that was said yes to."""
+    return held.run(import_id)
 
 
 def tell_of_major_events() -> str:

@@ -6,15 +6,17 @@ always means "running", the connection caps count what really runs, and an empti
     free ──claim──> leased ──renew, before every page──> leased ──finish──> free, with its next run
                        └──five minutes without renewal──> taken over by the next claim, and counted
 
+The lease of a worker that was killed ends as soon as its machine starts another one (`end_abandoned`).
 Whoever lost the lease learns it at the next `renew`, which begins each page's transaction.
 """
 
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -385,6 +387,33 @@ def by_workload(values: Mapping[int, Any], field: Field[Any, Any]) -> Case:
     return Case(
         *(When(pk=pk, then=Value(value, field)) for pk, value in values.items()), output_field=field
     )
+
+
+def end_abandoned(now: datetime, lives: Callable[[int], bool] | None = None) -> int:
+    """End the leases of this machine's workers that are gone, as if they had run out; returns how many. Machines
+    are told apart by their names; whose lease is ended all the same stops before its next write."""
+    lives = lives or is_alive
+    ours = f"{socket.gethostname()}:"[:256]
+    running = Workload.objects.filter(is_running(now), lease_holder__startswith=ours)
+    holders = running.order_by().values_list("lease_holder", flat=True).distinct()
+    pids = {holder: holder.removeprefix(ours) for holder in holders}
+    gone = [each for each, pid in pids.items() if pid.isdigit() and not lives(int(pid))]
+    return running.filter(lease_holder__in=gone).update(lease_expires_at=now) if gone else 0
+
+
+def is_alive(pid: int) -> bool:
+    """Is there such a process, and is it more than an entry that nobody has fetched yet?"""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return status.rpartition(")")[2].split()[:1] != ["Z"]
 
 
 def give_back(claims: Sequence[Claim], now: datetime, **learned: Any) -> None:

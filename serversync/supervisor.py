@@ -38,7 +38,7 @@ from django_q.models import OrmQ
 from django_q.signals import post_spawn, pre_execute
 from django_q.tasks import async_task
 
-from serversync import clusters, logs
+from serversync import clusters, leases, logs
 from serversync.broker import HEARTBEAT_QUEUE, release
 
 log = logging.getLogger(__name__)
@@ -274,9 +274,17 @@ def run_cluster() -> None:
     bind_children()
     send_pulse()
     clusters.announce(clusters.name_of(supervisor))
+    post_spawn.connect(_end_abandoned, weak=False, dispatch_uid="leases-of-the-dead")
     pre_execute.connect(_name_job, weak=False, dispatch_uid="job-in-the-log")
 
     StoppingCluster().start()
+
+
+def _end_abandoned(**_: Any) -> None:
+    """A worker that begins may follow one that was killed: its mailboxes needn't wait. A database that can't be
+    reached is no reason not to begin."""
+    with contextlib.suppress(DatabaseError):
+        leases.end_abandoned(timezone.now())
 
 
 def _name_job(task: dict[str, Any], **_: Any) -> None:

@@ -61,9 +61,7 @@ def work_at(at: datetime) -> None:
         key=Conf.CLUSTER_NAME, lock__gte=at, lock__lte=at + timedelta(seconds=5)
     )
     if not soon.exists():
-        broker = get_broker()
-        broker.not_before = at
-        async_task("serversync.jobs.work", group="work", broker=broker)
+        enqueue_work(1, at)
 
 
 def enqueue_tests(
@@ -89,7 +87,9 @@ def enqueue_tests(
         )
 
 
-def enqueue_work(jobs: int) -> None:
-    """So many jobs that look for what is due."""
+def enqueue_work(jobs: int, at: datetime | None = None) -> None:
+    """So many jobs that look for what is due. `at`: not before."""
+    broker = get_broker()
+    broker.not_before = at
     for _number in range(jobs):
-        async_task("serversync.jobs.work", group="work")
+        async_task("serversync.jobs.work", group="work", broker=broker)

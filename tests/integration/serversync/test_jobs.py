@@ -12,9 +12,9 @@ from activities import triggers
 from mailboxes.choices import Operation
 from mailboxes.models import EmailSearch
 from serversync import engine, jobs, testing, waking
-from serversync.models import MailboxStatistics
+from serversync.models import MailboxStatistics, Workload
 from serversync.schedules import PREFIX, TABLE, Periodic, next_night, write_schedules
-from tests.factories.mailboxes import ready_mailbox
+from tests.factories.mailboxes import organization, ready_mailbox
 from tests.integration.serversync.cycles import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -60,6 +60,49 @@ def test_the_test_job_tests_the_mailbox_that_it_names(monkeypatch):
     job = OrmQ.objects.get().task
     assert mailbox.name in jobs.test_mailbox(*job["args"])
     assert seen == [(mailbox, True, True)]
+
+
+def due_in(**delta: float) -> None:
+    """One mailbox, whose mail is to be fetched then."""
+    at = timezone.now() + timedelta(**delta)
+    ready_mailbox().workloads.filter(operation=Operation.INCOMING).update(next_run_at=at)
+    Workload.objects.exclude(operation=Operation.INCOMING).update(enabled=False)
+
+
+@pytest.mark.rule("R9.1")
+def test_gaps_shorter_than_those_of_dispatch_bring_a_job_in_time(monkeypatch):
+    monkeypatch.setattr(engine, "work", lambda: engine.Tally(runs=3))
+    organization(active_mailbox_minimum_backoff=5)
+    due_in(seconds=20)
+    jobs.work()
+    jobs.work()  # one is coming
+    wait = OrmQ.objects.get().lock - timezone.now()
+    assert timedelta(seconds=15) < wait < timedelta(seconds=25)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "delta"),
+    [(60, {"seconds": 20}), (5, {"minutes": 2})],
+    ids=["usual gaps", "dispatch comes before"],
+)
+def test_what_dispatch_finds_in_time_brings_no_job(monkeypatch, shortest, delta):
+    monkeypatch.setattr(engine, "work", lambda: engine.Tally(runs=3))
+    organization(active_mailbox_minimum_backoff=shortest)
+    due_in(**delta)
+    jobs.work()
+    assert not OrmQ.objects.exists()
+
+
+def test_as_many_jobs_come_as_what_is_due_then_takes():
+    organization(active_mailbox_minimum_backoff=5)
+    now = timezone.now()
+    for _each in range(3):
+        due_in(seconds=10)
+    assert engine.come_back(now) == 1
+    OrmQ.objects.all().delete()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "MANY", 2)
+        assert engine.come_back(now) == 2
 
 
 @pytest.mark.rule("R3.30")

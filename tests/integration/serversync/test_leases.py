@@ -1,5 +1,8 @@
 """Who may run a workload: one worker at a time, fairly, within every cap."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -9,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mailboxes.choices import CredentialRetrieval, Operation
 from mailboxes.models import Mailbox
+from serversync import leases
 from serversync.choices import WorkloadState
 from serversync.leases import (
     LEASE,
@@ -16,8 +20,10 @@ from serversync.leases import (
     LeaseLost,
     claim,
     claim_one,
+    end_abandoned,
     finish,
     give_back,
+    is_alive,
     renew,
 )
 from serversync.models import Workload
@@ -309,3 +315,45 @@ def test_a_row_that_is_being_written_is_passed_over_and_not_waited_for():
         thread.join(timeout=20)
         assert not thread.is_alive()
     assert names(claims) == {free.pk}
+
+
+# -- workers that are gone
+
+
+def held_by(pid: int | str, machine: str) -> Workload:
+    row = due_mailboxes(1)[0]
+    claim(NOW, 10, f"{machine}:{pid}")
+    return row
+
+
+@pytest.mark.rule("R9.7")
+def test_leases_of_killed_workers_end_when_their_machine_starts_another(monkeypatch):
+    monkeypatch.setattr(leases.socket, "gethostname", lambda: "here")
+    killed, living, elsewhere = held_by(11, "here"), held_by(12, "here"), held_by(11, "there")
+
+    assert end_abandoned(NOW, lambda pid: pid == 12) == 1
+
+    (taken,) = claim(NOW, 10, "here:13")
+    assert (taken.workload_id, taken.taken_over) == (killed.pk, True)
+    killed.refresh_from_db()
+    assert killed.leases_broken == 1
+    for other in (living, elsewhere):
+        other.refresh_from_db()
+        assert other.lease_expires_at == NOW + LEASE
+
+
+def test_a_machine_whose_name_begins_with_ours_is_another(monkeypatch):
+    monkeypatch.setattr(leases.socket, "gethostname", lambda: "here")
+    held_by(11, "here2")
+    held_by("web", "here")  # no process is meant
+    assert end_abandoned(NOW, lambda pid: False) == 0
+
+
+def test_a_process_that_ended_is_not_alive_even_before_its_parent_asked():
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    child.stdout.read()  # until it has closed everything
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(child.pid)
+    child.communicate()
+    assert not is_alive(child.pid)
+    assert is_alive(os.getpid())
