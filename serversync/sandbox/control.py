@@ -5,7 +5,9 @@ From a shell: python -m serversync.sandbox.control PORT ORDER
 {"do": "fault", "kind": "hang", "protocol": "imap", "command": "SELECT", "times": 1}
 {"do": "clear"}                                          forget all faults and rules of autodiscover
 {"do": "faults"}                                         those that wait
+{"do": "struck"}                                         how many commands a fault has struck
 {"do": "accounts"}                                       addresses and how much mail they hold
+{"do": "password", "address": ..., "password": ...}      of an account, changed by its owner
 {"do": "deliver", "address": ..., "mime": ...}           put a message into an inbox
 {"do": "deliver", ..., "folder": "Inbox/Projects", "categories": ["Tracked to Sandbox"]}    on Exchange
 {"do": "move", "address": ..., "message_id": ..., "folder": "Inbox/Projects"}    the same, what lies there
@@ -56,8 +58,13 @@ def obey(sandbox: Sandbox, order: dict[str, Any]) -> dict[str, object]:
             return {}
         case "faults":
             return {"faults": [fault.as_dict() for fault in sandbox.faults.waiting()]}
+        case "struck":
+            return {"struck": len(sandbox.faults.struck)}
         case "accounts":
             return {"accounts": _accounts(sandbox)}
+        case "password":
+            _set_password(sandbox, str(values["address"]), str(values["password"]))
+            return {}
         case "deliver":
             return {"uid": _deliver(sandbox, values)}
         case "move":
@@ -109,6 +116,15 @@ def _accounts(sandbox: Sandbox) -> dict[str, int]:
         if account.has_mailbox:
             found[account.address] = len(exchange.items(account.address))
     return found
+
+
+def _set_password(sandbox: Sandbox, address: str, password: str) -> None:
+    if sandbox.exchange.has_account(address):
+        sandbox.exchange.set_account(address, password=password)
+    elif sandbox.store.has_account(address):
+        sandbox.store.add_account(address, password)
+    else:
+        raise LookupError(f"nobody has the address {address}")
 
 
 def _deliver(sandbox: Sandbox, values: dict[str, Any]) -> int:
