@@ -18,6 +18,7 @@ from serversync.models import (
     FilterSetup,
     FoldedItem,
     FolderCursor,
+    Import,
     ItemDay,
     ItemFolderCursor,
     LearnedLimit,
@@ -132,6 +133,12 @@ def _filter_setups(asker: Asker) -> Q:
 def _replays(asker: Asker) -> Q:
     """Each was decided over what its maker may see, so nobody else sees it, whatever his reach."""
     return NOTHING if asker.reach is None else Q(created_by=asker.user.pk)
+
+
+@rows(Import)
+def _imports(asker: Asker) -> Q:
+    """Each was planned over what its importer may see and do."""
+    return Q(created_by=asker.user.pk) if asker.viewing else NOTHING
 
 
 @rows(ReplayChange)

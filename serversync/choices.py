@@ -12,6 +12,8 @@ __all__ = [
     "ActionState",
     "ConnectionState",
     "Counted",
+    "ImportKind",
+    "ImportState",
     "ItemState",
     "ProbeState",
     "ReplayState",
@@ -19,6 +21,7 @@ __all__ = [
     "SendOutcome",
     "Stay",
     "SubmissionState",
+    "Verdict",
     "Window",
     "WorkloadState",
 ]
@@ -126,6 +129,31 @@ class Stay(TextChoices):
     INSIDE = "inside", _("it came inside a forward, which can't be fetched in parts")
     NO_COPY = "no_copy", _("the server has no copy of it that could be fetched")
     DENIED = "denied", _("it would fail now")
+
+
+class ImportKind(TextChoices):
+    """What the rows of an imported file are about."""
+
+    USERS = "users", _("Users")
+    QUEUES = "queues", _("Queues")
+    PROFILES = "profiles", _("Server profiles")
+    MAILBOXES = "mailboxes", _("Mailboxes")
+
+
+class ImportState(TextChoices):
+    PLANNED = "planned", _("Dry run")
+    APPLYING = "applying", _("Being applied")
+    APPLIED = "applied", _("Applied")
+
+
+class Verdict(TextChoices):
+    """What a row of an imported file comes to. Rows that would now do other than was shown are held back."""
+
+    CREATE = "create", _("create")
+    UPDATE = "update", _("change")
+    UNCHANGED = "unchanged", _("unchanged")
+    REFUSED = "refused", _("refused")
+    HELD_BACK = "held_back", _("held back")
 
 
 def counted_as(state: str) -> str:

@@ -14,6 +14,7 @@ from mailboxes.models import Organization, TraceLog
 from serversync import alarms, folding, recount, verbose
 from serversync.act.choices import BatchState
 from serversync.choices import ItemState
+from serversync.importing import held
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
 from serversync.people import audit, throttling
 from tracking import brakes
@@ -51,6 +52,7 @@ def forget(now: datetime) -> Forgotten:
     alarms.close_over(now)
     throttling.forget(now)
     audit.forget(now, organization)
+    held.forget(now)
     return Forgotten(
         items=blank_items(now, organization),
         folded=folding.fold(now, organization),

@@ -67,6 +67,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
             (_("Queues"), "mailboxes.Queue"),
             (_("Teams"), "mailboxes.Team"),
             (_("Groups"), "auth.Group"),
+            (_("Import"), "import"),
         ),
     ),
     (
@@ -120,7 +121,11 @@ PAGES = {
     "calendar": "activities.Appointment",
     "directions": "serversync.UserQuery",
     "settings": "mailboxes.Organization",
+    "import": "mailboxes.SystemUser",
 }
+
+#: Those among them that change something, so that it isn't enough to look.
+CHANGING = {"import"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
         section = Section(name, folded=folded)
         for word, label in tasks:
             screen = screens.get(PAGES.get(label, label))
-            if screen is None or not screen.has_view_or_change_permission(request):
+            if screen is None or not _opens(screen, label, request):
                 continue
             meta = screen.model._meta
             listed = f"{meta.app_label}_{meta.model_name}_changelist"
@@ -168,6 +173,12 @@ def sections(site: "AdminSite", request: HttpRequest) -> list[Section]:
         if section.tasks:
             found.append(section)
     return found
+
+
+def _opens(screen: Any, label: str, request: HttpRequest) -> bool:
+    if label in CHANGING:
+        return bool(screen.has_change_permission(request))
+    return bool(screen.has_view_or_change_permission(request))
 
 
 def in_doubt() -> str:

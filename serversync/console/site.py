@@ -23,6 +23,7 @@ from serversync.console import (
     directions,
     entering,
     front,
+    importing,
     live,
     monitor,
     navigation,
@@ -72,6 +73,7 @@ class ConsoleSite(admin.AdminSite):
             *directions.urls(self),
             *testdialog.urls(self),
             *connections.urls(self),
+            *importing.urls(self),
             *super().get_urls(),
         ]
 

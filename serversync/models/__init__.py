@@ -17,6 +17,7 @@ from serversync.models.connections import ConnectionTest
 from serversync.models.directions import SyncAttributeMapping
 from serversync.models.engine import FolderCursor, MailboxLayout, MailboxStatistics, Workload
 from serversync.models.filters import FilterSetup, SavedQuery, UserQuery
+from serversync.models.imports import Import
 from serversync.models.ledger import ServerAction, SyncItem
 from serversync.models.people import (
     AuditEntry,
@@ -42,6 +43,7 @@ __all__ = [
     "FilterSetup",
     "FoldedItem",
     "FolderCursor",
+    "Import",
     "ItemDay",
     "ItemFolderCursor",
     "LearnedLimit",

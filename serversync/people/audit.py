@@ -32,7 +32,7 @@ _request: ContextVar[HttpRequest | None] = ContextVar("audited_request", default
 
 #: Columns that a provider fills anew every hour.
 RENEWED = {"oauth_access_token", "oauth_refresh_token"}
-NOT_BY_HAND = {"serversync.Authenticator"}
+NOT_BY_HAND = {"serversync.Authenticator", "serversync.Import"}
 
 
 class Acting:

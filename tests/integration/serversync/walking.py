@@ -22,7 +22,7 @@ from mailboxes.choices import QueueViewType
 from mailboxes.models import EmailServerProfile, Mailbox, Queue, SystemUser, Team
 from serversync.choices import ItemState
 from serversync.console.deeds import Deeds
-from serversync.models import Replay, SyncItem, UserQuery
+from serversync.models import Import, Replay, SyncItem, UserQuery
 from tests.factories.console import Site
 
 #: Without a name: the picture, Django's short addresses of records, and its answer to everything else.
@@ -185,6 +185,12 @@ class Keys:
 
     def _act_why(self) -> dict[str, Any]:
         return {"code": 4201, "key": self.site.meeting.pk}
+
+    def _import_look(self) -> dict[str, Any]:
+        own = {"created_by": self.owner, "kind": "users", "file_name": "users.csv"}
+        return {"pk": Import.objects.get_or_create(**own)[0].pk}
+
+    _import_csv = _import_look
 
     def _view_on_site(self) -> dict[str, Any]:
         content_type = ContentType.objects.get_for_model(Email)

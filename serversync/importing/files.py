@@ -1,0 +1,88 @@
+"""Files that are handed out: the template of a kind, and what became of an import."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as __
+
+from serversync.choices import ImportKind, Verdict
+from serversync.importing.columns import COLUMNS, COMMENT, EMPTY_IT
+from serversync.importing.held import outcome_of
+from serversync.importing.reading import XLSX
+
+#: Else spreadsheets guess the encoding.
+MARK = "\ufeff"
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def template(kind: ImportKind, form: str) -> bytes:
+    """Headers, and below each a line of meaning that an import passes over."""
+    columns = COLUMNS[kind]
+    meanings = [column.meaning for column in columns]
+    meanings[0] = " ".join(
+        filter(None, (COMMENT, meanings[0], __("Rows that begin with # are passed over.")))
+    )
+    lines = [[column.label for column in columns], meanings]
+    return _workbook(lines) if form == XLSX else _csv(lines)
+
+
+def _csv(lines: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([harmless(cell) for cell in line] for line in lines)
+    return (MARK + text.getvalue()).encode()
+
+
+def _workbook(lines: Sequence[Sequence[str]]) -> bytes:
+    from openpyxl import Workbook
+    from openpyxl.styles import Alignment, Font
+
+    book = Workbook()
+    sheet = book.active
+    for line in lines:
+        sheet.append(list(line))
+    sheet.freeze_panes = "A2"
+    for header, meaning in zip(sheet[1], sheet[2], strict=True):
+        header.font = Font(bold=True)
+        meaning.font = Font(italic=True, color="666666")
+        meaning.alignment = Alignment(wrap_text=True, vertical="top")
+        sheet.column_dimensions[header.column_letter].width = 28
+        # As text, so that leading zeros stay what they are.
+        sheet.column_dimensions[header.column_letter].number_format = "@"
+    kept = io.BytesIO()
+    book.save(kept)
+    return kept.getvalue()
+
+
+def outcome(lines: Iterable[dict[str, Any]]) -> bytes:
+    header = [__("Row"), __("Record"), __("Result"), __("Changes"), __("Reason"), __("Key")]
+    return _csv([header, *(_outcome_of(line) for line in lines)])
+
+
+def _outcome_of(line: dict[str, Any]) -> Sequence[Any]:
+    return [
+        line["row"],
+        line["name"],
+        Verdict(outcome_of(line)).label,
+        "; ".join(map(change_words, line["changes"])),
+        "; ".join(reason_words(*reason) for reason in line["reasons"]),
+        line["key"],
+    ]
+
+
+def change_words(change: Sequence[Any]) -> str:
+    _name, label, before, after, hidden = change
+    if hidden:
+        return f"{label}: {after}"
+    return f"{label}: {before or EMPTY_IT} → {after or EMPTY_IT}"
+
+
+def reason_words(label: str, words: str) -> str:
+    return f"{label}: {words}" if label else words
+
+
+def harmless(cell: Any) -> str:
+    """Spreadsheets compute what begins like a formula."""
+    text = str(cell)
+    return f"'{text}" if text.startswith(FORMULAS) else text
