@@ -9,7 +9,7 @@ meanwhile. Nothing is switched on or off by it.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from time import monotonic
@@ -131,10 +131,12 @@ def run(
         Direction.OUTGOING: outgoing_server,
     }
     organization = Organization.objects.current()
+    results: list[Result] = []
     try:
-        results = [
-            _tested(each, test, mailbox, organization, clock, connect[each]) for each in Direction
-        ]
+        for each in Direction:
+            results.append(
+                _tested(each, test, mailbox, organization, clock, connect[each], results)
+            )
     except Busy as busy:
         if clock() < test.asked_at + BUSY_FOR:
             enqueue(test.profile_id, clock() + BUSY_AGAIN)
@@ -153,6 +155,24 @@ def _store(test: ConnectionTest, results: Sequence[Result], now: datetime) -> No
     )
 
 
+def _show(test: ConnectionTest, results: Sequence[Result]) -> None:
+    """For whoever watches: what was found so far. What is stored at the end says it again."""
+    asked = ConnectionTest.objects.filter(pk=test.pk, asked_at=test.asked_at)
+    asked.filter(state=ConnectionState.ASKED).update(results=[asdict(each) for each in results])
+
+
+class ShownSteps(StepWatcher):
+    """Tells of each phase as soon as it is over."""
+
+    def __init__(self, show: Callable[[list[Step]], None]) -> None:
+        super().__init__(talk=True)
+        self._show = show
+
+    def end(self, phase: Phase, error: Exception | None) -> None:
+        super().end(phase, error)
+        self._show(self.steps)
+
+
 def _stand_in(profile: EmailServerProfile) -> Mailbox:
     """The profile's own account as a mailbox, which is stored nowhere."""
     user = profile.incoming_user_name
@@ -167,9 +187,19 @@ def _tested(
     organization: Organization,
     clock: Clock,
     connect: Callable[..., Any],
+    before: Sequence[Result],
 ) -> Result:
-    watcher = StepWatcher(talk=True)
+    """`before`: results of the other directions, which are shown with the steps of this one."""
     began = monotonic()
+
+    def so_far(steps: list[Step]) -> Result:
+        took = int((monotonic() - began) * 1000)
+        return judged(direction, place_of(test.profile, direction), took, steps)
+
+    def show(steps: list[Step]) -> None:
+        _show(test, [*before, unfinished(so_far(steps))])
+
+    watcher = ShownSteps(show)
     with _leased(test.mailbox, direction, organization, clock):
         try:
             _converse(direction, connect(mailbox, organization, watcher))
@@ -179,8 +209,7 @@ def _tested(
             if all(step["ok"] for step in watcher.steps):
                 name = "conversation" if watcher.steps else "settings"
                 watcher.steps.append({"step": name, "ms": 0} | told(error))
-    took = int((monotonic() - began) * 1000)
-    return judged(direction, place_of(test.profile, direction), took, watcher.steps)
+    return so_far(watcher.steps)
 
 
 def _converse(direction: Direction, server: Any) -> None:
@@ -239,6 +268,13 @@ def judged(direction: str, server: str, ms: int, steps: list[Step]) -> Result:
         entered = validation == authorization == Status.PASSED
         execution = Status.FAILED if entered else Status.NOT_REACHED
     return Result(str(direction), server, ms, validation, authorization, execution, steps)
+
+
+def unfinished(result: Result) -> Result:
+    """Nothing has failed so far, and not everything was done."""
+    if result.execution == Status.PASSED:
+        return replace(result, execution=Status.NOT_REACHED)
+    return result
 
 
 def _status(steps: Sequence[Step], names: frozenset[str]) -> Status:

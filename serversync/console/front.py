@@ -28,6 +28,7 @@ from serversync.console.charts import cards
 from serversync.console.health import KIND, Health, with_health
 from serversync.console.navigation import in_doubt
 from serversync.console.signin import own_to_connect
+from serversync.console.wizard.begin import First, first_steps
 from serversync.models import (
     Cluster,
     ExchangeSyncIdMapping,
@@ -79,7 +80,6 @@ def overview(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str
     health = _health(site, request, organization)
     return {
         "health": health,
-        "any_mailbox": any(figure.number for figure in health),
         "failures": _failures(site, request),
         "needed": _needed(site, request, health),
         "today": _today(site, request, midnight),
@@ -88,7 +88,7 @@ def overview(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str
         "charts": _charts(site, request, now),
         **_live(site, request, now),
         "to_connect": own_to_connect(request.user, now),
-        "add_profile": _may_add(site, request, "mailboxes.EmailServerProfile"),
+        "first_steps": _first_steps(request, organization, health),
     }
 
 
@@ -123,11 +123,14 @@ def _rows(site: "AdminSite", request: HttpRequest, model: Any) -> "QuerySet[Any]
     return rows
 
 
-def _may_add(site: "AdminSite", request: HttpRequest, label: str) -> bool:
-    return any(
-        model._meta.label == label and screen.has_add_permission(request)
-        for model, screen in site._registry.items()
-    )
+def _first_steps(
+    request: HttpRequest, organization: Organization, health: list[Figure]
+) -> list[First]:
+    """Until something runs; where the counts say that it does, nothing more is asked."""
+    runs = {Health.HEALTHY.label, Health.PAUSED.label}
+    if any(figure.number and figure.words in runs for figure in health):
+        return []
+    return first_steps(request, organization)
 
 
 def _list(label: str, query: str = "") -> str:

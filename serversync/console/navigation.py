@@ -83,6 +83,7 @@ SECTIONS: tuple[tuple[Promise, tuple[tuple[Promise, str], ...]], ...] = (
     (
         _("Settings"),
         (
+            (_("Set up a server"), "wizard"),
             (_("All settings"), "settings"),
             (_("Organization"), "mailboxes.Organization"),
             (_("What was changed"), "mailboxes.ConfigurationChange"),
@@ -122,10 +123,11 @@ PAGES = {
     "directions": "serversync.UserQuery",
     "settings": "mailboxes.Organization",
     "import": "mailboxes.SystemUser",
+    "wizard": "mailboxes.EmailServerProfile",
 }
 
 #: Those among them that change something, so that it isn't enough to look.
-CHANGING = {"import"}
+CHANGING = {"import", "wizard"}
 
 
 @dataclass(frozen=True, slots=True)

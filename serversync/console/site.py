@@ -34,6 +34,7 @@ from serversync.console import (
     testdialog,
     verbose,
     whatif,
+    wizard,
 )
 
 
@@ -73,6 +74,7 @@ class ConsoleSite(admin.AdminSite):
             *directions.urls(self),
             *testdialog.urls(self),
             *connections.urls(self),
+            *wizard.urls(self),
             *importing.urls(self),
             *super().get_urls(),
         ]

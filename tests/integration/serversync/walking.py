@@ -175,6 +175,8 @@ class Keys:
         return {"key": self.site.profile.pk}
 
     _test_connection = _test_connection_state = _profile
+    _wizard_server = _wizard_test = _wizard_test_live = _wizard_default = _profile
+    _wizard_people = _wizard_done = _wizard_done_live = _profile
 
     def _question(self) -> dict[str, Any]:
         from serversync.models import ExchangeSyncIdMapping
