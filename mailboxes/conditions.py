@@ -685,6 +685,20 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         NONE_NEEDED,
     ),
     (
+        "MessageOfFormerAccount",
+        516,
+        E,
+        ITEM,
+        _(
+            "The message was to be fetched once more, and lies in an account that the mailbox means no "
+            "longer (R1.43)."
+        ),
+        _(
+            "Nothing needs to be done if the account of now holds it as well: it is recognised there. Else "
+            "import it from a file (R3.72)."
+        ),
+    ),
+    (
         "MessageUnreadable",
         505,
         E,

@@ -98,7 +98,7 @@ def _fetch(run: Run, server: IncomingServer, facts: FolderFacts, seen: Sequence[
     for number, one in enumerate(seen):
         if one.item.size > MAX_SIZE:
             one.too_large = True  # not worth the line; its size is all we need (R3.10)
-        elif one.raw is None and facts.folder != IMPORTED:
+        elif one.raw is None and _is_there(run, one.row):
             numbers[one.item.remote_id] = number
     done = len(seen)
     held = sum(len(one.raw) for one in seen if one.raw is not None)
@@ -114,6 +114,11 @@ def _fetch(run: Run, server: IncomingServer, facts: FolderFacts, seen: Sequence[
         del fetching  # which closes it: no more of its answers are wanted
     _parse(run, server, facts, seen[:done])
     return done
+
+
+def _is_there(run: Run, row: SyncItem) -> bool:
+    """May the server be asked for it? A key of another account could be another message's."""
+    return row.folder != IMPORTED and row.generation == run.mailbox.account_generation
 
 
 def _take(one: Seen, fetched: Fetched) -> None:
@@ -139,7 +144,7 @@ def _parse(run: Run, server: IncomingServer, facts: FolderFacts, seen: Sequence[
                 one.message = parse(one.raw)
                 one.identity = _identity(one, sizes_stay=server.sizes_stay)
             elif not one.error and not one.too_large:
-                one.error, one.gone = _missing(facts.folder), False
+                one.error, one.gone = _missing(run, one.row), False
                 one.error_code = "MessageUnreadable"
 
 
@@ -150,9 +155,11 @@ def _identity(one: Seen, *, sizes_stay: bool) -> UUID | None:
     return identity_of(one.message.message_id, one.message.date_text, size)
 
 
-def _missing(folder: str) -> str:
-    if folder == IMPORTED:
+def _missing(run: Run, row: SyncItem) -> str:
+    if row.folder == IMPORTED:
         return "The file is no longer kept here. Import it again."
+    if not _is_there(run, row):
+        return "What was kept of it is missing, and the mailbox means another account now."
     return "The server did not hand it out."
 
 

@@ -30,6 +30,7 @@ from serversync.models import FolderCursor, ServerAction, SyncItem
 
 LISTING = 500  # keys per listing round trip
 PARAMETERS = 900  # SQLite takes 999 of them
+FORMER_ACCOUNT = "MessageOfFormerAccount"
 
 Identities = dict[UUID, list[str]]
 Key = TypeVar("Key")
@@ -151,6 +152,28 @@ def _leave(run: Run, rows: Sequence[SyncItem]) -> None:
         )
     for _pk in lost:
         run.result.count(ItemState.GONE, "MessageGone")
+
+
+def leave_former_account(run: Run) -> None:
+    """What was to be fetched once more out of the account that the mailbox meant before: nobody can. What
+    the account of now holds as well is recognised there, and asked for again. Where the bytes are kept no
+    server is needed (R3.72), so those items stay."""
+    rows = SyncItem.objects.filter(
+        mailbox=run.mailbox, state=ItemState.RETRYING, raw__isnull=True, parent__isnull=True
+    ).exclude(Q(generation=run.mailbox.account_generation) | Q(folder=IMPORTED))
+    now = run.clock()
+    with transaction.atomic():
+        renew(run.token, now)
+        ended = rows.update(
+            state=ItemState.GONE,
+            reason=FORMER_ACCOUNT,
+            sub_reason="",
+            next_attempt_at=None,
+            left_at=now,
+            decided_at=now,
+        )
+    for _row in range(ended):
+        run.result.count(ItemState.GONE, FORMER_ACCOUNT)
 
 
 def _known_keys(run: Run, facts: FolderFacts, keys: Sequence[str]) -> set[str]:

@@ -200,7 +200,8 @@ class PageWriter:
 
     def _actions(self, seen: Sequence[Seen], now: datetime) -> list[ServerAction]:
         made: list[ServerAction] = []
-        theirs = [one for one in seen if not one.handed_in]
+        account = self.mailbox.account_generation
+        theirs = [one for one in seen if not one.handed_in and one.row.generation == account]
         for one in theirs:
             wanted = deeds.after(self.run, one.row, one.children, one.plans, failures=one.failures)
             made += deeds.rows(self.mailbox, one.row, wanted, now)

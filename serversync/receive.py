@@ -245,12 +245,15 @@ class IncomingCycle:
 
     def _retry(self, server: IncomingServer) -> None:
         """Give failed items another try (R3.72), and judge what was imported by hand, in the order in
-        which it came, so that an answer finds what it answers."""
+        which it came, so that an answer finds what it answers. What is kept needs no server, so it is
+        judged even if it lies in another account than the mailbox means now."""
         now: datetime = self.state.clock()
         limit: int = self.context.organization.messages_per_page
+        listing.leave_former_account(self.state)
+        here = Q(generation=self.context.mailbox.account_generation)
         rows = list(
             SyncItem.objects.filter(
-                Q(generation=self.context.mailbox.account_generation) | Q(folder=IMPORTED),
+                here | Q(folder=IMPORTED) | Q(raw__isnull=False),
                 mailbox=self.context.mailbox,
                 state=ItemState.RETRYING,
                 next_attempt_at__lte=now,
@@ -260,12 +263,14 @@ class IncomingCycle:
             .order_by("next_attempt_at", F("received_at").asc(nulls_last=True), "pk")[:limit]
         )
         self.state.result.more |= len(rows) == limit
-        by_place: dict[tuple[str, Way, bool], list[SyncItem]] = {}
+        by_place: dict[tuple[str, Way, bool, int], list[SyncItem]] = {}
         for row in rows:
-            way = Way(row.trace.get("way", Way.INBOX))
-            by_place.setdefault((row.folder, way, bool(row.marked)), []).append(row)
-        for place, part in by_place.items():
-            PageWriter(self.state, server, self._facts_of(*place)).again(part)
+            # Accounts may use the same keys, so they don't share a page.
+            way, account = Way(row.trace.get("way", Way.INBOX)), row.generation
+            by_place.setdefault((row.folder, way, bool(row.marked), account), []).append(row)
+        for (folder, way, is_marked, _account), part in by_place.items():
+            facts = self._facts_of(folder, way, is_marked)
+            PageWriter(self.state, server, facts).again(part)
 
     def _facts_of(self, folder: str, way: Way, is_marked: bool) -> FolderFacts:
         """As what a failed item is judged again: as it was at first, for as long as its rule works, or

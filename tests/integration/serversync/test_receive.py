@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import IntegrityError
 
+from activities import blobs
 from activities.choices import (
     CorrelationMethod,
     Direction,
@@ -22,14 +23,17 @@ from activities.models import (
     StoredBytes,
 )
 from activities.store import NewEmail
-from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod
+from mailboxes.choices import FilteringMethod, IncomingDeliveryMethod, Operation
 from mailboxes.models import Mailbox, SystemUser, TraceLog
 from mailboxes.protocols.base import Action, ActionKind
 from mailboxes.protocols.errors import ConnectionLost, MessageUnreadable
 from serversync.choices import ActionState, ItemState
+from serversync.console import reasons
+from serversync.context import load
 from serversync.leases import LeaseLost
 from serversync.models import FolderCursor, ServerAction, SyncItem, Workload
 from serversync.probe import probe_header
+from serversync.receive import cursors_to_glance_at
 from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import (
     START,
@@ -601,6 +605,110 @@ def test_another_account_with_equal_keys_hides_nothing(ada: Account) -> None:
 
     assert Email.objects.count() == 2
     assert SyncItem.objects.filter(source_key="1.1").count() == 2
+
+
+def another_account(ada: Account) -> None:
+    """As after a changed address: other keys, no cursors."""
+    generation = ada.mailbox.account_generation + 1
+    Mailbox.objects.filter(pk=ada.mailbox.pk).update(account_generation=generation)
+    FolderCursor.objects.all().delete()
+    ada.mailbox.refresh_from_db()
+    ada.box = type(ada.box)()
+
+
+def one_unreadable(ada: Account, message_id: str) -> None:
+    key = ada.box.deliver(message(message_id=message_id))
+    ada.prepare = lambda server: server.fail_message(key, MessageUnreadable("NO"))
+    ada.receive()
+    ada.prepare = lambda server: None
+
+
+@pytest.mark.rule("R1.43", "R3.72")
+def test_what_a_former_account_was_to_give_once_more_ends_with_its_reason(ada: Account) -> None:
+    one_unreadable(ada, "one@customer.example")
+    assert states(ada) == {"1.1": "retrying"}
+    another_account(ada)
+    ada.box.deliver(message(message_id="two@customer.example"))  # under the same key
+    ada.later(minutes=16)
+
+    result = ada.receive()
+
+    former, now = SyncItem.objects.order_by("generation")
+    assert (former.state, former.reason) == (ItemState.GONE, "MessageOfFormerAccount")
+    assert former.next_attempt_at is None and former.left_at == ada.now
+    assert now.state == ItemState.TRACKED
+    assert result.by_state == {"gone": 1, "tracked": 1}
+    assert "mailbox means no longer" in reasons.words_of(former.reason)
+    # Nothing waits any more, so a glance is enough.
+    ada.later(hours=1)
+    context = load(ada.mailbox.pk, Operation.INCOMING, ada.now)
+    assert not context.retries_due
+    assert cursors_to_glance_at(context, ada.now)
+
+
+@pytest.mark.rule("R3.72")
+def test_what_failed_is_stored_from_its_kept_bytes_though_the_mailbox_means_another_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ada = Account(queue_mailbox("support", process_and_delete_emails=True))
+    ada.box.deliver(message(message_id="one@customer.example"))
+    with monkeypatch.context() as broken:
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
+        ada.receive()
+    another_account(ada)
+    ada.box.deliver(message(message_id="two@customer.example"))
+    ada.later(minutes=16)
+
+    ada.receive()
+
+    assert Email.objects.count() == 2
+    assert {row.state for row in SyncItem.objects.all()} == {ItemState.TRACKED}
+    # In an account that isn't reached any more nothing is to be done.
+    assert [row.generation for row in ServerAction.objects.all()] == [2]
+
+
+def test_kept_bytes_of_a_former_account_that_are_missing_are_asked_of_nobody(
+    ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada.box.deliver(message(message_id="one@customer.example"))
+    with monkeypatch.context() as broken:
+        broken.setattr(decide, "correlate", lambda *_: 1 / 0)
+        ada.receive()
+    another_account(ada)
+    ada.box.deliver(message(message_id="two@customer.example"))
+    ada.later(minutes=16)
+
+    def missing(stored: object) -> bytes:
+        raise blobs.BytesMissing("The mail storage lacks them.")
+
+    monkeypatch.setattr(blobs, "read", missing)
+    ada.receive()
+
+    former = SyncItem.objects.get(generation=1)
+    assert former.state == ItemState.RETRYING
+    assert former.last_error.startswith("What was kept of it is missing")
+    assert [each.message_id for each in Email.objects.all()] == ["two@customer.example"]
+
+
+def test_what_the_account_of_now_holds_as_well_is_fetched_from_there(ada: Account) -> None:
+    """A mailbox that moved to another server has the same mail there."""
+    raw = message(message_id="one@customer.example")
+    ada.box.deliver(raw)
+    ada.receive()
+    SyncItem.objects.update(
+        state=ItemState.RETRYING, email=None, attempts=1, next_attempt_at=ada.now
+    )
+    Email.objects.all().delete()
+    another_account(ada)
+    ada.box.deliver(raw)
+    ada.later(minutes=16)
+
+    ada.receive()
+    ada.receive()
+
+    (row,) = SyncItem.objects.all()
+    assert (row.generation, row.state) == (2, ItemState.TRACKED)
+    assert Email.objects.count() == 1
 
 
 # -- candidates
