@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import DateTimeField, Field, ForeignKey, Model, QuerySet
+from django.db.models import BooleanField, DateTimeField, Field, ForeignKey, Model, QuerySet
 
 from mailboxes.choices import ChangeEvent
 from mailboxes.history.watched import hides, with_parts
@@ -98,6 +98,8 @@ def value_of(field: "Field[Any, Any] | None", text: str | None) -> Any:
     try:
         if hasattr(target, "decoder"):
             return target.from_db_value(text, None, None)
+        if isinstance(target, BooleanField):
+            return target.to_python(text.title())  # PostgreSQL writes "true"
         value = target.to_python(text)
     except (ValidationError, ValueError, TypeError):
         return text
