@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from mailboxes.choices import Operation, ServerType
@@ -45,7 +47,11 @@ from tracking.folders import kind_fault
 
 SHOWN = 1000  # differences that are kept item by item
 KEEP = timedelta(days=30)
-GIVEN_UP_AFTER = timedelta(hours=1)  # its job was lost, with the queue or the worker
+GIVEN_UP_AFTER = timedelta(hours=1)  # its job was lost with the queue
+#: A job that counts longer ends by itself, well before it would be killed.
+JOB_TIME = timedelta(seconds=180)
+#: And one that was killed all the same is given up by then.
+KILLED_AFTER = timedelta(seconds=settings.Q_CLUSTER["timeout"] + 30)
 
 Connect = Callable[..., IncomingServer]
 
@@ -62,39 +68,74 @@ def recount(
     clock: Clock = timezone.now,
     connect: Connect = incoming_server,
 ) -> Recount:
-    """Count one mailbox and store what differed. `row`: of whoever asked for it."""
-    row = row or Recount(mailbox=mailbox, asked_on=clock(), fix=fix)
-    if row.ended_on is not None:  # the queue may deliver a job twice
+    """Count one mailbox and store what differed. `row`: of whoever asked a job for it; that has no more
+    than `JOB_TIME`."""
+    until = clock() + JOB_TIME if row is not None else None
+    if row is not None and not _begin(row, clock()):
         return row
+    row = row or Recount(mailbox=mailbox, asked_on=clock(), fix=fix)
     try:
         claim = _claim(mailbox, clock)
         try:
-            _count(row, claim, clock, connect)
+            _count(row, claim, clock, connect, until)
         finally:
             give_back([claim], clock())
         if row.fix and row.differing:
             wake([mailbox.pk], Operation.INCOMING, clock(), by_hand=True)
     except (Refused, ServerError, LeaseLost) as error:
         row.error = str(error).replace("\0", "")[:2048]
-    row.ended_on = clock()
-    row.save()
+    except Exception as error:
+        row.error = _("The site itself failed: %(error)s.") % {"error": type(error).__name__}
+        raise
+    finally:
+        row.ended_on = clock()
+        row.save()
     return row
+
+
+def _begin(row: Recount, now: datetime) -> bool:
+    """False: the queue delivered the job twice. If it was begun and not ended, whoever began it is gone."""
+    mine = Recount.objects.filter(pk=row.pk, begun_on__isnull=True, ended_on__isnull=True)
+    if mine.update(begun_on=now):
+        row.begun_on = now
+        return True
+    _end(Recount.objects.filter(pk=row.pk, ended_on__isnull=True), now)
+    row.refresh_from_db()
+    return False
+
+
+def _end(rows: "QuerySet[Recount]", now: datetime) -> None:
+    """Those that nobody counts any more."""
+    rows.filter(begun_on__isnull=True).update(
+        ended_on=now, error=_("No worker took it up: its job was lost. Ask again.")
+    )
+    rows.filter(begun_on__isnull=False).update(
+        ended_on=now,
+        error=_(
+            "Its worker was stopped before it had counted everything. Ask again; if that happens again, "
+            "use “manage.py reconcile”, which may take as long as it needs."
+        ),
+    )
 
 
 def ask(mailbox: Mailbox, *, fix: bool, by: Any, now: datetime) -> bool:
     """Have a job count it. False: one that was asked for a moment ago hasn't ended."""
     with transaction.atomic():
         Mailbox.objects.select_for_update().get(pk=mailbox.pk)
-        if Recount.objects.filter(waiting(now), mailbox=mailbox).exists():
+        asked = Recount.objects.filter(mailbox=mailbox, ended_on__isnull=True)
+        if asked.filter(waiting(now)).exists():
             return False
+        _end(asked, now)  # should a job turn up after all, it finds that it has ended
         row = Recount.objects.create(mailbox=mailbox, asked_by=by, asked_on=now, fix=fix)
         async_task("serversync.jobs.reconcile", str(row.pk), group="reconcile")
     return True
 
 
 def waiting(now: datetime) -> Q:
-    """Asked for, and not ended; after an hour it never will be."""
-    return Q(ended_on__isnull=True, asked_on__gt=now - GIVEN_UP_AFTER)
+    """Asked for and neither ended nor lost."""
+    begun = Q(begun_on__gt=now - KILLED_AFTER)
+    queued = Q(begun_on__isnull=True, asked_on__gt=now - GIVEN_UP_AFTER)
+    return Q(ended_on__isnull=True) & (begun | queued)
 
 
 def _claim(mailbox: Mailbox, clock: Clock) -> Claim:
@@ -106,17 +147,31 @@ def _claim(mailbox: Mailbox, clock: Clock) -> Claim:
         raise Refused("Its mail is not received here.") from error
 
 
-def _count(row: Recount, claim: Claim, clock: Clock, connect: Connect) -> None:
+def _count(
+    row: Recount, claim: Claim, clock: Clock, connect: Connect, until: datetime | None
+) -> None:
     context = contexts.load(claim.mailbox_id, Operation.INCOMING, clock())
     facts = facts_of(context.mailbox, context.workload, context.organization)
     verdict = eligible(replace(facts, leased_until=None, postponed_until=None), clock())
     if not verdict.ok:
         raise Refused(str(verdict.because))
     server = connect(context.mailbox, context.organization)
+
+    def alive() -> None:
+        if until is not None and clock() >= until:
+            raise Refused(
+                _(
+                    "It takes longer than a job may (%(minutes)s minutes), so it was ended. What was counted "
+                    "is below; for all of it use “manage.py reconcile”."
+                )
+                % {"minutes": int(JOB_TIME.total_seconds() // 60)}
+            )
+        renew(claim.token, clock())
+
     try:
         server.open()
         for folder in folders_of(context):
-            _count_folder(row, context, server, folder, claim, clock)
+            _count_folder(row, context, server, folder, claim, clock, alive)
     finally:
         server.close()
 
@@ -140,10 +195,8 @@ def _count_folder(
     facts: FolderFacts,
     claim: Claim,
     clock: Clock,
+    alive: Callable[[], None],
 ) -> None:
-    def alive() -> None:
-        renew(claim.token, clock())
-
     try:
         listed = listing_of(server, facts, alive)
     except (AccessDenied, FolderMissing) as error:
@@ -355,4 +408,5 @@ def _told(facts: FolderFacts, found: Found) -> dict[str, Any]:
 
 
 def forget(now: datetime) -> int:
+    _end(Recount.objects.filter(ended_on__isnull=True).exclude(waiting(now)), now)
     return Recount.objects.filter(asked_on__lt=now - KEEP).delete()[0]

@@ -341,12 +341,12 @@ def _recounted(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
     now, names = timezone.now(), folder_names(mailbox)
     rows = access.visible_to(request.user, Recount.objects.filter(mailbox=mailbox), "view")
     latest = rows.select_related("asked_by").order_by("-asked_on", "-pk").first()
-    waits = latest if latest is not None and latest.ended_on is None else None
+    waits = latest is not None and rows.filter(recounting.waiting(now), pk=latest.pk).exists()
     return {
         "may_recount": mailboxes_to_recount(request.user).filter(pk=mailbox.pk).exists(),
         "recount": latest,
-        "recount_waits": waits is not None and waits.asked_on > now - recounting.GIVEN_UP_AFTER,
-        "recount_lost": waits is not None and waits.asked_on <= now - recounting.GIVEN_UP_AFTER,
+        "recount_waits": waits,
+        "recount_lost": latest is not None and latest.ended_on is None and not waits,
         "recounted": [
             {**each, "name": folder_name(each["folder"], names)}
             for each in (latest.folders if latest is not None else [])

@@ -23,6 +23,9 @@ class Recount(Record):
         verbose_name=_("asked by"),
     )
     asked_on = models.DateTimeField(_("asked for"), default=timezone.now)
+    begun_on = models.DateTimeField(
+        _("begun"), null=True, blank=True, help_text=_("When a job took it up.")
+    )
     ended_on = models.DateTimeField(_("ended"), null=True, blank=True)
     fix = models.BooleanField(
         _("put right"), default=False, help_text=_("What was missed is fetched by the next cycle.")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from activities.models import Email
 from mailboxes.choices import FilteringMethod, Operation
-from mailboxes.protocols.base import INBOX
+from mailboxes.protocols.base import INBOX, SENT
 from mailboxes.protocols.errors import LoginRefused
 from serversync import recount as recounting
 from serversync.models import (
@@ -24,6 +24,7 @@ from serversync.models import (
     Workload,
 )
 from serversync.recount import recount
+from tests.factories.mailboxes import organization
 from tests.integration.serversync.cycles import NOW, START, Account, message, user_mailbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -239,6 +240,90 @@ def test_a_job_that_is_delivered_twice_counts_once(imap: Account) -> None:
         connect=imap.connect,
     )
     assert (again.differing, len(again.folders), len(again.differences)) == (1, 1, 1)
+
+
+def asked(account: Account, **columns: object) -> Recount:
+    return Recount.objects.create(mailbox=account.mailbox, asked_on=account.now, **columns)
+
+
+def by_job(account: Account, row: Recount) -> Recount:
+    return recount(account.mailbox, row=row, clock=lambda: account.now, connect=account.connect)
+
+
+def test_what_was_begun_and_is_delivered_again_has_ended_with_its_worker(imap: Account) -> None:
+    row = by_job(imap, asked(imap, begun_on=imap.now - timedelta(seconds=300)))
+
+    row.refresh_from_db()
+    assert row.ended_on == imap.now
+    assert "worker was stopped" in row.error
+    assert len(imap.servers) == 1  # nothing was asked of the server again
+
+
+def test_whose_worker_was_killed_may_be_asked_for_again_within_minutes(imap: Account) -> None:
+    killed = asked(imap, begun_on=imap.now)
+    imap.later(minutes=2)
+    assert not recounting.ask(imap.mailbox, fix=False, by=None, now=imap.now)
+    imap.later(minutes=3)
+    assert not Recount.objects.filter(recounting.waiting(imap.now)).exists()
+
+    assert recounting.ask(imap.mailbox, fix=False, by=None, now=imap.now)
+
+    killed.refresh_from_db()
+    assert killed.ended_on == imap.now and "worker was stopped" in killed.error
+    (waits,) = Recount.objects.filter(recounting.waiting(imap.now))
+    assert not waits.error
+    # The former one's job turns up after all.
+    assert by_job(imap, killed).error == killed.error
+    assert not by_job(imap, waits).error
+
+
+def test_what_no_worker_took_up_ends_at_night_with_its_cause(imap: Account) -> None:
+    lost = asked(imap)
+    recounting.forget(imap.now + timedelta(minutes=59))
+    lost.refresh_from_db()
+    assert lost.ended_on is None
+
+    recounting.forget(imap.now + timedelta(minutes=61))
+
+    lost.refresh_from_db()
+    assert "No worker took it up" in lost.error
+
+
+def test_a_job_that_counts_too_long_ends_by_itself_and_keeps_what_it_counted(imap: Account) -> None:
+    organization(auto_track_sent_folder_items=True)
+    imap.box.add_folder(SENT)
+    row = asked(imap)
+    listed = imap.connect
+
+    def slow(*arguments: object, **options: object):
+        server = listed(*arguments, **options)
+        list_new = server.list_new
+
+        def takes_a_minute(*asked: object):
+            imap.later(seconds=100)
+            return list_new(*asked)
+
+        server.list_new = takes_a_minute
+        return server
+
+    recount(imap.mailbox, row=row, clock=lambda: imap.now, connect=slow)
+
+    assert "takes longer than a job may (3 minutes)" in row.error
+    assert [each["folder"] for each in row.folders] == [INBOX]
+    assert row.ended_on == imap.now
+    assert not Workload.objects.filter(lease_token__isnull=False).exists()
+
+
+def test_a_fault_of_ours_ends_it_too(imap: Account) -> None:
+    imap.prepare = lambda server: server.fail("open", ZeroDivisionError("secret text"))
+    row = asked(imap)
+
+    with pytest.raises(ZeroDivisionError):
+        by_job(imap, row)
+
+    row.refresh_from_db()
+    assert row.ended_on is not None
+    assert row.error == "The site itself failed: ZeroDivisionError."
 
 
 def test_a_server_that_refuses_is_told(imap: Account) -> None:
