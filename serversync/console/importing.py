@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
@@ -76,6 +77,12 @@ def kinds_for(user: Any) -> list[ImportKind]:
 def start_page(kind: ImportKind | None = None) -> str:
     url = reverse("admin:import")
     return f"{url}?kind={kind.value}" if kind else url
+
+
+def page_of(model: Any, user: Any) -> str:
+    """The start page for records of a model; "" where they aren't imported, or not by this user."""
+    kinds = (kind for kind in kinds_for(user) if MODELS[kind] is model)
+    return next((start_page(kind) for kind in kinds), "")
 
 
 class FileForm(forms.Form):
@@ -293,7 +300,7 @@ def _tabs(row: Import, counts: Counter[str], chosen: str) -> Any:
     yield Tab(__("All"), sum(counts.values()), "?", not chosen, "quiet")
     for verdict in Verdict:
         if counts[verdict]:
-            words = _words(row, verdict, is_done)
+            words = capfirst(str(_words(row, verdict, is_done)))
             url = f"?show={verdict.value}"
             yield Tab(words, counts[verdict], url, chosen == verdict, LOOKS[verdict])
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,23 +22,6 @@ from serversync.importing.planning import Decision, Reason
 BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a row. `decision`: as it was decided again just before."""
-
-    decision: Decision
-
-    @property
-    def key(self) -> str:
-        record = self.decision.record
-        return str(record.pk) if record is not None else ""
-
-
-def batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(numbers), BATCH):
-        yield numbers[start : start + BATCH]
-
-
 def apply(
     kind: ImportKind,
     decisions: Sequence[Decision],
@@ -46,12 +29,12 @@ def apply(
     *,
     actor: SystemUser | None,
     now: datetime,
-) -> list[Outcome]:
+) -> list[Decision]:
     """Carry out one batch: what was shown, and nothing else. A row that would now do something else is held
     back; one that fails costs itself. Call it in a transaction."""
     failed: set[Any] = set()
     return [
-        Outcome(_apply_one(kind, decision, shown.get(decision.number), failed, actor, now))
+        _apply_one(kind, decision, shown.get(decision.number), failed, actor, now)
         for decision in decisions
     ]
 

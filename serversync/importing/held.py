@@ -164,8 +164,8 @@ def _do(held: Import, lines: list[dict[str, Any]], now: datetime) -> bool:
     found = decide(kind, rows, actor=actor, now=now, secrets_allowed=held.secrets_allowed)
     shown = {line["row"]: agreed(line) for line in lines}
     by_row = {line["row"]: line for line in lines}
-    for outcome in applying.apply(kind, found, shown, actor=actor, now=now):
-        note(by_row[outcome.decision.number], outcome.decision)
+    for decision in applying.apply(kind, found, shown, actor=actor, now=now):
+        note(by_row[decision.number], decision)
     return True
 
 

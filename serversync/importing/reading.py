@@ -40,6 +40,8 @@ _MARKS = (
     (b"\xff\xfe", "utf-16", "UTF-16"),
     (b"\xfe\xff", "utf-16", "UTF-16"),
 )
+#: What codecs make of bytes that stand for nothing in Shift_JIS.
+_NO_LETTERS = re.compile("[\x80-\x9f\uf8f0-\uf8f3]")
 _HINT = re.compile(r"\Asep=(.)\r?\n", re.IGNORECASE)
 
 
@@ -136,9 +138,11 @@ def _decoded(content: bytes, encoding: str) -> tuple[str, str | Promise]:
     for key in ("utf-8", "shift_jis"):
         codec, told = ENCODINGS[key]
         try:
-            return content.decode(codec), told
+            text = content.decode(codec)
         except UnicodeDecodeError:
             continue
+        if key == "utf-8" or not _NO_LETTERS.search(text):
+            return text, told
     raise Unreadable(
         _(
             "The file is neither UTF-8 nor Shift_JIS. Choose its encoding and upload it again, or save it "

@@ -15,7 +15,7 @@ from mailboxes import screens
 from mailboxes.protocols.base import ActionKind
 from serversync.actions import FILE_SENT
 from serversync.choices import ItemState, counted_as
-from serversync.console import foldernames, reasons, rules
+from serversync.console import foldernames, importing, reasons, rules
 from tracking.telling import dropped_because
 
 register = template.Library()
@@ -81,6 +81,12 @@ def item_state(item: Any) -> SafeString:
 def reason(item: Any) -> str:
     """Why an item ended in its state, in words."""
     return reasons.words_of(item.reason, item.sub_reason)
+
+
+@register.simple_tag
+def import_page(opts: Any, user: Any) -> str:
+    """Where files of this list's records are brought; "" where the reader can't, or there is none."""
+    return importing.page_of(opts.model, user)
 
 
 @register.simple_tag

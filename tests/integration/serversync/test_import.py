@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -442,3 +443,42 @@ def test_a_template_is_a_file_that_imports_nothing(admin, kind, form):
     assert row.rows == []
     assert row.read_as["unknown"] == []
     assert len(row.read_as["columns"]) == len(COLUMNS[kind])
+
+
+# -- the command
+
+
+@pytest.mark.database("sqlite")
+def test_the_command_prints_the_plan_and_applies_it(admin, tmp_path, capsys):
+    file = tmp_path / "users.csv"
+    file.write_text("sign-in name,last name,colour\nada,Example,red\n,,blue\n")
+
+    call_command("import_accounts", "users", str(file))
+    out, err = capsys.readouterr()
+    assert "2: create ada — Sign-in name: (empty) → ada; Last name: (empty) → Example" in out
+    assert "1 create, 1 refused" in out and "Nothing was written" in out
+    assert "Unknown column “colour”" in err
+    assert not SystemUser.objects.filter(domain_name="ada").exists()
+
+    call_command("import_accounts", "users", str(file), "--apply", "--user", admin.domain_name)
+    assert SystemUser.objects.get(domain_name="ada").created_by_id == admin.pk
+    capsys.readouterr()
+    call_command("import_accounts", "users", str(file), "--apply")
+    assert "1 unchanged, 1 refused" in capsys.readouterr().out
+
+    file.write_text("colour\nred\n")
+    with pytest.raises(CommandError, match="No column says which record"):
+        call_command("import_accounts", "users", str(file))
+    with pytest.raises(CommandError, match="Nobody signs in"):
+        call_command("import_accounts", "users", str(file), "--user", "nobody")
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize("model", ["systemuser", "queue", "emailserverprofile", "mailbox"])
+def test_lists_lead_to_the_import_of_their_kind(admin, model):
+    url = reverse(f"admin:mailboxes_{model}_changelist")
+    reader = SystemUserFactory()
+    group_of(reader, f"view_{model}", reach=Reach.ALL)
+
+    assert "/import/?kind=" in signed_in(admin).get(url).content.decode()
+    assert "/import/?kind=" not in signed_in(reader).get(url).content.decode()
