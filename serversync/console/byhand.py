@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-TRACK = Deed("track_page", _("Track anyway"), main=True)
+TRACK = Deed("track_page", _("Track anyway"), main=True, needs=byhand.PERMISSION)
 UNTRACK = Deed("untrack_page", _("Untrack"), grave=True)
 
 

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
+from mailboxes import access
 from mailboxes.screens import acted
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ else:
 @dataclass(frozen=True, slots=True)
 class Deed:
     """`name`: a method (request, queryset) of the screen. `main`: what one wants to do most often;
-    `grave`: what one should think about first."""
+    `grave`: what one should think about first; `needs`: the permission without which it isn't offered."""
 
     name: str
     words: Any
     main: bool = False
     grave: bool = False
+    needs: str = ""
 
     @property
     def css(self) -> str:
@@ -38,6 +40,14 @@ class Deeds(Base):
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
         return self.deeds
+
+    def offered(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        """Those among them that this person may do. The others say which permission is missing (R2.4)."""
+        return [
+            deed
+            for deed in self.deeds_for(request, obj)
+            if not deed.needs or access.may(request.user, deed.needs, obj)
+        ]
 
     def get_urls(self) -> list[Any]:
         meta = self.model._meta
@@ -71,6 +81,18 @@ class Deeds(Base):
                         f"admin:{meta.app_label}_{meta.model_name}_do", args=[record.pk, deed.name]
                     ),
                 )
-                for deed in self.deeds_for(request, record)
+                for deed in self.offered(request, record)
             ]
         return super().render_change_form(request, context, *args, **kw)
+
+    def get_action_choices(self, request: HttpRequest, *args: Any, **kw: Any) -> list[Any]:
+        """The same in a list."""
+        choices = super().get_action_choices(request, *args, **kw)
+        if request.method == "POST":
+            return choices
+        needed = {deed.name: deed.needs for deed in self.deeds if deed.needs}
+        held = {
+            needs: access.reach_of(request.user, self.model, needs) is not None
+            for needs in needed.values()
+        }
+        return [each for each in choices if each[0] not in needed or held[needed[each[0]]]]

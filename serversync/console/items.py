@@ -1,6 +1,6 @@
 """The ledger: what became of each item seen on a server, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -148,10 +148,10 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
     ordering = ["-decided_at", "-pk"]
     actions = ["retry", "dismiss", "track"]
     deeds = (
-        Deed("retry", _("Retry now"), main=True),
+        Deed("retry", _("Retry now"), main=True, needs="retry_syncitem"),
         Deed("look", _("Look into it")),
         Deed("download", _("Download the original")),
-        Deed("dismiss", _("Dismiss"), grave=True),
+        Deed("dismiss", _("Dismiss"), grave=True, needs="retry_syncitem"),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -168,6 +168,10 @@ class ItemConsole(TrackingByHand, Deeds, OfMailbox):
         if obj.state == ItemState.RETRYING:
             hidden.add("dismiss")
         return [deed for deed in self.deeds if deed.name not in hidden]
+
+    def offered(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:
+        hidden = () if obj.is_readable else ("look", "download")
+        return [deed for deed in super().offered(request, obj) if deed.name not in hidden]
 
     # -- columns
 

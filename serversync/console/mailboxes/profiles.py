@@ -63,10 +63,10 @@ class ProfileConsole(RuleLinks, Deeds, ProfileScreen):
         Deed("test_connection", _("Test the connection")),
         Deed("confirm_places", _("Send stored secrets to these servers"), grave=True),
         Deed("check_dkim", _("Look up the DKIM record")),
-        Deed("make_rsa_key", _("Make a DKIM key (RSA)")),
-        Deed("make_ed25519_key", _("Make a DKIM key (Ed25519)")),
-        Deed("activate", _("Activate")),
-        Deed("deactivate", _("Deactivate"), grave=True),
+        Deed("make_rsa_key", _("Make a DKIM key (RSA)"), needs="change"),
+        Deed("make_ed25519_key", _("Make a DKIM key (Ed25519)"), needs="change"),
+        Deed("activate", _("Activate"), needs="change"),
+        Deed("deactivate", _("Deactivate"), grave=True, needs="change"),
     )
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:

@@ -14,8 +14,8 @@ from serversync.console.help import RuleLinks
 
 class QueueConsole(WarnsOfSharedAddresses, RuleLinks, Deeds, QueueScreen):
     deeds = (
-        Deed("activate", _("Activate")),
-        Deed("deactivate", _("Deactivate"), grave=True),
+        Deed("activate", _("Activate"), needs="change"),
+        Deed("deactivate", _("Deactivate"), grave=True, needs="change"),
     )
 
     def deeds_for(self, request: HttpRequest, obj: Any) -> Sequence[Deed]:

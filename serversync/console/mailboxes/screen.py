@@ -36,6 +36,7 @@ from serversync.console.mailboxes.columns import (
     worst,
 )
 from serversync.console.mailboxes.page import panel_of
+from serversync.console.testdialog import PERMISSION as TEST
 from serversync.console.testdialog import Chosen, ask, is_anothers
 from tracking.admin import rules_card
 
@@ -61,15 +62,19 @@ class MailboxConsole(RuleLinks, Deeds, MailboxScreen):
         "apply_defaults", "activate", "deactivate",
     ]  # fmt: skip
     deeds = (
-        Deed("test_and_enable", _("Test & Enable"), main=True),
-        Deed("test_and_take_over", _("Test & Enable, and take over from another organization")),
-        Deed("synchronize", _("Synchronize now")),
-        Deed("approve", _("Approve")),
-        Deed("reject", _("Reject")),
-        Deed("apply_defaults", _("Apply default settings")),
-        Deed("verbose_log", _("What is said to the server")),
-        Deed("activate", _("Activate")),
-        Deed("deactivate", _("Deactivate"), grave=True),
+        Deed("test_and_enable", _("Test & Enable"), main=True, needs=TEST),
+        Deed(
+            "test_and_take_over",
+            _("Test & Enable, and take over from another organization"),
+            needs=TEST,
+        ),
+        Deed("synchronize", _("Synchronize now"), needs="synchronize_mailbox"),
+        Deed("approve", _("Approve"), needs="approve_mailbox"),
+        Deed("reject", _("Reject"), needs="approve_mailbox"),
+        Deed("apply_defaults", _("Apply default settings"), needs="change"),
+        Deed("verbose_log", _("What is said to the server"), needs="change"),
+        Deed("activate", _("Activate"), needs="change"),
+        Deed("deactivate", _("Deactivate"), grave=True, needs="change"),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
