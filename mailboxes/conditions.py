@@ -704,7 +704,7 @@ _ROWS: tuple[tuple[str, int, Nature, Scope, Words, Words], ...] = (
         E,
         ITEM,
         _("The server could not hand out this message."),
-        _("It is tried again. If it stays so, open it in a mail program and move it."),
+        _("It is tried as often as is set. If it stays so, move it in a mail program, then retry."),
     ),
     (
         "ActionRefused",

@@ -94,7 +94,9 @@ REASONS: dict[str, Because] = {
         "R6.53",
         _("Undo the change to have the other one back."),
     ),
-    "attendees_told": Because(_("The server mails %(count)s people about it."), "R6.22"),
+    "attendees_told": Because(
+        _("So many people are mailed about it by the server: %(count)s."), "R6.22"
+    ),
     "without_address": Because(
         _("Without an address nobody can be invited: %(parties)s."),
         "R6.31",

@@ -55,6 +55,8 @@ STATE_LOOKS = {
 }
 #: Of a whole batch. That one of its changes calls a meeting off is told of that one.
 LIMITS = STOPS - {"cancellation_waits"}
+#: What cards of their own say in full.
+TOLD_BESIDE = {"first_look", "attendees_told"}
 SIDES = {"to_store": _("here"), "to_server": _("on the server")}
 
 
@@ -296,7 +298,7 @@ def _first(batch: ParkedBatch, request: HttpRequest) -> dict[str, Any]:
         reason["code"]
         for reasons in batch.changes.values_list("reasons", flat=True)
         for reason in reasons
-        if reason["code"] != "first_look"
+        if reason["code"] not in TOLD_BESIDE
     )
     page = reverse("admin:act_questions")
     return {

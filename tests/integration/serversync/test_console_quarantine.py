@@ -77,7 +77,7 @@ def test_what_failed_is_listed_with_reason_error_and_counts(site, admin):
     assert [(tab.count, tab.current) for tab in page.context["tabs"]] == [(2, True), (1, False)]
     text = page.content.decode()
     assert "The server could not hand out this message." in text
-    assert "If it stays so, open it in a mail program" in text
+    assert "If it stays so, move it in a mail program" in text
     assert "It says no" in text
     reasons = {reason.code: reason.url for reason in page.context["reasons"]}
     assert set(reasons) == {"MessageGone", "MessageUnreadable"}
