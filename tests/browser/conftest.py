@@ -18,6 +18,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
+from serversync.sandbox.servers import running_sandbox
+from tests.browser.journeys import Words, World, make_world
+
 BROWSERS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 # No sandbox: root can't have one. The others keep the browser from calling its maker.
 ARGUMENTS = [
@@ -30,6 +33,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LOCALES = {"en": "en-US", "ja": "ja-JP"}
 SCREENSHOTS = settings.BASE_DIR / "var" / "screenshots"
 
 
@@ -73,10 +77,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser, live_server) -> Iterator[BrowserContext]:
+def language() -> str:
+    """Which the browser asks for. A module that walks through the console in each has one of its own."""
+    return "en"
+
+
+@pytest.fixture
+def context(browser: Browser, live_server, language: str) -> Iterator[BrowserContext]:
     context = browser.new_context(
         base_url=live_server.url,
-        locale="en-US",
+        locale=LOCALES[language],
         timezone_id="UTC",
         viewport={"width": 1440, "height": 900},
     )
@@ -140,3 +150,17 @@ def screenshot(page: Page) -> Callable[[str], Path]:
         return path
 
     return screenshot
+
+
+# -- journeys
+
+
+@pytest.fixture
+def words(language: str) -> Words:
+    return Words(language)
+
+
+@pytest.fixture
+def world(live_server) -> Iterator[World]:
+    with running_sandbox() as sandbox:
+        yield make_world(sandbox)
