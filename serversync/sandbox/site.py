@@ -31,15 +31,14 @@ from mailboxes.models import (
     SystemUser,
     UserSettings,
 )
-from serversync.sandbox import planner, seeds
+from serversync.sandbox import logins, planner, seeds
 from serversync.sandbox.beside import EXCHANGE_PROFILE, IMAP_PROFILE, POP3_PROFILE
+from serversync.sandbox.logins import Login
 from serversync.sandbox.servers import Sandbox
 from tracking import creation_rules
 from tracking.conditions import Question
 from tracking.models import ConvertRule, ConvertRuleItem, MailboxTrackingFolder
 
-ADMIN = "admin"
-ADMIN_PASSWORD_NOTE = "admin-password"
 ARCHIVE = "archive@sandbox.example"
 
 
@@ -85,16 +84,17 @@ ARCHIVE_QUEUE = Place(ARCHIVE, "Archive", IMAP_PROFILE, outgoing=False)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`password`: of the administrator, "" if somebody else has set it."""
+    """`logins`: the superuser's, then one of each shipped role."""
 
     mailboxes: list[Mailbox]
     admin: SystemUser
-    password: str
+    logins: list[Login]
 
 
 def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> Prepared:
     """Make the site what the quick start needs. `archive_only`: one queue that accepts everything."""
-    admin, password = _administrator(sandbox, now)
+    superuser = logins.superuser(sandbox, now)
+    admin = superuser.user
     profiles = {profile.name: profile for profile in _profiles(sandbox, admin, now)}
     organization = Organization.objects.current()
     if organization.default_email_server_profile_id is None:
@@ -134,25 +134,8 @@ def prepare(sandbox: Sandbox, now: datetime, *, archive_only: bool = False) -> P
         UserSettings.objects.filter(system_user=users[seeds.ADA]).update(
             auto_create_contact_on_promote=AutoCreate.CONTACT
         )
-    return Prepared([rows[pk] for pk in ids], admin, password)
-
-
-def _administrator(sandbox: Sandbox, now: datetime) -> tuple[SystemUser, str]:
-    user = SystemUser.objects.filter(domain_name=ADMIN).first()
-    if user is None:
-        password = secrets.token_urlsafe(9)
-        user = SystemUser.objects.create_superuser(ADMIN, password, first_name="Administrator")
-        sandbox.store.set_note(ADMIN_PASSWORD_NOTE, password)
-    password = sandbox.store.note(ADMIN_PASSWORD_NOTE)
-    # The administrator has no mail here.
-    _change_mailbox(
-        user.default_mailbox,
-        now,
-        incoming_email_delivery_method=IncomingDeliveryMethod.NONE,
-        outgoing_email_delivery_method=OutgoingDeliveryMethod.NONE,
-        act_delivery_method=ActDeliveryMethod.NONE,
-    )
-    return user, password if user.check_password(password) else ""
+    others = logins.of_each_role(sandbox, users.values(), now)
+    return Prepared([rows[pk] for pk in ids], admin, [superuser, *others])
 
 
 def _profiles(sandbox: Sandbox, owner: SystemUser, now: datetime) -> Iterable[EmailServerProfile]:

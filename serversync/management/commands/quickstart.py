@@ -35,10 +35,11 @@ from serversync.sandbox.beside import (
     sandbox_folder,
 )
 from serversync.sandbox.control import Switchboard
+from serversync.sandbox.logins import Login
 from serversync.sandbox.mailfiles import message_files
 from serversync.sandbox.seeds import PEOPLE
 from serversync.sandbox.servers import Sandbox
-from serversync.sandbox.site import ADMIN, Prepared, prepare
+from serversync.sandbox.site import Prepared, prepare
 from serversync.sandbox.story import Run, Step
 from serversync.schedules import write_schedules
 from tracking.choices import Way
@@ -141,6 +142,7 @@ class Command(BaseCommand):
         if mail is not None:
             tell_defects(console, mailboxes)
         tell_examples(console, mailboxes)
+        tell_logins(console, prepared.logins)
         for problem in run.problems:
             console.print(_("Problem: %(problem)s") % {"problem": problem}, style="red")
         console.print(_("Done in %(seconds).0f s.") % {"seconds": time.monotonic() - began})
@@ -178,11 +180,11 @@ class Command(BaseCommand):
         with Switchboard(sandbox) as switchboard, children.running(commands, log) as running:
             try:
                 children.wait_until_ready(running, url)
-                password = prepared.password or _("the one you have set")
+                superuser = prepared.logins[0]
                 console.print()
                 console.print(_("Console:   %(url)s") % {"url": url}, style="bold")
-                console.print(_("Sign in:   %(name)s") % {"name": ADMIN})
-                console.print(_("Password:  %(password)s") % {"password": password})
+                console.print(_("Sign in:   %(name)s") % {"name": superuser.name})
+                console.print(_("Password:  %(password)s") % {"password": password_of(superuser)})
                 console.print(_("Log:       %(path)s") % {"path": log})
                 where = f"{sandbox.host}:{switchboard.port}"
                 console.print(
@@ -438,6 +440,26 @@ def tell_examples(console: Console, mailboxes: list[Mailbox]) -> None:
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
     console.print()
+
+
+def tell_logins(console: Console, logins: list[Login]) -> None:
+    """As whom one can look at the site, and what each sees of it."""
+    table = Table(
+        title=_("People to sign in as"),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for head in (_("name"), _("password"), _("role"), _("sees")):
+        table.add_column(head, overflow="fold")
+    for login in logins:
+        table.add_row(login.name, password_of(login), str(login.role), str(login.sees))
+    console.print(table)
+
+
+def password_of(login: Login) -> str:
+    return login.password or _("the one you have set")
 
 
 # -- surroundings --------------------------------------------------------------------------------

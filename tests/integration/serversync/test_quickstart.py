@@ -27,8 +27,9 @@ from serversync.models import ServerAction, SyncItem
 from serversync.sandbox import seeds
 from serversync.sandbox.balance import balances
 from serversync.sandbox.faults import Fault, Kind
+from serversync.sandbox.logins import ADMIN
 from serversync.sandbox.servers import Sandbox
-from serversync.sandbox.site import ADMIN, ARCHIVE
+from serversync.sandbox.site import ARCHIVE
 from serversync.sandbox.store import SENT
 
 # The quick start makes an SQLite database; the cycles it runs are proven on both.
