@@ -36,7 +36,7 @@ def judge(record: Record) -> list[Verdict]:
         *_ledger(record),
         _visible(record),
         _memory(record),
-        *_really_failed(record),
+        *([] if record.calm else _really_failed(record)),
     ]
 
 

@@ -55,6 +55,7 @@ class Record:
     seconds: float
     mailboxes: dict[str, int]
     rate: float
+    calm: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
     kills: list[tuple[Kill, int]] = field(default_factory=list)
