@@ -7,7 +7,8 @@ Run nightly by `jobs.prune`. Each step works in chunks, so that a long backlog h
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from activities.models import Email, EmailHash
 from mailboxes.models import Organization, TraceLog
@@ -71,16 +72,26 @@ def blank_items(now: datetime, organization: Organization) -> int:
         state__in=KEPT
     )
     done = 0
-    while rows := list(due.order_by("decided_at")[:CHUNK]):
-        for row in rows:
-            row.blanked = True
-            row.subject = row.sender = row.message_id = row.last_error = ""
-            row.trace = blanked(row.trace) if row.trace else {}
-        SyncItem.objects.bulk_update(
-            rows, ["blanked", "subject", "sender", "message_id", "last_error", "trace"]
-        )
-        done += len(rows)
+    while blanked_now := _blank_some(due):
+        done += blanked_now
     return done
+
+
+@transaction.atomic
+def _blank_some(due: "QuerySet[SyncItem]") -> int:
+    """Locked while they are written, so that nobody has one tracked meanwhile whose request would be lost.
+    What somebody has locked already is left for another night."""
+    rows = list(
+        due.select_for_update(of=("self",), skip_locked=True).order_by("decided_at")[:CHUNK]
+    )
+    for row in rows:
+        row.blanked = True
+        row.subject = row.sender = row.message_id = row.last_error = ""
+        row.trace = blanked(row.trace) if row.trace else {}
+    SyncItem.objects.bulk_update(
+        rows, ["blanked", "subject", "sender", "message_id", "last_error", "trace"]
+    )
+    return len(rows)
 
 
 def drop_originals(now: datetime, organization: Organization) -> int:

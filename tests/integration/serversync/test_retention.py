@@ -1,20 +1,24 @@
 """What is forgotten, and what is never forgotten."""
 
 from datetime import timedelta
+from threading import Event, Thread
 
 import pytest
+from django.db import connections, transaction
 
 from activities.blobs import KEEP_UNREFERENCED, sweep
 from activities.models import Email, StoredBytes
 from mailboxes.alerts import clear_alerts, raise_alert
 from mailboxes.choices import FilteringMethod
 from mailboxes.models import TraceLog
+from serversync import byhand
 from serversync.choices import ItemState
 from serversync.models import ParkedBatch, SyncItem, SyncRevision
-from serversync.retention import drop_revisions, forget
+from serversync.retention import blank_items, drop_revisions, forget
 from tests.factories.act import act_mailbox, batch, pair, revision
 from tests.integration.serversync.cycles import NOW, Account, message, organization, user_mailbox
 from tracking import decide
+from tracking.byhand import is_waiting
 from tracking.telling import sentences
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
@@ -60,6 +64,37 @@ def test_what_still_needs_somebody_is_not_blanked(
 
     assert forget(NOW + timedelta(days=400)).items == 0
     assert SyncItem.objects.get().subject == "Private"
+
+
+@pytest.mark.database("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_has_tracked_at_that_very_moment_keeps_the_request(ada: Account) -> None:
+    ada.box.deliver(message(message_id="one@x.example", subject="Private"))
+    ada.receive()
+    later = NOW + timedelta(days=4)
+    asked, looked = Event(), Event()
+
+    def track() -> None:
+        with transaction.atomic():
+            user = ada.mailbox.regarding_user
+            user.is_superuser = True
+            byhand.track(SyncItem.objects.all(), actor=user, now=later)
+            asked.set()
+            looked.wait(10)
+        connections.close_all()
+
+    person = Thread(target=track)
+    person.start()
+    try:
+        assert asked.wait(10)
+        assert blank_items(later, organization()) == 0
+    finally:
+        looked.set()
+        person.join()
+
+    row = SyncItem.objects.get()
+    assert (row.state, row.subject, row.blanked) == (ItemState.RETRYING, "Private", False)
+    assert is_waiting(row.trace)
 
 
 def test_originals_are_kept_for_ever_or_for_the_days_that_are_set() -> None:
