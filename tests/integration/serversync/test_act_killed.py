@@ -178,4 +178,4 @@ def test_successor_of_a_killed_worker_finishes_what_it_began(sandbox: Sandbox) -
             break
         kills += 1
         at += EVERY
-    assert kills * EVERY > 45
+    assert kills > 1 and at > 45  # some boundaries come only where much is to do
