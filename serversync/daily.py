@@ -8,7 +8,7 @@ and of the counter only what it has grown by since is added.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from serversync.histogram import counted
+from serversync.histogram import counted as in_buckets
 from serversync.models import MailboxStatistics, MailboxStatisticsDay, Workload
 
 KEEP = timedelta(days=396)  # 13 months
@@ -27,7 +27,8 @@ DAY = timedelta(days=1)
 #: Two counts at once would both add what the counter has grown by.
 COUNT_LOCK = 0x6461696C79
 
-Key = tuple[UUID, int, date]  # mailbox, workload, day
+Work = tuple[UUID, int]  # mailbox, workload
+Key = tuple[UUID, int, date]  # the same on a day
 
 RECOUNTED = [
     *("eventful_cycles", "failed_cycles", "items_processed", "items_failed", "items_by_state"),
@@ -73,9 +74,9 @@ class Tally:
             "items_by_state": dict(self.by_state),
             "failures_by_code": dict(self.by_code),
             "duration_ms": sum(self.durations),
-            "durations": counted(self.durations),
+            "durations": in_buckets(self.durations),
             "delay_ms": sum(self.delays),
-            "delays": counted(self.delays),
+            "delays": in_buckets(self.delays),
         }
 
 
@@ -135,9 +136,11 @@ def _since(now: datetime) -> date:
 def _count_some(mailboxes: Sequence[UUID], since: date, now: datetime) -> int:
     with transaction.atomic():
         _take_turns()
-        tallies, seen = _tallies(mailboxes, since), _seen_since_marks(mailboxes, since, now)
-        idle, counters = _idle(mailboxes, seen, now)
-        stored = _stored(mailboxes, min([since, *(day for _m, _o, day in idle)]))
+        # Counters first: a cycle that ends meanwhile then has its row before its count, and never the
+        # other way round, in which it would pass for an idle one.
+        cycles, tallies = _counters(mailboxes), _tallies(mailboxes, since)
+        stored = _stored(mailboxes, since)
+        idle, counters = _idle(cycles, _marks(stored), _grown(tallies, stored), now)
         rows = [
             _row(key, tallies.get(key), stored.get(key), idle[key], counters.get(key[:2], 0), now)
             for key in sorted({*tallies, *idle}, key=str)
@@ -185,51 +188,57 @@ def _tallies(mailboxes: Sequence[UUID], since: date) -> dict[Key, Tally]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a workload's counter was counted, and how many of its cycles since have rows."""
+    """How many cycles of a workload are counted, and when that was."""
 
     counter: int
     at: datetime
-    eventful: int
 
 
-def _seen_since_marks(
-    mailboxes: Sequence[UUID], since: date, now: datetime
-) -> dict[tuple[UUID, int], Mark]:
-    latest = (
-        MailboxStatisticsDay.objects.filter(mailbox__in=mailboxes, day__gte=since)
-        .order_by("mailbox", "operation_type", "counted_at", "day")
-        .values_list("mailbox", "operation_type", "counter", "counted_at")
-    )
-    marks = {(mailbox, kind): (counter, at) for mailbox, kind, counter, at in latest.iterator()}
-    first = min((at for _counter, at in marks.values()), default=now)
-    ended = MailboxStatistics.objects.filter(
-        mailbox__in=mailboxes,
-        mailbox_process_completed_on__gt=first,
-        mailbox_process_started_on__gt=first - DAY,
-    ).values_list("mailbox", "operation_type", "mailbox_process_completed_on")
-    eventful: Counter[tuple[UUID, int]] = Counter()
-    for mailbox, kind, at in ended.order_by().iterator():
-        if (mailbox, kind) in marks and marks[mailbox, kind][1] < at <= now:
-            eventful[mailbox, kind] += 1
-    return {key: Mark(counter, at, eventful[key]) for key, (counter, at) in marks.items()}
+def _counters(mailboxes: Sequence[UUID]) -> dict[Work, int]:
+    workloads = Workload.objects.filter(mailbox__in=mailboxes, cycles__gt=0).order_by()
+    rows = workloads.values_list("mailbox", "operation", "cycles")
+    return {(mailbox, kind): cycles for mailbox, kind, cycles in rows}
+
+
+def _marks(stored: Mapping[Key, MailboxStatisticsDay]) -> dict[Work, Mark]:
+    """By the row that was written last."""
+    rows = sorted(stored.values(), key=lambda row: (row.counted_at, row.day))
+    return {(row.mailbox_id, row.operation_type): Mark(row.counter, row.counted_at) for row in rows}
+
+
+def _grown(
+    tallies: Mapping[Key, Tally], stored: Mapping[Key, MailboxStatisticsDay]
+) -> Counter[Work]:
+    """How many more cycles have rows than were counted. By number and not by when they ended, for a row
+    may be committed after a count of a later moment."""
+    grown: Counter[Work] = Counter()
+    for key, tally in tallies.items():
+        before = stored[key].eventful_cycles if key in stored else 0
+        grown[key[:2]] += max(0, len(tally.durations) - before)
+    return grown
 
 
 def _idle(
-    mailboxes: Sequence[UUID], marks: dict[tuple[UUID, int], Mark], now: datetime
-) -> tuple[Counter[Key], dict[tuple[UUID, int], int]]:
-    """Cycles without a row since the last count, by day. A workload that was never counted begins
-    now: when its earlier cycles were nobody knows. Each gets a row of today, to count from next time."""
+    cycles: Mapping[Work, int], marks: Mapping[Work, Mark], eventful: Counter[Work], now: datetime
+) -> tuple[Counter[Key], dict[Work, int]]:
+    """Cycles without a row since the last count, by day, and how many are counted by now: what has its row
+    before its count isn't counted again when that comes. A workload that was never counted begins now:
+    when its earlier cycles were nobody knows. Each gets a row of today, to count from next time."""
     zone, today = timezone.get_default_timezone(), _today(now)
     idle: Counter[Key] = Counter()
-    counters: dict[tuple[UUID, int], int] = {}
-    workloads = Workload.objects.filter(mailbox__in=mailboxes, cycles__gt=0).order_by()
-    for mailbox, kind, cycles in workloads.values_list("mailbox", "operation", "cycles"):
-        counters[mailbox, kind] = cycles
-        idle[mailbox, kind, today] += 0
-        mark = marks.get((mailbox, kind))
-        if mark is not None and (grown := cycles - mark.counter - mark.eventful) > 0:
-            for day, share in spread(grown, mark.at, now, zone).items():
-                idle[mailbox, kind, day] += share
+    counters: dict[Work, int] = {}
+    for work, number in cycles.items():
+        idle[(*work, today)] += 0
+        mark = marks.get(work)
+        counted = mark.counter + eventful[work] if mark else 0
+        # It runs one cycle at a time: more that were counted before their time, and the counter is another.
+        if mark is None or counted > number + 1:
+            counters[work] = number
+            continue
+        grown = max(0, number - counted)
+        counters[work] = counted + grown
+        for day, share in spread(grown, mark.at, now, zone).items():
+            idle[(*work, day)] += share
     return idle, counters
 
 

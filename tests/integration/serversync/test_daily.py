@@ -81,6 +81,46 @@ def test_counting_again_adds_only_what_is_new() -> None:
     assert (row.eventful_cycles, row.idle_cycles, row.cycles) == (2, 30, 32)
 
 
+def test_a_cycle_whose_row_comes_after_a_count_of_a_later_moment_is_counted_once() -> None:
+    ada = user_mailbox("ada")
+    cycle(ada, NOW - timedelta(hours=2))
+    daily.count_cycles(NOW)
+
+    cycle(ada, NOW - timedelta(seconds=1))  # it had ended by then, and was not committed
+    daily.count_cycles(NOW + timedelta(hours=1))
+
+    row = day(ada, TODAY)
+    assert (row.eventful_cycles, row.idle_cycles) == (2, 0)
+
+
+def test_a_cycle_that_has_its_row_before_its_count_is_counted_once() -> None:
+    ada = user_mailbox("ada")
+    cycle(ada, NOW - timedelta(hours=2))
+    daily.count_cycles(NOW)
+
+    cycle(ada, NOW + timedelta(minutes=5))
+    idle(ada, -1)  # read before it ended
+    daily.count_cycles(NOW + timedelta(hours=1))
+    idle(ada, 1)
+    idle(ada, 3)
+    daily.count_cycles(NOW + timedelta(hours=2))
+
+    row = day(ada, TODAY)
+    assert (row.eventful_cycles, row.idle_cycles) == (2, 3)
+
+
+def test_a_counter_that_began_anew_is_counted_from_there() -> None:
+    ada = user_mailbox("ada")
+    idle(ada, 500)
+    daily.count_cycles(NOW)
+    idle(ada, -490)
+    daily.count_cycles(NOW + timedelta(hours=1))
+    idle(ada, 7)
+    daily.count_cycles(NOW + timedelta(hours=2))
+
+    assert day(ada, TODAY).idle_cycles == 7
+
+
 def test_idle_cycles_of_a_night_belong_to_both_days() -> None:
     ada = user_mailbox("ada")
     idle(ada, 1)
