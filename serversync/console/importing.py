@@ -8,6 +8,7 @@ Each import belongs to whoever brought it. What rows may do is decided by the im
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 PER_PAGE = 100
 LATEST = 10
+SLOW = timedelta(minutes=15)  # after that a person may go on in place of the worker
 LOOKS = {
     Verdict.CREATE: "good",
     Verdict.UPDATE: "info",
@@ -236,6 +238,7 @@ class Pages:
             is_over=row.is_over(now),
             applying=applying,
             no_worker=applying and not clusters.alive(now),
+            is_slow=applying and now - row.created_on > SLOW,
             again=start_page(ImportKind(row.kind)),
             listed=_listed(ImportKind(row.kind)),
         )
@@ -248,6 +251,9 @@ class Pages:
                 row.delete()
             messages.success(request, __("Discarded. Nothing was imported."))
             return HttpResponseRedirect(start_page(ImportKind(row.kind)))
+        if row.state == ImportState.APPLYING:
+            held.apply_batch(row.pk, timezone.now())  # the job waits in the queue, or has failed
+            return HttpResponseRedirect(request.path)
         try:
             held.start(row, timezone.now())
         except held.NotNow:
@@ -327,8 +333,8 @@ def _difference(line: dict[str, Any]) -> str:
     """What came between the dry run and now."""
     if not line["did"] or line["did"] == line["verdict"]:
         return ""
-    if line["did"] == Verdict.HELD_BACK:
-        now_is = "; ".join(map(files.change_words, line.get("instead", ())))
+    if line["did"] == Verdict.HELD_BACK and "instead" in line:
+        now_is = "; ".join(map(files.change_words, line["instead"]))
         return __(
             "The data changed since the dry run: now it would be %(now_is)s. Nothing was written; make "
             "the dry run again."

@@ -10,14 +10,19 @@ from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
+from django.utils import translation
+from django.utils.text import capfirst
 from django.utils.translation import gettext as __
 
 from mailboxes import services
 from mailboxes.choices import AccessApproval
+from mailboxes.fields import SecretField
 from mailboxes.models import Mailbox, SystemUser
 from mailboxes.screens import name_in_logs
 from serversync.choices import ImportKind, Verdict
 from serversync.importing.planning import Decision, Reason
+from serversync.people import audit
+from serversync.people.choices import AuditKind
 
 BATCH = 50
 
@@ -137,12 +142,14 @@ _WRITE: Mapping[ImportKind, Callable[[Decision, Any, datetime], None]] = {
 
 
 def _note(decision: Decision, actor: SystemUser | None) -> None:
-    """As a form does, in the record's history and from there in the audit trail: columns, never values."""
+    """As a form does, in the record's history and from there in the audit trail: columns, never values, and in
+    no language but that of the code, so that each reader has his own."""
     if actor is None:
         return
     record = decision.record
     made = decision.verdict == Verdict.CREATE
-    fields = [change.label for change in decision.changes]
+    with translation.override(None):
+        fields = [_label(record, change.name) for change in decision.changes]
     message = [{"added": {}}] if made else [{"changed": {"fields": fields}}]
     LogEntry.objects.create(
         user_id=str(actor.pk),
@@ -152,3 +159,11 @@ def _note(decision: Decision, actor: SystemUser | None) -> None:
         action_flag=ADDITION if made else CHANGE,
         change_message=json.dumps(message),
     )
+    for name in () if made else sorted(decision.changed):
+        if isinstance(record._meta.get_field(name), SecretField):
+            kind = AuditKind.SECRET_SET if getattr(record, name) else AuditKind.SECRET_REMOVED
+            audit.record(kind, actor=actor, subject=record, detail=name)
+
+
+def _label(record: Any, name: str) -> str:
+    return capfirst(str(record._meta.get_field(name).verbose_name))

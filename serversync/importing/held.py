@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone, translation
+from django.utils.translation import gettext as __
 from django_q.tasks import async_task
 
 from mailboxes.models import SystemUser
@@ -29,6 +30,7 @@ from serversync.models.imports import VALID
 from serversync.people import audit
 from serversync.people.choices import AuditKind
 
+LATE = timedelta(hours=12)
 KEPT = timedelta(days=30)  # what an import did can be looked up so long
 Rows = list[tuple[int, Cells]]
 
@@ -137,11 +139,10 @@ def apply_batch(key: UUID, now: datetime) -> bool:
             return False
         waiting = [line for line in held.rows if is_waiting(line)]
         with translation.override(held.language):
-            if not _do(held, waiting[: applying.BATCH], now):
-                waiting = []
-        more = len(waiting) > applying.BATCH
-        if not more:
-            _end(held, now)
+            done = _do(held, waiting[: applying.BATCH], now)
+            more = done and len(waiting) > applying.BATCH
+            if not more:
+                _end(held, now)
         held.save(update_fields=["rows", "state", "content", "ended_on"])
     return more
 
@@ -186,6 +187,9 @@ def note(line: dict[str, Any], decision: Decision) -> None:
 
 
 def _end(held: Import, now: datetime) -> None:
+    for line in filter(is_waiting, held.rows):
+        line["did"] = str(Verdict.HELD_BACK.value)
+        line["reasons"] = [["", __("It was not done in time. Import the file once more.")]]
     held.state, held.content, held.ended_on = ImportState.APPLIED, "", now
     counts = counted(held.rows)
     audit.record(
@@ -215,9 +219,22 @@ def clear(now: datetime) -> int:
     return over.exclude(content="").update(content="")
 
 
+def end_late(now: datetime) -> None:
+    """Those that no worker went on with."""
+    late = Import.objects.filter(state=ImportState.APPLYING, created_on__lt=now - LATE)
+    for key in late.values_list("pk", flat=True):
+        with transaction.atomic():
+            row = Import.objects.select_for_update().get(pk=key)
+            if row.state == ImportState.APPLYING:
+                with translation.override(row.language):
+                    _end(row, now)
+                row.save(update_fields=["rows", "state", "content", "ended_on"])
+
+
 def forget(now: datetime) -> int:
     """Nightly: those contents, and imports of long ago."""
     clear(now)
+    end_late(now)
     return Import.objects.filter(created_on__lt=now - KEPT).delete()[0]
 
 

@@ -1,5 +1,6 @@
 """Files of accounts: the dry run, what applying does, and a second import of the same file."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,14 +8,17 @@ from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django_q.models import OrmQ
 
 from mailboxes.choices import AccessApproval, IncomingDeliveryMethod, Reach
 from mailboxes.models import ConfigurationChange, EmailServerProfile, Mailbox, Queue, SystemUser
+from serversync import jobs
 from serversync.choices import ImportKind, ImportState, Verdict
 from serversync.importing import held
 from serversync.importing.columns import COLUMNS
 from serversync.models import AuditEntry, Import
+from serversync.people.choices import AuditKind
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -98,6 +102,7 @@ def test_new_users_get_what_users_of_the_form_get(admin):
     assert verdicts(begun(USERS, text, admin)) == [Verdict.UNCHANGED, Verdict.UNCHANGED]
 
 
+@pytest.mark.database("sqlite")
 def test_an_update_changes_the_columns_of_the_file_and_no_empty_cell_erases(admin):
     ada = SystemUserFactory(domain_name="ada", last_name="Example", job_title="Clerk")
     text = "Sign-In Name;Last Name;Job Title;Nickname\nADA;Sample;;(empty)\n"
@@ -118,6 +123,7 @@ def test_an_update_changes_the_columns_of_the_file_and_no_empty_cell_erases(admi
     assert ada.job_title == ""
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.rule("R1.5")
 def test_addresses_that_are_taken_and_rows_that_are_there_twice_are_named(admin):
     SystemUserFactory(domain_name="ada", internal_email_address="ada@example.com")
@@ -193,6 +199,7 @@ def test_queues_with_owner_and_members(admin):
     assert verdicts(begun(QUEUES, text, admin)) == [Verdict.UNCHANGED, Verdict.REFUSED]
 
 
+@pytest.mark.database("sqlite")
 def test_profiles_fulfil_what_the_form_asks(admin):
     text = (
         "name;server type;incoming server;outgoing server;incoming password\n"
@@ -212,6 +219,7 @@ def test_profiles_fulfil_what_the_form_asks(admin):
     assert main.owning_user_id == admin.pk
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.rule("R1.9")
 def test_secrets_of_a_profile_do_not_follow_it_to_another_server(admin):
     EmailServerProfileFactory(name="Main", own_credentials=True)
@@ -253,6 +261,7 @@ def test_mailboxes_by_user_queue_and_address(admin):
     assert verdicts(again) == ["unchanged", "unchanged", "unchanged", "refused"]
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.rule("R2.4", "R2.6")
 def test_only_who_may_approve_approves_by_an_import(admin):
     box = ForwardMailboxFactory(email_address="in@example.com")
@@ -271,6 +280,7 @@ def test_only_who_may_approve_approves_by_an_import(admin):
     assert verdicts(begun(MAILBOXES, text, admin)) == [Verdict.UNCHANGED]
 
 
+@pytest.mark.database("sqlite")
 def test_passwords_are_nowhere_but_encrypted(admin, caplog):
     ForwardMailboxFactory(email_address="in@example.com")
     client = signed_in(admin)
@@ -287,6 +297,7 @@ def test_passwords_are_nowhere_but_encrypted(admin, caplog):
     row_after = Import.objects.values().get()
 
     assert "entered" in page
+    assert AuditEntry.objects.filter(kind=AuditKind.SECRET_SET, detail="password").count() == 1
     assert Mailbox.objects.get(email_address="in@example.com").password.reveal() == PASSWORD
     stored = [str(each) for each in (row.rows, row.read_as, row.content.token, row_after)]
     for model in (AuditEntry, LogEntry, ConfigurationChange):
@@ -296,6 +307,7 @@ def test_passwords_are_nowhere_but_encrypted(admin, caplog):
     assert not row_after["content"]
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.rule("R1.9")
 def test_a_guess_of_a_stored_password_is_answered_to_nobody_who_may_not_move_it(admin):
     ForwardMailboxFactory(email_address="in@example.com", password=PASSWORD)
@@ -308,6 +320,7 @@ def test_a_guess_of_a_stored_password_is_answered_to_nobody_who_may_not_move_it(
     assert verdicts(begun(MAILBOXES, text, admin)) == [Verdict.UNCHANGED]
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.rule("R1.26")
 def test_passwords_are_not_taken_over_plain_http(admin):
     ForwardMailboxFactory(email_address="in@example.com")
@@ -322,6 +335,7 @@ def test_passwords_are_not_taken_over_plain_http(admin):
 # -- who may what
 
 
+@pytest.mark.database("sqlite")
 def test_rows_beyond_the_importers_reach_are_refused():
     other = SystemUserFactory(domain_name="other", last_name="Hidden")
     clerk = SystemUserFactory(domain_name="clerk")
@@ -337,6 +351,7 @@ def test_rows_beyond_the_importers_reach_are_refused():
     assert other.last_name == "Hidden"
 
 
+@pytest.mark.database("sqlite")
 def test_a_superuser_is_changed_by_superusers_only(admin):
     clerk = SystemUserFactory()
     group_of(clerk, "view_systemuser", "change_systemuser", reach=Reach.ALL)
@@ -353,6 +368,7 @@ def many(count: int) -> str:
     return "sign-in name,last name,primary email\n" + "\n".join(rows) + "\n"
 
 
+@pytest.mark.database("sqlite")
 def test_planning_takes_few_statements_however_many_the_rows(admin):
     with counting() as few:
         begun(USERS, many(3), admin)
@@ -378,6 +394,49 @@ def test_a_bad_row_costs_itself_and_batches_go_on_where_they_stopped(admin, monk
     assert SystemUser.objects.filter(domain_name__endswith="x").count() == 4
 
 
+@pytest.mark.database("sqlite")
+def test_what_no_worker_went_on_with_ends_and_says_so(admin, monkeypatch):
+    monkeypatch.setattr(held.applying, "BATCH", 2)
+    row = begun(USERS, many(3), admin)
+    held.start(row, timezone.now())
+    waits = signed_in(admin).get(reverse("admin:import_look", args=[row.pk])).content.decode()
+    assert "2 of 3 rows are done." in waits and "No worker runs." in waits
+
+    held.forget(timezone.now() + timedelta(hours=13))
+
+    row.refresh_from_db()
+    assert (row.state, row.content.token) == (ImportState.APPLIED, "")
+    assert verdicts(row) == ["create", "create", "held_back"]
+    assert "not done in time" in reasons(row)
+
+
+@pytest.mark.database("sqlite")
+def test_the_job_does_what_the_first_batch_left(admin, monkeypatch):
+    monkeypatch.setattr(held.applying, "BATCH", 2)
+    row = begun(USERS, many(7), admin)
+    held.start(row, timezone.now())
+    assert OrmQ.objects.count() == 1
+
+    assert jobs.apply_import(str(row.pk)) == "applied"
+
+    row.refresh_from_db()
+    assert verdicts(row) == ["create"] * 7
+    assert AuditEntry.objects.get(detail="import users: 7 create").actor_id == admin.pk
+
+
+@pytest.mark.database("sqlite")
+def test_histories_name_columns_in_the_language_of_the_reader(admin):
+    ada = SystemUserFactory(domain_name="ada")
+    with translation.override("ja"):
+        row = begun(USERS, "domain_name,last name\nada,Other\n", admin)
+
+    applied(row)
+
+    (entry,) = LogEntry.objects.filter(object_id=str(ada.pk))
+    assert json.loads(entry.change_message) == [{"changed": {"fields": ["Last name"]}}]
+
+
+@pytest.mark.database("sqlite")
 def test_contents_are_gone_after_an_hour(admin):
     row = begun(USERS, many(1), admin)
     later = timezone.now() + timedelta(minutes=61)
