@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from mailboxes import access
 from mailboxes.choices import StateCode
 from mailboxes.models import EmailServerProfile, Mailbox
-from mailboxes.screens import actor_of
+from mailboxes.screens import acted, actor_of
 from serversync import connections
 from serversync.choices import ConnectionState
 from serversync.connections import PERMISSION, Status
@@ -143,6 +143,8 @@ class Pages:
         if form.is_valid():
             chosen = form.cleaned_data["mailbox"]
             connections.ask(profile, chosen, actor_of(request), timezone.now())
+            told = {"action": "test_connection", "keys": [profile.pk]}
+            acted.send(sender=EmailServerProfile, request=request, **told)
             return HttpResponseRedirect(request.path)
         return self._page(request, profile, form)
 

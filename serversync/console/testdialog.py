@@ -16,7 +16,7 @@ from mailboxes import access, services
 from mailboxes.choices import Operation, StateCode
 from mailboxes.eligibility import is_server_side
 from mailboxes.models import EmailServerProfile, Mailbox
-from mailboxes.screens import by
+from mailboxes.screens import acted, by
 from serversync import waking
 from serversync.act import marker
 
@@ -187,6 +187,7 @@ class Pages:
                 )
             return outcome
 
+        self._note(request, chosen)
         screen.perform(
             request,
             schedule,
@@ -194,6 +195,13 @@ class Pages:
             __("Test & Enable started for %(count)d mailboxes. Reload in a moment."),
         )
         return HttpResponseRedirect(chosen.back)
+
+    def _note(self, request: HttpRequest, chosen: Chosen) -> None:
+        """For the audit trail, as of an action: also of who posts here without having been asked."""
+        model: Any = EmailServerProfile if chosen.profiles else Mailbox
+        action = "test_mailboxes" if chosen.profiles else "test_and_enable"
+        keys = list(chosen.profiles or chosen.mailboxes)
+        acted.send(sender=model, request=request, action=action, keys=keys)
 
     def _require_sight(self, request: HttpRequest, chosen: Chosen) -> None:
         """Rows out of sight don't exist here."""

@@ -12,7 +12,8 @@ from mailboxes.choices import CredentialRetrieval, Operation, Reach, ServerType,
 from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
 from serversync import connections, jobs
 from serversync.leases import claim_one
-from serversync.models import ConnectionTest
+from serversync.models import AuditEntry, ConnectionTest
+from serversync.people.choices import AuditKind
 from serversync.sandbox.servers import running_sandbox
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import group_of
@@ -200,6 +201,9 @@ def test_the_page_asks_waits_and_shows_who_and_what(serve, admin_user_signed_in)
     assert waiting.context["waits"] and OrmQ.objects.count() == 1
     state = reverse("admin:test_connection_state", args=[of.pk])
     assert client.get(state).json() == {"waits": True}
+    (noted,) = AuditEntry.objects.filter(kind=AuditKind.ACTION)
+    assert (noted.actor_id, noted.detail) == (admin.pk, "test_connection")
+    assert (noted.subject_type, noted.subject_id) == ("mailboxes.emailserverprofile", str(of.pk))
 
     jobs.test_connection(str(of.pk))
     assert client.get(state).json() == {"waits": False}

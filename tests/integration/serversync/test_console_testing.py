@@ -12,7 +12,8 @@ from django_q.signing import SignedPackage
 from mailboxes.choices import ActDeliveryMethod, Operation, Reach, StateCode
 from mailboxes.models import Mailbox, SystemUser
 from serversync.console.testdialog import Facts, look_again
-from serversync.models import Workload
+from serversync.models import AuditEntry, Workload
+from serversync.people.choices import AuditKind
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import group_of, ready_mailbox
 
@@ -146,6 +147,26 @@ def test_a_profile_leads_to_all_its_active_mailboxes(site, client):
     assert answer.redirect_chain[-1][0] == reverse(
         "admin:mailboxes_emailserverprofile_change", args=[site.profile.pk]
     )
+
+
+def noted() -> list[tuple]:
+    rows = AuditEntry.objects.filter(kind=AuditKind.ACTION)
+    return sorted(rows.values_list("actor", "detail", "subject_type", "subject_id"))
+
+
+def test_who_began_is_in_the_audit_trail_whether_or_not_a_page_had_asked(site, client):
+    both = [site.mailboxes["healthy"], site.mailboxes["failing"]]
+    begin(client, *both)
+    ann = site.administrator.pk
+    assert noted() == sorted(
+        (ann, "test_and_enable", "mailboxes.mailbox", str(one.pk)) for one in both
+    )
+
+    AuditEntry.objects.all().delete()
+    client.post(reverse(URL), {"profile": str(site.profile.pk), "begin": "1"})
+    assert noted() == [
+        (ann, "test_mailboxes", "mailboxes.emailserverprofile", str(site.profile.pk))
+    ]
 
 
 def test_who_may_not_test_reads_so_and_nothing_begins(site):
