@@ -19,7 +19,7 @@ from mailboxes.protocols.errors import LoginRefused
 from serversync import clusters, logs
 from serversync.leases import claim
 from serversync.models import MailboxStatistics, SyncItem, Workload
-from serversync.monitoring import checks, metrics
+from serversync.monitoring import checks, metrics, views
 from serversync.runs import run_claim
 from tests.factories.mailboxes import (
     EmailServerProfileFactory,
@@ -31,6 +31,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 one_database = pytest.mark.database("sqlite")
 TOKEN = "a-token-of-some-length"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(autouse=True)
+def anew(monkeypatch) -> None:
+    """Each question is asked of the database, unless the test is about that."""
+    monkeypatch.setattr(views, "RECENT", checks.Recently(seconds=0))
 
 
 @pytest.fixture
@@ -89,6 +95,19 @@ def test_each_trouble_is_a_503_that_names_the_check(mailbox):
     OrmQ.objects.create(key="serversync", payload="x", lock=now - timedelta(minutes=11))
     answer = asked()
     assert (answer.status_code, answer.json()["checks"]["queue"]) == (503, "not ok")
+
+
+@one_database
+def test_a_flood_of_questions_costs_one(mailbox, monkeypatch, token):
+    monkeypatch.setattr(views, "RECENT", checks.Recently(seconds=3600))
+    cluster()
+    first = asked()
+    with CaptureQueriesContext(connection) as statements:
+        answers = [asked() for _ in range(5)]
+        told = asked(**BEARER)
+    assert not statements
+    assert {answer.content for answer in answers} == {first.content}
+    assert told.json()["checks"]["cluster"]["says"].startswith("1 alive")
 
 
 @one_database
