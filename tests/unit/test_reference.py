@@ -60,3 +60,28 @@ def test_every_permission_of_a_role_has_its_cell():
 def test_a_place_that_is_gone_is_told():
     with pytest.raises(LookupError, match="roles"):
         SCRIPT["between"]("# Access\n", "roles", "| a |\n")
+
+
+def test_every_module_says_what_it_is():
+    silent = [
+        str(path.relative_to(HERE))
+        for room in SCRIPT["ROOMS"]
+        for path in (HERE / room).rglob("*.py")
+        if not set(path.parts) & set(SCRIPT["APART"])
+        and path.name not in ("__init__.py", "apps.py")
+        and not SCRIPT["first_words"](path)
+    ]
+
+    assert silent == []
+
+
+def test_every_folder_of_modules_has_its_table():
+    text = PAGES[HERE / "docs" / "modules.md"]
+    folders = {
+        str(path.parent.relative_to(HERE))
+        for room in SCRIPT["ROOMS"]
+        for path in (HERE / room).rglob("*.py")
+        if path.name not in ("__init__.py", "apps.py") and path.parent.name not in SCRIPT["APART"]
+    }
+
+    assert [name for name in sorted(folders) if f"\n## {name}\n" not in text] == []
