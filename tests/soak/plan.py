@@ -99,8 +99,8 @@ def _few(protocol: str, trouble: Trouble, dice: Random, addresses: Sequence[str]
 
 
 def kills(seed: int, seconds: float, clusters: int) -> list[Kill]:
-    """A worker every forty seconds or so, once a sentinel and once a supervisor. Late ones meet the first
-    cluster alone."""
+    """A worker every forty seconds or so, once a sentinel and once a supervisor, of two clusters. Late
+    ones meet the first cluster alone."""
     dice = Random(f"{seed} kills")
     found = []
     at = SETTLE_SECONDS + dice.uniform(0, 15)
@@ -108,10 +108,10 @@ def kills(seed: int, seconds: float, clusters: int) -> list[Kill]:
         cluster = dice.randrange(clusters) if at < min(SAFE_AFTER, seconds / 2) else 0
         found.append(Kill(at, Victim.WORKER, cluster))
         at += dice.uniform(30, 50)
-    for victim in (Victim.SENTINEL, Victim.SUPERVISOR):
-        if seconds >= 120:
+    if seconds >= 2 * SAFE_AFTER:
+        for place, victim in enumerate(dice.sample([Victim.SENTINEL, Victim.SUPERVISOR], 2)):
             early = dice.uniform(SETTLE_SECONDS, SAFE_AFTER / 2)
-            found.append(Kill(early, victim, dice.randrange(clusters)))
+            found.append(Kill(early, victim, place % clusters))
     return sorted(found, key=lambda kill: kill.at)
 
 

@@ -11,6 +11,7 @@ from django.db import close_old_connections
 from django.db.models import Sum
 
 from mailboxes.choices import Operation
+from serversync.choices import WorkloadState
 from serversync.models import Workload
 from tests.soak import books, faults, plan, world
 from tests.soak.clusters import Clusters
@@ -22,6 +23,7 @@ from tests.soak.traffic import Sight, Traffic
 FIRST_CONTACT_SECONDS = 600
 SETTLE_SECONDS = 240
 LOOK_SECONDS = 2.0  # between two looks for new workers; memory is measured each second
+AGAIN = 5.0  # where there was nobody to kill
 TICK = 0.1
 
 
@@ -148,8 +150,8 @@ class _Events:
                 measured = now
                 self.clusters.measure(now)
             time.sleep(TICK)
-        for _at, event in self.agenda:  # what still fails is made well
-            event()
+        for window in [each for each in self.record.windows if each.end == float("inf")]:
+            self.end(window)
 
     def begin(self, window: Window) -> None:
         """The window is written down as it really was: mail is judged by it."""
@@ -167,9 +169,11 @@ class _Events:
 
     def kill(self, kill: plan.Kill) -> None:
         hit = self.clusters.kill(kill, self.dice)
+        if not hit:  # it is just being started
+            self.agenda.append((self.clock() + AGAIN, lambda: self.kill(kill)))
+            return
         self.tell(f"{self.clock():5.0f} s  kill -9 {kill.victim} of cluster {kill.cluster}: {hit}")
-        if hit:
-            self.record.kills.append((replace(kill, at=self.clock()), hit))
+        self.record.kills.append((replace(kill, at=self.clock()), hit))
 
 
 def _settle(sight: Sight, clock: Clock) -> float:
@@ -185,9 +189,7 @@ def _settle(sight: Sight, clock: Clock) -> float:
 
 
 def _at_rest() -> bool:
-    """No mailbox failed the last time, nor still waits for a lease to run out."""
-    from serversync.choices import WorkloadState
-
+    """No mailbox failed the last time."""
     incoming = Workload.objects.filter(
         operation=Operation.INCOMING, mailbox__email_server_profile__isnull=False
     )
