@@ -66,16 +66,19 @@ class Column:
 
     @property
     def meaning(self) -> str:
-        told = [str(self.means or self.field.help_text)]
-        if self.refers and not self.means:
+        if self.means:
+            return str(self.means)
+        told = [str(self.field.help_text)]
+        if self.refers:
             told.append(str(REFERENCE_WORDS[self.refers]))
-        if isinstance(self.field, models.BooleanField):
-            told.append(__("yes or no"))
+        elif isinstance(self.field, models.BooleanField):
+            told.append(__("Yes or no."))
         elif self.field.choices:
-            labels = [str(label) for value, label in self.field.flatchoices]
+            labels = [str(label) for value, label in self.field.flatchoices if value != ""]
             told.append(__("One of: %(labels)s") % {"labels": " | ".join(labels)})
         elif isinstance(self.field, models.DateField):
-            told.append("2026-04-01" + (" 09:30" if self.takes_time else ""))
+            example = "2026-04-01 09:30" if self.takes_time else "2026-04-01"
+            told.append(__("Written like %(example)s.") % {"example": example})
         return " ".join(part for part in told if part)
 
     @property
