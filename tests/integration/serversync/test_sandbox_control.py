@@ -35,6 +35,26 @@ def test_faults_are_set_listed_and_cleared(switchboard):
     assert ask(switchboard.port, do="faults") == {"faults": []}
 
 
+def test_passwords_are_changed(switchboard):
+    port, sandbox = switchboard.port, switchboard.sandbox
+    sandbox.exchange.add_account("ben@exchange.example", "secret")
+    for address, store in ((ADA, sandbox.store), ("ben@exchange.example", sandbox.exchange.store)):
+        ask(port, do="password", address=address, password="another")
+        assert store.password_fits(address, "another")
+        assert not store.password_fits(address, "secret")
+    with pytest.raises(ValueError, match="nobody has the address"):
+        ask(port, do="password", address="cleo@sandbox.example", password="another")
+
+
+def test_it_counts_whom_a_fault_has_struck(switchboard):
+    port, sandbox = switchboard.port, switchboard.sandbox
+    assert ask(port, do="struck") == {"struck": 0}
+    ask(port, do="fault", kind="drop", protocol="imap", command="CONNECT", times=1)
+    with socket.create_connection((sandbox.host, sandbox.ports["imap"]), timeout=10) as line:
+        assert line.recv(10) == b""
+    assert ask(port, do="struck") == {"struck": 1}
+
+
 def test_mail_is_delivered_and_renumbered(switchboard):
     store = switchboard.sandbox.store
     assert ask(switchboard.port, do="deliver", address=ADA, mime="Subject: x\r\n\r\n")["uid"] == 1
