@@ -18,6 +18,14 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 LARGEST = 100_000
 WINDOW = "body"
 MARGIN = 16
+#: One who is here as it says, one who isn't yet, one with another name, one with an address that is taken.
+COLLEAGUES = """\
+Sign-in name,First name,Last name,Primary email
+ada,Ada,Example,ada@example.com
+gil,Gil,Example,gil@example.com
+ben,Ben,Sample,ben@example.com
+hana,Hana,Example,support@example.com
+"""
 
 
 def nothing(page: Page) -> None:
@@ -73,6 +81,12 @@ def choose_the_waiting(page: Page) -> None:
     page.locator("select[name=action]").select_option("approve")
 
 
+def choose_a_file(page: Page) -> None:
+    file = {"name": "colleagues.csv", "mimeType": "text/csv", "buffer": COLLEAGUES.encode()}
+    page.locator("#id_file").set_input_files(files=[file])
+    page.get_by_role("button", name="Show what it would do").click()
+
+
 def search(words: str) -> Callable[[Page], None]:
     def act(page: Page) -> None:
         page.locator("#content input[name=q]").fill(words)
@@ -83,8 +97,8 @@ def search(words: str) -> Callable[[Page], None]:
 
 PICTURES = (
     Picture("overview", at("index"), part=WINDOW, height=860),
-    Picture("wizard", at("wizard")),
-    Picture("import", at("import")),
+    Picture("wizard", of("wizard_people", lambda site: site.profile.pk)),
+    Picture("import", at("import"), act=choose_a_file, height=760),
     Picture("charts", at("index"), part="#charts"),
     Picture(
         "profile",
