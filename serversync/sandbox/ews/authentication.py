@@ -308,8 +308,8 @@ class Gate:
         """ "" for nobody."""
         if "@" in name:  # a full name stands for itself, whatever domain was put before it
             domain = ""
-            if self._accounts.password_of(name) is not None:
-                return name  # without a look at thousands of others
+            if self._accounts.password_of(name.lower()) is not None:
+                return name.lower()  # without a look at thousands of others
         return self._names().get((domain.lower(), name.lower()), "")
 
 
