@@ -218,6 +218,42 @@ WORDS: Mapping[F, tuple[Words, Words]] = {
         _("The server gives different messages the same key, or none."),
         _("Use IMAP, or have the server's store repaired."),
     ),
+    # -- an Exchange web service
+    F.NO_WEB_SERVICE: (
+        _("The server answers, and there is no Exchange web service at this place."),
+        _(
+            "Correct the location in the profile, usually https://SERVER/EWS/Exchange.asmx, or leave it to "
+            "autodiscover; have whoever runs the server check that the service is published."
+        ),
+    ),
+    F.SENT_ELSEWHERE: (
+        _("The server sends to another place, and passwords are not carried there."),
+        _(
+            "Look where it sends (the text below): enter that place in the profile if the web service is "
+            "there. If it is a login page, have the proxy before the server let the web service through."
+        ),
+    ),
+    F.WEB_PAGE: (
+        _("A page for people answers in place of the Exchange web service."),
+        _(
+            "A login page, or a proxy in between: have it let programs reach the web service, and check the "
+            "location in the profile."
+        ),
+    ),
+    F.SERVICE_FORBIDDEN: (
+        _("The Exchange server refuses this site, whoever logs in (HTTP 403)."),
+        _(
+            "Have this site's address allowed at the server and the proxies before it, and this program where "
+            "the organization lets only named ones in (EwsApplicationAccessPolicy)."
+        ),
+    ),
+    F.THROTTLED: (
+        _("The Exchange server asks for patience: it limits what one account may ask of it."),
+        _(
+            "It is tried again as soon as the server allows. If this lasts, lower the connections of the "
+            "profile, or have the account's throttling policy raised."
+        ),
+    ),
     # -- anywhere
     F.SILENT: (
         _("The server stopped answering in the middle of the conversation."),

@@ -10,11 +10,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from mailboxes.faultwords import WORDS
-from mailboxes.protocols.base import Bearer, ConnectionSettings, Credentials, Security
+from mailboxes.causes import Cause, cause_of
+from mailboxes.protocols.base import (
+    Authentication,
+    Bearer,
+    ConnectionSettings,
+    Credentials,
+    Security,
+)
+from mailboxes.protocols.ews.settings import Access, ExchangeSettings
 from mailboxes.protocols.faultkinds import FaultKind as K
 from mailboxes.protocols.phases import Phase as P
 from serversync.console.mailboxes.steps import STEPS
+from serversync.sandbox import faults as sandboxed
+from serversync.sandbox.ews.faults import busy, http_status, soap_fault
+from serversync.sandbox.servers import Sandbox
 from tests.servers.certificates import Authority
 from tests.servers.faulty import (
     Dialogue,
@@ -48,10 +58,12 @@ NAMES: dict[str, int | None] = {
 
 @dataclass
 class World:
-    """Where a row's servers run, until the row is over."""
+    """Where a row's servers run, until the row is over. `exchange`: a sandbox with the accounts of
+    `EXCHANGE`, whose faults are forgotten before each row."""
 
     authority: Authority
     stack: ExitStack
+    exchange: Callable[[], Sandbox]
 
     def settings(self, port: int, **changes: Any) -> ConnectionSettings:
         values: dict[str, Any] = {
@@ -72,20 +84,38 @@ class World:
         self.stack.enter_context(server)
         return server
 
+    def service(self, **changes: Any) -> ExchangeSettings:
+        sandbox = self.exchange()
+        values: dict[str, Any] = {
+            "address": ADDRESS,
+            "access": Access.OWN,
+            "authentication": Authentication.BASIC,
+            "credentials": Credentials(ADDRESS, PASSWORD),
+            "url": f"https://localhost:{sandbox.ports['ews']}/EWS/Exchange.asmx",
+            "ca_pem": sandbox.ca_pem,
+            "timeout_seconds": LONG,
+        }
+        return ExchangeSettings(**(values | changes))
 
-Scene = Callable[[World], ConnectionSettings]
+
+Scene = Callable[[World], ConnectionSettings | ExchangeSettings]
 
 
 @dataclass(frozen=True)
 class Case:
-    """`what`: as an administrator would tell it. `phase`: of the conversation, or "settings" before it."""
+    """`what`: as an administrator would tell it. `phase`: of the conversation, or "settings" before it.
+    `fault`: None where the code says all there is to say."""
 
     what: str
     protocol: str
     scene: Scene
     phase: str
     code: str
-    fault: K
+    fault: K | None
+
+    @property
+    def cause(self) -> Cause:
+        return cause_of(self.code, fault=self.fault)
 
 
 # -- scenes --------------------------------------------------------------------------------------
@@ -202,6 +232,38 @@ def foreign(authority: Authority) -> Any:
     return Authority(authority.folder, "Foreign authority").issue("localhost")
 
 
+def ews(fault: sandboxed.Fault | None = None, **changes: Any) -> Scene:
+    """The sandbox's Exchange server, with this wrong at it, or in how it is asked."""
+
+    def scene(world: World) -> ExchangeSettings:
+        if fault is not None:
+            world.exchange().exchange.faults.add(fault)
+        return world.service(**changes)
+
+    return scene
+
+
+def soap(code: str) -> Scene:
+    return ews(soap_fault(code, times=None))
+
+
+def status(number: int, **values: Any) -> Scene:
+    return ews(http_status(number, times=None, **values))
+
+
+def elsewhere(path: str) -> Scene:
+    """Another place of the same server."""
+    return lambda world: world.service(
+        url=f"https://localhost:{world.exchange().ports['ews']}{path}"
+    )
+
+
+def service_certificate(world: World) -> ExchangeSettings:
+    server = world.serve(imap(ImapBox()), world.authority.issue("mail.example.org"), implicit=True)
+    url = f"https://localhost:{server.port}/EWS/Exchange.asmx"
+    return world.service(url=url, ca_pem=world.authority.pem)
+
+
 def _fresh(fault: Fault | None) -> Fault | None:
     """Faults count themselves down."""
     return Fault(fault.command, fault.kind) if fault else None
@@ -210,6 +272,9 @@ def _fresh(fault: Fault | None) -> Fault | None:
 MAIL = b"From: ben@example.com\r\nSubject: one\r\n\r\nHello.\r\n"
 PLAIN, STARTTLS, TLS = Security.PLAIN, Security.STARTTLS, Security.IMPLICIT_TLS
 NO_PASSWORD = {"credentials": None}
+SERVICE = "service@example.com"  # an account that opens no mailbox by itself
+EXCHANGE = (ADDRESS, SERVICE)
+BY_SERVICE = {"credentials": Credentials(SERVICE, PASSWORD)}
 FORBIDDEN = {"allow_plain": False}
 
 CASES: tuple[Case, ...] = (
@@ -419,6 +484,51 @@ CASES: tuple[Case, ...] = (
          P.SEND, "MessageRefused", K.CONTENT_REFUSED),
     Case("the line breaks at the end of the message", "smtp", smt(Fault("content", "drop")),
          P.SEND, "ServiceUnavailable", K.NO_RECEIPT),
+    # -- Exchange
+    Case("the certificate is for another name (Exchange)", "ews", service_certificate,
+         P.TLS, "CertificateRejected", K.CERTIFICATE_FOR_OTHER_NAME),
+    Case("there is no web service at the location (404)", "ews", elsewhere("/nothing"),
+         P.LOGIN, "WrongProtocol", K.NO_WEB_SERVICE),
+    Case("the web service sends elsewhere (302)", "ews", status(302),
+         P.LOGIN, "WrongProtocol", K.SENT_ELSEWHERE),
+    Case("a login page answers in place of the web service", "ews", status(200),
+         P.LOGIN, "WrongProtocol", K.WEB_PAGE),
+    Case("the web service refuses this site (403)", "ews", status(403),
+         P.LOGIN, "Forbidden", K.SERVICE_FORBIDDEN),
+    Case("the password is wrong (Exchange, 401)", "ews",
+         ews(credentials=Credentials(ADDRESS, "another")),
+         P.LOGIN, "InvalidCredentials", K.PASSWORD_WRONG),
+    Case("the password has expired (Exchange)", "ews", soap("ErrorPasswordExpired"),
+         P.LOGIN, "InvalidCredentials", K.PASSWORD_EXPIRED),
+    Case("the account is disabled (Exchange)", "ews", soap("ErrorAccountDisabled"),
+         P.LOGIN, "8005E273", K.ACCOUNT_DISABLED),
+    Case("the account has no licence", "ews", soap("ErrorInvalidLicense"),
+         P.LOGIN, "ErrorInvalidLicense", None),
+    Case("the account may not impersonate the mailbox", "ews",
+         ews(access=Access.IMPERSONATION, **BY_SERVICE),
+         P.LOGIN, "ErrorImpersonateUserDenied", None),
+    Case("the account has no full access to the mailbox", "ews",
+         ews(access=Access.DELEGATION, **BY_SERVICE),
+         P.LOGIN, "ErrorAccessDenied", None),
+    Case("no mailbox has this address", "ews", ews(address="nobody@example.com", access=Access.DELEGATION),
+         P.LOGIN, "ErrorNonExistentMailbox", None),
+    Case("the server refuses the version", "ews", soap("ErrorInvalidServerVersion"),
+         P.LOGIN, "ErrorInvalidServerVersion", None),
+    Case("the server is busy and says for how long (BackOffMilliseconds)", "ews",
+         ews(busy(back_off_milliseconds=90_000, times=None)),
+         P.LOGIN, "ErrorServerBusy", K.THROTTLED),
+    Case("too many connections (Exchange)", "ews", soap("ErrorExceededConnectionCount"),
+         P.LOGIN, "ErrorServerBusy", K.THROTTLED),
+    Case("the web service is down (503)", "ews", status(503),
+         P.LOGIN, "ServiceUnavailable", None),
+    Case("the mailbox is being moved", "ews", soap("ErrorMailboxMoveInProgress"),
+         P.LOGIN, "ErrorMailboxStoreUnavailable", None),
+    Case("the mailbox is full (Exchange)", "ews", soap("ErrorQuotaExceeded"),
+         P.LOGIN, "ErrorQuotaExceeded", None),
+    Case("the server stops answering at the list (Exchange)", "ews",
+         ews(sandboxed.Fault(kind=sandboxed.Kind.HANG, protocol="ews", command="SyncFolderItems"),
+             timeout_seconds=SHORT * 2),
+         P.LIST, "SocketTimedOut", K.SILENT),
 )  # fmt: skip
 
 
@@ -437,7 +547,7 @@ that misbehaves just so.
 
 def page() -> str:
     return HEAD + "".join(
-        f"| {case.what} | {str(STEPS[case.phase]).lower()} | {case.code} | {cause} | {cure} |\n"
+        f"| {case.what} | {str(STEPS[case.phase]).lower()} | {case.code} | {case.cause.meaning}"
+        f" | {case.cause.advice} |\n"
         for case in CASES
-        for cause, cure in [WORDS[case.fault]]
     )

@@ -11,6 +11,7 @@ from mailboxes.protocols.errors import (
     AccountDisabled,
     ConnectionForbidden,
     ConnectionLost,
+    ExchangeBusy,
     FolderMissing,
     LoginRefused,
     MessageDeferred,
@@ -119,6 +120,7 @@ BY_KIND: tuple[tuple[type[ServerError], FaultKind], ...] = (
     (UidlUnusable, FaultKind.UIDL_REPEATS),
     (AccountDisabled, FaultKind.ACCOUNT_DISABLED),
     (MessageDeferred, FaultKind.GREYLISTED),
+    (ExchangeBusy, FaultKind.THROTTLED),
 )
 
 TURNED_AWAY = {

@@ -61,6 +61,12 @@ class FaultKind(StrEnum):
     INBOX_NO_RIGHTS = "inbox_no_rights"
     UIDL_MISSING = "uidl_missing"
     UIDL_REPEATS = "uidl_repeats"
+    # An Exchange web service
+    NO_WEB_SERVICE = "no_web_service"
+    SENT_ELSEWHERE = "sent_elsewhere"
+    WEB_PAGE = "web_page"
+    SERVICE_FORBIDDEN = "service_forbidden"
+    THROTTLED = "throttled"
     # Anywhere
     SILENT = "silent"
     HUNG_UP = "hung_up"

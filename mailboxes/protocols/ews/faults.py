@@ -49,6 +49,7 @@ from mailboxes.protocols.errors import (
     WrongProtocol,
 )
 from mailboxes.protocols.ews.transport import Answer
+from mailboxes.protocols.faultkinds import FaultKind
 from mailboxes.protocols.phases import Phase
 
 Kind = type[ServerError]
@@ -282,7 +283,8 @@ class Judge:
     def _no_web_service(self, answer: Answer) -> ServerError:
         what = "a page of HTML" if b"<html" in answer.content[:HEAD].lower() else "no SOAP"
         said = f"{answer.place.name} answers with {what}: a login page, or a proxy in between?"
-        return UnexpectedReply(said) if self.known else WrongProtocol(said)
+        kind = UnexpectedReply if self.known else WrongProtocol
+        return kind(said, fault=FaultKind.WEB_PAGE)
 
     def _http_error(self, answer: Answer, phase: Phase | None) -> ServerError:
         status, where = answer.status, answer.place.name
@@ -296,13 +298,14 @@ class Judge:
         if status in (401, 456, 457) or LOCKED_OUT in answer.content[:HEAD]:
             return self.refused(self._login_words(answer))
         if status == 403:
-            return ConnectionForbidden(f"{said} from {where}")
+            return ConnectionForbidden(f"{said} from {where}", fault=FaultKind.SERVICE_FORBIDDEN)
         if status == 413:
             return MessageTooLarge(f"{said}: the server takes no request of this size")
         if status == 429 or (status == 503 and hint is not None):
             return ExchangeBusy(said, hint_seconds=hint)
         if status in (404, 405, 410, 501):
-            return WrongProtocol(f"{said}: there is no Exchange web service at {where}")
+            words = f"{said}: there is no Exchange web service at {where}"
+            return WrongProtocol(words, fault=FaultKind.NO_WEB_SERVICE)
         if b"The specified server version is invalid" in answer.content[:HEAD]:
             return fault_for("ErrorInvalidServerVersion", said, phase=phase)
         if status == 500 and b"Server Error in '/EWS' Application" in answer.content[:HEAD]:
@@ -325,7 +328,8 @@ class Judge:
         shown = target.partition("?")[0]
         return WrongProtocol(
             f"{answer.place.name} sends elsewhere (HTTP {answer.status} to {shown}), which isn't "
-            "followed; that may be where the web service is, or a login page"
+            "followed; that may be where the web service is, or a login page",
+            fault=FaultKind.SENT_ELSEWHERE,
         )
 
     # -- exceptions --------------------------------------------------------------------------------
