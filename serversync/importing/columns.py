@@ -332,6 +332,12 @@ def _cells(row: Row, heading: Heading) -> Cells:
     return found
 
 
+def parts_of(text: str) -> list[str]:
+    """Several names in one cell, with semicolons or line ends between them."""
+    listed = text.replace("；", ";").replace("\n", ";").split(";")
+    return [part.strip() for part in listed if part.strip()]
+
+
 def empties(text: str) -> bool:
     return unicodedata.normalize("NFKC", text).strip().casefold() in _EMPTY_WORDS
 

@@ -33,6 +33,7 @@ from serversync.importing.columns import (
     Cells,
     Column,
     empties,
+    parts_of,
     shortened,
     value_of,
 )
@@ -304,7 +305,7 @@ class _Planner:
         draft.changes.append(Change(column.name, column.label, "", after, True))
 
     def _fill_members(self, draft: _Draft, column: Column, text: str) -> None:
-        words = [] if empties(text) else [part for part in text.split(";") if part.strip()]
+        words = [] if empties(text) else parts_of(text)
         users = [self._named(draft, column, each) for each in words]
         if any(user is None for user in users):
             return

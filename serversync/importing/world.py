@@ -13,7 +13,7 @@ from mailboxes.addresses import address_key
 from mailboxes.choices import Reach
 from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, SystemUser, Team
 from serversync.choices import ImportKind
-from serversync.importing.columns import COLUMNS, Cells
+from serversync.importing.columns import COLUMNS, Cells, parts_of
 
 MODELS: dict[ImportKind, type[Model]] = {
     ImportKind.USERS: SystemUser,
@@ -147,38 +147,51 @@ def _words(kind: ImportKind, rows: Sequence[tuple[int, Cells]]) -> dict[str, set
         words = found.setdefault(column.refers, set())
         for _number, cells in rows:
             text = cells.get(column.name, "")
-            parts = text.split(";") if column.many else [text]
-            words.update(part.strip() for part in parts if part.strip())
+            words.update(parts_of(text) if column.many else filter(None, [text.strip()]))
     return found
 
 
 def _with_words(
     model: type[Model], columns: Sequence[str], words: Collection[str]
 ) -> "QuerySet[Any]":
+    return _matching(model, dict.fromkeys(columns, words))
+
+
+def _matching(model: type[Model], wanted: Mapping[str, Collection[str]]) -> "QuerySet[Any]":
+    """Rows of which any column is one of its words, case aside."""
     rows: QuerySet[Any] = model._default_manager.all()
-    if not words:
-        return rows.none()
     condition = Q()
-    for column in columns:
+    for column, words in wanted.items():
+        if not words:
+            continue
         rows = rows.annotate(**{f"bare_{column}": Lower(column)})
-        # As it is written as well: SQLite makes only ASCII small.
-        condition |= Q(**{f"bare_{column}__in": [key_of(word) for word in words]})
-        condition |= Q(**{f"{column}__in": list(words)})
-    return rows.filter(condition)
+        spellings = {spelling for word in words for spelling in _spellings(word)}
+        condition |= Q(**{f"bare_{column}__in": spellings})
+    return rows.filter(condition) if condition else rows.none()
+
+
+def _spellings(word: str) -> set[str]:
+    """What a database may make of a word made small: SQLite knows only the case of ASCII."""
+    if word.isascii():
+        return {key_of(word)}
+    partly = (each.encode().lower().decode() for each in (word.strip(), word.strip().upper()))
+    return {key_of(word), *partly}
 
 
 def _records(
     kind: ImportKind, rows: Sequence[tuple[int, Cells]], named: Mapping[str, Index]
 ) -> list[Any]:
-    columns = _by(kind)
-    words = {cells[column] for _number, cells in rows for column in columns if column in cells}
+    wanted = {
+        column: {cells[column] for _number, cells in rows if column in cells}
+        for column in _by(kind)
+    }
     if kind != ImportKind.MAILBOXES:
         shown = [each.name for each in COLUMNS[kind] if each.refers and not each.many]
-        return list(_with_words(MODELS[kind], columns, words).select_related(*shown))
+        return list(_matching(MODELS[kind], wanted).select_related(*shown))
     users = {row.pk for found in named["user"].found.values() for row in found}
     queues = {row.pk for found in named["queue"].found.values() for row in found}
     served = Q(regarding_user__in=users) | Q(regarding_queue__in=queues)
-    addresses = [address_key(word) for word in words]
+    addresses = [address_key(word) for word in wanted["email_address"]]
     mailboxes: Any = Mailbox.objects.annotate(bare_address=Lower("email_address"))
     # One whose user or queue is gone keeps its address as history, and holds nothing.
     found = mailboxes.filter(served | Q(Q(bare_address__in=addresses) & _HOLDING))

@@ -18,6 +18,7 @@ from serversync.choices import ImportKind, ImportState, Verdict
 from serversync.importing import held
 from serversync.importing.columns import COLUMNS
 from serversync.models import AuditEntry, Import
+from serversync.people import roles
 from serversync.people.choices import AuditKind
 from tests.factories.clients import signed_in
 from tests.factories.mailboxes import (
@@ -366,6 +367,28 @@ def test_a_superuser_is_changed_by_superusers_only(admin):
 def many(count: int) -> str:
     rows = [f"user{n}x,User {n},user{n}x@example.com" for n in range(count)]
     return "sign-in name,last name,primary email\n" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.database("sqlite")
+def test_names_that_only_differ_in_case_are_one_in_every_script(admin):
+    QueueFactory(name="ÄRZTE", owning_user=admin)
+
+    row = begun(QUEUES, "name,description\nÄrzte,Doctors\n", admin)
+
+    assert verdicts(row) == [Verdict.UPDATE]
+
+
+@pytest.mark.database("sqlite")
+def test_a_mail_administrator_imports_what_the_role_reaches():
+    roles.setup_groups()
+    clerk = SystemUserFactory()
+    clerk.groups.add(roles.group_of(roles.ADMINISTRATOR.key))
+    text = "name,server type,incoming server,outgoing server\nMain,IMAP/SMTP,a.example.com,b.example.com\n"
+    assert verdicts(imported(PROFILES, text, clerk)) == [Verdict.CREATE]
+    assert verdicts(imported(USERS, many(2), clerk)) == [Verdict.CREATE, Verdict.CREATE]
+    boxes = f"user,profile,password,approval\nuser0x,Main,{PASSWORD},Approved\n"
+    assert verdicts(imported(MAILBOXES, boxes, clerk)) == [Verdict.UPDATE]
+    assert verdicts(begun(MAILBOXES, boxes, clerk)) == [Verdict.UNCHANGED]
 
 
 @pytest.mark.database("sqlite")

@@ -201,7 +201,7 @@ def test_members_are_replaced_as_a_whole_and_only_if_they_differ():
 
     same, more, none = (
         decided(world(QUEUES, queue, members=members), {"name": "Sales", "members": cell})[0]
-        for cell in ("ada@example.com;", "ada; ben", "(empty)")
+        for cell in ("ada@example.com;", "ada；\nben", "(empty)")
     )
 
     assert same.verdict == Verdict.UNCHANGED
