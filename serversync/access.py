@@ -39,6 +39,7 @@ from serversync.models import (
     SyncItem,
     SyncRevision,
     UserQuery,
+    WatchProcess,
     Workload,
 )
 
@@ -171,7 +172,7 @@ def _of_nobody(asker: Asker) -> Q:
     return NOTHING
 
 
-@rows(Schedule, Task, OrmQ, Cluster)
+@rows(Schedule, Task, OrmQ, Cluster, WatchProcess)
 def _jobs(asker: Asker) -> Q:
     """Jobs of everybody's mailboxes: only reach over all rows opens the tables."""
     return EVERYTHING if asker.viewing and asker.reach == Reach.ALL else NOTHING

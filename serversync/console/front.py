@@ -27,6 +27,7 @@ from serversync.console import live
 from serversync.console.charts import cards
 from serversync.console.health import KIND, Health, with_health
 from serversync.console.navigation import in_doubt
+from serversync.console.pushed import listeners
 from serversync.console.signin import own_to_connect
 from serversync.console.wizard.begin import First, first_steps
 from serversync.models import (
@@ -36,6 +37,7 @@ from serversync.models import (
     ParkedBatch,
     Submission,
     SyncItem,
+    WatchProcess,
     Workload,
 )
 from serversync.standing import is_overdue
@@ -111,6 +113,9 @@ def _live(site: "AdminSite", request: HttpRequest, now: datetime) -> dict[str, A
         "live": live.running(request, now),
         "next_runs": live.next_runs(request, now),
         "clusters": [(cluster, cluster.seen_at <= now - LATE) for cluster in clusters],
+        "listeners": listeners(
+            access.visible_to(request.user, WatchProcess.objects.all(), "view"), now
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -29,6 +30,27 @@ class Push:
     last_event_at: datetime | None = None
     retry_at: datetime | None = None
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One process that listens. `late`: it says nothing any more, and nobody has noticed but us."""
+
+    process: WatchProcess
+    listening: int
+    connecting: int
+    late: bool
+
+
+def listeners(processes: "QuerySet[WatchProcess]", now: datetime) -> list[Listener]:
+    connected = Q(watches__since__isnull=False)
+    rows: Any = processes.annotate(
+        listening=Count("watches", filter=connected),
+        connecting=Count("watches", filter=~connected),
+    ).order_by("name")
+    return [
+        Listener(row, row.listening, row.connecting, row.seen_at < now - SILENCE) for row in rows
+    ]
 
 
 def push_of(mailbox: Mailbox, now: datetime) -> Push | None:

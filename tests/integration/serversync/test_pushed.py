@@ -6,10 +6,12 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from mailboxes.choices import ServerType
+from mailboxes.choices import Reach, ServerType
 from serversync.console.pushed import push_of
 from serversync.models import MailboxWatch, WatchProcess
 from serversync.watch.choice import TOO_FEW_CONNECTIONS
+from tests.factories.clients import signed_in
+from tests.factories.mailboxes import group_of
 from tests.integration.serversync.cycles import profile, user_mailbox
 
 pytestmark = [
@@ -78,3 +80,27 @@ def test_why_it_failed(mailbox, process, code, words):
     push = push_of(mailbox, timezone.now())
     assert words in push.words
     assert (push.badge, push.retry_at, push.detail) == ("Polled", retry_at, "its words")
+
+
+def test_the_front_page_names_who_listens_to_how_many_and_who_fell_silent(
+    mailbox, process, admin_client
+):
+    now = timezone.now()
+    MailboxWatch.objects.create(mailbox=mailbox, process=process, since=now)
+    MailboxWatch.objects.create(mailbox=user_mailbox("ben"), process=process)
+    silent = WatchProcess.objects.create(name="web-0:7", seen_at=now - timedelta(minutes=3))
+    page = admin_client.get(reverse("admin:index"))
+    told = [
+        (each.process, each.listening, each.connecting, each.late)
+        for each in page.context["listeners"]
+    ]
+    assert told == [(silent, 0, 0, True), (process, 1, 1, False)]
+    shown = page.content.decode().partition('id="listeners"')[2].partition("</section>")[0]
+    assert "web-1:42" in shown and shown.index("web-0:7") < shown.index("late")
+
+
+def test_who_sees_some_mailboxes_alone_reads_nothing_of_processes(mailbox, process):
+    group_of(mailbox.owning_user, "view_workload", reach=Reach.OWN)
+    page = signed_in(mailbox.owning_user).get(reverse("admin:index"))
+    assert not page.context["listeners"]
+    assert "web-1:42" not in page.content.decode()
