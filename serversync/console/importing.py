@@ -48,7 +48,6 @@ LOOKS = {
     Verdict.REFUSED: "bad",
     Verdict.HELD_BACK: "warn",
 }
-DONE = {Verdict.CREATE: _("created"), Verdict.UPDATE: _("changed")}
 STATE_LOOKS = {
     ImportState.PLANNED: "warn",
     ImportState.APPLYING: "info",
@@ -295,18 +294,14 @@ def _listed(kind: ImportKind) -> str:
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
 
 
-def _words(row: Import, verdict: str, did: bool) -> Any:
-    """What is planned in the imperative, what is done in the past."""
-    kind = Verdict(verdict)
-    return DONE.get(kind, kind.label) if did else kind.label
-
-
 def _tabs(row: Import, counts: Counter[str], chosen: str) -> Any:
     is_done = row.state == ImportState.APPLIED
     yield Tab(__("All"), sum(counts.values()), "?", not chosen, "quiet")
     for verdict in Verdict:
         if counts[verdict]:
-            words = capfirst(str(_words(row, verdict, is_done)))
+            words = capfirst(
+                str(files.DONE.get(verdict, verdict.label) if is_done else verdict.label)
+            )
             url = f"?show={verdict.value}"
             yield Tab(words, counts[verdict], url, chosen == verdict, LOOKS[verdict])
 
@@ -320,26 +315,13 @@ def _line(row: Import, line: dict[str, Any]) -> Line:
     return Line(
         line["row"],
         line["name"] or "–",
-        _words(row, verdict, bool(line["did"])),
+        files.result_words(line),
         LOOKS[verdict],
         url,
-        [(label, before, after, hidden) for _n, label, before, after, hidden in line["changes"]],
+        [tuple(change[1:]) for change in files.changes_of(line)],
         line["reasons"],
-        _difference(line),
+        files.difference_words(line),
     )
-
-
-def _difference(line: dict[str, Any]) -> str:
-    """What came between the dry run and now."""
-    if not line["did"] or line["did"] == line["verdict"]:
-        return ""
-    if line["did"] == Verdict.HELD_BACK and "instead" in line:
-        now_is = "; ".join(map(files.change_words, line["instead"]))
-        return __(
-            "The data changed since the dry run: now it would be %(now_is)s. Nothing was written; make "
-            "the dry run again."
-        ) % {"now_is": now_is}
-    return __("The dry run said: %(verdict)s.") % {"verdict": Verdict(line["verdict"]).label}
 
 
 def _number(text: str | None, length: int) -> int:

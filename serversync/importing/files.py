@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as __
+from django.utils.translation import gettext_lazy as _
 
 from serversync.choices import ImportKind, Verdict
 from serversync.importing.columns import COLUMNS, COMMENT, EMPTY_IT
@@ -14,6 +15,7 @@ from serversync.importing.reading import XLSX
 
 #: Else spreadsheets guess the encoding.
 MARK = "\ufeff"
+DONE = {Verdict.CREATE: _("created"), Verdict.UPDATE: _("changed")}
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -61,14 +63,39 @@ def outcome(lines: Iterable[dict[str, Any]]) -> bytes:
 
 
 def _outcome_of(line: dict[str, Any]) -> Sequence[Any]:
+    told = [reason_words(*reason) for reason in line["reasons"]]
     return [
         line["row"],
         line["name"],
-        Verdict(outcome_of(line)).label,
-        "; ".join(map(change_words, line["changes"])),
-        "; ".join(reason_words(*reason) for reason in line["reasons"]),
+        result_words(line),
+        "; ".join(map(change_words, changes_of(line))),
+        "; ".join(filter(None, [*told, difference_words(line)])),
         line["key"],
     ]
+
+
+def result_words(line: dict[str, Any]) -> str:
+    """What is planned in the imperative, what is done in the past."""
+    verdict = Verdict(outcome_of(line))
+    return str(DONE.get(verdict, verdict.label) if line["did"] else verdict.label)
+
+
+def changes_of(line: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    """Planned ones; once it is over, those that were made."""
+    return line["changes"] if line["did"] in ("", line["verdict"]) else ()
+
+
+def difference_words(line: dict[str, Any]) -> str:
+    """What came between the dry run and now; "" where nothing did."""
+    if line["did"] in ("", line["verdict"]):
+        return ""
+    if line["did"] == Verdict.HELD_BACK and "instead" in line:
+        now_is = "; ".join(map(change_words, line["instead"]))
+        return __(
+            "The data changed since the dry run: now it would be %(now_is)s. Nothing was written; make "
+            "the dry run again."
+        ) % {"now_is": now_is}
+    return __("The dry run said: %(verdict)s.") % {"verdict": Verdict(line["verdict"]).label}
 
 
 def change_words(change: Sequence[Any]) -> str:

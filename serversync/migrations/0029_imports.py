@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('users', 'Users'), ('queues', 'Queues'), ('profiles', 'Server profiles'), ('mailboxes', 'Mailboxes')], max_length=10, verbose_name='kind')),
                 ('file_name', models.CharField(max_length=255, verbose_name='file')),
                 ('language', models.CharField(help_text='In which it was planned, so that the same words come again.', max_length=10)),
-                ('content', mailboxes.fields.SecretField(blank=True, default='', editable=False, help_text='The rows as they were read, for an hour at most.')),
+                ('content', mailboxes.fields.SecretField(blank=True, default='', editable=False, help_text='The rows as they were read, until they are applied, else for an hour.')),
                 ('read_as', models.JSONField(default=dict, help_text='Encoding, separator or sheet, and headers that nobody knows.')),
                 ('rows', models.JSONField(default=list, help_text='What each row would do, and came to; without secrets.')),
                 ('state', models.CharField(choices=[('planned', 'Dry run'), ('applying', 'Being applied'), ('applied', 'Applied')], default='planned', max_length=10, verbose_name='state')),
