@@ -6,21 +6,32 @@ control port.
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from serversync.sandbox.control import Switchboard, ask
 from serversync.sandbox.faults import Fault
-from serversync.sandbox.servers import Sandbox
+from serversync.sandbox.servers import (
+    AUTHORITY,
+    HOST,
+    PORTS_NOTE,
+    SERVICES,
+    WEB_SERVICES,
+    Sandbox,
+)
 from tests.soak.processes import start, stop
 
 DOMAIN = "soak.example"
 PASSWORD = "quite a secret"
+LOWEST_PORT = 12_000
 
 
 def serve(folder: Path) -> None:
@@ -46,6 +57,10 @@ def make_accounts(folder: Path, protocol: str, addresses: Iterable[str]) -> None
     """Before the server starts."""
     sandbox = Sandbox(folder, local_domains=(DOMAIN,))
     try:
+        names = (*SERVICES, AUTHORITY, *WEB_SERVICES)
+        sandbox.store.set_note(
+            PORTS_NOTE, json.dumps(dict(zip(names, lasting_ports(), strict=False)))
+        )
         if protocol == "ews":
             for address in addresses:
                 sandbox.exchange.add_account(address, PASSWORD)
@@ -55,6 +70,17 @@ def make_accounts(folder: Path, protocol: str, addresses: Iterable[str]) -> None
                     sandbox.store.add_account(address, PASSWORD)
     finally:
         sandbox.stop()
+
+
+def lasting_ports() -> Iterator[int]:
+    """Free ones that the kernel gives to nobody by itself: while a server is down, no client's end of a line may
+    take its place."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = randrange(LOWEST_PORT, first)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            yield port
 
 
 @dataclass
@@ -87,7 +113,8 @@ class Server:
         """Its lines are cut, and nobody answers any more."""
         if self._process is None:
             return
-        self.struck += self._struck()
+        with suppress(OSError):  # it may have ended by itself
+            self.struck += self._struck()
         process, self._process = self._process, None
         stop([process])
 
