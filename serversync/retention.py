@@ -7,6 +7,7 @@ Run nightly by `jobs.prune`. Each step works in chunks, so that a long backlog h
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -54,6 +55,7 @@ def forget(now: datetime) -> Forgotten:
     throttling.forget(now)
     audit.forget(now, organization)
     held.forget(now)
+    Session.objects.filter(expire_date__lt=now).delete()
     return Forgotten(
         items=blank_items(now, organization),
         folded=folding.fold(now, organization),

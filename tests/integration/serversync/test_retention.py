@@ -4,6 +4,7 @@ from datetime import timedelta
 from threading import Event, Thread
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connections, transaction
 
 from activities.blobs import KEEP_UNREFERENCED, sweep
@@ -136,3 +137,12 @@ def test_revisions_and_decided_batches_go_after_30_days_and_what_waits_stays():
     assert drop_revisions(NOW) == 1
     assert list(SyncRevision.objects.all()) == [kept]
     assert list(ParkedBatch.objects.all()) == [waiting]
+
+
+def test_sessions_that_are_over_are_forgotten() -> None:
+    for key, over in (("over", -1), ("open", 1)):
+        Session.objects.create(session_key=key, expire_date=NOW + timedelta(hours=over))
+
+    forget(NOW)
+
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["open"]
