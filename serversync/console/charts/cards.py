@@ -20,7 +20,7 @@ from serversync import figures
 from serversync.console.charts.bars import Bar, BarChart, Piece
 from serversync.console.charts.drawing import Chart, Column, Series, duration
 from serversync.console.narrowing import AGE_WORDS
-from serversync.figures import DAY, HOUR, Month, Part, Rows, Slot
+from serversync.figures import DAY, HOUR, Month, Part, Rows, Slot, Times
 from serversync.models import MailboxStatistics, MailboxStatisticsDay
 from serversync.standing import Standing
 
@@ -167,11 +167,17 @@ def _times(slots: Sequence[Slot], span: Span, place: Place) -> list[Chart]:
 
 
 def _took(slot: Slot) -> tuple[float | None, ...]:
-    return slot.took.average, slot.took.percentile(P95)
+    return _average_and_most(slot.took)
 
 
 def _waited(slot: Slot) -> tuple[float | None, ...]:
-    return slot.waited.average, slot.waited.percentile(P95)
+    return _average_and_most(slot.waited)
+
+
+def _average_and_most(times: Times) -> tuple[float | None, ...]:
+    """Buckets know the second only roughly: it isn't drawn below the first."""
+    most = times.percentile(P95)
+    return times.average, most and max(most, times.average or 0)
 
 
 def _longest(slots: Sequence[Slot], values: Callable[[Slot], tuple[float | None, ...]]) -> str:
