@@ -87,6 +87,15 @@ def choose_a_file(page: Page) -> None:
     page.get_by_role("button", name="Show what it would do").click()
 
 
+def accept_everything(page: Page) -> None:
+    """Ada's mail, as if her filter took all of it."""
+    page.locator("#id_mailbox").select_option(label="Ada Example")
+    page.locator(".form-row", has_text="Ada Example:").locator("select").select_option(
+        label="All email messages"
+    )
+    page.get_by_role("button", name="Decide again").click()
+
+
 def search(words: str) -> Callable[[Page], None]:
     def act(page: Page) -> None:
         page.locator("#content input[name=q]").fill(words)
@@ -131,7 +140,7 @@ PICTURES = (
     Picture("not-synchronized", at("monitor")),
     Picture("quarantine", at("quarantine")),
     Picture("why", of("serversync_syncitem_change", lambda s: s.items[ItemState.REJECTED].pk)),
-    Picture("what-if", at("what_if")),
+    Picture("what-if", at("what_if"), act=accept_everything),
     Picture("replay", of("serversync_replay_change", lambda _: Replay.objects.get().pk)),
     Picture("balance", at("balance"), width=1280),
     Picture(
@@ -146,7 +155,7 @@ PICTURES = (
         of("serversync_syncrevision_change", lambda _: SyncRevision.objects.get().pk),
         who="ada",
     ),
-    Picture("settings", at("settings"), act=search("quarantine attempts")),
+    Picture("settings", at("settings"), act=search("automatic answers")),
     Picture("changes", at("mailboxes_configurationchange_changelist"), width=1280),
     Picture("role", of("auth_group_change", lambda _: group_of(ADMINISTRATOR.key).pk)),
     Picture("second-factor", at("second_factor_setup")),
