@@ -356,6 +356,12 @@ def test_containers_reach_no_further_than_they_must():
         assert "build" not in services[name] and services[name]["pull_policy"] == "never"
 
 
+def test_each_container_has_a_host_name_of_its_own():
+    """By which leases of the dead are told from those of the living."""
+    for service in compose()["services"].values():
+        assert not {"hostname", "network_mode", "container_name", "pid"} & set(service)
+
+
 def test_nothing_starts_before_the_database_is_migrated():
     services = compose()["services"]
     assert services["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
