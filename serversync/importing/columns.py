@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailboxes.fields import SecretField
 from mailboxes.models import EmailServerProfile, Mailbox, Queue, SystemUser
+from mailboxes.presets import GMAIL
 from serversync.choices import ImportKind
 from serversync.importing.reading import Row, Table, Unreadable
 
@@ -38,7 +39,8 @@ COMMENT = "#"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """`refers`: to records of which kind, by their name or address. `many`: to several of them."""
+    """`refers`: to records of which kind, by their name or address. `many`: to several of them. `also`: words
+    that a cell may hold beside the labels of the choices."""
 
     model: type[Model]
     name: str
@@ -46,6 +48,7 @@ class Column:
     refers: str = ""
     many: bool = False
     means: str | Promise = ""
+    also: tuple[str, ...] = ()
 
     @property
     def field(self) -> "Field[Any, Any]":
@@ -74,12 +77,16 @@ class Column:
         elif isinstance(self.field, models.BooleanField):
             told.append(__("Yes or no."))
         elif self.field.choices:
-            labels = [str(label) for value, label in self.field.flatchoices if value != ""]
-            told.append(__("One of: %(labels)s") % {"labels": " | ".join(labels)})
+            told.append(__("One of: %(labels)s") % {"labels": " | ".join(self.choices)})
         elif isinstance(self.field, models.DateField):
             example = "2026-04-01 09:30" if self.takes_time else "2026-04-01"
             told.append(__("Written like %(example)s.") % {"example": example})
         return " ".join(part for part in told if part)
+
+    @property
+    def choices(self) -> list[str]:
+        labels = [str(label) for value, label in self.field.flatchoices if value != ""]
+        return [*labels, *self.also]
 
     @property
     def takes_time(self) -> bool:
@@ -115,6 +122,8 @@ _OWNER = (
 def _owner(model: type[Model]) -> tuple[Column, ...]:
     return tuple(Column(model, name, aliases, refers) for name, aliases, refers in _OWNER)
 
+
+_FIRST = ("name", "description", "server_type")
 
 COLUMNS: dict[ImportKind, tuple[Column, ...]] = {
     ImportKind.USERS: _columns(
@@ -161,12 +170,19 @@ COLUMNS: dict[ImportKind, tuple[Column, ...]] = {
     ),
     ImportKind.PROFILES: _columns(
         EmailServerProfile,
+        "name",
+        "description",
+        Column(
+            EmailServerProfile,
+            "server_type",
+            also=tuple(preset.label for preset in GMAIL),
+        ),
         *(
             field.name
             for field in EmailServerProfile._meta.concrete_fields
             if field.editable
             and not field.is_relation
-            and field.name not in ("id", "dkim_private_key", "modified_on")
+            and field.name not in ("id", "dkim_private_key", "modified_on", *_FIRST)
         ),
         *_owner(EmailServerProfile),
     ),
@@ -377,10 +393,9 @@ def _chosen(column: Column, text: str) -> Any:
     found = _choices(column).get(bare(text))
     if found is not None:
         return found
-    labels = [str(label) for _value, label in column.field.flatchoices]
     raise ValidationError(
         _("“%(text)s” is none of: %(labels)s."),
-        params={"text": shortened(text), "labels": " | ".join(labels)},
+        params={"text": shortened(text), "labels": " | ".join(column.choices)},
     )
 
 

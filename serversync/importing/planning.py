@@ -6,7 +6,7 @@ model's `clean`, the services' rules. So there is no second truth, and what is s
 Only columns of the file count, and of those only cells with something in them; "(empty)" empties.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from mailboxes.choices import AccessApproval, ServerType
 from mailboxes.legality import exchange_url
 from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
 from mailboxes.places import PROFILE_SECRETS, place_of_secret, place_of_site_client
+from mailboxes.presets import GMAIL, preset_of
 from mailboxes.secrets import Secret
 from serversync.choices import ImportKind, Verdict
 from serversync.importing.columns import (
@@ -32,6 +33,7 @@ from serversync.importing.columns import (
     KEYS,
     Cells,
     Column,
+    bare,
     empties,
     parts_of,
     shortened,
@@ -233,15 +235,30 @@ class _Planner:
             draft.record.set_unusable_password()
 
     def _fill(self, draft: _Draft) -> None:
+        given = self._fill_preset(draft)
         for column in self.columns.values():
             text = draft.cells.get(column.name)
-            if text is None or self._is_key(draft, column):
+            if text is None or column.name in given or self._is_key(draft, column):
                 continue
             try:
                 self._fill_one(draft, column, text)
             except ValidationError as error:
                 for words in error.messages:
                     draft.refuse(words, column.label)
+
+    def _fill_preset(self, draft: _Draft) -> Collection[str]:
+        """The columns that a provider's name decides, as in the form (R1.11)."""
+        words = bare(draft.cells.get("server_type", ""))
+        preset = next((each for each in GMAIL if words in (bare(each.label), bare(each.key))), None)
+        if preset is None or self.kind != ImportKind.PROFILES:
+            return ()
+        given = preset.servers
+        is_new = draft.stored is None or preset_of(draft.stored) != preset
+        if is_new and "incoming_credential_retrieval" not in draft.cells:
+            given |= preset.sign_in
+        for name, value in given.items():
+            draft.set(self.columns[name], value)
+        return given
 
     def _is_key(self, draft: _Draft, column: Column) -> bool:
         """By what it was found it isn't changed; not in case either."""

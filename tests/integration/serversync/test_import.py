@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -415,6 +416,19 @@ def test_a_bad_row_costs_itself_and_batches_go_on_where_they_stopped(admin, monk
     assert verdicts(row) == ["create", "refused", "create", "create", "create"]
     assert row.state == ImportState.APPLIED and not row.content
     assert SystemUser.objects.filter(domain_name__endswith="x").count() == 4
+
+
+def test_a_batch_that_breaks_off_is_done_again_as_a_whole(admin, monkeypatch):
+    row = begun(USERS, many(3), admin)
+    Import.objects.filter(pk=row.pk).update(state=ImportState.APPLYING)
+    with monkeypatch.context() as broken:
+        broken.setattr(held, "note", Mock(side_effect=[None, RuntimeError("killed")]))
+        with pytest.raises(RuntimeError):
+            held.apply_batch(row.pk, timezone.now())
+    assert not SystemUser.objects.filter(domain_name__endswith="x").exists()
+
+    assert verdicts(applied(row)) == ["create"] * 3
+    assert SystemUser.objects.filter(domain_name__endswith="x").count() == 3
 
 
 @pytest.mark.database("sqlite")

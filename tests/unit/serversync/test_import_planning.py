@@ -225,6 +225,21 @@ def test_addresses_of_exchange_are_completed_as_the_form_does():
     assert found.record.incoming_server_location == "https://mail.example.com/EWS/Exchange.asmx"
 
 
+@pytest.mark.rule("R1.11")
+def test_a_providers_name_brings_its_servers_as_in_the_form():
+    cells = {
+        "name": "G",
+        "server_type": "gmail (imap)",
+        "incoming_server_location": "a.example.com",
+    }
+    first = decided(world(PROFILES, actor=ADA), cells)[0]
+
+    assert first.verdict == Verdict.CREATE, words_of(first)
+    assert first.record.incoming_server_location == "imap.gmail.com"
+    assert first.record.incoming_credential_retrieval == CredentialRetrieval.GMAIL_OAUTH
+    assert decided(world(PROFILES, kept(first.record)), cells)[0].verdict == Verdict.UNCHANGED
+
+
 @pytest.mark.rule("R1.26")
 def test_the_switches_of_the_organization_hold_for_imports():
     cells = {
