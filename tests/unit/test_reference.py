@@ -1,12 +1,13 @@
 """scripts/reference: what the documents quote from the code is what the code says."""
 
+import re
 import runpy
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from mailboxes.models import Organization
+from mailboxes.models import EmailServerProfile, Mailbox, Organization, Queue, UserSettings
 from serversync.people.roles import ROLES, USER
 from serversync.settings import env
 
@@ -32,6 +33,7 @@ def test_the_page_says_what_the_code_says_now(name):
 
 def test_every_setting_and_every_variable_has_its_row():
     text = pages()["settings.md"]
+    text = text[: text.index("## Each server profile")] + text[text.index("## Environment") :]
     fields = {
         field.name
         for field in Organization._meta.concrete_fields
@@ -41,6 +43,23 @@ def test_every_setting_and_every_variable_has_its_row():
     assert [
         name for name in sorted(fields | set(env.scheme)) if text.count(f"| `{name}` |") != 1
     ] == []
+
+
+@pytest.mark.parametrize("model", [EmailServerProfile, Mailbox, Queue, UserSettings])
+def test_what_is_set_on_single_records_has_its_row(model):
+    text = pages()["settings.md"].partition("## Each server profile")[2]
+    fields = {each.name for each in model._meta.concrete_fields if SCRIPT["is_set_by_people"](each)}
+
+    assert fields and [name for name in sorted(fields) if f"| `{name}` |" not in text] == []
+
+
+def test_no_secret_and_no_moment_is_written_down():
+    text = pages()["settings.md"]
+    row = next(line for line in text.splitlines() if "`incoming_password`" in line)
+
+    assert "a secret" in row
+    assert "| when it is made |" in text
+    assert not re.search(r"20\d\d-\d\d-\d\d \d\d:", text)
 
 
 def test_every_setting_says_what_it_means():
