@@ -109,6 +109,11 @@ def apply_import(import_id: str) -> str:
     return held.run(import_id)
 
 
+def tidy_imports() -> str:
+    """Every five minutes: files of accounts that nobody said yes to."""
+    return held.tidy(timezone.now())
+
+
 def tell_of_major_events() -> str:
     """Every two minutes: mail to owners of profiles most of whose mailboxes fail (R8.15)."""
     return alertmail.tell_of_major_events(timezone.now())

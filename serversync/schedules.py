@@ -25,6 +25,7 @@ TABLE = (
     # Said in the queue as well when there is something to run.
     Periodic("run hooks", "serversync.jobs.run_hooks", minutes=5),
     Periodic("tell of waiting mail", "serversync.jobs.tell_of_waiting", minutes=5),
+    Periodic("tidy imports", "serversync.jobs.tidy_imports", minutes=5),
     Periodic("count cycles", "serversync.jobs.count_cycles", minutes=60),
     Periodic("tell of major events", "serversync.jobs.tell_of_major_events", minutes=2),
     Periodic("look for silence", "serversync.jobs.look_for_silence", minutes=60),

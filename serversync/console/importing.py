@@ -246,19 +246,26 @@ class Pages:
         if row.created_by_id != request.user.pk:
             raise PermissionDenied
         if "discard" in request.POST:
-            if row.state == ImportState.PLANNED:
-                row.delete()
+            if not held.discard(row):
+                return HttpResponseRedirect(request.path)  # it was applied, and says so
             messages.success(request, __("Discarded. Nothing was imported."))
             return HttpResponseRedirect(start_page(ImportKind(row.kind)))
+        if row.state == ImportState.APPLIED:
+            return HttpResponseRedirect(request.path)
         if row.state == ImportState.APPLYING:
             held.apply_batch(row.pk, timezone.now())  # the job waits in the queue, or has failed
             return HttpResponseRedirect(request.path)
         try:
             held.start(row, timezone.now())
         except held.NotNow:
+            self._tell_why_not(request, row)
+        return HttpResponseRedirect(request.path)
+
+    def _tell_why_not(self, request: HttpRequest, row: Import) -> None:
+        """Nothing, where it is being applied: then the button was pressed twice."""
+        if Import.objects.filter(pk=row.pk, state=ImportState.PLANNED).exists():
             words = __("It can't be applied any more. Upload the file again for a new dry run.")
             messages.error(request, words)
-        return HttpResponseRedirect(request.path)
 
     def export(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         row = self._row(request, pk)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.utils import translation
 from django.utils.text import capfirst
@@ -59,8 +59,10 @@ def _apply_one(
     reason = _failing(kind, decision, failed, actor, now)
     if reason is None:
         return decision
-    failed.add(decision.record.pk)
-    record = None if decision.verdict == Verdict.CREATE else decision.record
+    record = decision.record
+    if decision.verdict == Verdict.CREATE:
+        failed.add(record.pk)
+        record = None
     return replace(
         decision, verdict=Verdict.REFUSED, changes=(), reasons=tuple(reason), record=record
     )
@@ -81,7 +83,7 @@ def _failing(
         return [Reason("", words) for words in error.messages]
     except PermissionDenied as error:
         return [Reason("", " ".join(map(str, error.args)))]
-    except (IntegrityError, DataError):
+    except (IntegrityError, DataError, ObjectDoesNotExist, OverflowError):
         words = __("The database refused it: somebody was faster. Make the dry run again.")
         return [Reason("", words)]
     return None
@@ -159,7 +161,8 @@ def _note(decision: Decision, actor: SystemUser | None) -> None:
         action_flag=ADDITION if made else CHANGE,
         change_message=json.dumps(message),
     )
-    for name in () if made else sorted(decision.changed):
+    is_noted = made and audit.hears()  # with the saving of what is new
+    for name in () if is_noted else sorted(decision.changed):
         if isinstance(record._meta.get_field(name), SecretField):
             kind = AuditKind.SECRET_SET if getattr(record, name) else AuditKind.SECRET_REMOVED
             audit.record(kind, actor=actor, subject=record, detail=name)

@@ -16,7 +16,7 @@ from serversync.importing.reading import XLSX
 #: Else spreadsheets guess the encoding.
 MARK = "\ufeff"
 DONE = {Verdict.CREATE: _("created"), Verdict.UPDATE: _("changed")}
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 
 
 def template(kind: ImportKind, form: str) -> bytes:
@@ -32,7 +32,9 @@ def template(kind: ImportKind, form: str) -> bytes:
 
 def _csv(lines: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([harmless(cell) for cell in line] for line in lines)
+    # In quotes, each of them: where semicolons separate, one would begin a cell that looks like a formula.
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerows([harmless(cell) for cell in line] for line in lines)
     return (MARK + text.getvalue()).encode()
 
 

@@ -114,16 +114,27 @@ def stored(decision: Decision) -> dict[str, Any]:
 
 
 def start(row: Import, now: datetime) -> None:
-    """The answer *yes*: the first batch at once, the others by a worker. Raises NotNow."""
+    """The answer *yes*: the first batch at once, the others by a worker, who is asked before anything can go
+    wrong here. Raises NotNow."""
     with transaction.atomic():
-        held = Import.objects.select_for_update().get(pk=row.pk)
-        if held.state != ImportState.PLANNED:
+        held = Import.objects.select_for_update().filter(pk=row.pk).first()
+        if held is None or held.state != ImportState.PLANNED:
             raise NotNow
         if held.is_over(now) or not held.content:
             raise NotNow
         Import.objects.filter(pk=held.pk).update(state=ImportState.APPLYING)
-    if apply_batch(row.pk, now):
         go_on(row.pk)
+    apply_batch(row.pk, now)
+
+
+def discard(row: Import) -> bool:
+    """The answer *no*. False where somebody said yes before."""
+    with transaction.atomic():
+        held = Import.objects.select_for_update().filter(pk=row.pk).first()
+        if held is None or held.state != ImportState.PLANNED:
+            return held is None
+        held.delete()
+    return True
 
 
 def go_on(key: UUID) -> None:
@@ -134,8 +145,8 @@ def apply_batch(key: UUID, now: datetime) -> bool:
     """The next rows, in one transaction with the note that they are done: so a worker may be killed at any
     point. Whether there are more."""
     with transaction.atomic():
-        held = Import.objects.select_for_update().get(pk=key)
-        if held.state != ImportState.APPLYING:
+        held = Import.objects.select_for_update().filter(pk=key).first()
+        if held is None or held.state != ImportState.APPLYING:
             return False
         waiting = [line for line in held.rows if is_waiting(line)]
         with translation.override(held.language):
@@ -231,10 +242,16 @@ def end_late(now: datetime) -> None:
                 row.save(update_fields=["rows", "state", "content", "ended_on"])
 
 
+def tidy(now: datetime) -> str:
+    """Every few minutes, so that no contents outlive their hour, whoever opens the page or not."""
+    cleared = clear(now)
+    end_late(now)
+    return f"contents of {cleared} dry runs removed"
+
+
 def forget(now: datetime) -> int:
     """Nightly: those contents, and imports of long ago."""
-    clear(now)
-    end_late(now)
+    tidy(now)
     return Import.objects.filter(created_on__lt=now - KEPT).delete()[0]
 
 

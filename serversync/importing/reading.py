@@ -9,11 +9,11 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -117,7 +117,9 @@ def _read_csv(content: bytes, encoding: str) -> Table:
         separator, text = hint[1], text[hint.end() :]
     separator = separator or _separator_of(text)
     try:
-        records = _numbered(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        # Strict: a quote that nobody closes would take all rows below it into its cell.
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        records = _numbered(reader)
         header, rows = _table_of(records)
     except csv.Error as error:
         raise Unreadable(
@@ -207,7 +209,8 @@ def _read_xlsx(content: bytes) -> Table:
         raise
     except (
         *(ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError),
-        *(EOFError, ParseError, NotImplementedError, zipfile.BadZipFile),
+        # Both libraries that read XML call what is none a SyntaxError.
+        *(EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error),
     ) as error:
         raise Unreadable(
             _("The workbook can't be read (%(kind)s). Save it once more as .xlsx, or as CSV."),
@@ -239,7 +242,10 @@ def _look_into(content: bytes) -> None:
                             "The workbook has definitions that no spreadsheet writes. Save it as CSV."
                         )
                     )
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+        *(EOFError, OSError, ValueError),
+    ) as error:
         raise Unreadable(
             _("The workbook is damaged, or protected by a password. Save it anew without one.")
         ) from error

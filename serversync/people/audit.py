@@ -49,6 +49,11 @@ class Acting:
             _request.reset(token)
 
 
+def hears() -> bool:
+    """Whether what is saved now is noted by signals: a request is being answered."""
+    return _request.get() is not None
+
+
 def address_of(request: HttpRequest | None) -> str:
     """Of whom the request comes from; "" where that isn't known. Behind a proxy it is what that proxy added,
     the last of the list: whatever stands before it anybody could have written."""
