@@ -21,6 +21,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,7 +36,8 @@ EACH = 150  # mailboxes of each protocol
 THREADS = (8, 16, 32)
 DELAY = 0.03
 BACKLOG = 500  # messages in one mailbox
-WORDS = "The parts leave on Thursday and the rest follows as soon as it is here. "
+#: Words that hardly compress better than a language does.
+WORDS = ["".join(Random(n).choices("aeiounrstldhcmgpbk", k=2 + n % 9)) for n in range(2_000)]
 OCTETS = 4_000  # of a body
 WATCHED_SECONDS = 45
 
@@ -239,9 +241,12 @@ class Bench:
     # -- memory
 
     def memory(self) -> None:
+        from django.core.management import call_command
+
         from mailboxes.models import Organization
         from serversync.models import Workload
 
+        call_command("collectstatic", interactive=False, verbosity=0)
         Organization.objects.update(max_mailboxes_per_profile_at_once=20)
         Workload.objects.update(next_run_at=self.now - timedelta(days=300))
         python, manage = (
@@ -319,12 +324,15 @@ PAGES = ("", "mailboxes/mailbox/", "activities/email/", "serversync/syncitem/")
 
 
 def message(number: int, address: str) -> bytes:
+    """Text alone, and different each time."""
     made = EmailMessage(policy=SMTP)
     made["From"] = "Cleo <cleo@customer.example>"
     made["To"] = address
     made["Subject"] = f"Delivery {number}"
     made["Message-ID"] = f"<sizing-{number}@customer.example>"
-    made.set_content(WORDS * (OCTETS // len(WORDS)) + "\n")
+    words = Random(number).choices(WORDS, k=OCTETS // 7)
+    lines = [" ".join(words[place : place + 11]) for place in range(0, len(words), 11)]
+    made.set_content("\n".join(lines) + "\n")
     return bytes(made)
 
 
