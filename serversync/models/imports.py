@@ -23,7 +23,8 @@ class Import(Record):
         max_length=10, help_text=_("In which it was planned, so that the same words come again.")
     )
     content = SecretField(
-        editable=False, help_text=_("The rows as they were read, until they are applied, else for an hour.")
+        editable=False,
+        help_text=_("The rows as they were read, until they are applied, else for an hour."),
     )
     read_as = models.JSONField(
         default=dict, help_text=_("Encoding, separator or sheet, and headers that nobody knows.")
