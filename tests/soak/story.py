@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,9 @@ SETTLE_SECONDS = 240
 LOOK_SECONDS = 2.0  # between two looks for new workers; memory is measured each second
 AGAIN = 5.0  # where there was nobody to kill
 TICK = 0.1
+
+Boxes = Mapping[str, tuple[str, ...]]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,15 @@ def _cycles() -> int:
 # -- the traffic, and what goes wrong meanwhile
 
 
-def _traffic(terms, boxes, record, servers, clusters, clock, tell) -> Sight:
+def _traffic(
+    terms: Terms,
+    boxes: Boxes,
+    record: Record,
+    servers: Mapping[str, Server],
+    clusters: Clusters,
+    clock: Clock,
+    tell: Tell,
+) -> Sight:
     traffic = Traffic(
         servers, boxes, terms.rate, record.seconds, Random(f"{terms.seed} traffic"), clock
     )
@@ -125,16 +137,25 @@ def _traffic(terms, boxes, record, servers, clusters, clock, tell) -> Sight:
 class _Events:
     """All of it in the main thread, which alone may start processes."""
 
-    def __init__(self, terms, boxes, record, servers, clusters, clock, tell) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        boxes: Boxes,
+        record: Record,
+        servers: Mapping[str, Server],
+        clusters: Clusters,
+        clock: Clock,
+        tell: Tell,
+    ) -> None:
         self.record, self.servers, self.clusters = record, servers, clusters
         self.clock, self.tell = clock, tell
         self.dice = Random(f"{terms.seed} victims")
         self.agenda: list[tuple[float, Callable[[], None]]] = []
         if not terms.calm:
             for window in plan.windows(terms.seed, record.seconds, boxes):
-                self.agenda.append((window.start, lambda each=window: self.begin(each)))
+                self.agenda.append((window.start, partial(self.begin, window)))
             for kill in plan.kills(terms.seed, record.seconds, terms.clusters):
-                self.agenda.append((kill.at, lambda each=kill: self.kill(each)))
+                self.agenda.append((kill.at, partial(self.kill, kill)))
 
     def run(self) -> None:
         looked = measured = -LOOK_SECONDS
