@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from mailboxes.choices import Operation
 from serversync.choices import WorkloadState
-from serversync.models import Workload
+from serversync.models import SyncItem, Workload
 from tests.soak import books, faults, plan, world
 from tests.soak.clusters import Clusters
 from tests.soak.plan import PROTOCOLS, Window
@@ -62,7 +62,7 @@ def run(
         tell(f"first contact with all: {record.first_contact_seconds:.0f} s")
         clock = Clock()
         sight = _traffic(terms, boxes, record, servers, clusters, clock, tell)
-        record.settled_seconds = _settle(sight, clock)
+        record.settled_seconds = _settle(sight, clock, record)
         record.samples, record.workers = clusters.samples, list(clusters.workers.values())
         clusters.stop()
         tell("the workers have stopped; closing the books")
@@ -197,10 +197,10 @@ class _Events:
         self.record.kills.append((replace(kill, at=self.clock()), hit))
 
 
-def _settle(sight: Sight, clock: Clock) -> float:
+def _settle(sight: Sight, clock: Clock, record: Record) -> float:
     """Until all that was delivered is to be seen and nobody is out of service, or too long."""
     began = clock()
-    while clock() - began < SETTLE_SECONDS and not (sight.is_clear and _at_rest()):
+    while clock() - began < SETTLE_SECONDS and not (sight.is_clear and _at_rest(record)):
         if sight.error:
             raise sight.error
         time.sleep(0.5)
@@ -209,8 +209,10 @@ def _settle(sight: Sight, clock: Clock) -> float:
     return clock() - began
 
 
-def _at_rest() -> bool:
-    """No mailbox failed the last time."""
+def _at_rest(record: Record) -> bool:
+    """Every copy of every message was seen, and no mailbox failed the last time."""
+    if SyncItem.objects.count() < sum(len(each.boxes) for each in record.deliveries):
+        return False
     incoming = Workload.objects.filter(
         operation=Operation.INCOMING, mailbox__email_server_profile__isnull=False
     )
