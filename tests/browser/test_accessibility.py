@@ -47,7 +47,7 @@ NO_PAGES = {
     "healthz", "metrics", "live", "jsi18n", "logout", "view_on_site", "balance_csv", "recount",
     "test_connection_state", "sign_in_leave", "sign_in_end", "act_answer",
     "tracking_mailboxtrackingfolder_folders",
-    "serversync_syncitem_track",
+    "serversync_syncitem_track", "wizard_test_live", "wizard_done_live",
 }  # fmt: skip
 NO_PAGES_AT_THE_END = ("_body", "_file", "_original", "_preview", "_records", "_restore")
 #: One template for all kinds of records: one of each is enough.

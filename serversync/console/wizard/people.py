@@ -17,7 +17,8 @@ from django.utils.translation import ngettext
 
 from mailboxes import access, services
 from mailboxes.choices import AccessApproval
-from mailboxes.models import Mailbox
+from mailboxes.models import EmailServerProfile, Mailbox
+from mailboxes.places import is_kept_back
 from mailboxes.screens import acted, by, may_type_secrets
 from serversync.console.health import Health, organization_of, with_health
 from serversync.console.signin import owners_sign_in
@@ -59,9 +60,12 @@ class RowForm(LineForm):
 
     take = forms.BooleanField(required=False)
 
-    def __init__(self, sent: QueryDict | None, mailbox: Any, taken: bool) -> None:
+    def __init__(
+        self, sent: QueryDict | None, mailbox: Any, profile: EmailServerProfile, taken: bool
+    ) -> None:
         super().__init__(sent, prefix=f"m-{mailbox.pk}")
         self.mailbox = mailbox
+        self.is_kept_back = bool(mailbox.password) and is_kept_back(mailbox, profile)
         named = {"name": mailbox.name}
         self.label("take", __("Set up %(name)s") % named)
         self.label("user_name", __("User name of %(name)s") % named)
@@ -179,7 +183,7 @@ class PeoplePages:
     def _sheet(self, request: HttpRequest, here: Here, sent: QueryDict | None) -> Sheet:
         found = self._offered(request, here, sent)
         rows = [
-            RowForm(sent, mailbox, taken=mailbox.email_server_profile_id is not None)
+            RowForm(sent, mailbox, here.profile, taken=mailbox.email_server_profile_id is not None)
             for mailbox in found[:SHOWN]
         ]
         kinds = tying.may_make(self.frame, request)

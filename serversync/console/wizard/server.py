@@ -19,7 +19,7 @@ from mailboxes.screens import actor_of
 from serversync.console.health import organization_of
 from serversync.console.wizard.frame import Frame, Here, go, url_of
 from serversync.console.wizard.standing import facts_of, with_standing
-from serversync.console.wizard.steps import NAMES, Facts, Step, place
+from serversync.console.wizard.steps import DOES, NAMES, Facts, Step, place
 
 #: What is asked here; the rest of the profile keeps its defaults until somebody opens its page.
 ASKED = frozenset(
@@ -54,7 +54,7 @@ class ServerPages:
             **self.frame.site.each_context(request),
             "title": __("Set up a server"),
             "begun": self._begun(request),
-            "steps": NAMES.values(),
+            "steps": [(name, DOES[step]) for step, name in NAMES.items()],
             "new": url_of(Step.SERVER, uuid7()) if screen.has_add_permission(request) else "",
             "import_url": import_url(),
         }

@@ -23,6 +23,15 @@ NAMES: dict[Step, Any] = {
     Step.DONE: _("Done"),
 }
 
+#: What one does there.
+DOES: dict[Step, Any] = {
+    Step.SERVER: _("Which kind of server, where it is, and how to log in."),
+    Step.TEST: _("One account is tried in both directions; what fails says why."),
+    Step.DEFAULT: _("Whether users and queues that are made get it at once."),
+    Step.PEOPLE: _("Whose mail: those that there are, new ones, their credentials, approval."),
+    Step.DONE: _("Test & Enable of each mailbox as it goes, and what happens next."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

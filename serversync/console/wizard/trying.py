@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as __
 from django.utils.translation import gettext_lazy as _
 
-from mailboxes import access
+from mailboxes import access, services
 from mailboxes.choices import StateCode
 from mailboxes.models import EmailServerProfile, Mailbox
 from mailboxes.screens import actor_of, may_type_secrets
@@ -121,6 +121,7 @@ class TryingPages:
             else " ".join(access.refusal(Mailbox, connections.PERMISSION).args),
             "types_secrets": may_type_secrets(request),
             "owners_sign_in": owners_sign_in(here.profile),
+            "kept_back": services.kept_back(here.profile).exists(),
             **state_of(here),
         }
         return self.frame.page(request, Step.TEST, here, context)

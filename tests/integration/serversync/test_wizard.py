@@ -110,7 +110,7 @@ def blank(*numbers: int) -> dict:
     return {f"new-{number}-kind": "user" for number in numbers or (1, 2, 3)}
 
 
-def tested(profile, *, passed: bool = True) -> None:
+def was_tested(profile, *, passed: bool = True) -> None:
     """The stored outcome of a test of both directions."""
     results = [
         connections.judged(direction, "mail.example.com", 5, [{"step": "login", "ok": passed}])
@@ -227,16 +227,16 @@ def test_a_profile_with_an_own_account_is_tested_without_a_mailbox(client):
 
 
 def test_the_outcome_is_told_and_what_was_changed_since_is_not_passed(client, profile):
-    tested(profile)
+    was_tested(profile)
     assert "The test passed" in client.get(url("test", profile)).content.decode()
     live = client.get(url("test_live", profile)).content.decode()
     assert "The test passed" in live and "data-waits" not in live
 
-    tested(profile, passed=False)
+    was_tested(profile, passed=False)
     page = client.get(url("test", profile)).content.decode()
     assert "The test failed" in page and "Go on anyway" in page
 
-    tested(profile)
+    was_tested(profile)
     EmailServerProfile.objects.filter(pk=profile.pk).update(modified_on=timezone.now())
     page = client.get(url("test", profile))
     assert page.context["outdated"] and not page.context["passed"]
@@ -425,7 +425,7 @@ def test_one_comes_back_to_where_one_left(client, profile):
         return address
 
     assert goes_on() == url("test", profile)
-    tested(profile)
+    was_tested(profile)
     assert goes_on() == url("default", profile)
     organization(default_email_server_profile=profile)
     assert goes_on() == url("people", profile)
