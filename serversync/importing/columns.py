@@ -413,25 +413,29 @@ def _choices(column: Column) -> Mapping[str, Any]:
     return found
 
 
+#: Others are a slip, and time zones lead out of the calendar at its ends.
+YEARS = range(1900, 2201)
+
+
 def _moment(text: str, takes_time: bool) -> str:
     """ISO's way, whatever the language of the page: 2026/4/1 and 2026-04-01 09:30 as well."""
     plain = unicodedata.normalize("NFKC", text).replace("/", "-").strip()
     try:
         at = parse_datetime(plain)
         day = parse_date(plain) if at is None else None
-    except ValueError:
-        at = day = None
-    if at is None and day is not None:
-        at = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - the site's zone is given below
-    if at is None:
+        if at is None and day is not None:
+            at = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - the site's zone is given below
+        if at is not None and timezone.is_aware(at) and takes_time:
+            at = timezone.make_naive(at)
+    except (OverflowError, ValueError):
+        at = None
+    if at is None or at.year not in YEARS:
         raise ValidationError(
             _("“%(text)s” is no date. Write it like 2026-04-01%(time)s."),
             params={"text": shortened(text), "time": " 09:30" if takes_time else ""},
         )
     if not takes_time:
         return at.date().isoformat()
-    if timezone.is_aware(at):
-        at = timezone.make_naive(at)
     return at.replace(microsecond=0).isoformat(" ")
 
 

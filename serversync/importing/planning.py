@@ -23,7 +23,13 @@ from mailboxes.addresses import address_key
 from mailboxes.choices import AccessApproval, ServerType
 from mailboxes.legality import exchange_url
 from mailboxes.models import EmailServerProfile, Mailbox, SystemUser
-from mailboxes.places import PROFILE_SECRETS, place_of_secret, place_of_site_client
+from mailboxes.places import (
+    PROFILE_SECRETS,
+    entered_for,
+    place_of_mailbox,
+    place_of_secret,
+    place_of_site_client,
+)
 from mailboxes.presets import GMAIL, preset_of
 from mailboxes.secrets import Secret
 from serversync.choices import ImportKind, Verdict
@@ -98,6 +104,19 @@ class _Draft:
     changed: set[str] = field(default_factory=set)
     members: frozenset[Any] | None = None
     approval: AccessApproval | None = None
+    #: Secrets that say what is stored already. Where that was entered for another place, they are new (R1.26).
+    repeated: dict[str, tuple[Column, str]] = field(default_factory=dict)
+
+    def enter(self, column: Column, plain: str) -> None:
+        setattr(self.record, column.name, plain)
+        self.changed.add(column.name)
+        after = __("entered") if plain else __("removed")
+        self.changes.append(Change(column.name, column.label, "", after, True))
+
+    def enter_again(self, names: Collection[str]) -> None:
+        for name in names:
+            if name in self.repeated and name not in self.changed:
+                self.enter(*self.repeated[name])
 
     def refuse(self, words: Any, label: str = "") -> None:
         self.reasons.append(Reason(label, str(words)))
@@ -315,11 +334,9 @@ class _Planner:
         if not plain and not stored:
             return
         if plain and self.world.may_compare_secrets and stored.says(plain):
-            return
-        setattr(draft.record, column.name, plain)
-        draft.changed.add(column.name)
-        after = __("entered") if plain else __("removed")
-        draft.changes.append(Change(column.name, column.label, "", after, True))
+            draft.repeated[column.name] = (column, plain)
+        else:
+            draft.enter(column, plain)
 
     def _fill_members(self, draft: _Draft, column: Column, text: str) -> None:
         words = [] if empties(text) else parts_of(text)
@@ -466,13 +483,14 @@ def _judge_profile(planner: _Planner, draft: _Draft) -> None:
                 _complete_address(planner, draft, name)
     planner.owner(draft)
     if draft.stored is not None:
-        behind = [
+        moved = [
             column
             for column in PROFILE_SECRETS
             if getattr(draft.stored, column)
-            and column not in draft.changed
             and place_of_secret(draft.stored, column) != place_of_secret(profile, column)
         ]
+        draft.enter_again(moved)
+        behind = [column for column in moved if column not in draft.changed]
         if behind:
             planner.refuse_error(draft, services.SecretsStayBehind(behind))
     _judge_site_client(planner, draft)
@@ -527,6 +545,8 @@ def _judge_new_mailbox(planner: _Planner, draft: _Draft) -> None:
 
 
 def _judge_stored_mailbox(planner: _Planner, draft: _Draft) -> None:
+    if draft.repeated and _is_kept_back(draft):
+        draft.enter_again(list(draft.repeated))
     if "is_forward_mailbox" in draft.changed:
         draft.refuse(
             __("What a mailbox serves isn't changed by an import. Remove the cell (R1.2)."),
@@ -540,6 +560,13 @@ def _judge_stored_mailbox(planner: _Planner, draft: _Draft) -> None:
             ),
             planner.columns["owning_user"].label,
         )
+
+
+def _is_kept_back(draft: _Draft) -> bool:
+    """Would what is stored not be sent to where the mailbox is then?"""
+    stored, mailbox = draft.stored, draft.record
+    place = place_of_mailbox(mailbox.email_server_profile, mailbox.email_address)
+    return entered_for(stored, stored.email_server_profile) != place
 
 
 def _judge_approval(planner: _Planner, draft: _Draft) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Case, Count, Q, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -22,7 +23,7 @@ from serversync.console.health import KIND, Health, organization_of, with_health
 from serversync.console.signin import owners_sign_in
 from serversync.console.wizard.enabling import begin, to_test
 from serversync.console.wizard.frame import Frame, Here, go
-from serversync.console.wizard.people import APPROVE
+from serversync.console.wizard.people import APPROVE, keys_in
 from serversync.console.wizard.server import import_url
 from serversync.console.wizard.steps import Step
 from serversync.models import Cluster
@@ -46,6 +47,11 @@ class Line:
     health: Health
     kind: str
     directions: list[Direction]
+
+    @property
+    def is_waiting(self) -> bool:
+        """For approval."""
+        return self.health == Health.WAITING
 
     @property
     def waits(self) -> bool:
@@ -76,19 +82,18 @@ class DonePages:
         return self.frame.part(request, Step.DONE, self._state(request, here))
 
     def _state(self, request: HttpRequest, here: Here) -> dict[str, Any]:
-        lines = self._lines(request, here)
         rows = mailboxes_of(request, here.profile)
-        running = sum(line.health == Health.HEALTHY for line in lines)
+        numbers = counted(with_health(rows, organization_of(request)))
         return {
-            "lines": lines,
-            "waits": any(line.waits for line in lines),
+            "lines": self._lines(request, here),
+            "waits": bool(numbers["tested"]),
             "said": ngettext(
                 "%(running)d of %(count)d mailbox runs.",
                 "%(running)d of %(count)d mailboxes run.",
-                len(lines),
+                numbers["count"],
             )
-            % {"running": running, "count": len(lines)},
-            "waiting": sum(line.health == Health.WAITING for line in lines),
+            % numbers,
+            "waiting": numbers["waiting"],
             "to_test": to_test(request, rows).count(),
             "no_worker": no_worker(),
             "urls": {"people": reverse("admin:wizard_people", args=[here.key])},
@@ -98,13 +103,14 @@ class DonePages:
 
     def _lines(self, request: HttpRequest, here: Here) -> list[Line]:
         rows = with_health(mailboxes_of(request, here.profile), organization_of(request))
-        shown = rows.prefetch_related("workloads").order_by("name")[:SHOWN]
+        first = Case(When(health=Health.WAITING, then=0), default=1)  # a person is needed
+        shown = rows.prefetch_related("workloads").order_by(first, "name")[:SHOWN]
         return [line_of(mailbox) for mailbox in shown]
 
     def _act(self, request: HttpRequest, here: Here) -> None:
         rows = mailboxes_of(request, here.profile)
         if "approve" in request.POST:
-            approve_waiting(request, rows)
+            approve_waiting(request, rows, keys_in(request.POST.getlist("seen")))
         count = begin(request, rows)
         words = ngettext(
             "Test & Enable started for %(count)d mailbox.",
@@ -120,9 +126,20 @@ def mailboxes_of(request: HttpRequest, profile: EmailServerProfile) -> Any:
     return access.visible_to(request.user, rows)
 
 
-def approve_waiting(request: HttpRequest, rows: Any) -> None:
-    """Those that the page said are waiting, as far as this person may (R2.4)."""
-    with_state = with_health(rows, organization_of(request))
+def counted(rows: Any) -> dict[str, int]:
+    """Of all, however many the page shows; one statement."""
+    numbers: dict[str, int] = rows.aggregate(
+        count=Count("pk"),
+        running=Count("pk", filter=Q(health=Health.HEALTHY)),
+        waiting=Count("pk", filter=Q(health=Health.WAITING)),
+        tested=Count("pk", filter=Q(test_email_configuration_scheduled=True)),
+    )
+    return numbers
+
+
+def approve_waiting(request: HttpRequest, rows: Any, seen: list[UUID]) -> None:
+    """Those whose addresses the page showed as waiting, as far as this person may (R2.3, R2.4)."""
+    with_state = with_health(rows.filter(pk__in=seen), organization_of(request))
     keys = list(with_state.filter(health=Health.WAITING).values_list("pk", flat=True))
     if keys:
         services.approve(mailboxes=Mailbox.objects.filter(pk__in=keys), **by(request))

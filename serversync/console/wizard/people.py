@@ -1,6 +1,6 @@
 """The fourth step: whose mail. Mailboxes that there are, and users and queues that are still to be made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -198,7 +198,7 @@ class PeoplePages:
         """Those that were on the page which is sent; else those that don't run yet, this profile's first."""
         rows = with_health(candidates(request.user, here.profile), organization_of(request))
         if sent is not None:
-            return list(rows.filter(pk__in=_keys(sent)).order_by("name")[:SHOWN])
+            return list(rows.filter(pk__in=keys_in(sent.getlist("row"))).order_by("name")[:SHOWN])
         words = request.GET.get("q", "").replace("\0", "").strip()
         if words:
             rows = rows.filter(Q(name__icontains=words) | Q(email_address__icontains=words))
@@ -272,10 +272,10 @@ class PeoplePages:
             messages.success(request, words % {"count": begun})
 
 
-def _keys(sent: QueryDict) -> list[UUID]:
-    """Of the mailboxes whose rows were sent."""
+def keys_in(texts: Sequence[str]) -> list[UUID]:
+    """Of mailboxes whose rows were sent."""
     found = []
-    for text in sent.getlist("row")[:SHOWN]:
+    for text in texts[:SHOWN]:
         try:
             found.append(UUID(text))
         except ValueError:

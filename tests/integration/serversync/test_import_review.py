@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from mailboxes.choices import Reach
+from mailboxes.choices import CredentialRetrieval, Reach
 from mailboxes.models import EmailServerProfile, Mailbox, Queue, SystemUser
 from mailboxes.places import is_kept_back
 from serversync import jobs
@@ -353,3 +353,50 @@ def test_words_of_a_file_run_nowhere(admin):
     cells = [cell for line in csv.reader(io.StringIO(told)) for cell in line]
     assert not [cell for cell in cells if cell.startswith(files.FORMULAS)]
     assert '""' not in told.replace(',""', "") and "\n2," not in told
+
+
+# -- the same secret for another place
+
+
+def test_the_same_password_frees_a_mailbox_that_is_kept_back(admin):
+    profile = EmailServerProfileFactory(name="Office")
+    user = SystemUserFactory()
+    mailbox = user.default_mailbox
+    Mailbox.objects.filter(pk=mailbox.pk).update(email_server_profile=profile)
+    text = (
+        f"email_address,email_server_profile,password\n{mailbox.email_address},Office,{PASSWORD}\n"
+    )
+    assert verdicts(applied(begun(MAILBOXES, text, admin))) == ["update"]
+    assert verdicts(begun(MAILBOXES, text, admin)) == ["unchanged"]
+
+    moved = (
+        "name,incoming_server_location,outgoing_server_location\nOffice,new.example,new.example\n"
+    )
+    applied(begun(PROFILES, moved, admin))
+    mailbox = Mailbox.objects.get(pk=mailbox.pk)
+    assert is_kept_back(mailbox, mailbox.email_server_profile)
+    assert verdicts(applied(begun(MAILBOXES, text, admin))) == ["update"]
+    mailbox = Mailbox.objects.get(pk=mailbox.pk)
+    assert not is_kept_back(mailbox, mailbox.email_server_profile)
+
+
+def test_a_profile_moves_with_its_password_in_the_same_row(admin):
+    EmailServerProfileFactory(
+        name="Office",
+        incoming_credential_retrieval=CredentialRetrieval.PROFILE,
+        incoming_user_name="office",
+        incoming_password=PASSWORD,
+    )
+    text = f"name,incoming_server_location,incoming_password\nOffice,new.example,{PASSWORD}\n"
+    row = applied(begun(PROFILES, text, admin))
+    assert verdicts(row) == ["update"], reasons(row)
+    assert EmailServerProfile.objects.get(name="Office").incoming_password.reveal() == PASSWORD
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59-12:00", "0001-01-01", "1066-10-14"])
+def test_dates_at_the_ends_of_time_are_no_dates(admin, settings, zone, moment):
+    settings.TIME_ZONE = zone
+    with timezone.override(zone):
+        row = begun(PROFILES, f"name,process_emails_received_after\nOffice,{moment}\n", admin)
+    assert "is no date" in reasons(row)

@@ -408,7 +408,10 @@ def test_done_shows_each_mailbox_and_starts_what_does_not_run(client, profile):
     client.post(url("done", profile), {"test": "1"})
     assert OrmQ.objects.count() == 1
     client.post(url("done", profile), {"approve": "1"})
-    client.post(url("done", profile), {"approve": "1"})
+    assert OrmQ.objects.count() == 1  # nobody has seen its address on the page that was sent
+    assert f'name="seen" value="{waiting.pk}"' in text
+    for _ in range(2):
+        client.post(url("done", profile), {"approve": "1", "seen": [waiting.pk, failed.pk]})
     assert OrmQ.objects.count() == 2
     live = client.get(url("done_live", profile)).content.decode()
     assert "no worker runs" in live and "data-waits" in live
