@@ -16,6 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models, transaction
+from django.utils.translation import gettext as _
 
 
 class SecretUnreadable(Exception):
@@ -107,7 +108,9 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(set)" if self._token else "Secret()"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        """What a page shows to who may not change it."""
+        return _("set") if self._token else _("not set")
 
     def __copy__(self) -> "Secret":
         return self

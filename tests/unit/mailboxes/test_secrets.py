@@ -39,6 +39,11 @@ def test_it_comes_back_only_when_revealed():
         assert secret.token not in shown
 
 
+def test_a_page_says_whether_it_is_set():
+    assert str(Secret.conceal(TEXT)) == "set"
+    assert str(Secret.conceal("")) == "not set"
+
+
 def test_an_empty_secret_is_false_and_reveals_nothing():
     assert not Secret.conceal("")
     assert Secret.conceal("").reveal() == ""
