@@ -31,6 +31,9 @@ LONGEST = (
     "test_console_cost.py",
     "test_whatif_exact.py",
     "test_accessibility.py",
+    "test_accessibility_records.py",
+    "test_accessibility_lists.py",
+    "test_accessibility_forms.py",
     "test_permissions.py",
 )
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
