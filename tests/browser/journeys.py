@@ -272,6 +272,12 @@ class Keyboard:
             self.page.keyboard.press("Tab")
         raise AssertionError(f"{wanted} is not reached by Tab")
 
+    def to_content(self) -> None:
+        """Past the navigation, by the first link of every page."""
+        self.to(self.page.locator(".skip-to-content-link"))
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator("#content-start")).to_be_focused()
+
     def write(self, label: str, text: str) -> None:
         self.to(self.page.get_by_label(label, exact=True))
         self.page.keyboard.type(text)
@@ -293,3 +299,4 @@ class Keyboard:
         self.to(wanted)
         with self.page.expect_navigation():
             self.page.keyboard.press("Enter")
+        self.to_content()
