@@ -511,7 +511,9 @@ def test_the_pages_lead_from_the_file_to_the_result(admin):
     assert reverse("admin:mailboxes_systemuser_change", args=[ada.pk]) in page
     pk = Import.objects.get().pk
     export = client.get(reverse("admin:import_csv", args=[pk])).content.decode("utf-8-sig")
-    assert export.splitlines()[1].startswith('"2","\'=ada","created","Sign-in name: (empty) → =ada",')
+    assert export.splitlines()[1].startswith(
+        '"2","\'=ada","created","Sign-in name: (empty) → =ada",'
+    )
     other = signed_in(SystemUserFactory())
     assert other.get(answer.url).status_code == 404
     assert other.get(start).status_code == 403
