@@ -17,10 +17,10 @@ pytestmark = [
 
 STORED = {
     (AuditKind.ACTION, "test_and_enable"): "テストして有効化",
-    (AuditKind.ACTION, "delete_selected"): "選択された メールボックス の削除",
+    (AuditKind.ACTION, "delete_selected"): "選択したメールボックスを削除",
     (AuditKind.ACTION, "gone_since"): "gone_since",
     (AuditKind.SECRET_SET, "password"): "パスワード",
-    (AuditKind.CHANGED, "Username, Email address"): "ユーザー名, メールアドレス",
+    (AuditKind.CHANGED, "Username, Email address"): "ユーザー名, 電子メール アドレス",
     (AuditKind.THROTTLED, "8 s"): "8 s",
 }
 
