@@ -78,22 +78,28 @@ class ServerPages:
             access.require(request.user, "add", EmailServerProfile)
             here = Here(key, None, Facts())
         form, fieldsets = self._form(request, here)
-        if form.is_valid():
-            try:
-                self._store(request, here, form)
-            except IntegrityError:  # sent twice at once: the other one has stored it
-                return go(Step.SERVER, key)
-            except ValidationError as error:
-                for words in error.messages:
-                    messages.error(request, words)
-                return go(Step.SERVER, key)
-            return go(Step.TEST, key)
+        with transaction.atomic():  # the form locks the profile to see which secrets would move
+            onwards = self._stored(request, here, form) if form.is_valid() else None
+        if onwards is not None:
+            return onwards
         screen = self.screen(EmailServerProfile)
         context = {
             "form": form,
             "adminform": AdminForm(form, fieldsets, {}, (), model_admin=screen),
         }
         return self.frame.page(request, Step.SERVER, here, context)
+
+    def _stored(self, request: HttpRequest, here: Here, form: Any) -> HttpResponse:
+        """Where to go on."""
+        try:
+            self._store(request, here, form)
+        except IntegrityError:  # sent twice at once: the other one has stored it
+            return go(Step.SERVER, here.key)
+        except ValidationError as error:
+            for words in error.messages:
+                messages.error(request, words)
+            return go(Step.SERVER, here.key)
+        return go(Step.TEST, here.key)
 
     def _form(self, request: HttpRequest, here: Here) -> tuple[Any, list[Any]]:
         screen = self.screen(EmailServerProfile)
