@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -41,6 +40,7 @@ from tests.factories.mailboxes import (
     group_of,
     organization,
 )
+from tests.integration.serversync.wizards import url
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite"), pytest.mark.django_db]
 
@@ -82,14 +82,6 @@ def client(administrator):
 @pytest.fixture
 def profile(administrator):
     return EmailServerProfileFactory(name="Office mail", owning_user=administrator)
-
-
-def url(step: str, key) -> str:
-    return reverse(f"admin:wizard_{step}", args=[getattr(key, "pk", key)])
-
-
-def said(answer) -> str:
-    return " | ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def row(mailbox, **columns) -> dict:

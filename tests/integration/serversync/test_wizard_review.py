@@ -3,9 +3,7 @@
 from uuid import uuid4
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -23,6 +21,7 @@ from tests.factories.mailboxes import (
     group_of,
     organization,
 )
+from tests.integration.serversync.wizards import said, url
 
 pytestmark = [pytest.mark.integration, pytest.mark.database("sqlite"), pytest.mark.django_db]
 
@@ -38,14 +37,6 @@ def administrator():
 @pytest.fixture
 def profile(administrator):
     return EmailServerProfileFactory(name="Office mail", owning_user=administrator)
-
-
-def url(step: str, key) -> str:
-    return reverse(f"admin:wizard_{step}", args=[getattr(key, "pk", key)])
-
-
-def said(answer) -> str:
-    return " | ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def line(mailbox, **columns) -> dict:
