@@ -233,6 +233,7 @@ class Pages:
             waiting=waiting,
             total=sum(line["verdict"] in (Verdict.CREATE, Verdict.UPDATE) for line in lines),
             done=sum(bool(line["did"]) for line in lines),
+            is_mine=row.created_by_id == request.user.pk,
             may_apply=row.state == ImportState.PLANNED and waiting and not row.is_over(now),
             is_over=row.is_over(now),
             applying=applying,

@@ -400,3 +400,18 @@ def test_dates_at_the_ends_of_time_are_no_dates(admin, settings, zone, moment):
     with timezone.override(zone):
         row = begun(PROFILES, f"name,process_emails_received_after\nOffice,{moment}\n", admin)
     assert "is no date" in reasons(row)
+
+
+@ONE_DATABASE
+def test_whoever_may_only_look_at_an_import_is_offered_no_button(admin):
+    row = begun(USERS, "domain_name\nada0x\n", admin)
+    look = reverse("admin:import_look", args=[row.pk])
+    offered = signed_in(admin).get(look).content.decode()
+    assert 'name="apply"' in offered and 'name="discard"' in offered
+    other = signed_in(SuperuserFactory())
+    seen = other.get(look, {"show": "unchanged"})
+    assert seen.status_code == 200
+    assert 'name="apply"' not in seen.content.decode()
+    assert 'name="discard"' not in seen.content.decode()
+    assert "no rows below" not in seen.content.decode()
+    assert other.post(look, {"apply": "1"}).status_code == 403
